@@ -1,0 +1,168 @@
+/** The one door to the operating system: everything else in the agent asks here, so that it can run against a fake. */
+
+export interface ExecResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program could not be started (exitCode null) or ended with a code other than 0. */
+export class ExecError extends Error {
+  override readonly name = 'ExecError';
+  readonly argv: readonly string[];
+  readonly exitCode: number | null;
+  readonly stderr: string;
+  constructor(argv: readonly string[], exitCode: number | null, stderr: string, options?: { cause?: unknown }) {
+    super(
+      `${argv.join(' ')}: ${exitCode === null ? 'could not be run' : `exit code ${exitCode}`}: ${stderr.trim()}`,
+      options,
+    );
+    this.argv = argv;
+    this.exitCode = exitCode;
+    this.stderr = stderr;
+  }
+}
+
+export interface ExecOptions {
+  readonly stdin?: string | Uint8Array;
+  /** Killed with SIGKILL after this; default 30 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Executor {
+  /** Runs argv without a shell; throws ExecError. Output beyond 64 MiB is an error. */
+  run(argv: readonly [string, ...string[]], options?: ExecOptions): Promise<ExecResult>;
+  /** Absolute path of a program on PATH (with the sbin directories), or undefined. */
+  find(program: string): Promise<string | undefined>;
+  /** A long-running program whose output lines are delivered until aborted; resolves with its exit code. */
+  stream(
+    argv: readonly [string, ...string[]],
+    onLine: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<number | null>;
+}
+
+export interface FileInfo {
+  readonly type: 'file' | 'directory' | 'symlink' | 'socket' | 'char' | 'block' | 'fifo';
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+  readonly inode: number;
+  readonly modifiedMs: number;
+}
+
+/** Errors carry Node's `code` (ENOENT ...). */
+export interface FileSystem {
+  readText(path: string): Promise<string>;
+  readBytes(path: string): Promise<Uint8Array>;
+  /** Directory entry names; [] when the directory does not exist. */
+  list(path: string): Promise<readonly string[]>;
+  /** Does not follow symlinks; undefined when absent. */
+  info(path: string): Promise<FileInfo | undefined>;
+  makeDirectory(path: string, mode?: number): Promise<void>;
+  /** Temporary file, fsync where `durable`, rename over the target, fsync of the directory. */
+  writeAtomic(
+    path: string,
+    content: string | Uint8Array,
+    options?: { readonly mode?: number; readonly durable?: boolean },
+  ): Promise<void>;
+  write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  readLink(path: string): Promise<string | undefined>;
+  rename(from: string, to: string): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  chown(path: string, uid: number, gid: number): Promise<void>;
+  /** Recursive; absent is fine. Never crosses into a mount point: unmount first. */
+  remove(path: string): Promise<void>;
+  /** Opens for positioned reads; for log following. */
+  open(path: string): Promise<ReadableFile>;
+  /** Fires (without detail) when something under the path changed, until aborted. */
+  watch(path: string, onChange: () => void, signal: AbortSignal): void;
+  diskUsage(path: string): Promise<{
+    readonly totalBytes: number;
+    readonly freeBytes: number;
+    readonly totalInodes: number;
+    readonly freeInodes: number;
+  }>;
+}
+
+export interface ReadableFile {
+  readonly inode: number;
+  sizeBytes(): Promise<number>;
+  /** Bytes read at `position`; empty at the end. */
+  read(position: number, maxBytes: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface MountPoint {
+  readonly path: string;
+  readonly source: string;
+  readonly fsType: string;
+}
+
+export interface Mounter {
+  list(): Promise<readonly MountPoint[]>;
+  mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode?: number }): Promise<void>;
+  bind(source: string, path: string, readOnly: boolean): Promise<void>;
+  /** Unmounts, lazily if busy; absent is fine. */
+  unmount(path: string): Promise<void>;
+}
+
+export interface HostAddress {
+  readonly interfaceName: string;
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly prefixLength: number;
+}
+
+export interface HostFacts {
+  readonly hostname: string;
+  readonly machineId: string;
+  readonly systemUuid: string;
+  readonly bootId: string;
+  readonly kernelVersion: string;
+  readonly osImage: string;
+  /** Kubernetes' spelling: amd64, arm64. */
+  readonly architecture: string;
+  readonly cpuCount: number;
+  readonly memoryBytes: number;
+  readonly swapBytes: number;
+}
+
+/** A TCP (or unix) byte stream opened on this host. */
+export interface Dialer {
+  tcp(
+    host: string,
+    port: number,
+    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  ): Promise<import('node:stream').Duplex>;
+}
+
+export interface HttpProbeRequest {
+  readonly url: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly timeoutMs: number;
+}
+
+export interface Host {
+  readonly exec: Executor;
+  readonly fs: FileSystem;
+  readonly mounts: Mounter;
+  readonly dialer: Dialer;
+  facts(): Promise<HostFacts>;
+  addresses(): Promise<readonly HostAddress[]>;
+  /** Source address that the kernel would use towards `destination`. */
+  sourceAddressTo(destination: string): Promise<string | undefined>;
+  cgroups(): Promise<{ readonly version: 1 | 2; readonly root: string }>;
+  /** Milliseconds since boot, suspended time included. */
+  bootTimeMs(): Promise<number>;
+  resolvConf(): Promise<{
+    readonly servers: readonly string[];
+    readonly searches: readonly string[];
+    readonly options: readonly string[];
+  }>;
+  readSysctl(name: string): Promise<string | undefined>;
+  /** Returns false when the kernel has no such key or refuses it. */
+  writeSysctl(name: string, value: string): Promise<boolean>;
+}

@@ -1,0 +1,87 @@
+import type { IDeployment } from 'kubernetes-models/apps/v1/Deployment';
+import type { IReplicaSet } from 'kubernetes-models/apps/v1/ReplicaSet';
+import type { ICertificateSigningRequest } from 'kubernetes-models/certificates.k8s.io/v1/CertificateSigningRequest';
+import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
+import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/EndpointSlice';
+import type { IIPAddress } from 'kubernetes-models/networking.k8s.io/v1/IPAddress';
+import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
+import type { IClusterRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRole';
+import type { IClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRoleBinding';
+import type { IRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Role';
+import type { IRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding';
+import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
+import type { IEndpoints } from 'kubernetes-models/v1/Endpoints';
+import type { IEvent } from 'kubernetes-models/v1/Event';
+import type { INamespace } from 'kubernetes-models/v1/Namespace';
+import type { INode } from 'kubernetes-models/v1/Node';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { ISecret } from 'kubernetes-models/v1/Secret';
+import type { IService } from 'kubernetes-models/v1/Service';
+import type { IServiceAccount } from 'kubernetes-models/v1/ServiceAccount';
+import type { ResourceInfo } from './group-version.ts';
+import type { Stored } from './kube-object.ts';
+
+export type Pod = Stored<IPod>;
+export type Node = Stored<INode>;
+export type Namespace = Stored<INamespace>;
+export type Service = Stored<IService>;
+export type Endpoints = Stored<IEndpoints>;
+export type EndpointSlice = Stored<IEndpointSlice>;
+export type ConfigMap = Stored<IConfigMap>;
+export type Secret = Stored<ISecret>;
+export type ServiceAccount = Stored<IServiceAccount>;
+export type Event = Stored<IEvent>;
+export type Lease = Stored<ILease>;
+export type Deployment = Stored<IDeployment>;
+export type ReplicaSet = Stored<IReplicaSet>;
+export type ServiceCIDR = Stored<IServiceCIDR>;
+export type IPAddress = Stored<IIPAddress>;
+export type Role = Stored<IRole>;
+export type RoleBinding = Stored<IRoleBinding>;
+export type ClusterRole = Stored<IClusterRole>;
+export type ClusterRoleBinding = Stored<IClusterRoleBinding>;
+export type CertificateSigningRequest = Stored<ICertificateSigningRequest>;
+
+const core = (resource: string, kind: string, namespaced = true): ResourceInfo => ({
+  group: '',
+  version: 'v1',
+  resource,
+  kind,
+  namespaced,
+});
+const grouped = (group: string, resource: string, kind: string, namespaced = true): ResourceInfo => ({
+  group,
+  version: 'v1',
+  resource,
+  kind,
+  namespaced,
+});
+
+/** How our own components address the built-in resources. */
+export const resources = {
+  pods: core('pods', 'Pod'),
+  nodes: core('nodes', 'Node', false),
+  namespaces: core('namespaces', 'Namespace', false),
+  services: core('services', 'Service'),
+  endpoints: core('endpoints', 'Endpoints'),
+  configMaps: core('configmaps', 'ConfigMap'),
+  secrets: core('secrets', 'Secret'),
+  serviceAccounts: core('serviceaccounts', 'ServiceAccount'),
+  events: core('events', 'Event'),
+  leases: grouped('coordination.k8s.io', 'leases', 'Lease'),
+  deployments: grouped('apps', 'deployments', 'Deployment'),
+  replicaSets: grouped('apps', 'replicasets', 'ReplicaSet'),
+  endpointSlices: grouped('discovery.k8s.io', 'endpointslices', 'EndpointSlice'),
+  serviceCIDRs: grouped('networking.k8s.io', 'servicecidrs', 'ServiceCIDR', false),
+  ipAddresses: grouped('networking.k8s.io', 'ipaddresses', 'IPAddress', false),
+  roles: grouped('rbac.authorization.k8s.io', 'roles', 'Role'),
+  roleBindings: grouped('rbac.authorization.k8s.io', 'rolebindings', 'RoleBinding'),
+  clusterRoles: grouped('rbac.authorization.k8s.io', 'clusterroles', 'ClusterRole', false),
+  clusterRoleBindings: grouped('rbac.authorization.k8s.io', 'clusterrolebindings', 'ClusterRoleBinding', false),
+  certificateSigningRequests: grouped(
+    'certificates.k8s.io',
+    'certificatesigningrequests',
+    'CertificateSigningRequest',
+    false,
+  ),
+} as const;

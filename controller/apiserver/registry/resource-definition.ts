@@ -1,0 +1,147 @@
+import type { FieldError } from '#api/object/field-error.ts';
+import type { ResourceInfo } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { Snapshot, Store } from '../../store/store.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+
+/** What a strategy may look at besides the object itself. */
+export interface StrategyContext {
+  readonly nowMs: number;
+  /** Durable state, for checks across objects; never the only guard of an invariant between two writes. */
+  readonly snapshot: Snapshot;
+  readonly request: RequestContext;
+  readonly dryRun: boolean;
+}
+
+export interface TableColumn {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
+  readonly format?: string;
+  /** 1 shows under `-o wide` only. */
+  readonly priority: 0 | 1;
+  readonly description: string;
+}
+
+/** One kind's way from request to store; the generic machinery does the rest. One file per resource in `resources/`. */
+export interface ResourceDefinition extends ResourceInfo {
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  /** Prefix of its keys in the store, e.g. `/registry/pods`, `/registry/services/specs`, `/registry/minions`. */
+  readonly storagePrefix: string;
+  /** Verbs of the main resource, as discovery lists them. */
+  readonly verbs: readonly string[];
+  /** `status` is a subresource: spec writes keep the old status, status writes keep the old spec and metadata. */
+  readonly hasStatus: boolean;
+  /** metadata.generation is kept: 1 at creation, +1 on every change outside metadata and status. */
+  readonly hasGeneration: boolean;
+  readonly subresources: readonly SubresourceDefinition[];
+  /** PUT to a name that does not exist creates it. */
+  readonly allowCreateOnUpdate: boolean;
+  /** An update without resourceVersion is allowed (last write wins). */
+  readonly allowUnconditionalUpdate: boolean;
+  /** For pods: graceful deletion. Undefined: objects go at once (finalizers aside). */
+  readonly graceful?: GracefulDeletion;
+  /** Valid object names of this kind; '' = valid. */
+  validateName(name: string): readonly string[];
+  /** Conditional defaults; plain defaults come from the type table. Changes the object in place. */
+  applyDefaults(object: KubeObject): void;
+  /** Clears what clients may not set at creation, sets initial status, allocates. May be asynchronous only where it allocates. */
+  prepareForCreate(object: KubeObject, context: StrategyContext): void;
+  /** Restores what clients may not change. `object` is the new state, changed in place; `old` is frozen. */
+  prepareForUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
+  /** Findings on a whole object; run at creation and, with validateUpdate, at every update. */
+  validate(object: KubeObject, context: StrategyContext): readonly FieldError[];
+  /** Immutability and transitions. */
+  validateUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): readonly FieldError[];
+  prepareForStatusUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
+  validateStatusUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): readonly FieldError[];
+  /** Warnings for deprecated or doubtful input. */
+  warnings(object: KubeObject, old: KubeObject | undefined): readonly string[];
+  /** Selectable fields besides metadata.name and metadata.namespace; each value a string. */
+  selectableFields(object: KubeObject): Readonly<Record<string, string>>;
+  /** Names of selectable fields kept in an index (spec.nodeName of pods). */
+  readonly indexedFields: readonly string[];
+  /** True when nothing but volatile fields (Lease renewTime, node heartbeats) differ. Both are canonical. */
+  isVolatileUpdate(old: KubeObject, object: KubeObject): boolean;
+  /** The whole kind is kept in memory with this time to live (Events); undefined for all others. */
+  readonly volatileTtlMs: number | undefined;
+  readonly columns: readonly TableColumn[];
+  /** Cells in column order. */
+  tableRow(object: KubeObject, nowMs: number): readonly unknown[];
+  /** Runs before the store write of a create, outside the decide callback; its undo runs when the write fails or it is a dry run. */
+  allocate?(
+    object: KubeObject,
+    old: KubeObject | undefined,
+    store: Store,
+    context: StrategyContext,
+  ): Promise<Allocation>;
+  /** Runs after a durable delete (releases addresses). */
+  afterDelete?(object: KubeObject, store: Store): void;
+}
+
+export interface Allocation {
+  release(): Promise<void>;
+}
+
+export interface GracefulDeletion {
+  /** Seconds the object may take to die, given the request's wish; 0 = delete at once. */
+  graceSeconds(object: KubeObject, requested: number | undefined): number;
+}
+
+/** A subresource with behaviour of its own (binding, eviction, token, log, exec, scale, approval ...). */
+export interface SubresourceDefinition {
+  readonly name: string;
+  /** Verbs as discovery lists them. */
+  readonly verbs: readonly string[];
+  /** Kind of its body as discovery lists it, with group and version when they differ from the parent's. */
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  /** Answers through `context.response`; errors are thrown. */
+  handle(context: RequestContext, services: SubresourceServices): Promise<void>;
+}
+
+/** What subresource handlers may use; extended by the composition root. */
+export interface SubresourceServices {
+  readonly store: Store;
+  readonly resource: ResourceDefinition;
+  /** The generic update path: admission and strategy run, retried on conflict with the store's pending head. */
+  updateObject(
+    context: RequestContext,
+    namespace: string,
+    name: string,
+    change: (object: KubeObject) => KubeObject,
+    options?: UpdateObjectOptions,
+  ): Promise<KubeObject>;
+  readonly dialer: import('../../tunnel/dialer.ts').ClusterDialer;
+  /** Mints ServiceAccount tokens. */
+  readonly tokens: TokenIssuer;
+}
+
+export interface UpdateObjectOptions {
+  /** Which part of the object the change concerns; chooses the strategy's prepare/validate pair. */
+  readonly as: 'main' | 'status';
+  readonly subresource: string;
+  readonly dryRun?: boolean;
+  readonly fieldManager?: string;
+}
+
+export interface TokenIssuer {
+  issue(request: TokenRequestClaims): Promise<{ readonly token: string; readonly expirationTimestampMs: number }>;
+}
+
+export interface TokenRequestClaims {
+  readonly namespace: string;
+  readonly serviceAccount: { readonly name: string; readonly uid: string };
+  readonly boundObject:
+    | {
+        readonly kind: string;
+        readonly apiVersion: string;
+        readonly name: string;
+        readonly uid: string;
+        readonly nodeName?: string;
+        readonly nodeUid?: string;
+      }
+    | undefined;
+  readonly audiences: readonly string[];
+  readonly expirationSeconds: number;
+}

@@ -1,0 +1,62 @@
+import type { Duplex } from 'node:stream';
+
+/**
+ * A request as the chain sees it, whoever carried it: HTTP/1.1, HTTP/2, a MessagePort from a component in this process, or a test.
+ */
+export interface ApiRequest {
+  /** Upper case. */
+  readonly method: string;
+  /** Decoded nowhere: percent-encoded path without query. */
+  readonly path: string;
+  /** Without `?`; empty when absent. */
+  readonly query: string;
+  /** Lower-case names. */
+  header(name: string): string | undefined;
+  /** Reads the whole body; throws ApiError 413 beyond `maxBytes`, 400 when it breaks off. */
+  readBody(maxBytes: number): Promise<Uint8Array>;
+  /** Verified facts of the connection. */
+  readonly peer: Peer;
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal;
+  /** Present on an HTTP/1.1 upgrade request (exec, attach, port-forward, tunnel): takes the raw socket over. */
+  readonly upgrade?: () => UpgradedSocket;
+}
+
+export interface UpgradedSocket {
+  readonly socket: Duplex;
+  readonly head: Uint8Array;
+  /** Node's own request object, as `ws` needs it. */
+  readonly incoming: import('node:http').IncomingMessage;
+}
+
+export interface Peer {
+  readonly address: string;
+  /** Subject of a client certificate that our client CA signed, or undefined. */
+  readonly certificate: { readonly commonName: string; readonly organizations: readonly string[] } | undefined;
+  /** Set by the in-process transport alone: the component identity that the composition root bound to this port. */
+  readonly component: string | undefined;
+}
+
+export type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
+
+/** The answer's way back. Exactly one of `send`, `stream` (or a taken-over upgrade) per request. */
+export interface ApiResponse {
+  /** A whole answer. `body` may be a shared cached buffer: it is never written to. */
+  send(status: number, headers: HeaderMap, body: Uint8Array): void;
+  /** A streamed answer: watch frames, logs. */
+  stream(status: number, headers: HeaderMap): ResponseStream;
+  /** True once an answer was started. */
+  readonly started: boolean;
+}
+
+export interface ResponseStream {
+  /** Queues the chunk; false when more than the high-water mark waits. Chunks may be shared between streams. */
+  write(chunk: Uint8Array): boolean;
+  /** Bytes queued and not yet taken by the peer; watchers that fall too far behind are cut off. */
+  readonly pendingBytes: number;
+  /** Resolves when the queue has drained or the peer is gone. */
+  drained(): Promise<void>;
+  end(): void;
+  /** Runs once when the peer is gone or the stream has ended. */
+  onClose(fn: () => void): void;
+}
