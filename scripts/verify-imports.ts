@@ -46,6 +46,12 @@ const RULES: readonly Rule[] = [
     types: ['agent/host'],
     notNode: ['fs', 'fs/promises', 'child_process'],
   },
+  {
+    folder: 'agent/identity',
+    may: ['base', 'api'],
+    types: ['agent/host'],
+    notNode: ['fs', 'fs/promises', 'child_process'],
+  },
   { folder: 'agent', may: ['base', 'api', 'agent'] },
 ];
 

@@ -76,6 +76,10 @@ export interface ResourceDefinition extends ResourceInfo {
     store: Store,
     context: StrategyContext,
   ): Promise<Allocation>;
+  /**
+   * Kinds that are questions rather than objects (SubjectAccessReview, TokenReview ...): create answers this and stores nothing.
+   */
+  readonly virtualCreate?: (object: KubeObject, context: RequestContext) => KubeObject | Promise<KubeObject>;
   /** Runs after a durable delete (releases addresses). */
   afterDelete?(object: KubeObject, store: Store): void;
 }
@@ -96,8 +100,16 @@ export interface SubresourceDefinition {
   readonly verbs: readonly string[];
   /** Kind of its body as discovery lists it, with group and version when they differ from the parent's. */
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
-  /** Answers through `context.response`; errors are thrown. */
-  handle(context: RequestContext, services: SubresourceServices): Promise<void>;
+  /**
+   * A second face of the same object (scale): get, update and patch are served generically through these two pure functions.
+   * `apply` returns the parent object changed as the face asks.
+   */
+  readonly face?: {
+    get(object: KubeObject): KubeObject;
+    apply(face: KubeObject, object: KubeObject): KubeObject;
+  };
+  /** Everything else. Answers through `context.response`; errors are thrown. */
+  handle?(context: RequestContext, services: SubresourceServices): Promise<void>;
 }
 
 /** What subresource handlers may use; extended by the composition root. */
