@@ -80,6 +80,15 @@ export interface ResourceDefinition extends ResourceInfo {
    * Kinds that are questions rather than objects (SubjectAccessReview, TokenReview ...): create answers this and stores nothing.
    */
   readonly virtualCreate?: (object: KubeObject, context: RequestContext) => KubeObject | Promise<KubeObject>;
+  /**
+   * Set where this kind is another face of a stored one (events.k8s.io Events are stored as core Events): both share storagePrefix,
+   * the store holds the form of `storedAs`, and every hook above sees the face's own form. Both functions are pure and may share parts.
+   */
+  readonly conversion?: {
+    readonly storedAs: ResourceInfo;
+    toStored(object: KubeObject): KubeObject;
+    fromStored(stored: KubeObject): KubeObject;
+  };
   /** Runs after a durable delete (releases addresses). */
   afterDelete?(object: KubeObject, store: Store): void;
 }
@@ -124,6 +133,17 @@ export interface SubresourceServices {
     change: (object: KubeObject) => KubeObject,
     options?: UpdateObjectOptions,
   ): Promise<KubeObject>;
+  /** The generic delete path of the parent (grace, finalizers, admission of DELETE); answers the object as it is afterwards. */
+  deleteObject(
+    context: RequestContext,
+    namespace: string,
+    name: string,
+    options?: DeleteObjectOptions,
+  ): Promise<KubeObject>;
+  /** Decodes the request body (JSON, YAML or protobuf, strict) as the subresource's kind; 400/415 as for the main resource. */
+  readBody(context: RequestContext): Promise<KubeObject>;
+  /** Encodes and sends an answer in the form the client accepts. */
+  respond(context: RequestContext, status: number, object: KubeObject): void;
   readonly dialer: import('../../tunnel/dialer.ts').ClusterDialer;
   /** Mints ServiceAccount tokens. */
   readonly tokens: TokenIssuer;
@@ -135,6 +155,13 @@ export interface UpdateObjectOptions {
   readonly subresource: string;
   readonly dryRun?: boolean;
   readonly fieldManager?: string;
+}
+
+export interface DeleteObjectOptions {
+  readonly gracePeriodSeconds?: number;
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly propagationPolicy?: string;
+  readonly dryRun?: boolean;
 }
 
 export interface TokenIssuer {
