@@ -1,0 +1,133 @@
+import type { EndpointSlice, Service } from '#api/object/kinds.ts';
+import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { planService } from './plan.ts';
+import type { ServicePortPlan } from './service-port-plan.ts';
+
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+export interface PlanChange {
+  /** What the kernel holds now; undefined for a new Service port. */
+  readonly previous: ServicePortPlan | undefined;
+  /** What it shall hold; undefined when the Service port is gone. */
+  readonly next: ServicePortPlan | undefined;
+}
+
+/** One sync: read in one turn, so that informer events between its awaits belong to the next one. */
+export interface PlannedSync {
+  readonly changes: readonly PlanChange[];
+  /** Every plan, computed on demand of a full sync only. */
+  readonly plans: readonly ServicePortPlan[];
+  /** The kernel holds `plans` now. */
+  confirm(): void;
+}
+
+const planKey = (plan: ServicePortPlan): string => `${plan.id}|${plan.protocol}`;
+
+/**
+ * Remembers Services and EndpointSlices, and which Services were touched since the last sync, so that a sync plans only those.
+ * The plans of the last successful sync are kept too: they are what the kernel holds.
+ */
+export class ChangeTracker {
+  readonly #nodeName: string;
+  readonly #services = new Map<ObjectKey, Service>();
+  readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
+  readonly #dirty = new Set<ObjectKey>();
+  #installed: ReadonlyMap<ObjectKey, readonly ServicePortPlan[]> = new Map();
+
+  readonly #onDirty: () => void;
+
+  /** `onDirty` is called after every event: there is something to sync. */
+  constructor(nodeName: string, onDirty: () => void) {
+    this.#nodeName = nodeName;
+    this.#onDirty = onDirty;
+  }
+
+  get hasChanges(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  onService(service: Service): void {
+    this.#services.set(keyOf(service), service);
+    this.#markDirty(keyOf(service));
+  }
+
+  onServiceDeleted(service: Service): void {
+    this.#services.delete(keyOf(service));
+    this.#markDirty(keyOf(service));
+  }
+
+  onSlice(slice: EndpointSlice): void {
+    const key = serviceKeyOf(slice);
+    if (key === undefined) return;
+    let slices = this.#slices.get(key);
+    if (slices === undefined) {
+      slices = new Map();
+      this.#slices.set(key, slices);
+    }
+    slices.set(slice.metadata.name, slice);
+    this.#markDirty(key);
+  }
+
+  onSliceDeleted(slice: EndpointSlice): void {
+    const key = serviceKeyOf(slice);
+    if (key === undefined) return;
+    const slices = this.#slices.get(key);
+    slices?.delete(slice.metadata.name);
+    if (slices?.size === 0) this.#slices.delete(key);
+    this.#markDirty(key);
+  }
+
+  /** Takes what is dirty; after a failure call `forget`. */
+  beginSync(): PlannedSync {
+    const next = new Map([...this.#dirty].map((key) => [key, this.#planOf(key)] as const));
+    this.#dirty.clear();
+    const changes = [...next].flatMap(([key, plans]) => diffPlans(this.#installed.get(key) ?? [], plans));
+    const after = new Map([...this.#installed, ...next].filter(([, plans]) => plans.length > 0));
+    return {
+      changes,
+      plans: [...after.values()].flat(),
+      confirm: () => {
+        this.#installed = after;
+      },
+    };
+  }
+
+  /** A sync failed or the rules were flushed: nothing is known of the kernel any more, everything is dirty. */
+  forget(): void {
+    this.#installed = new Map();
+    for (const key of this.#services.keys()) this.#dirty.add(key);
+  }
+
+  #markDirty(key: ObjectKey): void {
+    this.#dirty.add(key);
+    this.#onDirty();
+  }
+
+  #planOf(key: ObjectKey): ServicePortPlan[] {
+    const service = this.#services.get(key);
+    if (service === undefined) return [];
+    return planService({ service, slices: [...(this.#slices.get(key)?.values() ?? [])], nodeName: this.#nodeName });
+  }
+}
+
+function serviceKeyOf(slice: EndpointSlice): ObjectKey | undefined {
+  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL];
+  return name === undefined ? undefined : objectKey(slice.metadata.namespace, name);
+}
+
+function diffPlans(before: readonly ServicePortPlan[], after: readonly ServicePortPlan[]): PlanChange[] {
+  const gone = new Map(before.map((plan) => [planKey(plan), plan]));
+  const changes: PlanChange[] = [];
+  for (const plan of after) {
+    const previous = gone.get(planKey(plan));
+    gone.delete(planKey(plan));
+    if (previous === undefined || !isSamePlan(previous, plan)) changes.push({ previous, next: plan });
+  }
+  for (const plan of gone.values()) changes.push({ previous: plan, next: undefined });
+  return changes;
+}
+
+/** Plans are small values of strings, numbers and lists in a fixed order, so their JSON is their identity. */
+function isSamePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,112 @@
+import type { Executor } from '../../host/host.ts';
+import { ExecError } from '../../host/host.ts';
+import type { PlanChange } from '../change-tracker.ts';
+import type { ProxyBackend } from '../proxy-backend.ts';
+import type { ServicePortPlan } from '../service-port-plan.ts';
+import { type BaseRuleOptions, CHAIN_JUMPS, type ChainJump, FILTER_CHAINS, NAT_CHAINS } from './base-rules.ts';
+import { SERVICE_CHAIN_PATTERN } from './chain-names.ts';
+import type { IptablesBinaries } from './iptables-binaries.ts';
+import { renderFullSync, renderPartialSync } from './render-restore.ts';
+
+/** Seconds to wait for the xtables lock that other programs of the host may hold (legacy; nft commits atomically and ignores it). */
+const LOCK_WAIT_SECONDS = '5';
+/** Left in mangle so that other software sees which variant is in use (KEP-3178). */
+const HINT_CHAIN = 'KUBE-IPTABLES-HINT';
+
+export interface IptablesBackendOptions {
+  readonly exec: Executor;
+  readonly binaries: IptablesBinaries;
+  readonly rules: BaseRuleOptions;
+}
+
+export function createIptablesBackend({ exec, binaries, rules }: IptablesBackendOptions): ProxyBackend {
+  const restore = async (text: string): Promise<void> => {
+    await exec.run([binaries.restore, '--noflush', '-w', LOCK_WAIT_SECONDS], { stdin: text });
+  };
+  const iptables = (...args: string[]) => exec.run([binaries.iptables, '-w', LOCK_WAIT_SECONDS, ...args]);
+
+  /** Service chains that stand in nat now, whoever put them there. */
+  async function installedChains(): Promise<Set<string>> {
+    const { stdout } = await exec.run([binaries.save, '-t', 'nat']);
+    const names = [...stdout.matchAll(/^:(\S+)/gm)].map((match) => match[1]!);
+    return new Set(names.filter((name) => SERVICE_CHAIN_PATTERN.test(name)));
+  }
+
+  async function hasJump(jump: ChainJump): Promise<boolean> {
+    return succeeds(iptables('-t', jump.table, '-C', jump.from, ...jumpArgs(jump)));
+  }
+
+  return {
+    async fullSync(plans: readonly ServicePortPlan[]) {
+      await restore(
+        `*mangle\n:${HINT_CHAIN} - [0:0]\nCOMMIT\n${renderFullSync(plans, await installedChains(), rules)}`,
+      );
+      for (const jump of CHAIN_JUMPS) {
+        if (!(await hasJump(jump))) await iptables('-t', jump.table, '-I', jump.from, '1', ...jumpArgs(jump));
+      }
+    },
+
+    async partialSync(changes: readonly PlanChange[]) {
+      const text = renderPartialSync(changes, rules);
+      if (text !== '') await restore(text);
+    },
+
+    async isIntact() {
+      // One jump per table stands for the table: a flush takes all rules of a table at once.
+      const checks = await Promise.all(
+        [CHAIN_JUMPS.find((j) => j.table === 'nat')!, CHAIN_JUMPS.find((j) => j.table === 'filter')!].map(hasJump),
+      );
+      return checks.every(Boolean);
+    },
+
+    async cleanUp() {
+      for (const jump of CHAIN_JUMPS) {
+        while (await hasJump(jump)) await iptables('-t', jump.table, '-D', jump.from, ...jumpArgs(jump));
+      }
+      const { stdout } = await exec.run([binaries.save]);
+      const present = chainsByTable(stdout);
+      const serviceChains = [...(present.get('nat') ?? [])].filter((name) => SERVICE_CHAIN_PATTERN.test(name));
+      const ours: readonly (readonly [string, readonly string[]])[] = [
+        ['nat', [...NAT_CHAINS, ...serviceChains]],
+        ['filter', [...FILTER_CHAINS]],
+        ['mangle', [HINT_CHAIN]],
+      ];
+      for (const [table, chains] of ours) {
+        const standing = chains.filter((chain) => present.get(table)?.has(chain));
+        if (standing.length === 0) continue;
+        const body = [...standing.map((chain) => `:${chain} - [0:0]`), ...standing.map((chain) => `-X ${chain}`)];
+        await restore(`*${table}\n${body.join('\n')}\nCOMMIT\n`);
+      }
+    },
+  };
+}
+
+function jumpArgs(jump: ChainJump): string[] {
+  const match = jump.match === '' ? [] : jump.match.split(' ');
+  return [...match, '-m', 'comment', '--comment', jump.comment, '-j', jump.to];
+}
+
+function chainsByTable(saved: string): Map<string, Set<string>> {
+  const tables = new Map<string, Set<string>>();
+  let current = new Set<string>();
+  for (const line of saved.split('\n')) {
+    if (line.startsWith('*')) {
+      current = new Set();
+      tables.set(line.slice(1), current);
+    } else if (line.startsWith(':')) {
+      current.add(line.slice(1, line.indexOf(' ')));
+    }
+  }
+  return tables;
+}
+
+/** iptables -C answers "no such rule" and "no such chain" with exit codes 1 and 2. */
+async function succeeds(run: Promise<unknown>): Promise<boolean> {
+  try {
+    await run;
+    return true;
+  } catch (err) {
+    if (err instanceof ExecError && (err.exitCode === 1 || err.exitCode === 2)) return false;
+    throw err;
+  }
+}

@@ -1,0 +1,107 @@
+import type { PlanChange } from '../change-tracker.ts';
+import type { ServicePortPlan } from '../service-port-plan.ts';
+import {
+  type BaseRuleOptions,
+  FILTER_CHAINS,
+  filterBaseRules,
+  NAT_CHAINS,
+  NODE_PORT_RULE,
+  natBaseRules,
+} from './base-rules.ts';
+import {
+  type DispatchRules,
+  type Rule,
+  renderDispatch,
+  renderServiceChains,
+  type ServiceChains,
+} from './service-rules.ts';
+
+/** Input for `iptables-restore --noflush`: one COMMIT per table, so each table changes in one kernel transaction. */
+export type RestoreText = string;
+
+const declare = (chain: string): string => `:${chain} - [0:0]`;
+
+/**
+ * Everything, from nothing known. `staleChains` are Service chains found in the kernel that no plan wants any more; they are emptied and
+ * deleted in the same transaction. filter goes first: a Service that lost its endpoints is refused before its translation goes.
+ */
+export function renderFullSync(
+  plans: readonly ServicePortPlan[],
+  installedChains: ReadonlySet<string>,
+  options: BaseRuleOptions,
+): RestoreText {
+  const dispatch = plans.map(renderDispatch);
+  const chains = new Map<string, readonly Rule[]>();
+  for (const plan of plans) for (const [chain, rules] of renderServiceChains(plan, options)) chains.set(chain, rules);
+  const stale = [...installedChains].filter((chain) => !chains.has(chain));
+  return lines([
+    '*filter',
+    ...FILTER_CHAINS.map(declare),
+    ...filterBaseRules(options),
+    ...dispatch.flatMap((d) => append('KUBE-SERVICES', d.internalRefusals)),
+    ...dispatch.flatMap((d) => append('KUBE-EXTERNAL-SERVICES', d.externalRefusals)),
+    'COMMIT',
+    '*nat',
+    ...NAT_CHAINS.map(declare),
+    ...[...chains.keys()].map(declare),
+    ...stale.map(declare),
+    ...natBaseRules(options),
+    ...dispatch.flatMap((d) => append('KUBE-SERVICES', d.services)),
+    ...append('KUBE-SERVICES', [NODE_PORT_RULE]),
+    ...dispatch.flatMap((d) => append('KUBE-NODEPORTS', d.nodePorts)),
+    ...[...chains].flatMap(([chain, rules]) => append(chain, rules)),
+    ...stale.map((chain) => `-X ${chain}`),
+    'COMMIT',
+  ]);
+}
+
+/**
+ * Only what changed. Service chains are rewritten whole; of the shared chains only the rules that differ are inserted (in front: their
+ * order does not matter among each other, and the node-port rule stays last) or deleted. Empty when nothing is left to do.
+ */
+export function renderPartialSync(changes: readonly PlanChange[], options: BaseRuleOptions): RestoreText {
+  const filter: string[] = [];
+  const nat: string[] = [];
+  const declared: string[] = [];
+  const dropped: string[] = [];
+  for (const { previous, next } of changes) {
+    const before = previous === undefined ? NO_RULES : renderDispatch(previous);
+    const after = next === undefined ? NO_RULES : renderDispatch(next);
+    filter.push(...exchange('KUBE-SERVICES', before.internalRefusals, after.internalRefusals));
+    filter.push(...exchange('KUBE-EXTERNAL-SERVICES', before.externalRefusals, after.externalRefusals));
+    const oldChains = previous === undefined ? NO_CHAINS : renderServiceChains(previous, options);
+    const newChains = next === undefined ? NO_CHAINS : renderServiceChains(next, options);
+    for (const [chain, rules] of newChains) {
+      if (isSameChain(oldChains.get(chain), rules)) continue;
+      declared.push(declare(chain));
+      nat.push(...append(chain, rules));
+    }
+    nat.push(...exchange('KUBE-SERVICES', before.services, after.services));
+    nat.push(...exchange('KUBE-NODEPORTS', before.nodePorts, after.nodePorts));
+    for (const chain of oldChains.keys()) {
+      if (newChains.has(chain)) continue;
+      declared.push(declare(chain));
+      dropped.push(`-X ${chain}`);
+    }
+  }
+  return lines([...table('filter', filter), ...table('nat', [...declared, ...nat, ...dropped])]);
+}
+
+const NO_RULES: DispatchRules = { services: [], nodePorts: [], internalRefusals: [], externalRefusals: [] };
+const NO_CHAINS: ServiceChains = new Map();
+
+const append = (chain: string, rules: readonly Rule[]): string[] => rules.map((rule) => `-A ${chain} ${rule}`);
+const table = (name: string, body: readonly string[]): string[] =>
+  body.length === 0 ? [] : [`*${name}`, ...body, 'COMMIT'];
+const lines = (all: readonly string[]): string => (all.length === 0 ? '' : `${all.join('\n')}\n`);
+
+function exchange(chain: string, before: readonly Rule[], after: readonly Rule[]): string[] {
+  return [
+    ...after.filter((rule) => !before.includes(rule)).map((rule) => `-I ${chain} 1 ${rule}`),
+    ...before.filter((rule) => !after.includes(rule)).map((rule) => `-D ${chain} ${rule}`),
+  ];
+}
+
+function isSameChain(a: readonly Rule[] | undefined, b: readonly Rule[]): boolean {
+  return a !== undefined && a.length === b.length && a.every((rule, index) => rule === b[index]);
+}
