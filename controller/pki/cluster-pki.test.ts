@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, stat, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { type ClusterPkiOptions, openClusterPki } from './cluster-pki.ts';
+import { renderKubeconfig } from './kubeconfig.ts';
+
+const DAY_MS = 86_400_000;
+let dir: string;
+let clock: FakeClock;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'pki-'));
+  clock = new FakeClock(Date.UTC(2026, 5, 1));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const options = (changes: Partial<ClusterPkiOptions> = {}): ClusterPkiOptions => ({
+  dir,
+  clock,
+  log: silentLogger,
+  hostnames: ['pi'],
+  addresses: ['192.168.0.5', 'fd00::0:1'],
+  serviceIp: '10.96.0.1',
+  clusterDomain: 'cluster.local',
+  ...changes,
+});
+
+const chainOf = (pem: string) => pem.match(/-----BEGIN[\s\S]*?END CERTIFICATE-----/g)!;
+
+describe('openClusterPki', () => {
+  it('issues a serving chain for every name of the API server that ends in the pinned CA', async () => {
+    const pki = await openClusterPki(options());
+    const [leaf, ca] = chainOf(pki.serving.certificatePem).map((pem) => new X509Certificate(pem));
+    expect(leaf!.checkIssued(ca!)).toBe(true);
+    for (const name of ['localhost', 'pi', 'kubernetes.default.svc.cluster.local', 'kubernetes']) {
+      expect(leaf!.checkHost(name)).toBe(name);
+    }
+    for (const address of ['127.0.0.1', '192.168.0.5', '10.96.0.1', 'fd00::1']) {
+      expect(leaf!.checkIP(address)).toBe(address);
+    }
+    expect(ca!.ca).toBe(true);
+    expect(pki.caHash).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  it('is accepted by openssl for its purposes', async () => {
+    const pki = await openClusterPki(options());
+    const verify = (file: string, purpose: string) =>
+      execFileSync('openssl', [
+        'verify',
+        '-attime',
+        String(clock.now() / 1000),
+        '-x509_strict',
+        '-purpose',
+        purpose,
+        '-CAfile',
+        join(dir, 'ca.crt'),
+        join(dir, file),
+      ]).toString();
+    expect(verify('apiserver.crt', 'sslserver')).toContain('OK');
+    expect(verify('admin.crt', 'sslclient')).toContain('OK');
+    const admin = new X509Certificate(pki.admin.certificatePem);
+    expect(admin.subject.split('\n')).toEqual(['O=system:masters', 'CN=kubernetes-admin']);
+  });
+
+  it('keeps everything over a restart and writes keys readable by the owner alone', async () => {
+    const first = await openClusterPki(options());
+    const second = await openClusterPki(options());
+    expect(second.caHash).toBe(first.caHash);
+    expect(second.serving).toEqual(first.serving);
+    expect(second.serviceAccountKey.keyId).toBe(first.serviceAccountKey.keyId);
+    for (const file of ['ca.key', 'sa.key', 'admin.key', 'apiserver.key']) {
+      expect((await stat(join(dir, file))).mode & 0o777).toBe(0o600);
+    }
+  });
+
+  it('re-issues the serving certificate alone when an address changes', async () => {
+    const pki = await openClusterPki(options());
+    const admin = pki.admin;
+    expect(await pki.renew({ hostnames: ['pi'], addresses: ['192.168.0.9'] })).toEqual(['serving']);
+    expect(new X509Certificate(pki.serving.certificatePem).checkIP('192.168.0.9')).toBe('192.168.0.9');
+    expect(pki.admin).toBe(admin);
+  });
+
+  it('renews once two thirds of the life have passed', async () => {
+    const pki = await openClusterPki(options());
+    clock.jump(240 * DAY_MS);
+    expect(await pki.renew()).toEqual([]);
+    clock.jump(5 * DAY_MS);
+    expect(await pki.renew()).toEqual(['serving', 'admin', 'kubeletClient']);
+    expect(await pki.renew()).toEqual([]);
+  });
+
+  it('dates certificates from the floor when the clock stands at 1970', async () => {
+    const pki = await openClusterPki(options({ clock: new FakeClock(0) }));
+    const ca = new X509Certificate(pki.caPem);
+    expect(ca.validFromDate.getUTCFullYear()).toBe(2025);
+    expect(ca.validToDate.getUTCFullYear()).toBe(2035);
+  });
+
+  it('refuses to replace a CA whose key is lost', async () => {
+    await openClusterPki(options());
+    await unlink(join(dir, 'ca.key'));
+    await expect(openClusterPki(options())).rejects.toThrow('holds ca.crt but not ca.key');
+  });
+});
+
+describe('renderKubeconfig', () => {
+  it('embeds the credentials', () => {
+    const text = renderKubeconfig({
+      server: 'https://pi:6443',
+      caPem: 'CA',
+      certificatePem: 'CERT',
+      privateKeyPem: 'KEY',
+    });
+    const config = parse(text);
+    expect(config['current-context']).toBe('kubernetes-admin@coracle');
+    expect(config.clusters[0].cluster).toEqual({ 'certificate-authority-data': 'Q0E=', server: 'https://pi:6443' });
+    expect(config.users[0].user['client-key-data']).toBe('S0VZ');
+  });
+});

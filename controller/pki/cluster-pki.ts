@@ -1,0 +1,283 @@
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import {
+  type AltNames,
+  type CertificateTemplate,
+  generatePrivateKeyPem,
+  issueCertificate,
+  type Subject,
+} from './certificate-builder.ts';
+import {
+  canonicalAddress,
+  holdsPrivateKey,
+  isIssuedBy,
+  isRenewalDue,
+  publicKeyHash,
+  readCertificateFacts,
+} from './certificate-facts.ts';
+import { ensurePrivateFolder, readFileIfPresent, writeDurableFile } from './durable-file.ts';
+
+const HOUR_MS = 3_600_000;
+const YEAR_MS = 365 * 24 * HOUR_MS;
+const CA_LIFE_MS = 10 * YEAR_MS;
+const LEAF_LIFE_MS = YEAR_MS;
+
+/**
+ * No certificate of ours starts later than "now minus this": a Raspberry Pi has no clock of its own, boots with the time of its last
+ * shutdown, and must still find its certificates valid.
+ */
+const LEAF_BACKDATE_MS = HOUR_MS;
+const CA_BACKDATE_MS = 24 * HOUR_MS;
+/** A wall clock before this is certainly wrong (1970 at boot): certificates are dated from here instead, and so are valid once time is set. */
+const TIME_FLOOR_MS = Date.UTC(2026, 0, 1);
+
+export interface CertificateAndKey {
+  /** For the serving certificate the chain, CA last, so that joining agents can pin the CA. */
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+}
+
+export interface ServiceAccountKey {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+  /** `kid` of tokens and of the JWKS: base64url of the SHA-256 of the public key's SPKI, as Kubernetes computes it. */
+  readonly keyId: string;
+}
+
+/** What may be signed through `signCertificate`; who may ask for it is the signers' business (csr-signer.ts). */
+export type CertificateOrder = Pick<CertificateTemplate, 'subject' | 'publicKey' | 'altNames' | 'usages'> & {
+  readonly durationMs: number;
+};
+
+export type OwnCertificate = 'serving' | 'admin' | 'kubeletClient';
+
+export interface ClusterPki {
+  readonly caPem: string;
+  /** `sha256:<hex>` over the CA's SPKI: what a join token pins. */
+  readonly caHash: string;
+  /** Read at every use: `renew` replaces it. */
+  readonly serving: CertificateAndKey;
+  /** CN=kubernetes-admin, O=system:masters. */
+  readonly admin: CertificateAndKey;
+  /** What the API server shows to node APIs: CN=kube-apiserver-kubelet-client, O=system:masters. */
+  readonly kubeletClient: CertificateAndKey;
+  readonly serviceAccountKey: ServiceAccountKey;
+  /** Signs with the CA; never valid beyond the CA. Answers PEM, leaf only. */
+  signCertificate(order: CertificateOrder): Promise<string>;
+  /** Re-issues own certificates whose names changed or of whose life two thirds have passed; answers which. Call at least daily. */
+  renew(names?: PkiNames): Promise<readonly OwnCertificate[]>;
+}
+
+export interface PkiNames {
+  readonly hostnames: readonly string[];
+  readonly addresses: readonly string[];
+}
+
+export interface ClusterPkiOptions extends PkiNames {
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Address of the `kubernetes` Service. */
+  readonly serviceIp: string;
+  readonly clusterDomain: string;
+}
+
+interface LeafPlan {
+  readonly file: string;
+  readonly subject: Subject;
+  readonly usages: CertificateTemplate['usages'];
+  readonly altNames: AltNames | undefined;
+}
+
+/** Names under which clients reach the API server, in the order in which the certificate lists them. */
+export function servingNames({
+  hostnames,
+  addresses,
+  serviceIp,
+  clusterDomain,
+}: Pick<ClusterPkiOptions, 'hostnames' | 'addresses' | 'serviceIp' | 'clusterDomain'>): AltNames {
+  const service = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
+  return {
+    dnsNames: [...new Set(['localhost', ...hostnames, ...service, `kubernetes.default.svc.${clusterDomain}`])],
+    addresses: [...new Set(['127.0.0.1', '::1', ...addresses, serviceIp].map(canonicalAddress))],
+  };
+}
+
+function leafPlans(options: ClusterPkiOptions): Readonly<Record<OwnCertificate, LeafPlan>> {
+  return {
+    serving: {
+      file: 'apiserver',
+      subject: { commonName: 'kube-apiserver', organizations: [] },
+      usages: ['server auth', 'digital signature'],
+      altNames: servingNames(options),
+    },
+    admin: {
+      file: 'admin',
+      subject: { commonName: 'kubernetes-admin', organizations: ['system:masters'] },
+      usages: ['client auth', 'digital signature'],
+      altNames: undefined,
+    },
+    kubeletClient: {
+      file: 'apiserver-kubelet-client',
+      subject: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
+      usages: ['client auth', 'digital signature'],
+      altNames: undefined,
+    },
+  };
+}
+
+const sortedNames = (names: AltNames | undefined): string =>
+  [...(names?.dnsNames ?? []).map((name) => `DNS:${name}`), ...(names?.addresses ?? []).map((name) => `IP:${name}`)]
+    .sort()
+    .join(',');
+
+/** Why a leaf must be issued anew, or undefined when it may stay. */
+export function leafProblem(
+  pair: CertificateAndKey | undefined,
+  { caPem, plan, nowMs }: { caPem: string; plan: Pick<LeafPlan, 'altNames'>; nowMs: number },
+): string | undefined {
+  if (pair === undefined) return 'missing';
+  if (!isIssuedBy(pair.certificatePem, caPem)) return 'another CA issued it';
+  if (!holdsPrivateKey(pair.certificatePem, pair.privateKeyPem)) return 'its key does not match';
+  const facts = readCertificateFacts(pair.certificatePem);
+  if (facts.altNames.join(',') !== sortedNames(plan.altNames)) return 'its names changed';
+  return isRenewalDue(facts, nowMs) ? 'two thirds of its life have passed' : undefined;
+}
+
+/** Opens the folder of keys and certificates, creating what is missing. Throws when a CA certificate stands there without its key. */
+export async function openClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
+  await ensurePrivateFolder(options.dir);
+  const ca = await openCa(options);
+  const serviceAccountKey = await openServiceAccountKey(options.dir);
+  const pki = new FolderPki(options, ca, serviceAccountKey);
+  await pki.renew();
+  return pki;
+}
+
+const issuingTimeMs = (clock: Clock): number => Math.max(clock.now(), TIME_FLOOR_MS);
+
+async function openCa({ dir, clock, log }: ClusterPkiOptions): Promise<CertificateAndKey> {
+  const present = await readPair(dir, 'ca');
+  if (present !== undefined) return present;
+  if ((await readFileIfPresent(join(dir, 'ca.crt'))) !== undefined) {
+    throw new Error(`${dir} holds ca.crt but not ca.key: restore the key, or move ca.crt away to start a new cluster`);
+  }
+  // A key without certificate is what a crash between the two writes leaves: nothing was signed with it yet, and it can go on.
+  const privateKeyPem = (await readFileIfPresent(join(dir, 'ca.key'))) ?? (await generatePrivateKeyPem());
+  const nowMs = issuingTimeMs(clock);
+  const certificatePem = await issueCertificate(
+    {
+      subject: { commonName: 'kubernetes', organizations: [] },
+      publicKey: createPublicKey(privateKeyPem),
+      usages: [],
+      isCa: true,
+      notBeforeMs: nowMs - CA_BACKDATE_MS,
+      notAfterMs: nowMs + CA_LIFE_MS,
+    },
+    { certificatePem: undefined, privateKeyPem },
+  );
+  await writePair(dir, 'ca', { certificatePem, privateKeyPem });
+  log.info('created the cluster CA', { caHash: publicKeyHash(certificatePem) });
+  return { certificatePem, privateKeyPem };
+}
+
+async function openServiceAccountKey(dir: string): Promise<ServiceAccountKey> {
+  const path = join(dir, 'sa.key');
+  let pem = await readFileIfPresent(path);
+  if (pem === undefined) {
+    pem = await generatePrivateKeyPem();
+    await writeDurableFile(path, pem);
+  }
+  const publicKey = createPublicKey(pem);
+  const keyId = createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64url');
+  return { privateKey: createPrivateKey(pem), publicKey, keyId };
+}
+
+async function readPair(dir: string, file: string): Promise<CertificateAndKey | undefined> {
+  const certificatePem = await readFileIfPresent(join(dir, `${file}.crt`));
+  const privateKeyPem = await readFileIfPresent(join(dir, `${file}.key`));
+  return certificatePem === undefined || privateKeyPem === undefined ? undefined : { certificatePem, privateKeyPem };
+}
+
+/** Key first: a certificate never stands on disk without its key. */
+async function writePair(dir: string, file: string, pair: CertificateAndKey): Promise<void> {
+  await writeDurableFile(join(dir, `${file}.key`), pair.privateKeyPem);
+  await writeDurableFile(join(dir, `${file}.crt`), pair.certificatePem);
+}
+
+class FolderPki implements ClusterPki {
+  readonly caPem: string;
+  readonly caHash: string;
+  readonly serviceAccountKey: ServiceAccountKey;
+  readonly #options: ClusterPkiOptions;
+  readonly #ca: CertificateAndKey;
+  readonly #leaves = new Map<OwnCertificate, CertificateAndKey>();
+
+  constructor(options: ClusterPkiOptions, ca: CertificateAndKey, serviceAccountKey: ServiceAccountKey) {
+    this.#options = options;
+    this.#ca = ca;
+    this.caPem = ca.certificatePem;
+    this.caHash = publicKeyHash(ca.certificatePem);
+    this.serviceAccountKey = serviceAccountKey;
+  }
+
+  get serving(): CertificateAndKey {
+    return this.#leaves.get('serving')!;
+  }
+
+  get admin(): CertificateAndKey {
+    return this.#leaves.get('admin')!;
+  }
+
+  get kubeletClient(): CertificateAndKey {
+    return this.#leaves.get('kubeletClient')!;
+  }
+
+  signCertificate({ durationMs, ...order }: CertificateOrder): Promise<string> {
+    const nowMs = issuingTimeMs(this.#options.clock);
+    const caEndMs = readCertificateFacts(this.caPem).notAfterMs;
+    return issueCertificate(
+      { ...order, notBeforeMs: nowMs - LEAF_BACKDATE_MS, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
+      this.#ca,
+    );
+  }
+
+  async renew(names?: PkiNames): Promise<readonly OwnCertificate[]> {
+    const { dir, clock, log } = this.#options;
+    const renewed: OwnCertificate[] = [];
+    for (const [which, plan] of Object.entries(leafPlans({ ...this.#options, ...names })) as [
+      OwnCertificate,
+      LeafPlan,
+    ][]) {
+      const present = this.#leaves.get(which) ?? (await readPair(dir, plan.file));
+      const problem = leafProblem(present, { caPem: this.caPem, plan, nowMs: clock.now() });
+      if (problem === undefined) {
+        this.#leaves.set(which, present!);
+        continue;
+      }
+      const issued = await this.#issueLeaf(which, plan);
+      await writePair(dir, plan.file, issued);
+      this.#leaves.set(which, issued);
+      renewed.push(which);
+      log.info('issued a certificate', { certificate: plan.file, why: problem });
+    }
+    return renewed;
+  }
+
+  async #issueLeaf(which: OwnCertificate, plan: LeafPlan): Promise<CertificateAndKey> {
+    const privateKeyPem = await generatePrivateKeyPem();
+    const { subject, usages, altNames } = plan;
+    const leafPem = await this.signCertificate({
+      subject,
+      usages,
+      publicKey: createPublicKey(privateKeyPem),
+      durationMs: LEAF_LIFE_MS,
+      ...(altNames === undefined ? {} : { altNames }),
+    });
+    return { certificatePem: which === 'serving' ? leafPem + this.caPem : leafPem, privateKeyPem };
+  }
+}
