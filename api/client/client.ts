@@ -1,5 +1,5 @@
 import type { ResourceInfo } from '../object/group-version.ts';
-import type { Stored } from '../object/kube-object.ts';
+import type { Stored, StoredMeta } from '../object/kube-object.ts';
 
 export interface ListOptions {
   readonly namespace?: string;
@@ -81,6 +81,27 @@ export interface ResourceClient<T extends Stored<object>> {
   ): Promise<R>;
 }
 
+/** An object of which only the metadata was asked for: cheap to watch for every kind there is. */
+export interface PartialObject {
+  apiVersion: string;
+  kind: string;
+  metadata: StoredMeta;
+}
+
+/** A request outside the resource verbs: discovery, `/version`, a subresource with its own rules. */
+export interface RawRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Path and query, percent-encoded. */
+  readonly path: string;
+  readonly accept?: string;
+  readonly body?: object;
+  readonly signal?: AbortSignal;
+}
+
 export interface KubeClient {
   resource<T extends Stored<object>>(info: ResourceInfo): ResourceClient<T>;
+  /** The same resource as PartialObjectMetadata: reads answer metadata alone; patch and delete work as ever. */
+  metadata(info: ResourceInfo): ResourceClient<PartialObject>;
+  /** The decoded JSON answer; undefined when it was empty. */
+  raw<R = unknown>(request: RawRequest): Promise<R>;
 }

@@ -19,6 +19,8 @@ export interface InformerHandler<T> {
 }
 
 export interface Informer<T extends Stored<object>> extends Lister<T> {
+  /** Adds an index for `byIndex`; a name that exists already is left as it is. */
+  addIndex(name: string, index: IndexFunction<T>): void;
   /** Existing objects are replayed as adds. */
   addHandler(handler: InformerHandler<T>): void;
   readonly hasSynced: boolean;

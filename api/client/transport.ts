@@ -8,6 +8,8 @@ export interface TransportRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** The whole answer must have arrived within this time. Undefined for streams: then only its head is waited for, and not for ever. */
+  readonly timeoutMs?: number;
   /** Ends the request; for a watch it ends the stream. */
   readonly signal?: AbortSignal;
 }

@@ -1,0 +1,195 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import { TransportError } from './transport.ts';
+
+/** PEM texts. */
+export interface ServerCredentials {
+  /** Trusted roots; undefined = the system's. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Bearer token, or a function asked before every request: it caches. */
+  readonly token?: string | (() => Promise<string>);
+  /** Name that the server's certificate must carry; undefined = the host of its address. */
+  readonly serverName?: string;
+}
+
+export interface SessionPoolOptions extends ServerCredentials {
+  readonly servers: readonly string[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random?: () => number;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A silent peer is asked this often, and given up this much later: frozen hosts and cut cables give no other sign. */
+const PING_INTERVAL_MS = 20_000;
+const PING_TIMEOUT_MS = 10_000;
+/** Full jitter: a thousand agents that lose one server come back spread over the window. */
+const RECONNECT = { initialMs: 500, maxMs: 10_000, jitter: 1 };
+/** Node's default of 10 MB refuses new streams once slow readers have that much waiting. */
+const SESSION_MEMORY_MB = 64;
+const WINDOW_BYTES = 1024 * 1024;
+
+type State =
+  | { readonly type: 'closed' }
+  | { readonly type: 'idle' }
+  | { readonly type: 'connecting'; readonly session: Promise<ClientHttp2Session> }
+  | { readonly type: 'ready'; readonly session: ClientHttp2Session };
+
+/** Holds at most one connection for new requests; older ones end when their streams do. */
+export class SessionPool {
+  readonly #options: SessionPoolOptions;
+  readonly #sessions = new Set<ClientHttp2Session>();
+  readonly #closing = new AbortController();
+  #credentials: ServerCredentials;
+  #servers: readonly string[];
+  #state: State = { type: 'idle' };
+  /** Rotates through the servers; stays on one that works. */
+  #serverIndex = 0;
+  /** Connections lost or refused since one last carried an answer to our first ping. */
+  #failures = 0;
+  /** Grows with every change of keys, so that a connection being made with old ones is not kept. */
+  #generation = 0;
+
+  constructor(options: SessionPoolOptions) {
+    this.#options = options;
+    this.#credentials = options;
+    this.#servers = options.servers;
+  }
+
+  /** A connected session; rejects with TransportError after every server was tried once. */
+  acquire(): Promise<ClientHttp2Session> {
+    const state = this.#state;
+    if (state.type === 'closed') return Promise.reject(new TransportError('the transport is closed'));
+    if (state.type === 'connecting') return state.session;
+    if (state.type === 'ready' && !state.session.closed && !state.session.destroyed)
+      return Promise.resolve(state.session);
+    const session = this.#connectAny();
+    this.#state = { type: 'connecting', session };
+    return session;
+  }
+
+  updateCredentials(credentials: ServerCredentials): void {
+    const previous = this.#credentials;
+    this.#credentials = credentials;
+    const isSame = (['ca', 'cert', 'key', 'serverName'] as const).every((name) => previous[name] === credentials[name]);
+    if (isSame) return;
+    this.#generation++;
+    if (this.#state.type !== 'ready') return;
+    this.#state.session.close();
+    this.#state = { type: 'idle' };
+  }
+
+  updateServers(servers: readonly string[]): void {
+    if (servers.length === 0) return;
+    this.#servers = servers;
+    this.#serverIndex = 0;
+  }
+
+  close(): void {
+    this.#state = { type: 'closed' };
+    this.#closing.abort(new TransportError('the transport was closed'));
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  async #connectAny(): Promise<ClientHttp2Session> {
+    try {
+      if (this.#failures > 0) {
+        const waitMs = backoffDelayMs(this.#failures, { ...RECONNECT, random: this.#options.random });
+        await delay(this.#options.clock, waitMs, this.#closing.signal);
+      }
+      const session = await this.#tryServers();
+      if (this.#state.type === 'closed') {
+        session.destroy();
+        throw new TransportError('the transport is closed');
+      }
+      this.#state = { type: 'ready', session };
+      return session;
+    } catch (err) {
+      if (this.#state.type !== 'closed') this.#state = { type: 'idle' };
+      throw err;
+    }
+  }
+
+  async #tryServers(): Promise<ClientHttp2Session> {
+    let lastError: unknown;
+    for (let tries = 0; tries < this.#servers.length; tries++) {
+      const server = this.#servers[this.#serverIndex % this.#servers.length]!;
+      const generation = this.#generation;
+      try {
+        const session = await this.#connect(server);
+        if (generation === this.#generation) return session;
+        session.destroy();
+        tries--;
+      } catch (err) {
+        lastError = err;
+        this.#serverIndex++;
+        this.#options.log.debug('Cannot connect to API server', { server, err: describeError(err) });
+      }
+    }
+    this.#failures++;
+    throw new TransportError(`cannot connect to ${this.#servers.join(', ')}: ${describeError(lastError)}`, {
+      cause: lastError,
+    });
+  }
+
+  #connect(server: string): Promise<ClientHttp2Session> {
+    return new Promise((resolve, reject) => {
+      const { ca, cert, key, serverName } = this.#credentials;
+      const session = connect(server, {
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+        ...(serverName === undefined ? {} : { servername: serverName }),
+        maxSessionMemory: SESSION_MEMORY_MB,
+        settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+      });
+      this.#sessions.add(session);
+      const stopTimer = this.#options.clock.after(CONNECT_TIMEOUT_MS, () =>
+        session.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`)),
+      );
+      session.once('connect', () => {
+        stopTimer();
+        session.setLocalWindowSize(4 * WINDOW_BYTES);
+        this.#keepAlive(session, server);
+        resolve(session);
+      });
+      session.on('error', reject);
+      session.once('close', () => {
+        stopTimer();
+        this.#sessions.delete(session);
+        reject(new Error('connection closed'));
+      });
+    });
+  }
+
+  #keepAlive(session: ClientHttp2Session, server: string): void {
+    let stop = () => {};
+    const ping = () => {
+      stop = this.#options.clock.after(PING_TIMEOUT_MS, () => {
+        this.#options.log.warn('API server does not answer pings', { server });
+        session.destroy(new Error('no answer to a ping'));
+      });
+      if (session.destroyed) return;
+      session.ping((err) => {
+        stop();
+        if (err !== null) return;
+        this.#failures = 0;
+        stop = this.#options.clock.after(PING_INTERVAL_MS, ping);
+      });
+    };
+    ping();
+    session.once('close', () => {
+      stop();
+      if (this.#state.type !== 'ready' || this.#state.session !== session) return;
+      this.#state = { type: 'idle' };
+      // The server that went away is not asked first again, and not at once.
+      this.#failures++;
+      this.#serverIndex++;
+    });
+  }
+}
