@@ -18,9 +18,11 @@ export type ValueKind =
   /** `metav1.Duration`: Go duration string. */
   | 'duration'
   | 'intOrString'
+  /** The values of `map[string]ExtraValue`: a list of strings, a message of its own in protobuf. */
+  | 'stringList'
   /** A nested object: `FieldDef.type` describes it. */
   | 'message'
-  /** Any JSON: RawExtension, FieldsV1, CRD `x-kubernetes-preserve-unknown-fields`. */
+  /** Any JSON: RawExtension, FieldsV1, CRD `x-kubernetes-preserve-unknown-fields`. `type` names a JSON union's protobuf message. */
   | 'json';
 
 /**
@@ -64,6 +66,11 @@ export interface TypeDef {
   readonly byNumber: ReadonlyMap<number, FieldDef>;
   /** Package-qualified protobuf message name, or undefined. */
   readonly protoName: string | undefined;
+  /**
+   * Go embeds some structs, so that their fields stand directly in our JSON object but inside a message in protobuf:
+   * field number -> that message. The fields themselves have number 0 here. Undefined when there is none.
+   */
+  readonly embedded?: ReadonlyMap<number, TypeDef>;
   /** Unknown fields are kept (CRDs only). */
   readonly preserveUnknown: boolean;
   readonly gvks: readonly GroupVersionKind[];
