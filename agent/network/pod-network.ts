@@ -1,0 +1,147 @@
+import type { Informer } from '#api/client/informer.ts';
+import type { Node } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Host } from '../host/host.ts';
+import { CNI_CONFIG_FILE, POD_BRIDGE, renderCniConfig } from './cni-config.ts';
+import type { HostChanges } from './host-changes.ts';
+import { computeRoutes, diffRoutes, parseRoutes, ROUTE_PROTOCOL } from './routes.ts';
+
+export interface PodNetworkOptions {
+  readonly host: Host;
+  readonly changes: HostChanges;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly nodeName: string;
+  readonly clusterCidr: string;
+  readonly cniConfigDirectory: string;
+  readonly ipamDirectory: string;
+  readonly mtu: number;
+  /** `iptables` of the variant in use. */
+  readonly iptables: string;
+}
+
+export interface PodNetwork {
+  /** Writes the runtime's network configuration; idempotent. The runtime picks it up by itself. */
+  applyPodCidr(podCidr: string): Promise<void>;
+  /** Keeps routes to the pods of other nodes until aborted. */
+  start(nodes: Informer<Node>, signal: AbortSignal): void;
+  /** Takes back everything that applyPodCidr and start put into the host. */
+  cleanUp(): Promise<void>;
+}
+
+/** Keys that pod traffic needs, with the reason in the log when the kernel lacks one. */
+const SYSCTLS: readonly (readonly [string, string, string])[] = [
+  ['net.ipv4.ip_forward', '1', 'pods cannot be reached from other hosts'],
+  // Answers between two pods of one bridge would bypass the translation of Services.
+  [
+    'net.bridge.bridge-nf-call-iptables',
+    '1',
+    'pods cannot reach Services whose endpoint is on the same node (module br_netfilter)',
+  ],
+];
+
+const MASQUERADE_CHAIN = 'CORACLE-MASQ';
+const RETRY = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
+
+export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
+  const { host, log, clock, clusterCidr, nodeName } = options;
+  const configPath = `${options.cniConfigDirectory}/${CNI_CONFIG_FILE}`;
+  const ip = async (...args: string[]) => (await host.exec.run(['ip', ...args])).stdout;
+  const iptables = (...args: string[]) => host.exec.run([options.iptables, '-w', '5', '-t', 'nat', ...args]);
+  const jump = ['POSTROUTING', '-m', 'comment', '--comment', 'coracle pod egress', '-j', MASQUERADE_CHAIN];
+  const holds = (...args: string[]) =>
+    iptables(...args).then(
+      () => true,
+      () => false,
+    );
+
+  /** Pods talk to the world with the node's address; among themselves with their own. */
+  async function ensureMasquerade(podCidr: string): Promise<void> {
+    if (!(await holds('-n', '-L', MASQUERADE_CHAIN))) await iptables('-N', MASQUERADE_CHAIN);
+    const rule = [MASQUERADE_CHAIN, '-s', podCidr, '!', '-d', clusterCidr, '-j', 'MASQUERADE'];
+    if (!(await holds('-C', ...rule))) {
+      await iptables('-F', MASQUERADE_CHAIN);
+      await iptables('-A', ...rule);
+    }
+    if (!(await holds('-C', ...jump))) await iptables('-A', ...jump);
+  }
+
+  async function syncRoutes(nodes: readonly Node[]): Promise<void> {
+    const actual = parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL));
+    const { replace, remove } = diffRoutes(actual, computeRoutes(nodes, nodeName));
+    for (const route of replace)
+      await ip('route', 'replace', route.podCidr, 'via', route.gateway, 'proto', ROUTE_PROTOCOL);
+    for (const route of remove) await ip('route', 'del', route.podCidr, 'proto', ROUTE_PROTOCOL);
+    if (replace.length + remove.length > 0)
+      log.info('changed pod routes', { replaced: replace.length, removed: remove.length });
+  }
+
+  async function run(nodes: Informer<Node>, signal: AbortSignal): Promise<void> {
+    let dirty = true;
+    let wake = () => {};
+    const touch = () => {
+      dirty = true;
+      wake();
+    };
+    signal.addEventListener('abort', () => wake(), { once: true });
+    nodes.addHandler({ onAdd: touch, onUpdate: (a, b) => routeFacts(a) !== routeFacts(b) && touch(), onDelete: touch });
+    await nodes.waitForSync(signal);
+    let failures = 0;
+    while (!signal.aborted) {
+      if (!dirty) await new Promise<void>((resolve) => (wake = resolve));
+      dirty = false;
+      try {
+        await syncRoutes(nodes.list());
+        failures = 0;
+      } catch (err) {
+        dirty = true;
+        failures += 1;
+        log.warn('could not set pod routes', { err: describeError(err), failures });
+        await delay(clock, backoffDelayMs(failures, RETRY), signal);
+      }
+    }
+  }
+
+  return {
+    async applyPodCidr(podCidr) {
+      for (const [name, value, consequence] of SYSCTLS) {
+        if (!(await options.changes.setSysctl(name, value)))
+          log.warn('the kernel refuses a setting', { sysctl: name, consequence });
+      }
+      await ensureMasquerade(podCidr);
+      const config = renderCniConfig({ podCidr, mtu: options.mtu, ipamDirectory: options.ipamDirectory });
+      const present = await host.fs.info(configPath);
+      if (present !== undefined && (await host.fs.readText(configPath)) === config) return;
+      await host.fs.makeDirectory(options.cniConfigDirectory);
+      await host.fs.writeAtomic(configPath, config, { mode: 0o644 });
+      log.info('wrote the pod network configuration', { path: configPath, podCidr });
+    },
+
+    start(nodes, signal) {
+      run(nodes, signal).catch((err: unknown) => {
+        if (!signal.aborted) log.error('pod routes are no longer kept', { err: describeError(err) });
+      });
+    },
+
+    async cleanUp() {
+      for (const route of parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL))) {
+        await ip('route', 'del', route.podCidr, 'proto', ROUTE_PROTOCOL);
+      }
+      while (await holds('-D', ...jump));
+      if (await holds('-F', MASQUERADE_CHAIN)) await iptables('-X', MASQUERADE_CHAIN);
+      await host.exec
+        .run(['ip', 'link', 'del', POD_BRIDGE])
+        .catch((err: unknown) => log.debug('no pod bridge to remove', { err: describeError(err) }));
+      await host.fs.remove(configPath);
+      await host.fs.remove(options.ipamDirectory);
+    },
+  };
+}
+
+/** The part of a Node that routes depend on. */
+function routeFacts(node: Node): string {
+  return JSON.stringify([node.spec?.podCIDR, node.status?.addresses]);
+}
