@@ -36,7 +36,7 @@ const RULES: readonly Rule[] = [
   { folder: 'controller/tunnel', may: ['base', 'api'] },
   { folder: 'controller', may: ['base', 'api', 'controller'] },
   { folder: 'agent/host', may: ['base'] },
-  { folder: 'agent/cri', may: ['base'], types: ['agent/host'] },
+  { folder: 'agent/cri', may: ['base', 'protos'], types: ['agent/host'] },
   { folder: 'agent/kubelet', may: ['base', 'api'], types: ['agent/cri', 'agent/host'], notNode: OS_MODULES },
   { folder: 'agent/proxy', may: ['base', 'api'], types: ['agent/host'], notNode: OS_MODULES },
   { folder: 'agent/network', may: ['base', 'api'], types: ['agent/host'], notNode: OS_MODULES },

@@ -1,0 +1,113 @@
+import { spawn } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { ExecError, type ExecOptions, type ExecResult, type Executor } from './host.ts';
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+
+/** systemd units and `su` users lack the sbin directories, where iptables, mount and their like live. */
+const SEARCH_PATH = [
+  ...new Set([
+    ...(process.env.PATH ?? '').split(':').filter(Boolean),
+    '/usr/local/sbin',
+    '/usr/sbin',
+    '/sbin',
+    '/usr/bin',
+    '/bin',
+  ]),
+];
+
+const environment = () => ({ ...process.env, PATH: SEARCH_PATH.join(':'), LC_ALL: 'C' });
+
+export function createExecutor(): Executor {
+  return { run, find, stream };
+}
+
+async function find(program: string): Promise<string | undefined> {
+  for (const folder of SEARCH_PATH) {
+    const path = `${folder}/${program}`;
+    const isRunnable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isRunnable) return path;
+  }
+  return undefined;
+}
+
+function run(argv: readonly [string, ...string[]], options: ExecOptions = {}): Promise<ExecResult> {
+  const { stdin, timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const [program, ...args] = argv;
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment() });
+    let failure: Error | undefined;
+    const kill = (reason: Error) => {
+      failure ??= reason;
+      child.kill('SIGKILL');
+    };
+    const stdout = collect(child.stdout, () =>
+      kill(new ExecError(argv, null, `output beyond ${MAX_OUTPUT_BYTES} bytes`)),
+    );
+    const stderr = collect(child.stderr, () =>
+      kill(new ExecError(argv, null, `output beyond ${MAX_OUTPUT_BYTES} bytes`)),
+    );
+    const timer = setTimeout(() => kill(new ExecError(argv, null, `still running after ${timeoutMs} ms`)), timeoutMs);
+    const onAbort = () => kill(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const finish = (exitCode: number | null, cause?: Error) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      if (failure !== undefined) reject(failure);
+      else if (cause !== undefined) reject(new ExecError(argv, null, cause.message, { cause }));
+      else if (exitCode !== 0) reject(new ExecError(argv, exitCode, stderr()));
+      else resolve({ stdout: stdout(), stderr: stderr() });
+    };
+    child.once('error', (err) => finish(null, err));
+    child.once('close', (exitCode) => finish(exitCode));
+    // A program that ends without reading its input closes the pipe; its exit code tells whether that was an error.
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
+  });
+}
+
+function collect(source: NodeJS.ReadableStream, onOverflow: () => void): () => string {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  source.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > MAX_OUTPUT_BYTES) onOverflow();
+    else chunks.push(chunk);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+function stream(
+  argv: readonly [string, ...string[]],
+  onLine: (line: string) => void,
+  signal: AbortSignal,
+): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      resolve(null);
+      return;
+    }
+    const [program, ...args] = argv;
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: environment() });
+    createInterface({ input: child.stdout }).on('line', onLine);
+    const onAbort = () => child.kill('SIGTERM');
+    signal.addEventListener('abort', onAbort, { once: true });
+    child.once('error', (cause) => {
+      signal.removeEventListener('abort', onAbort);
+      reject(new ExecError(argv, null, cause.message, { cause }));
+    });
+    child.once('close', (exitCode) => {
+      signal.removeEventListener('abort', onAbort);
+      resolve(exitCode);
+    });
+  });
+}

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import { type Stats, watch as watchPath } from 'node:fs';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  statfs,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { FileInfo, FileSystem, ReadableFile } from './host.ts';
+import { parseMountInfo } from './mounter.ts';
+
+/** Resolves to `fallback` where the path does not exist. */
+async function unlessAbsent<T>(work: Promise<T>, fallback: T): Promise<T> {
+  try {
+    return await work;
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return fallback;
+    throw err;
+  }
+}
+
+export function createFileSystem(): FileSystem {
+  return {
+    readText: (path) => readFile(path, 'utf8'),
+    readBytes: (path) => readFile(path),
+    list: (path) => unlessAbsent(readdir(path), []),
+    info: (path) => unlessAbsent(lstat(path).then(fileInfo), undefined),
+    makeDirectory,
+    writeAtomic,
+    async write(path, content, mode = 0o644) {
+      await writeFile(path, content, { mode });
+      await chmod(path, mode);
+    },
+    symlink: (target, path) => symlink(target, path),
+    readLink,
+    rename,
+    chmod,
+    chown,
+    remove,
+    open: openFile,
+    watch,
+    async diskUsage(path) {
+      const { bsize, blocks, bavail, files, ffree } = await statfs(path);
+      return { totalBytes: blocks * bsize, freeBytes: bavail * bsize, totalInodes: files, freeInodes: ffree };
+    },
+  };
+}
+
+/** mkdir's mode is cut by the umask and ignored for a directory that exists, so an asked-for mode is set again. */
+async function makeDirectory(path: string, mode?: number): Promise<void> {
+  await mkdir(path, { recursive: true });
+  if (mode !== undefined) await chmod(path, mode);
+}
+
+async function writeAtomic(
+  path: string,
+  content: string | Uint8Array,
+  { mode = 0o644, durable = false }: { readonly mode?: number; readonly durable?: boolean } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await file.writeFile(content);
+      await file.chmod(mode);
+      if (durable) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (err) {
+    await unlessAbsent(unlink(temporary), undefined);
+    throw err;
+  }
+  if (durable) await syncDirectory(dirname(path));
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function readLink(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EINVAL') return undefined;
+    throw err;
+  }
+}
+
+/** The kernel would let us delete through a bind mount into somebody's data; a forgotten mount is therefore an error here. */
+async function remove(path: string): Promise<void> {
+  const target = resolve(path);
+  const mounts = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  const inside = mounts.find((mount) => mount.path === target || mount.path.startsWith(`${target}/`));
+  if (inside !== undefined)
+    throw Object.assign(new Error(`EBUSY: ${inside.path} is still mounted, not removing ${target}`), { code: 'EBUSY' });
+  await rm(target, { recursive: true, force: true });
+}
+
+async function openFile(path: string): Promise<ReadableFile> {
+  const file = await open(path, 'r');
+  const { ino } = await file.stat();
+  return {
+    inode: ino,
+    sizeBytes: async () => (await file.stat()).size,
+    async read(position, maxBytes) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, position);
+      return buffer.subarray(0, bytesRead);
+    },
+    close: () => file.close(),
+  };
+}
+
+/** inotify can run out of watches and the path may be absent; watching is a hint, so whoever calls polls slowly as well. */
+function watch(path: string, onChange: () => void, signal: AbortSignal): void {
+  if (signal.aborted) return;
+  try {
+    const watcher = watchPath(path, { persistent: false, signal }, onChange);
+    watcher.on('error', () => watcher.close());
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOSPC' && code !== 'EMFILE') throw err;
+  }
+}
+
+function fileInfo(stats: Stats): FileInfo {
+  return {
+    type: fileType(stats),
+    mode: stats.mode & 0o7777,
+    uid: stats.uid,
+    gid: stats.gid,
+    sizeBytes: stats.size,
+    inode: stats.ino,
+    modifiedMs: stats.mtimeMs,
+  };
+}
+
+function fileType(stats: Stats): FileInfo['type'] {
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isSymbolicLink()) return 'symlink';
+  if (stats.isSocket()) return 'socket';
+  if (stats.isCharacterDevice()) return 'char';
+  if (stats.isBlockDevice()) return 'block';
+  return stats.isFIFO() ? 'fifo' : 'file';
+}

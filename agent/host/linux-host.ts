@@ -1,0 +1,103 @@
+import { createSocket } from 'node:dgram';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect, isIPv6 } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createExecutor } from './executor.ts';
+import { readAddresses, readFacts, readResolvConf } from './facts.ts';
+import { createFileSystem } from './file-system.ts';
+import type { Dialer, Host } from './host.ts';
+import { createMounter } from './mounter.ts';
+
+const DIAL_TIMEOUT_MS = 10_000;
+
+/** The real host. Every call asks the kernel afresh; nothing is cached. */
+export function createLinuxHost(): Host {
+  const exec = createExecutor();
+  return {
+    exec,
+    fs: createFileSystem(),
+    mounts: createMounter(exec),
+    dialer: { tcp: dialTcp },
+    facts: readFacts,
+    addresses: async () => readAddresses(),
+    sourceAddressTo,
+    cgroups,
+    bootTimeMs,
+    resolvConf: readResolvConf,
+    readSysctl,
+    writeSysctl,
+  };
+}
+
+const dialTcp: Dialer['tcp'] = (host, port, { timeoutMs = DIAL_TIMEOUT_MS, signal } = {}) =>
+  new Promise<Duplex>((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const socket = connect({ host, port, noDelay: true });
+    const settle = (err: unknown) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      socket.off('error', settle);
+      if (err === undefined) {
+        resolve(socket);
+        return;
+      }
+      // The late error of a socket that nobody waits for any more must not end the process.
+      socket.on('error', () => {});
+      socket.destroy();
+      reject(err);
+    };
+    const onAbort = () => settle(signal?.reason);
+    const timer = setTimeout(
+      () => settle(Object.assign(new Error(`connect ETIMEDOUT ${host}:${port}`), { code: 'ETIMEDOUT' })),
+      timeoutMs,
+    );
+    signal?.addEventListener('abort', onAbort, { once: true });
+    socket.once('error', settle);
+    socket.once('connect', () => settle(undefined));
+  });
+
+/** Connecting a datagram socket sends nothing: it only makes the kernel choose the route and with it the source address. */
+function sourceAddressTo(destination: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIPv6(destination) ? 'udp6' : 'udp4');
+    const finish = (address: string | undefined) => {
+      socket.close();
+      resolve(address);
+    };
+    socket.once('error', () => finish(undefined));
+    socket.connect(9, destination, () => finish(socket.address().address));
+  });
+}
+
+/** v2 only where the unified tree holds the controllers; a hybrid host with an empty `unified` tree counts as v1. */
+async function cgroups(): Promise<{ version: 1 | 2; root: string }> {
+  const root = '/sys/fs/cgroup';
+  const controllers = await readFile(`${root}/cgroup.controllers`, 'utf8').catch(() => '');
+  return { version: controllers.trim() === '' ? 1 : 2, root };
+}
+
+/** /proc/uptime counts on CLOCK_BOOTTIME, so suspended time is in it. */
+async function bootTimeMs(): Promise<number> {
+  const [seconds = '0'] = (await readFile('/proc/uptime', 'utf8')).split(' ');
+  return Number(seconds) * 1000;
+}
+
+/** `net.ipv4.ip_forward`; with slashes (`net/ipv4/conf/eth0.1/rp_filter`) where an interface name holds dots. */
+function sysctlPath(name: string): string {
+  return `/proc/sys/${name.includes('/') ? name : name.replaceAll('.', '/')}`;
+}
+
+async function readSysctl(name: string): Promise<string | undefined> {
+  const value = await readFile(sysctlPath(name), 'utf8').catch(() => undefined);
+  return value?.trim();
+}
+
+async function writeSysctl(name: string, value: string): Promise<boolean> {
+  return writeFile(sysctlPath(name), value).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { ExecError, type Executor, type Mounter, type MountPoint } from './host.ts';
+
+/** `/proc/self/mountinfo`, oldest mount first; octal escapes stand for blanks and backslashes in paths. */
+export function parseMountInfo(text: string): MountPoint[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const fields = line.split(' ');
+      // After the sixth field come optional fields, ended by a lone dash; then type and source.
+      const dash = fields.indexOf('-', 6);
+      return {
+        path: unescapePath(fields[4] ?? ''),
+        fsType: fields[dash + 1] ?? '',
+        source: unescapePath(fields[dash + 2] ?? ''),
+      };
+    });
+}
+
+function unescapePath(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+export function createMounter(exec: Executor): Mounter {
+  const list = async () => parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  return {
+    list,
+    async mountTmpfs(path, { sizeBytes, mode = 0o777 }) {
+      const options = [`mode=${mode.toString(8)}`, ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`])];
+      await exec.run(['mount', '-t', 'tmpfs', '-o', options.join(','), 'tmpfs', path]);
+    },
+    async bind(source, path, readOnly) {
+      await exec.run(['mount', '--bind', source, path]);
+      // A bind mount takes its flags from the source; only a second step makes it read-only.
+      if (readOnly) await exec.run(['mount', '-o', 'remount,bind,ro', path]);
+    },
+    async unmount(path) {
+      const mounted = (await list()).some((mount) => mount.path === path);
+      if (!mounted) return;
+      try {
+        await exec.run(['umount', path]);
+      } catch (err) {
+        if (!(err instanceof ExecError) || !/busy/.test(err.stderr)) throw err;
+        await exec.run(['umount', '--lazy', path]);
+      }
+    },
+  };
+}
