@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { apiVersionOfBytes, withoutResourceVersion, withResourceVersion } from './resource-version.ts';
+
+const encode = (object: unknown) => new TextEncoder().encode(JSON.stringify(object));
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+const CASES: readonly { name: string; object: { apiVersion: string; kind: string; metadata: object } }[] = [
+  { name: 'a plain object', object: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a', namespace: 'b' } } },
+  { name: 'empty metadata', object: { apiVersion: 'apps/v1', kind: 'Deployment', metadata: {} } },
+  {
+    name: 'strings that look like structure',
+    object: {
+      apiVersion: 'x","metadata":{\\',
+      kind: 'K","metadata":{"resourceVersion":"1"',
+      metadata: { name: '\\"{' },
+    },
+  },
+  { name: 'text beyond ASCII', object: { apiVersion: 'v1', kind: 'Größe', metadata: { name: '名前 😀' } } },
+];
+
+describe('withResourceVersion', () => {
+  it.each(CASES)('puts the revision first into metadata of $name, and comes out again', ({ object }) => {
+    const bytes = encode(object);
+    for (const revision of [0, 7, 10, 999, 1000, Number.MAX_SAFE_INTEGER]) {
+      const spliced = withResourceVersion(bytes, revision);
+      const expected = { ...object, metadata: { resourceVersion: String(revision), ...object.metadata } };
+      expect(decode(spliced)).toBe(JSON.stringify(expected));
+      expect(spliced.byteLength).toBe(spliced.buffer.byteLength);
+      expect(decode(withoutResourceVersion(spliced))).toBe(JSON.stringify(object));
+    }
+  });
+
+  it('refuses bytes that are not in canonical form', () => {
+    for (const text of [
+      '',
+      '{}',
+      '{"kind":"A","apiVersion":"v1","metadata":{}}',
+      '{"apiVersion":"v1',
+      '{"apiVersion":"v1\\',
+    ]) {
+      expect(() => withResourceVersion(new TextEncoder().encode(text), 1)).toThrow(/not a canonical object/);
+    }
+    expect(() => withResourceVersion(encode(CASES[0]!.object), 1.5)).toThrow(RangeError);
+  });
+});
+
+describe('apiVersionOfBytes', () => {
+  it.each(CASES)('reads the apiVersion of $name', ({ object }) => {
+    expect(apiVersionOfBytes(encode(object))).toBe(object.apiVersion);
+  });
+});

@@ -1,0 +1,95 @@
+/**
+ * Canonical JSON of an object is stored without its resourceVersion, because the revision is known only when the write is accepted.
+ * These functions put it in and take it out of the encoded form without decoding: the canonical form begins with
+ * `{"apiVersion":"…","kind":"…","metadata":{`, whatever the strings contain, and resourceVersion goes first into metadata.
+ */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACE = 0x7d;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+
+const ascii = (text: string) => new TextEncoder().encode(text);
+const API_VERSION = ascii('{"apiVersion":"');
+const KIND = ascii(',"kind":"');
+const METADATA = ascii(',"metadata":{');
+const RESOURCE_VERSION = ascii('"resourceVersion":"');
+
+/** The encoded object with `"resourceVersion":"<revision>"` as the first field of metadata; a new array that owns its buffer. */
+export function withResourceVersion(bytes: Uint8Array, revision: number): Uint8Array {
+  const at = metadataStart(bytes);
+  const digits = decimalDigits(revision);
+  const isEmpty = bytes[at] === CLOSE_BRACE;
+  const inserted = RESOURCE_VERSION.length + digits + (isEmpty ? 1 : 2);
+  const result = new Uint8Array(bytes.length + inserted);
+  result.set(bytes.subarray(0, at), 0);
+  result.set(RESOURCE_VERSION, at);
+  writeDecimal(result, at + RESOURCE_VERSION.length, digits, revision);
+  result[at + RESOURCE_VERSION.length + digits] = QUOTE;
+  if (!isEmpty) result[at + inserted - 1] = COMMA;
+  result.set(bytes.subarray(at), at + inserted);
+  return result;
+}
+
+/** The inverse of `withResourceVersion`: an equal copy where the first field of metadata is not resourceVersion. */
+export function withoutResourceVersion(bytes: Uint8Array): Uint8Array {
+  const at = metadataStart(bytes);
+  if (!matches(bytes, at, RESOURCE_VERSION)) return Uint8Array.from(bytes);
+  let end = stringEnd(bytes, at + RESOURCE_VERSION.length);
+  if (bytes[end] === COMMA) end += 1;
+  const result = new Uint8Array(bytes.length - (end - at));
+  result.set(bytes.subarray(0, at), 0);
+  result.set(bytes.subarray(end), at);
+  return result;
+}
+
+/** `apiVersion` of a canonical object, read without decoding the rest. */
+export function apiVersionOfBytes(bytes: Uint8Array): string {
+  if (!matches(bytes, 0, API_VERSION)) throw notCanonical();
+  const end = stringEnd(bytes, API_VERSION.length);
+  return JSON.parse(new TextDecoder().decode(bytes.subarray(API_VERSION.length - 1, end))) as string;
+}
+
+/** Index of the first byte after `"metadata":{`. */
+function metadataStart(bytes: Uint8Array): number {
+  if (!matches(bytes, 0, API_VERSION)) throw notCanonical();
+  let at = stringEnd(bytes, API_VERSION.length);
+  if (!matches(bytes, at, KIND)) throw notCanonical();
+  at = stringEnd(bytes, at + KIND.length);
+  if (!matches(bytes, at, METADATA)) throw notCanonical();
+  return at + METADATA.length;
+}
+
+/** Index after the closing quote of the JSON string whose content starts at `at`. */
+function stringEnd(bytes: Uint8Array, at: number): number {
+  let index = at;
+  while (index < bytes.length && bytes[index] !== QUOTE) index += bytes[index] === BACKSLASH ? 2 : 1;
+  if (index >= bytes.length) throw notCanonical();
+  return index + 1;
+}
+
+function matches(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
+  if (at + expected.length > bytes.length) return false;
+  for (let i = 0; i < expected.length; i++) if (bytes[at + i] !== expected[i]) return false;
+  return true;
+}
+
+function decimalDigits(value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not a revision: ${value}`);
+  let digits = 1;
+  for (let limit = 10; value >= limit; limit *= 10) digits += 1;
+  return digits;
+}
+
+function writeDecimal(target: Uint8Array, at: number, digits: number, value: number): void {
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    target[i] = ZERO + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+}
+
+function notCanonical(): Error {
+  return new TypeError('not a canonical object: it must begin with apiVersion, kind and metadata');
+}

@@ -1,0 +1,114 @@
+import type { StoreEvent } from './store.ts';
+import type { StoreState } from './store-state.ts';
+
+/** How far back a watch may resume (contract sentence 6), and what that may cost. */
+export interface HistoryLimits {
+  /** Younger events stay. */
+  readonly maxAgeMs: number;
+  /** So many newest events stay, however old. */
+  readonly minEvents: number;
+  /** Above this, only `minEvents` events stay, however young. */
+  readonly softBytes: number;
+  /** Above this, the oldest go in any case: memory is finite. */
+  readonly hardBytes: number;
+}
+
+export const DEFAULT_HISTORY_LIMITS: HistoryLimits = {
+  maxAgeMs: 10 * 60_000,
+  minEvents: 10_000,
+  softBytes: 32 * 2 ** 20,
+  hardBytes: 96 * 2 ** 20,
+};
+
+/** What an event costs besides its object's bytes: objects, array slots, labels; an estimate. */
+const EVENT_OVERHEAD_BYTES = 400;
+
+/** Removed slots are given back once they are this many and half of the array. */
+const COMPACT_SLOTS = 1024;
+
+const costOf = (event: StoreEvent) => event.object.bytes.length + EVENT_OVERHEAD_BYTES;
+
+/** The newest events in revision order: watches resume from them, and older snapshots are found by undoing them. */
+export class History {
+  readonly #limits: HistoryLimits;
+  #events: (StoreEvent | undefined)[] = [];
+  /** Wall-clock ms of each event. */
+  #times: number[] = [];
+  #first = 0;
+  #bytes = 0;
+  #compactedRevision: number;
+
+  constructor(limits: HistoryLimits, compactedRevision: number) {
+    this.#limits = limits;
+    this.#compactedRevision = compactedRevision;
+  }
+
+  /** Revision of the newest event that is gone: watches from here on are complete. */
+  get compactedRevision(): number {
+    return this.#compactedRevision;
+  }
+
+  get length(): number {
+    return this.#events.length - this.#first;
+  }
+
+  append(event: StoreEvent, timeMs: number): void {
+    this.#events.push(event);
+    this.#times.push(timeMs);
+    this.#bytes += costOf(event);
+    this.#compact(timeMs);
+  }
+
+  /** Events after `revision`, oldest first. */
+  *after(revision: number): Generator<StoreEvent, void, undefined> {
+    // The bound is taken once: events that arrive while the caller is busy reach it as live ones.
+    const events = this.#events;
+    const end = events.length;
+    for (let at = this.#indexAfter(revision); at < end; at++) yield events[at]!;
+  }
+
+  /** `state` with everything after `revision` undone. */
+  undoTo(revision: number, state: StoreState): StoreState {
+    let undone = state;
+    for (let at = this.#events.length - 1; at >= this.#first; at--) {
+      const event = this.#events[at]!;
+      if (event.revision <= revision) break;
+      const after = event.type === 'DELETED' ? undefined : event.object;
+      undone = undone.replaced(event.object.key, after, event.previous);
+    }
+    return undone;
+  }
+
+  #indexAfter(revision: number): number {
+    let low = this.#first;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#events[middle]!.revision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #compact(nowMs: number): void {
+    while (this.length > 1 && this.#isOldestDue(nowMs)) {
+      const oldest = this.#events[this.#first]!;
+      this.#events[this.#first] = undefined;
+      this.#first += 1;
+      this.#bytes -= costOf(oldest);
+      this.#compactedRevision = oldest.revision;
+    }
+    if (this.#first > COMPACT_SLOTS && this.#first * 2 > this.#events.length) {
+      this.#events = this.#events.slice(this.#first);
+      this.#times = this.#times.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #isOldestDue(nowMs: number): boolean {
+    const { maxAgeMs, minEvents, softBytes, hardBytes } = this.#limits;
+    if (this.#bytes > hardBytes) return true;
+    if (this.length <= minEvents) return false;
+    return this.#bytes > softBytes || nowMs - this.#times[this.#first]! > maxAgeMs;
+  }
+}
