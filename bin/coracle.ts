@@ -1,0 +1,142 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { AGENT_CONFIG } from '#agent/config.ts';
+import {
+  ConfigError,
+  type ConfigOf,
+  type ConfigSpec,
+  findConfigPath,
+  parseConfig,
+  renderConfigHelp,
+} from '#base/config.ts';
+import { describeError } from '#base/errors.ts';
+import { COMPONENT_VERSION, KUBERNETES_VERSION } from '#base/version.ts';
+import { CONTROLLER_CONFIG } from '#controller/config.ts';
+
+/** One subcommand; what it runs is loaded only when it is asked for, so that an agent never pays for the controller's code. */
+interface Command {
+  readonly summary: string;
+  readonly usage: string;
+  /** Resolves when the command has done its work; long-running ones when they were told to stop. */
+  run(argv: readonly string[]): Promise<void>;
+}
+
+const CONTROLLER_FILE = '/etc/coracle/controller.yaml';
+const AGENT_FILE = '/etc/coracle/agent.yaml';
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  controller: {
+    summary: 'run the control plane',
+    usage: `coracle controller [--config ${CONTROLLER_FILE}] [flags]\n\n${renderConfigHelp(CONTROLLER_CONFIG)}`,
+    async run(argv) {
+      const config = await loadConfig(CONTROLLER_CONFIG, argv, CONTROLLER_FILE);
+      const { runController } = await import('#controller/main.ts');
+      await runController(config, stopSignal());
+    },
+  },
+  agent: {
+    summary: 'run this host as a node',
+    usage: `coracle agent [--config ${AGENT_FILE}] [flags]\ncoracle agent cleanup    take back everything that the agent changed on this host\n\n${renderConfigHelp(AGENT_CONFIG)}`,
+    async run(argv) {
+      const cleanup = argv[0] === 'cleanup';
+      const config = await loadConfig(AGENT_CONFIG, cleanup ? argv.slice(1) : argv, AGENT_FILE);
+      const { cleanUpAgent, runAgent } = await import('#agent/main.ts');
+      await (cleanup ? cleanUpAgent(config) : runAgent(config, stopSignal()));
+    },
+  },
+  'runtime-config': {
+    summary: 'write the configuration of the agent’s own containerd',
+    usage: `coracle runtime-config [--config ${AGENT_FILE}] [flags of the agent]`,
+    async run(argv) {
+      const { writeRuntimeConfig } = await import('#agent/main.ts');
+      console.log(await writeRuntimeConfig(await loadConfig(AGENT_CONFIG, argv, AGENT_FILE)));
+    },
+  },
+  token: {
+    summary: 'make, list and delete join tokens',
+    usage:
+      'coracle token create [--ttl-hours N]\ncoracle token list\ncoracle token delete <id>\n\nRun it where the controller runs, as root.',
+    async run(argv) {
+      const { runTokenCommand } = await import('#controller/token-command.ts');
+      await runTokenCommand(argv, controllerKubeconfig());
+    },
+  },
+  kubeconfig: {
+    summary: 'print the administrator’s kubeconfig',
+    usage: 'coracle kubeconfig',
+    async run() {
+      process.stdout.write(readFileSync(controllerKubeconfig(), 'utf8'));
+    },
+  },
+  version: {
+    summary: 'print the version',
+    usage: 'coracle version',
+    async run() {
+      console.log(`coracle ${COMPONENT_VERSION} (Kubernetes ${KUBERNETES_VERSION}, Node ${process.versions.node})`);
+    },
+  },
+};
+
+function controllerKubeconfig(): string {
+  return process.env.KUBECONFIG ?? CONTROLLER_CONFIG.kubeconfig.default;
+}
+
+async function loadConfig<S extends ConfigSpec>(
+  spec: S,
+  argv: readonly string[],
+  fallbackFile: string,
+): Promise<ConfigOf<S>> {
+  const name = findConfigPath(argv, fallbackFile);
+  if (!existsSync(name)) {
+    if (name !== fallbackFile) throw new ConfigError(`${name}: no such file`);
+    return parseConfig(spec, { env: process.env, argv });
+  }
+  const { parse } = await import('yaml');
+  let content: unknown;
+  try {
+    content = parse(readFileSync(name, 'utf8'));
+  } catch (err) {
+    throw new ConfigError(`${name}: ${describeError(err)}`);
+  }
+  return parseConfig(spec, { file: { name, content }, env: process.env, argv });
+}
+
+/** Aborted by the first SIGTERM or SIGINT; a second one ends the process at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort(new Error(`stopped by ${name}`));
+    });
+  }
+  return controller.signal;
+}
+
+function printHelp(): void {
+  console.log('usage: coracle <command> [flags]\n');
+  for (const [name, { summary }] of Object.entries(COMMANDS)) console.log(`  ${name.padEnd(15)} ${summary}`);
+  console.log('\n"coracle <command> --help" tells more.');
+}
+
+const [name, ...argv] = process.argv.slice(2);
+const command = name === undefined ? undefined : COMMANDS[name];
+if (name === undefined || name === '--help' || name === 'help') {
+  printHelp();
+} else if (command === undefined) {
+  console.error(`coracle: unknown command "${name}"; see "coracle --help"`);
+  process.exitCode = 2;
+} else if (argv.includes('--help')) {
+  console.log(command.usage);
+} else {
+  try {
+    await command.run(argv);
+  } catch (err) {
+    const mistake = err instanceof ConfigError;
+    console.error(
+      `coracle ${name}: ${mistake || process.env.CORACLE_STACK === undefined ? describeError(err) : (err as Error).stack}`,
+    );
+    process.exitCode = mistake ? 2 : 1;
+  }
+  // Handles that are still open (idle sockets of libraries) must not keep a finished command alive.
+  process.exit();
+}

@@ -1,0 +1,61 @@
+import type { ConfigOf } from '#base/config.ts';
+
+/** Every key of `/etc/coracle/controller.yaml`. */
+export const CONTROLLER_CONFIG = {
+  dataDir: {
+    type: 'string',
+    default: '/var/lib/coracle/controller',
+    description: 'directory of the store, the CA and the keys',
+  },
+  bindAddress: { type: 'string', default: '', description: 'address to listen on; empty means all' },
+  port: { type: 'number', default: 6443, description: 'port of the API' },
+  advertiseAddress: {
+    type: 'string',
+    default: '',
+    description: 'address that nodes and pods reach the API at; empty means the one of the default route',
+  },
+  tlsNames: {
+    type: 'list',
+    default: [],
+    description: 'further host names and addresses of the serving certificate, separated by commas',
+  },
+  kubeconfig: {
+    type: 'string',
+    default: '/etc/coracle/admin.kubeconfig',
+    description: 'where the administrator’s kubeconfig is written (mode 0600)',
+  },
+  clusterCidr: { type: 'string', default: '10.244.0.0/16', description: 'addresses of pods' },
+  nodeCidrMaskSize: {
+    type: 'number',
+    default: 24,
+    description: 'prefix length of one node’s share of the pod addresses',
+  },
+  serviceCidr: { type: 'string', default: '10.96.0.0/16', description: 'addresses of Services' },
+  nodePorts: { type: 'string', default: '30000-32767', description: 'range of node ports' },
+  clusterDomain: { type: 'string', default: 'cluster.local', description: 'DNS domain of the cluster' },
+  threads: {
+    type: 'string',
+    default: 'auto',
+    oneOf: ['auto', 'one', 'many'],
+    description:
+      'whether scheduler and controllers run in a thread of their own; auto means one thread below 1 GB of memory',
+  },
+  auditLog: {
+    type: 'string',
+    default: '',
+    description: 'file for the audit log, one JSON object a line; empty means none',
+  },
+  nodeMonitorGraceSeconds: {
+    type: 'number',
+    default: 50,
+    description: 'how long a node may be silent before it counts as not ready',
+  },
+  logLevel: {
+    type: 'string',
+    default: 'info',
+    oneOf: ['debug', 'info', 'warn', 'error'],
+    description: 'least severe message that is logged',
+  },
+} as const;
+
+export type ControllerConfig = ConfigOf<typeof CONTROLLER_CONFIG>;
