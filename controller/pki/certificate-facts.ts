@@ -17,7 +17,7 @@ export function publicKeyHash(certificatePem: string): string {
 /** Full IPv6 groups without leading zeros, so that two spellings of one address compare equal; IPv4 unchanged. */
 export function canonicalAddress(address: string): string {
   if (!address.includes(':')) return address;
-  const host = new URL(`http://[${address}]/`).hostname;
+  const host = new URL(`http://[${address.split('%')[0]}]/`).hostname;
   return host.slice(1, -1);
 }
 

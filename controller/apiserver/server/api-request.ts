@@ -12,6 +12,8 @@ export interface ApiRequest {
   readonly query: string;
   /** Lower-case names. */
   header(name: string): string | undefined;
+  /** Lower-case names of all headers; for those with names of their own (`impersonate-extra-*`). */
+  headerNames?(): Iterable<string>;
   /** Reads the whole body; throws ApiError 413 beyond `maxBytes`, 400 when it breaks off. */
   readBody(maxBytes: number): Promise<Uint8Array>;
   /** Verified facts of the connection. */

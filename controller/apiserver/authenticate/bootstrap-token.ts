@@ -1,0 +1,104 @@
+import { hash, randomInt, timingSafeEqual } from 'node:crypto';
+import { unauthorized } from '#api/object/api-error.ts';
+import type { Secret } from '#api/object/kinds.ts';
+import { type Clock, toTime } from '#base/clock.ts';
+import type { Store } from '../../store/store.ts';
+import type { TokenVerifier } from './bearer-token.ts';
+
+const TOKEN = /^([a-z0-9]{6})\.([a-z0-9]{16})$/;
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+const EXTRA_GROUP = /^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$/;
+
+/** Parts of `<id>.<secret>`; undefined when the text is no bootstrap token. */
+export function parseBootstrapToken(token: string): { id: string; secret: string } | undefined {
+  const match = TOKEN.exec(token);
+  return match === null ? undefined : { id: match[1]!, secret: match[2]! };
+}
+
+function randomText(length: number): string {
+  return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
+}
+
+/** A new random token, `<id>.<secret>`. */
+export function generateBootstrapToken(): string {
+  return `${randomText(6)}.${randomText(16)}`;
+}
+
+export interface BootstrapTokenOptions {
+  /** Undefined = it never expires. */
+  readonly expiresAtMs: number | undefined;
+  readonly description?: string;
+}
+
+/** The Secret that makes `token` valid; create it in kube-system. Throws when the token is malformed. */
+export function bootstrapTokenSecret(token: string, { expiresAtMs, description }: BootstrapTokenOptions) {
+  const parsed = parseBootstrapToken(token);
+  if (parsed === undefined) throw new Error('a bootstrap token has the form [a-z0-9]{6}.[a-z0-9]{16}');
+  const plain: Record<string, string> = {
+    'token-id': parsed.id,
+    'token-secret': parsed.secret,
+    'usage-bootstrap-authentication': 'true',
+    'usage-bootstrap-signing': 'true',
+    'auth-extra-groups': 'system:bootstrappers:coracle:agents',
+    ...(description === undefined ? {} : { description }),
+    ...(expiresAtMs === undefined ? {} : { expiration: toTime(expiresAtMs) }),
+  };
+  return {
+    apiVersion: 'v1' as const,
+    kind: 'Secret' as const,
+    metadata: { name: `bootstrap-token-${parsed.id}`, namespace: 'kube-system' },
+    type: 'bootstrap.kubernetes.io/token',
+    data: Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
+  };
+}
+
+/** What an agent is given to join: the token, and the CA that it must find. `<id>.<secret>@sha256:<hex>`. */
+export function renderJoinToken(token: string, caHash: string): string {
+  return `${token}@${caHash}`;
+}
+
+/** Hashed first, so that unequal lengths tell nothing either. */
+function isSameSecret(a: string, b: string): boolean {
+  return timingSafeEqual(hash('sha256', a, 'buffer'), hash('sha256', b, 'buffer'));
+}
+
+/** Why a token Secret does not authenticate, or undefined when it does. Pure. */
+export function bootstrapTokenProblem(
+  secret: Secret,
+  token: { readonly id: string; readonly secret: string },
+  nowMs: number,
+): string | undefined {
+  const field = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
+  if (secret.type !== 'bootstrap.kubernetes.io/token') return 'wrong type of Secret';
+  if (secret.metadata.deletionTimestamp !== undefined) return 'it is being deleted';
+  if (field('token-id') !== token.id || !isSameSecret(field('token-secret'), token.secret)) return 'it does not match';
+  const expiration = field('expiration');
+  // An expiration that cannot be read counts as passed.
+  if (expiration !== '' && !(Date.parse(expiration) > nowMs)) return 'it has expired';
+  return field('usage-bootstrap-authentication') === 'true' ? undefined : 'it is not meant for authentication';
+}
+
+function extraGroups(secret: Secret): readonly string[] {
+  const groups = Buffer.from(secret.data?.['auth-extra-groups'] ?? '', 'base64').toString();
+  return groups.split(',').filter((group) => EXTRA_GROUP.test(group));
+}
+
+/** Tokens kept as Secrets `bootstrap-token-<id>` in kube-system. */
+export function createBootstrapTokenVerifier({ store, clock }: { store: Store; clock: Clock }): TokenVerifier {
+  return {
+    name: 'bootstrap-token',
+    verify(token, audiences = []) {
+      const parsed = parseBootstrapToken(token);
+      if (parsed === undefined) return undefined;
+      const stored = store.snapshot().get(`/registry/secrets/kube-system/bootstrap-token-${parsed.id}`);
+      const secret = stored?.object() as Secret | undefined;
+      if (secret === undefined || bootstrapTokenProblem(secret, parsed, clock.now()) !== undefined)
+        throw unauthorized();
+      const user = {
+        name: `system:bootstrap:${parsed.id}`,
+        groups: ['system:bootstrappers', ...extraGroups(secret), 'system:authenticated'],
+      };
+      return { user, audiences };
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import { hash } from 'node:crypto';
+import { unauthorized } from '#api/object/api-error.ts';
+import { isJsonObject, type JsonObject } from '#api/object/json.ts';
+import type { ObjectMeta } from '#api/object/kube-object.ts';
+import type { Clock } from '#base/clock.ts';
+import type { ServiceAccountKey } from '../../pki/cluster-pki.ts';
+import type { Snapshot, Store } from '../../store/store.ts';
+import type { UserInfo } from '../chain/request-context.ts';
+import type { TokenVerifier, VerifiedToken } from './bearer-token.ts';
+import { readUnverifiedClaims, verifyJsonWebToken } from './json-web-token.ts';
+import { serviceAccountGroups, serviceAccountUserName } from './service-account-user.ts';
+import { type KubernetesClaims, SERVICE_ACCOUNT_ISSUER } from './token-issuer.ts';
+
+/** Tokens are forgotten in insertion order beyond this many: a pod uses one at a time. */
+const MAX_CACHED_TOKENS = 10_000;
+/** Kubernetes lets tokens of an object that is being deleted live on for a moment, so that pods can end in order. */
+const DELETION_LEEWAY_MS = 60_000;
+const CLOCK_LEEWAY_SECONDS = 60;
+
+interface Claims {
+  readonly audiences: readonly string[];
+  readonly expiresAtMs: number;
+  readonly notBeforeMs: number;
+  readonly tokenId: string | undefined;
+  readonly kubernetes: KubernetesClaims;
+}
+
+interface CachedToken {
+  readonly claims: Claims;
+  readonly user: UserInfo;
+  /** Store revision at which the objects behind the token were last seen to exist; re-checked only when the store has moved on. */
+  checkedRevision: number;
+  /** When an object behind it is being deleted, the moment its leeway ends; Infinity otherwise. */
+  leewayEndsMs: number;
+}
+
+export interface ServiceAccountTokenOptions {
+  readonly store: Store;
+  readonly key: Pick<ServiceAccountKey, 'publicKey' | 'keyId'>;
+  readonly clock: Clock;
+  readonly issuer?: string;
+  /** Audiences of the API server. */
+  readonly audiences?: readonly string[];
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+
+function referenceOf(value: unknown): { name: string; uid: string } | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const name = text(value.name);
+  return name === undefined ? undefined : { name, uid: text(value.uid) ?? '' };
+}
+
+/** Undefined when a claim that every token of ours carries is missing. */
+export function parseServiceAccountClaims(claims: JsonObject): Claims | undefined {
+  const kubernetes = claims['kubernetes.io'];
+  if (!isJsonObject(kubernetes) || typeof claims.exp !== 'number' || !Array.isArray(claims.aud)) return undefined;
+  const namespace = text(kubernetes.namespace);
+  const serviceaccount = referenceOf(kubernetes.serviceaccount);
+  if (namespace === undefined || serviceaccount === undefined) return undefined;
+  if (claims.sub !== serviceAccountUserName(namespace, serviceaccount.name)) return undefined;
+  const pod = referenceOf(kubernetes.pod);
+  const secret = referenceOf(kubernetes.secret);
+  const node = referenceOf(kubernetes.node);
+  return {
+    audiences: claims.aud.filter((audience): audience is string => typeof audience === 'string'),
+    expiresAtMs: claims.exp * 1000,
+    notBeforeMs: (typeof claims.nbf === 'number' ? claims.nbf - CLOCK_LEEWAY_SECONDS : 0) * 1000,
+    tokenId: text(claims.jti),
+    kubernetes: {
+      namespace,
+      serviceaccount,
+      ...(pod === undefined ? {} : { pod }),
+      ...(secret === undefined ? {} : { secret }),
+      ...(node === undefined ? {} : { node }),
+    },
+  };
+}
+
+function userOf({ kubernetes, tokenId }: Claims): UserInfo {
+  const { namespace, serviceaccount, pod, node } = kubernetes;
+  const extra: Record<string, readonly string[]> = {};
+  if (tokenId !== undefined) extra['authentication.kubernetes.io/credential-id'] = [`JTI=${tokenId}`];
+  if (node !== undefined) {
+    extra['authentication.kubernetes.io/node-name'] = [node.name];
+    if (node.uid) extra['authentication.kubernetes.io/node-uid'] = [node.uid];
+  }
+  if (pod !== undefined) {
+    extra['authentication.kubernetes.io/pod-name'] = [pod.name];
+    extra['authentication.kubernetes.io/pod-uid'] = [pod.uid];
+  }
+  return {
+    name: serviceAccountUserName(namespace, serviceaccount.name),
+    uid: serviceaccount.uid,
+    groups: [...serviceAccountGroups(namespace), 'system:authenticated'],
+    extra,
+  };
+}
+
+/** Objects that must still exist with their uid for the token to hold. A pod's node is only told, not checked, as in Kubernetes. */
+function requiredObjects({ namespace, serviceaccount, pod, secret, node }: KubernetesClaims) {
+  return [
+    { key: `/registry/serviceaccounts/${namespace}/${serviceaccount.name}`, uid: serviceaccount.uid },
+    ...(pod === undefined ? [] : [{ key: `/registry/pods/${namespace}/${pod.name}`, uid: pod.uid }]),
+    ...(secret === undefined ? [] : [{ key: `/registry/secrets/${namespace}/${secret.name}`, uid: secret.uid }]),
+    ...(node === undefined || pod !== undefined ? [] : [{ key: `/registry/minions/${node.name}`, uid: node.uid }]),
+  ];
+}
+
+/** When the token stops holding because of its objects: -Infinity = already (gone, or another uid), Infinity = not foreseeable. */
+function objectsHoldUntilMs(snapshot: Snapshot, claims: KubernetesClaims): number {
+  let untilMs = Number.POSITIVE_INFINITY;
+  for (const { key, uid } of requiredObjects(claims)) {
+    const metadata = (snapshot.get(key)?.object() as { metadata: ObjectMeta } | undefined)?.metadata;
+    if (metadata === undefined || metadata.uid !== uid) return Number.NEGATIVE_INFINITY;
+    if (metadata.deletionTimestamp !== undefined) {
+      untilMs = Math.min(untilMs, Date.parse(metadata.deletionTimestamp) + DELETION_LEEWAY_MS);
+    }
+  }
+  return untilMs;
+}
+
+/**
+ * Verifies tokens of createTokenIssuer. The signature is checked once per token; the objects behind it are looked at again whenever
+ * the store has changed, so that deleting a pod or ServiceAccount ends its tokens at once; expiry is checked on every request.
+ */
+export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOptions): TokenVerifier {
+  const { store, key, clock, issuer = SERVICE_ACCOUNT_ISSUER, audiences: ownAudiences = [issuer] } = options;
+  const cache = new Map<string, CachedToken>();
+
+  const verifySignature = (token: string): CachedToken => {
+    const verified = verifyJsonWebToken(token, key);
+    const claims = verified === undefined ? undefined : parseServiceAccountClaims(verified);
+    if (claims === undefined) throw unauthorized();
+    return { claims, user: userOf(claims), checkedRevision: -1, leewayEndsMs: Number.NEGATIVE_INFINITY };
+  };
+
+  const checkStillHolds = (cached: CachedToken): void => {
+    const nowMs = clock.now();
+    if (nowMs >= cached.claims.expiresAtMs || nowMs < cached.claims.notBeforeMs) throw unauthorized();
+    const { revision } = store;
+    if (revision !== cached.checkedRevision) {
+      cached.leewayEndsMs = objectsHoldUntilMs(store.snapshot(), cached.claims.kubernetes);
+      cached.checkedRevision = revision;
+    }
+    if (nowMs >= cached.leewayEndsMs) throw unauthorized();
+  };
+
+  return {
+    name: 'service-account-token',
+    verify(token, audiences = ownAudiences): VerifiedToken | undefined {
+      const digest = hash('sha256', token, 'base64');
+      let cached = cache.get(digest);
+      if (cached === undefined) {
+        if (readUnverifiedClaims(token)?.iss !== issuer) return undefined;
+        cached = verifySignature(token);
+        checkStillHolds(cached);
+        if (cache.size >= MAX_CACHED_TOKENS) cache.delete(cache.keys().next().value!);
+        cache.set(digest, cached);
+      } else {
+        checkStillHolds(cached);
+      }
+      const held = cached.claims.audiences;
+      const common = audiences.filter((audience) => held.includes(audience));
+      if (common.length === 0) throw unauthorized();
+      return { user: cached.user, audiences: common };
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { unauthorized } from '#api/object/api-error.ts';
+import type { Authenticator, Filter, RequestContext, UserInfo } from '../request-context.ts';
+
+/** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
+const ANONYMOUS_PATHS = /^\/(?:(?:healthz|livez|readyz)(?:\/.*)?|version\/?)$/;
+
+const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+
+export interface AuthenticateDeps {
+  /** Asked in order; the first that knows the request decides. */
+  readonly authenticators: readonly Authenticator[];
+}
+
+/** Sets `context.user`, or answers 401. Anonymous requests pass to the health and version paths alone. */
+export function createAuthenticateFilter({ authenticators }: AuthenticateDeps): Filter {
+  /** Authenticators answer at once as a rule; a promise is awaited only where one turns up. */
+  const identify = (context: RequestContext, from = 0): UserInfo | Promise<UserInfo> => {
+    for (let i = from; i < authenticators.length; i++) {
+      const answer = authenticators[i]!.authenticate(context.request);
+      if (answer instanceof Promise) return answer.then((user) => user ?? identify(context, i + 1));
+      if (answer !== undefined) return answer;
+    }
+    if (!context.info.isResourceRequest && ANONYMOUS_PATHS.test(context.info.path)) return ANONYMOUS;
+    throw unauthorized();
+  };
+  return {
+    name: 'authenticate',
+    async run(context, next) {
+      const user = identify(context);
+      context.user = user instanceof Promise ? await user : user;
+      return next();
+    },
+  };
+}

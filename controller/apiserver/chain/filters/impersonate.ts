@@ -1,0 +1,94 @@
+import { badRequest } from '#api/object/api-error.ts';
+import { parseServiceAccountUserName, serviceAccountGroups } from '../../authenticate/service-account-user.ts';
+import { denied, type ResourceQuestion, resourceAttributes } from '../../authorize/attributes.ts';
+import type { ApiRequest } from '../../server/api-request.ts';
+import type { Authorizer, Filter, UserInfo } from '../request-context.ts';
+
+const EXTRA_PREFIX = 'impersonate-extra-';
+const AUTHENTICATION_GROUP = 'authentication.k8s.io';
+
+interface Wish {
+  readonly userName: string;
+  readonly uid: string | undefined;
+  readonly groups: readonly string[];
+  readonly extra: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Node joins repeated headers with a comma. */
+const valuesOf = (header: string | undefined): string[] =>
+  header === undefined || header === '' ? [] : header.split(',').map((value) => value.trim());
+
+/** Keys are percent-encoded because header names know few characters; one that cannot be decoded is taken as it is, as in Kubernetes. */
+function decodeKey(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
+}
+
+function extraOf(request: ApiRequest): Record<string, readonly string[]> {
+  const extra: Record<string, readonly string[]> = {};
+  for (const name of request.headerNames?.() ?? []) {
+    if (!name.startsWith(EXTRA_PREFIX)) continue;
+    extra[decodeKey(name.slice(EXTRA_PREFIX.length))] = valuesOf(request.header(name));
+  }
+  return extra;
+}
+
+/** What the Impersonate-* headers ask for; undefined without any. Throws 400 for details without a user. */
+export function readImpersonation(request: ApiRequest): Wish | undefined {
+  const userName = request.header('impersonate-user') ?? '';
+  const uid = request.header('impersonate-uid');
+  const groups = valuesOf(request.header('impersonate-group'));
+  if (userName === '' && uid === undefined && groups.length === 0) return undefined;
+  if (userName === '') throw badRequest('requested impersonation of a uid or of groups without impersonating a user');
+  return { userName, uid, groups, extra: extraOf(request) };
+}
+
+/** Everything that must be allowed for the wish to come true. */
+export function impersonationQuestions({ userName, uid, groups, extra }: Wish): ResourceQuestion[] {
+  const account = parseServiceAccountUserName(userName);
+  const verb = 'impersonate';
+  return [
+    account === undefined
+      ? { verb, group: '', resource: 'users', name: userName }
+      : { verb, group: '', resource: 'serviceaccounts', namespace: account.namespace, name: account.name },
+    ...(uid === undefined ? [] : [{ verb, group: AUTHENTICATION_GROUP, resource: 'uids', name: uid }]),
+    ...groups.map((name) => ({ verb, group: '', resource: 'groups', name })),
+    ...Object.entries(extra).flatMap(([subresource, values]) =>
+      values.map((name) => ({ verb, group: AUTHENTICATION_GROUP, resource: 'userextras', subresource, name })),
+    ),
+  ];
+}
+
+function impersonatedUser({ userName, uid, groups, extra }: Wish): UserInfo {
+  const account = parseServiceAccountUserName(userName);
+  const own = groups.length === 0 && account !== undefined ? serviceAccountGroups(account.namespace) : groups;
+  const status = userName === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated';
+  return {
+    name: userName,
+    groups: own.includes(status) ? own : [...own, status],
+    ...(uid === undefined ? {} : { uid }),
+    ...(Object.keys(extra).length === 0 ? {} : { extra }),
+  };
+}
+
+/** `kubectl --as`: each part of the wish needs the verb `impersonate`. */
+export function createImpersonateFilter({ authorizer }: { readonly authorizer: Authorizer }): Filter {
+  return {
+    name: 'impersonate',
+    async run(context, next) {
+      const wish = readImpersonation(context.request);
+      if (wish === undefined) return next();
+      for (const question of impersonationQuestions(wish)) {
+        const attributes = resourceAttributes(context.user, question);
+        const { decision, reason } = authorizer.authorize(attributes);
+        if (decision !== 'allow') throw denied(attributes, reason);
+      }
+      context.impersonator = context.user;
+      context.user = impersonatedUser(wish);
+      return next();
+    },
+  };
+}
