@@ -3,12 +3,11 @@ import type { ConfigOf } from '#base/config.ts';
 /** Every key of `/etc/coracle/agent.yaml`. */
 export const AGENT_CONFIG = {
   servers: { type: 'list', default: [], description: 'addresses of the API servers, e.g. https://192.0.2.1:6443' },
-  token: { type: 'string', default: '', description: 'join token; needed until the node has its own certificate' },
-  caHash: { type: 'string', default: '', description: 'fingerprint of the cluster CA that the join trusts, sha256:…' },
-  nodeName: {
+  token: {
     type: 'string',
     default: '',
-    description: 'name of the node, fixed when it joins; empty means the host name',
+    description:
+      'join token as `coracle token create` prints it, <id>.<secret>@sha256:<hash of the CA>; needed until the node has its own certificate',
   },
   nodeIp: {
     type: 'string',

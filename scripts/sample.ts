@@ -1,0 +1,127 @@
+/**
+ * Deploys the sample workload (a Deployment of two busybox web servers and a Service), waits until the Service answers on this host and
+ * prints its address. The image is made here from the host's busybox, so that no registry is needed.
+ * usage: sample.ts <kubeconfig> [<containerd socket>]
+ */
+import { readFileSync } from 'node:fs';
+import { createExecutor } from '#agent/host/executor.ts';
+import type { KubeClient } from '#api/client/client.ts';
+import { createHttpTransport } from '#api/client/http-transport.ts';
+import { createKubeClient } from '#api/client/kube-client.ts';
+import { parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { isAlreadyExists } from '#api/object/api-error.ts';
+import { type Deployment, type Node, resources, type Service } from '#api/object/kinds.ts';
+import type { Stored } from '#api/object/kube-object.ts';
+import { delay, systemClock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import { silentLogger } from '#base/logger.ts';
+import { renderBusyboxArchive } from '#test/kit/image-archive.ts';
+
+const NAMESPACE = 'default';
+const NAME = 'sample';
+const IMAGE = 'coracle.dev/sample:1';
+const PORT = 80;
+const TIMEOUT_MS = 120_000;
+
+const [kubeconfigPath = '/etc/coracle/admin.kubeconfig', socket = '/run/coracle/containerd.sock'] =
+  process.argv.slice(2);
+
+async function waitFor<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
+  const deadlineMs = systemClock.monotonic() + TIMEOUT_MS;
+  let problem = '';
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined) return value;
+    } catch (err) {
+      problem = describeError(err);
+    }
+    if (systemClock.monotonic() > deadlineMs)
+      throw new Error(`${what} did not happen within ${TIMEOUT_MS / 1000} s${problem === '' ? '' : `: ${problem}`}`);
+    await delay(systemClock, 200);
+  }
+}
+
+async function importImage(): Promise<void> {
+  const exec = createExecutor();
+  const ctr = ['ctr', '--address', socket, '--namespace', 'k8s.io', 'images'] as const;
+  const { stdout } = await exec.run([...ctr, 'list', '--quiet']);
+  if (stdout.split('\n').includes(IMAGE)) return;
+  await exec.run([...ctr, 'import', '--no-unpack', '-'], { stdin: renderBusyboxArchive(IMAGE) });
+}
+
+async function ensure<T extends Stored<object>>(
+  client: KubeClient,
+  info: (typeof resources)[keyof typeof resources],
+  draft: { metadata: { name: string; namespace: string } },
+) {
+  try {
+    await client.resource<T>(info).create(draft as never);
+  } catch (err) {
+    if (!isAlreadyExists(err)) throw err;
+  }
+}
+
+const labels = { app: NAME };
+
+const deployment = {
+  metadata: { name: NAME, namespace: NAMESPACE, labels },
+  spec: {
+    replicas: 2,
+    selector: { matchLabels: labels },
+    template: {
+      metadata: { labels },
+      spec: {
+        containers: [
+          {
+            name: 'web',
+            image: IMAGE,
+            command: ['sh', '-c', 'echo "Hello from $(hostname)" > /tmp/index.html && exec httpd -f -p 80 -h /tmp'],
+            ports: [{ containerPort: PORT }],
+            readinessProbe: { httpGet: { path: '/', port: PORT }, periodSeconds: 1 },
+            resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
+          },
+        ],
+      },
+    },
+  },
+};
+
+const service = {
+  metadata: { name: NAME, namespace: NAMESPACE, labels },
+  spec: { selector: labels, ports: [{ port: PORT, targetPort: PORT }] },
+};
+
+const access = parseKubeconfig(readFileSync(kubeconfigPath, 'utf8'));
+const transport = createHttpTransport({
+  servers: [access.server],
+  userAgent: 'coracle-sample',
+  clock: systemClock,
+  log: silentLogger,
+  ...(access.ca === undefined ? {} : { ca: access.ca }),
+  ...(access.cert === undefined ? {} : { cert: access.cert }),
+  ...(access.key === undefined ? {} : { key: access.key }),
+});
+const client = createKubeClient(transport);
+
+try {
+  await waitFor('the node becoming ready', async () => {
+    const { items } = await client.resource<Node>(resources.nodes).fetchList();
+    return items.find((node) => node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'));
+  });
+  await importImage();
+  await ensure<Deployment>(client, resources.deployments, deployment);
+  await ensure<Service>(client, resources.services, service);
+  const { spec } = await client.resource<Service>(resources.services).fetch(NAME, NAMESPACE);
+  const url = `http://${spec?.clusterIP}:${PORT}/`;
+  const answer = await waitFor(`an answer from ${url}`, async () => {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2000) });
+    return response.ok ? (await response.text()).trim() : undefined;
+  });
+  console.log(`The sample Service answers "${answer}" at ${url}`);
+  console.log(`kubectl --kubeconfig ${kubeconfigPath} get pods`);
+} catch (err) {
+  console.error(`sample: ${describeError(err)}`);
+  process.exitCode = 1;
+}
+process.exit();

