@@ -1,0 +1,183 @@
+import { canonicalQuantity } from '../meta/quantity.ts';
+import type { JsonObject } from '../object/json.ts';
+import type { KubeObject } from '../object/kube-object.ts';
+import { setOwn } from '../object/own-property.ts';
+import type { FieldDef, TypeDef } from '../schema/type-table.ts';
+import { canonicalBytes, canonicalMicroTime, canonicalTime } from './scalar-text.ts';
+
+export { applyPlainDefaults } from './plain-defaults.ts';
+
+/*
+ * The canonical form: one object, one sequence of bytes. It decides no-op updates, managedFields and generation.
+ *
+ * - Fields stand in the order of their type (apiVersion, kind, metadata first, the rest by name), maps and raw JSON by key. (Keys
+ *   that look like array indexes come first in ascending order: JavaScript keeps them so, and it is just as definite.)
+ * - A field is left out by its omit rule; null counts as absent.
+ * - Quantities and times stand in their canonical text.
+ */
+
+/** The canonical form of a decoded object. May share unchanged maps and raw JSON with its input: treat both as immutable afterwards. */
+export function canonicalize(object: KubeObject, type: TypeDef): KubeObject {
+  return canonicalMessage(object, type) as KubeObject;
+}
+
+/** UTF-8 JSON of an object that is canonical already. The result owns its ArrayBuffer, so that it can be transferred or kept alone. */
+export function encodeCanonical(object: object): Uint8Array {
+  return encoder.encode(JSON.stringify(object));
+}
+
+const encoder = new TextEncoder();
+
+interface Layout {
+  readonly fields: readonly FieldDef[];
+}
+
+/** Field lists in order: iterating a Map of 40 fields on every object costs more than the fields themselves. */
+const layouts = new WeakMap<TypeDef, Layout>();
+
+function layoutOf(type: TypeDef): Layout {
+  let layout = layouts.get(type);
+  if (layout === undefined) {
+    layout = { fields: [...type.fields.values()] };
+    layouts.set(type, layout);
+  }
+  return layout;
+}
+
+function canonicalMessage(source: JsonObject, type: TypeDef): JsonObject {
+  const target: JsonObject = {};
+  for (const field of layoutOf(type).fields) {
+    const value = source[field.name];
+    if (value === undefined || value === null) {
+      const zero = field.omit === 'never' && field.cardinality === 'one' ? zeroOf(field) : undefined;
+      if (zero !== undefined) target[field.name] = zero;
+      continue;
+    }
+    const canonical = canonicalField(value, field);
+    if (field.omit === 'zero' && isZero(canonical)) continue;
+    target[field.name] = canonical;
+  }
+  if (type.preserveUnknown) copyUnknown(source, target, type);
+  return target;
+}
+
+function copyUnknown(source: JsonObject, target: JsonObject, type: TypeDef): void {
+  for (const key of Object.keys(source).sort()) {
+    if (!type.fields.has(key)) setOwn(target, key, canonicalJson(source[key]));
+  }
+}
+
+function isZero(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+      return value === '';
+    case 'number':
+      return value === 0;
+    case 'boolean':
+      return !value;
+    case 'object':
+      if (Array.isArray(value)) return value.length === 0;
+      for (const key in value) if (Object.hasOwn(value, key)) return false;
+      return true;
+    default:
+      return value === undefined;
+  }
+}
+
+/** What Go writes for a value that was never set. Times have no such form: they are left out. */
+function zeroOf(field: FieldDef): unknown {
+  switch (field.kind) {
+    case 'string':
+    case 'bytes':
+      return '';
+    case 'bool':
+      return false;
+    case 'int32':
+    case 'int64':
+    case 'double':
+    case 'intOrString':
+      return 0;
+    case 'quantity':
+      return '0';
+    case 'message':
+      return canonicalMessage({}, field.type!);
+    default:
+      return undefined;
+  }
+}
+
+function canonicalField(value: unknown, field: FieldDef): unknown {
+  switch (field.cardinality) {
+    case 'list': {
+      const list = value as readonly unknown[];
+      const target = new Array<unknown>(list.length);
+      for (let index = 0; index < list.length; index++) target[index] = canonicalElement(list[index], field);
+      return target;
+    }
+    case 'map':
+      return canonicalMap(value as JsonObject, field);
+    default:
+      return canonicalElement(value, field);
+  }
+}
+
+function canonicalElement(value: unknown, field: FieldDef): unknown {
+  if (value === null || value === undefined) return field.kind === 'json' ? null : (zeroOf(field) ?? null);
+  switch (field.kind) {
+    case 'message':
+      return canonicalMessage(value as JsonObject, field.type!);
+    case 'quantity':
+      return canonicalQuantity(value as string | number);
+    case 'time':
+      return canonicalTime(value as string);
+    case 'microTime':
+      return canonicalMicroTime(value as string);
+    case 'bytes':
+      return canonicalBytes(value as string);
+    case 'json':
+      return canonicalJson(value);
+    default:
+      return value;
+  }
+}
+
+function canonicalMap(source: JsonObject, field: FieldDef): JsonObject {
+  const keys = Object.keys(source);
+  // Plain string maps (labels, annotations, data) are by far the most: reused when their keys are in order already.
+  const isPlain = field.kind === 'string' && keys.every((key) => typeof source[key] === 'string');
+  if (isPlain && isSorted(keys)) return source;
+  const target: JsonObject = {};
+  for (const key of keys.sort()) setOwn(target, key, canonicalElement(source[key], field));
+  return target;
+}
+
+function isSorted(keys: readonly string[]): boolean {
+  for (let index = 1; index < keys.length; index++) if (keys[index - 1]! > keys[index]!) return false;
+  return true;
+}
+
+/** Raw JSON with its keys in order; returns its input where that is so already. */
+export function canonicalJson(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    let copy: unknown[] | undefined;
+    for (let index = 0; index < value.length; index++) {
+      const item = canonicalJson(value[index]);
+      if (item !== value[index]) copy ??= value.slice();
+      if (copy !== undefined) copy[index] = item;
+    }
+    return copy ?? value;
+  }
+  const source = value as JsonObject;
+  const keys = Object.keys(source);
+  let isUnchanged = isSorted(keys);
+  const items = (isUnchanged ? keys : keys.sort()).map((key) => {
+    const item = canonicalJson(source[key]);
+    if (item !== source[key]) isUnchanged = false;
+    return item;
+  });
+  if (isUnchanged) return source;
+  const target: JsonObject = {};
+  for (const [index, key] of keys.entries()) setOwn(target, key, items[index]);
+  return target;
+}
