@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RuntimeEvent } from '#agent/cri/runtime.ts';
+import { containerConfig, runtimeContract, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
+import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
+import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+
+const missing = missingForContainerd();
+if (missing !== undefined) console.warn(`cri-containerd: skipped, ${missing}`);
+
+describe.skipIf(missing !== undefined)('containerd over CRI', () => {
+  let containerd: TestContainerd;
+  const run = randomUUID();
+  beforeAll(async () => {
+    containerd = await startTestContainerd({ podSubnet: '10.88.71.0/24', bridgeName: 'cortest71' });
+  });
+  afterAll(() => containerd?.stop());
+
+  runtimeContract(() => ({
+    runtime: containerd.runtime,
+    image: BUSYBOX_IMAGE,
+    podUid: (n) => `${run}-${n}`,
+    logRoot: `${containerd.folder}/logs`,
+    async exit(id, exitCode) {
+      await containerd.runtime.execSync(id, ['/bin/sh', '-c', `echo ${exitCode} > /exit`], 10);
+    },
+  }));
+
+  const startPod = async (network: 'POD' | 'NODE', command: readonly string[]) => {
+    const { runtime, folder } = containerd;
+    const base = sandboxConfig(randomUUID(), `${folder}/logs`);
+    const namespaces = { ...base.namespaces, network };
+    const config = { ...base, namespaces, hostname: network === 'POD' ? 'box' : '' };
+    const sandboxId = await runtime.runSandbox(config, '');
+    const container = { ...containerConfig(BUSYBOX_IMAGE, 'main', { command }), namespaces };
+    const containerId = await runtime.createContainer(sandboxId, container, config);
+    await runtime.startContainer(containerId);
+    return { config, sandboxId, containerId };
+  };
+
+  it('gives a sandbox on the pod network an address and its hostname', async () => {
+    const { runtime } = containerd;
+    const { sandboxId, containerId } = await startPod('POD', ['sleep', 'infinity']);
+    expect((await runtime.sandboxStatus(sandboxId)).ips).toEqual([expect.stringMatching(/^10\.88\.71\./)]);
+    const { stdout } = await runtime.execSync(containerId, ['hostname'], 10);
+    expect(Buffer.from(stdout).toString()).toBe('box\n');
+  });
+
+  it('runs commands in a container with its environment, and tells their exit codes', async () => {
+    const { runtime } = containerd;
+    const { containerId } = await startPod('NODE', ['sleep', 'infinity']);
+    const result = await runtime.execSync(containerId, ['sh', '-c', 'echo $GREETING; echo bad >&2; exit 3'], 10);
+    expect(Buffer.from(result.stdout).toString()).toBe('grüß\n');
+    expect(Buffer.from(result.stderr).toString()).toBe('bad\n');
+    expect(result.exitCode).toBe(3);
+    const slow = runtime.execSync(containerId, ['sleep', '60'], 1);
+    await expect(slow).rejects.toMatchObject({ name: 'CriError', code: 4 });
+  });
+
+  it('writes the log where the configuration says', async () => {
+    const { config } = await startPod('NODE', ['sh', '-c', 'echo hello']);
+    const path = `${config.logDirectory}/main/0.log`;
+    await expect.poll(() => readFile(path, 'utf8')).toMatch(/^\S+ stdout F hello\n$/);
+  });
+
+  it('does not take the end of an exec for the end of its container', async () => {
+    const { runtime } = containerd;
+    const { containerId } = await startPod('NODE', ['sleep', 'infinity']);
+    const events: RuntimeEvent[] = [];
+    const stop = new AbortController();
+    runtime.watchEvents((event) => events.push(event), stop.signal);
+    await runtime.execSync(containerId, ['true'], 10);
+    await runtime.execSync(containerId, ['true'], 10);
+    expect(events).not.toContainEqual({ kind: 'containerExited', containerId });
+    await runtime.stopContainer(containerId, 0);
+    await expect.poll(() => events).toContainEqual({ kind: 'containerExited', containerId });
+    stop.abort();
+  });
+
+  it('tells of a lost event stream, and works on by itself when containerd is back, its containers untouched', async () => {
+    const { runtime } = containerd;
+    const { containerId } = await startPod('NODE', ['sleep', 'infinity']);
+    const events: RuntimeEvent[] = [];
+    const stop = new AbortController();
+    runtime.watchEvents((event) => events.push(event), stop.signal);
+    await runtime.execSync(containerId, ['true'], 10);
+    await containerd.kill();
+    await expect.poll(() => events).toContainEqual({ kind: 'lost' });
+    await expect(runtime.version()).rejects.toMatchObject({ name: 'CriError', code: 14 });
+    await containerd.restart();
+    await expect
+      .poll(() => runtime.containerStatus(containerId).catch(() => undefined), { timeout: 10_000 })
+      .toMatchObject({ state: 'RUNNING' });
+    // The stream comes back after its back-off; each exit until then may only be found by a relist.
+    await expect
+      .poll(
+        async () => {
+          const probe = await startPod('NODE', ['true']);
+          await expect.poll(async () => (await runtime.containerStatus(probe.containerId)).state).toBe('EXITED');
+          return events.some((event) => event.kind === 'containerExited' && event.containerId === probe.containerId);
+        },
+        { timeout: 20_000, interval: 100 },
+      )
+      .toBe(true);
+    stop.abort();
+  });
+});

@@ -1,0 +1,155 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type CriRuntime, createCriRuntime } from '#agent/cri/cri-runtime.ts';
+import { type ContainerdInstance, startContainerdInstance } from '#agent/host/containerd-instance.ts';
+import type { Host } from '#agent/host/host.ts';
+import { createLinuxHost } from '#agent/host/linux-host.ts';
+import { delay, systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { renderBusyboxArchive } from './image-archive.ts';
+
+export interface TestContainerd extends ContainerdInstance {
+  /** Temporary folder of this instance: root, state, logs, CNI configuration. */
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly cniConfigDirectory: string;
+  readonly runtime: CriRuntime;
+  readonly host: Host;
+  /** kill -9 of the daemon; containers go on under their shims. */
+  kill(): Promise<void>;
+  /** Starts the daemon again on the same folders. */
+  restart(): Promise<void>;
+  /** Ends all sandboxes and the daemon, unmounts what they left and deletes the folder. */
+  stop(): Promise<void>;
+}
+
+export interface TestContainerdOptions {
+  /** A bridge of its own with addresses from this subnet, e.g. `10.88.0.0/24`; without it only host-network sandboxes run. */
+  readonly podSubnet?: string;
+  readonly bridgeName?: string;
+  /** Runs the daemon in this network namespace. */
+  readonly networkNamespace?: string;
+  readonly withBusybox?: boolean;
+}
+
+/** undefined when tests can run real containers here, else what is missing. */
+export function missingForContainerd(): string | undefined {
+  if (process.getuid?.() !== 0) return 'not root';
+  for (const path of ['/usr/bin/containerd', '/usr/sbin/runc', '/bin/busybox', '/usr/lib/cni/bridge'])
+    if (!existsSync(path)) return `${path} is missing`;
+  return undefined;
+}
+
+/** A private containerd that nobody else on the machine sees. */
+export async function startTestContainerd(options: TestContainerdOptions = {}): Promise<TestContainerd> {
+  const { networkNamespace, withBusybox = true } = options;
+  const folder = await mkdtemp('/tmp/coracle-containerd-');
+  const host = createLinuxHost();
+  const cniConfigDirectory = `${folder}/cni`;
+  await mkdir(cniConfigDirectory);
+  if (options.podSubnet !== undefined)
+    await writeFile(`${cniConfigDirectory}/10-test.conflist`, renderCniConfig(folder, options));
+  const socketPath = `${folder}/containerd.sock`;
+  const start = () =>
+    startContainerdInstance({
+      exec: host.exec,
+      fs: host.fs,
+      clock: systemClock,
+      log: silentLogger,
+      rootDirectory: `${folder}/root`,
+      stateDirectory: `${folder}/state`,
+      socketPath,
+      configPath: `${folder}/config.toml`,
+      logPath: `${folder}/containerd.log`,
+      cniConfigDirectory,
+      registryConfigDirectory: `${folder}/registries`,
+      commandPrefix: networkNamespace === undefined ? [] : ['ip', 'netns', 'exec', networkNamespace],
+    });
+  let instance = await start();
+  const runtime = createCriRuntime({ endpoint: instance.endpoint, clock: systemClock, log: silentLogger });
+  if (withBusybox) await instance.importArchive(renderBusyboxArchive());
+  const kill = async () => {
+    if (instance.pid !== undefined) await killAndWait(instance.pid);
+  };
+  return {
+    ...instance,
+    importArchive: (archive) => instance.importArchive(archive),
+    folder,
+    socketPath,
+    cniConfigDirectory,
+    runtime,
+    host,
+    kill,
+    async restart() {
+      await kill();
+      instance = await start();
+    },
+    async stop() {
+      try {
+        for (const { id } of await runtime.listSandboxes()) {
+          await runtime.stopSandbox(id);
+          await runtime.removeSandbox(id);
+        }
+      } finally {
+        runtime.close();
+        await kill();
+        await unmountBelow(host, folder);
+        await deleteBridge(host, options);
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+function renderCniConfig(folder: string, { podSubnet, bridgeName = 'cortest0' }: TestContainerdOptions): string {
+  return JSON.stringify({
+    cniVersion: '0.4.0',
+    name: 'test',
+    plugins: [
+      {
+        type: 'bridge',
+        bridge: bridgeName,
+        isGateway: true,
+        hairpinMode: true,
+        ipam: {
+          type: 'host-local',
+          dataDir: `${folder}/ipam`,
+          ranges: [[{ subnet: podSubnet }]],
+          routes: [{ dst: '0.0.0.0/0' }],
+        },
+      },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ],
+  });
+}
+
+/** The bridge plug-in leaves its bridge behind. */
+async function deleteBridge(
+  host: Host,
+  { podSubnet, bridgeName = 'cortest0', networkNamespace }: TestContainerdOptions,
+) {
+  const inNamespace = networkNamespace === undefined ? [] : ['-n', networkNamespace];
+  const show = await host.exec.run(['ip', ...inNamespace, '-o', 'link', 'show']);
+  if (podSubnet === undefined || !show.stdout.includes(` ${bridgeName}: `)) return;
+  await host.exec.run(['ip', ...inNamespace, 'link', 'delete', bridgeName]);
+}
+
+async function killAndWait(pid: number): Promise<void> {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ESRCH') return;
+    throw err;
+  }
+  // A zombie still has a /proc entry until Node reaps it, so its state is what tells.
+  for (;;) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    if (stat === '' || / Z /.test(stat)) return;
+    await delay(systemClock, 10);
+  }
+}
+
+async function unmountBelow(host: Host, folder: string): Promise<void> {
+  const mounts = await host.mounts.list();
+  for (const { path } of mounts.toReversed()) if (path.startsWith(`${folder}/`)) await host.mounts.unmount(path);
+}
