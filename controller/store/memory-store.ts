@@ -5,7 +5,7 @@ import type { Store } from './store.ts';
 import { StoreCore, type StoreOptions } from './store-core.ts';
 
 /** Keeps nothing: every commit is done at once. */
-const immediateLog: CommitLog = {
+export const immediateLog: CommitLog = {
   commit: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

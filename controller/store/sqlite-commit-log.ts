@@ -1,0 +1,124 @@
+import { Worker } from 'node:worker_threads';
+import { type CommitBatch, type CommitLog, LogBrokenError } from './commit-log.ts';
+import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
+import { type PackedRecord, packRecords, unpackRecords } from './packed-records.ts';
+
+/** Where the disk thread's code is: a file (from sources), or the text of its bundle (single executable). */
+export type WorkerSource = URL | { readonly source: string };
+
+export interface SqliteLogOptions {
+  /** Directory of the database; must exist. */
+  readonly dir: string;
+  readonly worker: WorkerSource;
+  readonly schemaEpoch: number;
+  readonly reserveBlock: number;
+  readonly maxHistoryBytes: number;
+}
+
+export interface LoadedRows {
+  /** In key order. */
+  readonly objects: readonly PackedRecord[];
+  /** Newest first. */
+  readonly history: readonly PackedRecord[];
+  readonly reservedRevision: number;
+  readonly compactedRevision: number;
+}
+
+interface Waiter {
+  readonly resolve: (answer: DiskAnswer) => void;
+  readonly reject: (err: Error) => void;
+}
+
+/** The store's side of the disk thread: one request at a time, packed buffers both ways. */
+export class SqliteCommitLog implements CommitLog {
+  readonly #worker: Worker;
+  readonly #schemaEpoch: number;
+  #waiter: Waiter | undefined;
+  #onPart: ((answer: DiskAnswer & { kind: 'part' }) => void) | undefined;
+  #broken: LogBrokenError | undefined;
+
+  private constructor(options: SqliteLogOptions) {
+    const { worker } = options;
+    this.#schemaEpoch = options.schemaEpoch;
+    this.#worker =
+      worker instanceof URL
+        ? new Worker(worker, { name: 'disk' })
+        : new Worker(worker.source, { name: 'disk', eval: true });
+    this.#worker.on('message', (answer: DiskAnswer) => this.#onAnswer(answer));
+    this.#worker.on('error', (err) => this.#break('the disk thread failed', err));
+    this.#worker.on('exit', (code) => this.#break(`the disk thread ended with code ${code}`));
+  }
+
+  /** Starts the thread and reads everything; rejects when the database cannot be opened. */
+  static async open(options: SqliteLogOptions): Promise<{ readonly log: SqliteCommitLog; readonly rows: LoadedRows }> {
+    const log = new SqliteCommitLog(options);
+    try {
+      return { log, rows: await log.#load(options) };
+    } catch (err) {
+      await log.#worker.terminate();
+      throw err;
+    }
+  }
+
+  async commit(batch: CommitBatch): Promise<void> {
+    const records = batch.writes.map((write) => ({ ...write, previousRevision: 0, epoch: this.#schemaEpoch }));
+    const { buffer, length } = packRecords(records);
+    const { reservedRevision, compactedRevision } = batch;
+    await this.#call({ kind: 'commit', buffer, length, count: records.length, reservedRevision, compactedRevision }, [
+      buffer,
+    ]);
+  }
+
+  async close(shownRevision: number): Promise<void> {
+    if (this.#broken === undefined) await this.#call({ kind: 'close', shownRevision });
+    this.#broken ??= new LogBrokenError('the store is closed');
+    await this.#worker.terminate();
+  }
+
+  /** Ends the thread as a crash would: whatever is not committed is lost. */
+  async abandon(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async #load(options: SqliteLogOptions): Promise<LoadedRows> {
+    const tables = { objects: [] as PackedRecord[], history: [] as PackedRecord[] };
+    this.#onPart = ({ table, buffer, length }) => {
+      for (const record of unpackRecords(buffer, length)) tables[table].push(record);
+    };
+    const { dir, reserveBlock, maxHistoryBytes } = options;
+    const answer = await this.#call({ kind: 'open', dir, reserveBlock, maxHistoryBytes });
+    this.#onPart = undefined;
+    if (answer.kind !== 'opened') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
+    const { reservedRevision, compactedRevision } = answer;
+    return { ...tables, reservedRevision, compactedRevision };
+  }
+
+  #call(request: DiskRequest, transfer: ArrayBuffer[] = []): Promise<DiskAnswer> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+      this.#worker.postMessage(request, transfer);
+    });
+  }
+
+  #onAnswer(answer: DiskAnswer): void {
+    if (answer.kind === 'part') {
+      this.#onPart?.(answer);
+      return;
+    }
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (answer.kind !== 'failed') waiter?.resolve(answer);
+    else if (answer.recoverable) waiter?.reject(new Error(answer.message));
+    else {
+      this.#broken = new LogBrokenError(answer.message);
+      waiter?.reject(this.#broken);
+    }
+  }
+
+  #break(message: string, cause?: unknown): void {
+    this.#broken ??= new LogBrokenError(message, { cause });
+    this.#waiter?.reject(this.#broken);
+    this.#waiter = undefined;
+  }
+}

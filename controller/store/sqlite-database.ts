@@ -1,0 +1,235 @@
+import { join } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { apiVersionOfBytes } from '#api/codec/resource-version.ts';
+import type { PackedRecord } from './packed-records.ts';
+
+/** Layout of the file; a file with another one is refused rather than misread. */
+const LAYOUT_VERSION = 1;
+
+/** A WAL is cut back to this once it was checkpointed. */
+const WAL_LIMIT_BYTES = 4 * 2 ** 20;
+
+/** Free pages beyond this share of the file (and beyond MIN_FREE_PAGES) are given back, VACUUM_PAGES with each commit. */
+const MAX_FREE_SHARE = 0.2;
+const MIN_FREE_PAGES = 64;
+const VACUUM_PAGES = 256;
+
+/** Each commit removes at most this many history rows, and twice as many as it adds. */
+const COMPACT_MIN_ROWS = 32;
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS objects (
+    key TEXT PRIMARY KEY, revision INTEGER NOT NULL, overlaid INTEGER NOT NULL,
+    storage_version TEXT NOT NULL, epoch INTEGER NOT NULL, value BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS history (
+    revision INTEGER PRIMARY KEY, type TEXT NOT NULL, key TEXT NOT NULL, time_ms INTEGER NOT NULL,
+    previous_revision INTEGER NOT NULL, epoch INTEGER NOT NULL, previous BLOB
+  ) STRICT;
+`;
+
+type MetaName = 'layout' | 'reserved' | 'compacted';
+
+export interface AppliedBatch {
+  readonly records: Iterable<PackedRecord>;
+  /** Number of records. */
+  readonly count: number;
+  readonly reservedRevision: number | undefined;
+  readonly compactedRevision: number;
+}
+
+export interface OpenedDatabase {
+  /** Nothing above it was ever shown. */
+  readonly reservedRevision: number;
+  readonly compactedRevision: number;
+}
+
+/**
+ * The file behind the SQLite store. `objects` holds the live values; `history` is an undo log: each row keeps the value that its write
+ * replaced, so that a value is on disk once and older states are found by going backwards. Synchronous: for the disk thread only.
+ */
+export class SqliteDatabase {
+  readonly #db: DatabaseSync;
+  readonly #lock: DatabaseSync;
+  readonly #statements: Statements;
+  /** Nothing at or below it is left in the history. */
+  #compacted: number;
+
+  /** Opens or creates `<dir>/state.db`. Throws when another process holds it, or when it is not ours. */
+  constructor(dir: string) {
+    const path = join(dir, 'state.db');
+    this.#lock = takeLock(`${path}.lock`);
+    this.#db = new DatabaseSync(path);
+    // auto_vacuum is ignored once a table exists, so it comes first.
+    this.#db.exec('PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    this.#db.exec(`PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}`);
+    this.#db.exec(SCHEMA);
+    this.#statements = prepareStatements(this.#db);
+    this.#checkLayout();
+    this.#compacted = this.#meta('compacted') ?? 0;
+  }
+
+  /** Reserves `block` revisions beyond all that may have been shown, durably, and tells where they start. */
+  reserve(block: number): OpenedDatabase {
+    const reservedRevision = this.#meta('reserved') ?? 1;
+    this.#setMeta('reserved', reservedRevision + block);
+    return { reservedRevision, compactedRevision: this.#compacted };
+  }
+
+  /** All live objects in key order. */
+  *objects(): Generator<PackedRecord, void, undefined> {
+    for (const row of this.#statements.selectObjects.iterate()) {
+      yield {
+        type: 'ADDED',
+        key: row.key as string,
+        revision: row.revision as number,
+        previousRevision: 0,
+        timeMs: 0,
+        overlaid: row.overlaid === 1,
+        epoch: row.epoch as number,
+        value: row.value as Uint8Array,
+      };
+    }
+  }
+
+  /** History rows, newest first; `value` is what the write replaced. */
+  *history(): Generator<PackedRecord, void, undefined> {
+    for (const row of this.#statements.selectHistory.iterate()) {
+      yield {
+        type: row.type as PackedRecord['type'],
+        key: row.key as string,
+        revision: row.revision as number,
+        previousRevision: row.previous_revision as number,
+        timeMs: row.time_ms as number,
+        overlaid: false,
+        epoch: row.epoch as number,
+        value: (row.previous as Uint8Array | null) ?? undefined,
+      };
+    }
+  }
+
+  /** One transaction. When it throws, it was rolled back. */
+  apply(batch: AppliedBatch): void {
+    this.#db.exec('BEGIN IMMEDIATE');
+    try {
+      for (const record of batch.records) this.#applyRecord(record);
+      if (batch.reservedRevision !== undefined) this.#setMeta('reserved', batch.reservedRevision);
+      this.#compact(batch.compactedRevision, batch.count);
+      this.#shrink();
+      this.#db.exec('COMMIT');
+    } catch (err) {
+      // A full disk has already rolled back.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+      this.#compacted = this.#meta('compacted') ?? 0;
+      throw err;
+    }
+  }
+
+  /** Folds the WAL into the file and lets the lock go. */
+  close(shownRevision: number): void {
+    this.#setMeta('reserved', shownRevision);
+    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.#db.close();
+    this.#lock.close();
+  }
+
+  #applyRecord(record: PackedRecord): void {
+    const { key, revision, value } = record;
+    const { recordReplaced, recordCreated, put, remove } = this.#statements;
+    if (record.type === 'ADDED') recordCreated.run(revision, key, record.timeMs, record.epoch);
+    else recordReplaced.run(revision, record.type, record.timeMs, key);
+    if (value === undefined) remove.run(key);
+    else put.run(key, revision, record.overlaid ? 1 : 0, apiVersionOfBytes(value), record.epoch, value);
+  }
+
+  /** Bounded work: a history that became too long at once goes over the next commits. */
+  #compact(upTo: number, added: number): void {
+    if (upTo <= this.#compacted) return;
+    const { lastToCompact, compact } = this.#statements;
+    const last = lastToCompact.get(upTo, added * 2 + COMPACT_MIN_ROWS)?.revision as number | null | undefined;
+    if (last === null || last === undefined) return;
+    compact.run(last);
+    this.#setMeta('compacted', last);
+    this.#compacted = last;
+  }
+
+  #shrink(): void {
+    const free = this.#pragma('freelist_count');
+    if (free > MIN_FREE_PAGES && free > this.#pragma('page_count') * MAX_FREE_SHARE) {
+      // exec, because a prepared incremental_vacuum frees one page for each step.
+      this.#db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`);
+    }
+  }
+
+  #pragma(name: 'freelist_count' | 'page_count'): number {
+    const statement = name === 'page_count' ? this.#statements.pageCount : this.#statements.freePages;
+    return statement.get()?.[name] as number;
+  }
+
+  #checkLayout(): void {
+    const layout = this.#meta('layout');
+    if (layout === undefined) this.#setMeta('layout', LAYOUT_VERSION);
+    else if (layout !== LAYOUT_VERSION)
+      throw new Error(`state.db has layout ${layout}, this build reads ${LAYOUT_VERSION}`);
+  }
+
+  #meta(name: MetaName): number | undefined {
+    return this.#statements.selectMeta.get(name)?.value as number | undefined;
+  }
+
+  #setMeta(name: MetaName, value: number): void {
+    this.#statements.putMeta.run(name, value);
+  }
+}
+
+/**
+ * Keeps a second process out, also one that was started by mistake; a kill -9 frees it. The lock is a file of its own, because an
+ * exclusive lock on the database would shut out our own second handle (backup). Nobody may open it with `fs`: closing any descriptor
+ * of a file drops the process's POSIX locks on it.
+ */
+function takeLock(path: string): DatabaseSync {
+  const lock = new DatabaseSync(path);
+  try {
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+  } catch (err) {
+    lock.close();
+    throw new Error(`another process uses the store (${path})`, { cause: err });
+  }
+  return lock;
+}
+
+type Statements = ReturnType<typeof prepareStatements>;
+
+function prepareStatements(db: DatabaseSync) {
+  const prepare = (sql: string): StatementSync => db.prepare(sql);
+  return {
+    selectMeta: prepare('SELECT value FROM meta WHERE name = ?'),
+    putMeta: prepare(
+      'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+    ),
+    selectObjects: prepare('SELECT key, revision, overlaid, epoch, value FROM objects ORDER BY key'),
+    selectHistory: prepare(
+      'SELECT revision, type, key, time_ms, previous_revision, epoch, previous FROM history ORDER BY revision DESC',
+    ),
+    recordCreated: prepare(
+      "INSERT INTO history (revision, type, key, time_ms, previous_revision, epoch) VALUES (?, 'ADDED', ?, ?, 0, ?)",
+    ),
+    recordReplaced: prepare(
+      `INSERT INTO history (revision, type, key, time_ms, previous_revision, epoch, previous)
+       SELECT ?, ?, key, ?, revision, epoch, value FROM objects WHERE key = ?`,
+    ),
+    put: prepare(
+      `INSERT INTO objects (key, revision, overlaid, storage_version, epoch, value) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, overlaid = excluded.overlaid,
+         storage_version = excluded.storage_version, epoch = excluded.epoch, value = excluded.value`,
+    ),
+    remove: prepare('DELETE FROM objects WHERE key = ?'),
+    lastToCompact: prepare(
+      'SELECT max(revision) AS revision FROM (SELECT revision FROM history WHERE revision <= ? ORDER BY revision LIMIT ?)',
+    ),
+    compact: prepare('DELETE FROM history WHERE revision <= ?'),
+    freePages: prepare('PRAGMA freelist_count'),
+    pageCount: prepare('PRAGMA page_count'),
+  };
+}
