@@ -1,5 +1,5 @@
 import type { ResourceInfo } from '../object/group-version.ts';
-import type { Stored, StoredMeta } from '../object/kube-object.ts';
+import type { ObjectMeta, Stored, StoredMeta } from '../object/kube-object.ts';
 
 export interface ListOptions {
   readonly namespace?: string;
@@ -56,9 +56,7 @@ export interface PatchRequest {
 }
 
 /** Body of a create or update: `apiVersion` and `kind` are filled in where absent. */
-export type Draft<T> = Partial<Omit<T, 'metadata'>> & {
-  metadata: { name?: string; generateName?: string; namespace?: string } & object;
-};
+export type Draft<T> = Partial<Omit<T, 'metadata'>> & { metadata: ObjectMeta };
 
 /** Typed access to one resource; every method throws ApiError for answers >= 400 and TransportError without an answer. */
 export interface ResourceClient<T extends Stored<object>> {
