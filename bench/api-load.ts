@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type ConfigMap, type Role, type RoleBinding, resources, type ServiceAccount } from '#api/object/kinds.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+import { type ControllerProcess, memoryOf, startControllerProcess } from './controller-process.ts';
+import type { Result } from './result.ts';
+
+/** What a Kubernetes 1.36 API server with etcd reached on the same kind of machine with the same client (DESIGN, numbers to reach). */
+const KUBERNETES = { get: 2_270, create: 980, list: 10.7 };
+const LISTED = 7_800;
+const OTHERS = 2_200;
+/** Makes the list weigh 10.8 MB. */
+const LISTED_BYTES = 1_000;
+const NAMESPACE = 'bench';
+const OTHER_NAMESPACE = 'bench-others';
+const CONNECTIONS = 16;
+const SECONDS = 10;
+
+/** GET, CREATE and LIST over TLS with a ServiceAccount token, RBAC and audit on, 10,000 objects in the store, a core each for server and client. */
+export async function measureApi(): Promise<Result[]> {
+  const controller = await startControllerProcess(16_443);
+  try {
+    const token = await prepare(controller);
+    const idle = memoryOf(controller.pid);
+    const get = await load(controller, token, GET_SCRIPT);
+    const list = await load(controller, token, LIST_SCRIPT);
+    const create = await load(controller, token, CREATE_SCRIPT);
+    const busy = memoryOf(controller.pid);
+    await controller.restart();
+    return [
+      {
+        name: `GET one of ${LISTED + OTHERS} objects, ${CONNECTIONS} connections`,
+        value: get.rate,
+        unit: 'req/s',
+        goal: { value: 6 * KUBERNETES.get, better: 'higher' },
+        note: get.note,
+      },
+      {
+        name: `LIST ${LISTED} ConfigMaps`,
+        value: list.rate,
+        unit: 'req/s',
+        goal: { value: 6 * KUBERNETES.list, better: 'higher' },
+        note: list.note,
+      },
+      {
+        name: 'CREATE a 512-byte ConfigMap, durable',
+        value: create.rate,
+        unit: 'req/s',
+        goal: { value: 4 * KUBERNETES.create, better: 'higher' },
+        note: create.note,
+      },
+      {
+        name: 'controller: start to first answer, 10,000 objects and more',
+        value: controller.readyMs,
+        unit: 'ms',
+        goal: { value: 500, better: 'lower' },
+      },
+      {
+        name: 'controller: resident memory with 10,000 objects',
+        value: idle.rssMb,
+        unit: 'MB',
+        note: `anonymous ${idle.anonymousMb.toFixed(0)} MB`,
+      },
+      {
+        name: 'controller: resident memory after the load',
+        value: busy.rssMb,
+        unit: 'MB',
+        note: `anonymous ${busy.anonymousMb.toFixed(0)} MB`,
+      },
+    ];
+  } finally {
+    await controller.stop();
+  }
+}
+
+async function prepare({ client }: ControllerProcess): Promise<string> {
+  for (const name of [NAMESPACE, OTHER_NAMESPACE])
+    await client.resource(resources.namespaces).create({ metadata: { name } });
+  const configMaps = client.resource<ConfigMap>(resources.configMaps);
+  const drafts = [
+    ...Array.from({ length: LISTED }, (_, i) => ({
+      metadata: { name: `item-${i}`, namespace: NAMESPACE },
+      data: { value: 'x'.repeat(LISTED_BYTES) },
+    })),
+    ...Array.from({ length: OTHERS }, (_, i) => ({
+      metadata: { name: `item-${i}`, namespace: OTHER_NAMESPACE },
+      data: { value: 'x'.repeat(512) },
+    })),
+  ];
+  for (let i = 0; i < drafts.length; i += 50)
+    await Promise.all(drafts.slice(i, i + 50).map((draft) => configMaps.create(draft)));
+  for (const namespace of [NAMESPACE, OTHER_NAMESPACE]) {
+    await client.resource<Role>(resources.roles).create({
+      metadata: { name: 'bench', namespace },
+      rules: [{ apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'list', 'create'] }],
+    });
+    await client.resource<RoleBinding>(resources.roleBindings).create({
+      metadata: { name: 'bench', namespace },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'bench' },
+      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: NAMESPACE }],
+    });
+  }
+  await waitUntil('the default ServiceAccount', 20_000, async () =>
+    client.resource<ServiceAccount>(resources.serviceAccounts).fetch('default', NAMESPACE),
+  );
+  const answer = await client
+    .resource<ServiceAccount>(resources.serviceAccounts)
+    .post<{ status: { token: string } }>('default', NAMESPACE, 'token', {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: { expirationSeconds: 3600 },
+    });
+  return answer.status.token;
+}
+
+const GET_SCRIPT = `
+request = function()
+  local i = math.random(0, ${LISTED + OTHERS - 1})
+  if i < ${LISTED} then return wrk.format("GET", "/api/v1/namespaces/${NAMESPACE}/configmaps/item-" .. i) end
+  return wrk.format("GET", "/api/v1/namespaces/${OTHER_NAMESPACE}/configmaps/item-" .. (i - ${LISTED}))
+end`;
+
+const LIST_SCRIPT = `
+request = function() return wrk.format("GET", "/api/v1/namespaces/${NAMESPACE}/configmaps") end`;
+
+const CREATE_SCRIPT = `
+local n = 0
+local run = tostring(os.time())
+local filler = string.rep("y", 380)
+request = function()
+  n = n + 1
+  local body = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"made-' .. run .. '-' .. n .. '"},"data":{"value":"' .. filler .. '"}}'
+  return wrk.format("POST", "/api/v1/namespaces/${OTHER_NAMESPACE}/configmaps", nil, body)
+end`;
+
+interface Load {
+  readonly rate: number;
+  readonly note: string;
+}
+
+async function load(controller: ControllerProcess, token: string, script: string): Promise<Load> {
+  const path = join(controller.folder, 'load.lua');
+  const report = `
+done = function(summary, latency)
+  io.write(string.format("RESULT %d %d %d %d %.3f %.3f\\n", summary.requests, summary.duration, summary.errors.status, summary.errors.read + summary.errors.write + summary.errors.timeout, latency:percentile(50) / 1000, latency:percentile(99) / 1000))
+end
+wrk.headers["Authorization"] = "Bearer ${token}"
+wrk.headers["Content-Type"] = "application/json"
+${script}`;
+  await writeFile(path, report, { mode: 0o600 });
+  const { stdout } = await promisify(execFile)('taskset', [
+    '-c',
+    '1',
+    'wrk',
+    '-t',
+    '1',
+    '-c',
+    String(CONNECTIONS),
+    '-d',
+    `${SECONDS}s`,
+    '--timeout',
+    '10s',
+    '-s',
+    path,
+    controller.access.server,
+  ]);
+  const match = /RESULT (\d+) (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)/.exec(stdout);
+  if (match === null) throw new Error(`wrk printed no result: ${stdout}`);
+  const [requests, microseconds, refused, broken, p50, p99] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  if (refused + broken > 0) throw new Error(`${refused} requests were refused and ${broken} broke off: ${stdout}`);
+  return { rate: requests / (microseconds / 1e6), note: `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms` };
+}

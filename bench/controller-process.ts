@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KubeClient } from '#api/client/client.ts';
+import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
+import { createKubeClient } from '#api/client/kube-client.ts';
+import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+
+const root = join(import.meta.dirname, '..');
+
+/** The shipped controller on loopback, pinned to the first core, so that a load generator can have the second. */
+export interface ControllerProcess {
+  readonly folder: string;
+  readonly kubeconfig: string;
+  readonly access: KubeconfigAccess;
+  readonly client: KubeClient;
+  readonly pid: number;
+  /** Milliseconds from the start of the process to its first answered request. */
+  readonly readyMs: number;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startControllerProcess(port: number): Promise<ControllerProcess> {
+  const folder = await mkdtemp('/tmp/coracle-bench-');
+  const kubeconfig = join(folder, 'admin.kubeconfig');
+  let child: ChildProcess;
+  let transport: HttpTransport | undefined;
+  let readyMs = 0;
+  const self = {} as { access: KubeconfigAccess; client: KubeClient };
+
+  async function start(): Promise<void> {
+    const log = openSync(join(folder, 'controller.log'), 'a');
+    const startedMs = performance.now();
+    child = spawn(
+      'taskset',
+      [
+        '-c',
+        '0',
+        join(root, 'bin/coracle'),
+        'controller',
+        '--data-dir',
+        join(folder, 'data'),
+        '--kubeconfig',
+        kubeconfig,
+        '--bind-address',
+        '127.0.0.1',
+        '--advertise-address',
+        '127.0.0.1',
+        '--port',
+        String(port),
+        '--audit-log',
+        join(folder, 'audit.log'),
+      ],
+      { stdio: ['ignore', log, log] },
+    );
+    closeSync(log);
+    await waitUntil('the kubeconfig', 30_000, () => existsSync(kubeconfig));
+    const access = parseKubeconfig(readFileSync(kubeconfig, 'utf8'));
+    transport?.close();
+    transport = createHttpTransport({
+      servers: [access.server],
+      ca: access.ca!,
+      cert: access.cert!,
+      key: access.key!,
+      userAgent: 'bench',
+      clock: systemClock,
+      log: silentLogger,
+    });
+    self.access = access;
+    self.client = createKubeClient(transport);
+    const current = transport;
+    await waitUntil(
+      `the API; see ${folder}/controller.log`,
+      30_000,
+      async () => (await current.request({ method: 'GET', path: '/readyz' })).status === 200,
+    );
+    readyMs = performance.now() - startedMs;
+  }
+
+  async function end(): Promise<void> {
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await gone;
+  }
+
+  await start();
+  return Object.defineProperties(self, {
+    folder: { value: folder },
+    kubeconfig: { value: kubeconfig },
+    pid: { get: () => child.pid },
+    readyMs: { get: () => readyMs },
+    restart: {
+      value: async () => {
+        await end();
+        await start();
+      },
+    },
+    stop: {
+      value: async () => {
+        transport?.close();
+        await end();
+        await rm(folder, { recursive: true, force: true });
+      },
+    },
+  }) as unknown as ControllerProcess;
+}
+
+/** Resident and proportional memory of a process in MB. */
+export function memoryOf(pid: number): {
+  readonly rssMb: number;
+  readonly pssMb: number;
+  readonly anonymousMb: number;
+} {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const read = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024;
+  return { rssMb: read('Rss'), pssMb: read('Pss'), anonymousMb: read('Anonymous') };
+}

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import { createCriRuntime } from '#agent/cri/cri-runtime.ts';
+import type { ContainerConfig, ContainerRuntime, ContainerSecurity, SandboxConfig } from '#agent/cri/runtime.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+
+/** What the runtime alone needs for the same pods: sandbox, container, start, over the same socket and network; nobody orchestrates. */
+export interface RuntimeFloor {
+  /** ms of each of `count` pods, one after the other. */
+  readonly serialMs: readonly number[];
+  /** ms from the common start to each pod's end of start, all asked for at once. */
+  readonly burstMs: readonly number[];
+}
+
+const SECURITY: ContainerSecurity = {
+  privileged: false,
+  runAsUser: undefined,
+  runAsGroup: undefined,
+  supplementalGroups: [],
+  readOnlyRootFilesystem: false,
+  allowPrivilegeEscalation: true,
+  addCapabilities: [],
+  dropCapabilities: [],
+  seccomp: undefined,
+  apparmor: undefined,
+  maskedPaths: undefined,
+  readonlyPaths: undefined,
+};
+const NAMESPACES = { network: 'POD', pid: 'CONTAINER', ipc: 'POD' } as const;
+
+export async function measureRuntimeFloor(
+  socketPath: string,
+  logDirectory: string,
+  counts: { serial: number; burst: number },
+): Promise<RuntimeFloor> {
+  const runtime = createCriRuntime({ endpoint: `unix://${socketPath}`, clock: systemClock, log: silentLogger });
+  try {
+    const serialMs: number[] = [];
+    for (let i = 0; i < counts.serial; i++) {
+      const startedMs = performance.now();
+      const sandbox = await startPod(runtime, `floor-${i}`, logDirectory);
+      serialMs.push(performance.now() - startedMs);
+      await removePod(runtime, sandbox);
+    }
+    const startedMs = performance.now();
+    const burst = await Promise.all(
+      Array.from({ length: counts.burst }, async (_, i) => {
+        const sandbox = await startPod(runtime, `floor-burst-${i}`, logDirectory);
+        return { sandbox, elapsedMs: performance.now() - startedMs };
+      }),
+    );
+    for (const { sandbox } of burst) await removePod(runtime, sandbox);
+    return { serialMs, burstMs: burst.map(({ elapsedMs }) => elapsedMs) };
+  } finally {
+    runtime.close();
+  }
+}
+
+async function startPod(runtime: ContainerRuntime, name: string, logDirectory: string): Promise<string> {
+  const uid = randomUUID();
+  const sandbox: SandboxConfig = {
+    identity: { name, namespace: 'floor', uid, attempt: 0 },
+    hostname: name,
+    logDirectory: `${logDirectory}/floor_${name}_${uid}`,
+    dns: undefined,
+    portMappings: [],
+    labels: {},
+    annotations: {},
+    cgroupParent: '',
+    sysctls: {},
+    namespaces: NAMESPACES,
+    privileged: false,
+    security: SECURITY,
+  };
+  const container: ContainerConfig = {
+    name: 'main',
+    attempt: 0,
+    image: BUSYBOX_IMAGE,
+    command: ['sleep', 'infinity'],
+    args: [],
+    workingDir: '',
+    env: [],
+    mounts: [],
+    labels: {},
+    annotations: {},
+    logPath: 'main/0.log',
+    stdin: false,
+    stdinOnce: false,
+    tty: false,
+    namespaces: NAMESPACES,
+    security: SECURITY,
+    resources: { cpuShares: 2, cpuQuota: 0, cpuPeriod: 100_000, memoryLimitBytes: 0, oomScoreAdj: 1000 },
+  };
+  const sandboxId = await runtime.runSandbox(sandbox, '');
+  await runtime.startContainer(await runtime.createContainer(sandboxId, container, sandbox));
+  return sandboxId;
+}
+
+async function removePod(runtime: ContainerRuntime, sandboxId: string): Promise<void> {
+  await runtime.stopSandbox(sandboxId);
+  await runtime.removeSandbox(sandboxId);
+}
