@@ -127,15 +127,15 @@ class WatchSetups {
     this.#clock = clock;
   }
 
-  /** Frees the seat once the answer has begun or `running` has ended, whichever comes first. */
-  track(setup: WatchSetup, running: Promise<void>): Promise<void> {
-    if (setup.context.response.started) {
-      setup.release();
-      return running;
-    }
+  /** Runs the watch and frees its seat once the answer has begun or the watch has ended, whichever comes first. */
+  async run(setup: WatchSetup, next: () => Promise<void>): Promise<void> {
     this.#pending.add(setup);
     this.#cancel ??= this.#clock.after(SETUP_POLL_MS, this.#poll);
-    return running.finally(() => this.#finish(setup));
+    try {
+      await next();
+    } finally {
+      this.#finish(setup);
+    }
   }
 
   #finish(setup: WatchSetup): void {
@@ -162,9 +162,7 @@ export function createFlowControlFilter({ clock, levels = DEFAULT_LEVELS }: Flow
       if (level === undefined) return next();
       const waiting = level.acquire(context.user.name, context.request.signal);
       if (waiting !== undefined) await waiting;
-      if (context.info.verb === 'watch') {
-        return setups.track({ context, release: () => level.release() }, next());
-      }
+      if (context.info.verb === 'watch') return setups.run({ context, release: () => level.release() }, next);
       try {
         await next();
       } finally {

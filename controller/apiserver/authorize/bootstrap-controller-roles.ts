@@ -1,0 +1,157 @@
+import { allow, EVENTS, READ } from './bootstrap-rules.ts';
+import type { PolicyRule } from './rule-resolver.ts';
+
+const OUR_SIGNERS =
+  'coracle.dev/netd kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving';
+const AUTO_APPROVED_SIGNERS =
+  'coracle.dev/netd kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving';
+
+const PODS_OF_WORKLOADS = allow('create delete list patch watch', 'core', 'pods');
+
+/**
+ * Rules of each controller's own ServiceAccount, `system:controller:<name>` bound to `kube-system/<name>`. Reads of shared informers run as
+ * system:kube-controller-manager and need no rule here.
+ */
+export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> = {
+  'certificate-controller': [
+    allow(`${READ} delete`, 'certificates.k8s.io', 'certificatesigningrequests'),
+    allow('update', 'certificates.k8s.io', 'certificatesigningrequests/approval certificatesigningrequests/status'),
+    allow('approve', 'certificates.k8s.io', 'signers', AUTO_APPROVED_SIGNERS),
+    allow('sign', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
+    allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
+    allow('get', 'core', 'nodes'),
+    EVENTS,
+  ],
+  'clusterrole-aggregation-controller': [
+    allow(`${READ} escalate patch update`, 'rbac.authorization.k8s.io', 'clusterroles'),
+  ],
+  'cronjob-controller': [
+    allow(`${READ} update`, 'batch', 'cronjobs'),
+    allow(`${READ} create delete patch update`, 'batch', 'jobs'),
+    allow('update', 'batch', 'cronjobs/finalizers cronjobs/status'),
+    allow('delete list', 'core', 'pods'),
+    EVENTS,
+  ],
+  'daemon-set-controller': [
+    allow(READ, 'apps', 'daemonsets'),
+    allow('update', 'apps', 'daemonsets/finalizers daemonsets/status'),
+    allow('list watch', 'core', 'nodes'),
+    PODS_OF_WORKLOADS,
+    allow('create', 'core', 'pods/binding'),
+    allow(`${READ} create delete patch update`, 'apps', 'controllerrevisions'),
+    EVENTS,
+  ],
+  'deployment-controller': [
+    allow(`${READ} update`, 'apps', 'deployments'),
+    allow('update', 'apps', 'deployments/finalizers deployments/status'),
+    allow(`${READ} create delete patch update`, 'apps', 'replicasets'),
+    allow(`${READ} update`, 'core', 'pods'),
+    EVENTS,
+  ],
+  'disruption-controller': [
+    allow(READ, 'apps', 'deployments replicasets statefulsets'),
+    allow(READ, 'core', 'replicationcontrollers'),
+    allow(READ, 'policy', 'poddisruptionbudgets'),
+    allow('update', 'policy', 'poddisruptionbudgets/status'),
+    allow('patch update', 'core', 'pods/status'),
+    allow('get', '*', '*/scale'),
+    EVENTS,
+  ],
+  'endpoint-controller': [
+    allow(READ, 'core', 'pods services'),
+    allow('create delete get list update', 'core', 'endpoints'),
+    allow('create', 'core', 'endpoints/restricted'),
+    EVENTS,
+  ],
+  'endpointslice-controller': [
+    allow(READ, 'core', 'nodes pods services'),
+    allow('update', 'core', 'services/finalizers'),
+    allow(`${READ} create delete update`, 'discovery.k8s.io', 'endpointslices'),
+    allow('create', 'discovery.k8s.io', 'endpointslices/restricted'),
+    EVENTS,
+  ],
+  'endpointslicemirroring-controller': [
+    allow(READ, 'core', 'endpoints services'),
+    allow('update', 'core', 'endpoints/finalizers services/finalizers'),
+    allow(`${READ} create delete update`, 'discovery.k8s.io', 'endpointslices'),
+    allow('create', 'discovery.k8s.io', 'endpointslices/restricted'),
+    EVENTS,
+  ],
+  'generic-garbage-collector': [allow(`${READ} delete patch update`, '*', '*'), EVENTS],
+  'horizontal-pod-autoscaler': [
+    allow(READ, 'autoscaling', 'horizontalpodautoscalers'),
+    allow('update', 'autoscaling', 'horizontalpodautoscalers/status'),
+    allow('get update', '*', '*/scale'),
+    allow('list', 'core', 'pods'),
+    allow('list', 'metrics.k8s.io', 'pods'),
+    allow('get list', 'custom.metrics.k8s.io', '*'),
+    allow('get list', 'external.metrics.k8s.io', '*'),
+    EVENTS,
+  ],
+  'job-controller': [
+    allow(`${READ} patch update`, 'batch', 'jobs'),
+    allow('update', 'batch', 'jobs/finalizers jobs/status'),
+    PODS_OF_WORKLOADS,
+    EVENTS,
+  ],
+  'namespace-controller': [
+    allow(`${READ} delete`, 'core', 'namespaces'),
+    allow('update', 'core', 'namespaces/finalize namespaces/status'),
+    allow('delete deletecollection get list', '*', '*'),
+  ],
+  'node-controller': [
+    allow(`${READ} delete patch update`, 'core', 'nodes'),
+    allow('patch update', 'core', 'nodes/status'),
+    allow(`${READ} delete`, 'core', 'pods'),
+    allow('patch update', 'core', 'pods/status'),
+    EVENTS,
+  ],
+  'pod-garbage-collector': [
+    allow(`${READ} delete`, 'core', 'pods'),
+    allow('get list', 'core', 'nodes'),
+    allow('patch', 'core', 'pods/status'),
+  ],
+  'replicaset-controller': [
+    allow(`${READ} update`, 'apps', 'replicasets'),
+    allow('update', 'apps', 'replicasets/finalizers replicasets/status'),
+    PODS_OF_WORKLOADS,
+    EVENTS,
+  ],
+  'replication-controller': [
+    allow(`${READ} update`, 'core', 'replicationcontrollers'),
+    allow('update', 'core', 'replicationcontrollers/finalizers replicationcontrollers/status'),
+    PODS_OF_WORKLOADS,
+    EVENTS,
+  ],
+  'resourcequota-controller': [allow('list watch', '*', '*'), allow('update', 'core', 'resourcequotas/status'), EVENTS],
+  'root-ca-cert-publisher': [allow('create update', 'core', 'configmaps'), EVENTS],
+  'service-account-controller': [allow('create', 'core', 'serviceaccounts'), EVENTS],
+  'service-cidrs-controller': [
+    allow(`${READ} patch update`, 'networking.k8s.io', 'servicecidrs'),
+    allow('patch update', 'networking.k8s.io', 'servicecidrs/finalizers servicecidrs/status'),
+    allow(READ, 'networking.k8s.io', 'ipaddresses'),
+    EVENTS,
+  ],
+  'service-controller': [
+    allow(READ, 'core', 'services'),
+    allow('patch update', 'core', 'services/status'),
+    allow('list watch', 'core', 'nodes'),
+    EVENTS,
+  ],
+  'statefulset-controller': [
+    allow(READ, 'apps', 'statefulsets'),
+    allow('update', 'apps', 'statefulsets/finalizers statefulsets/status'),
+    allow(`${READ} create delete patch update`, 'core', 'pods'),
+    allow(`${READ} create delete patch update`, 'apps', 'controllerrevisions'),
+    allow(`${READ} create delete update`, 'core', 'persistentvolumeclaims'),
+    EVENTS,
+  ],
+  'taint-eviction-controller': [
+    allow('get list watch', 'core', 'nodes'),
+    allow(`${READ} delete`, 'core', 'pods'),
+    allow('patch update', 'core', 'pods/status'),
+    EVENTS,
+  ],
+  'ttl-after-finished-controller': [allow(`${READ} delete`, 'batch', 'jobs'), EVENTS],
+  'ttl-controller': [allow('list patch update watch', 'core', 'nodes'), EVENTS],
+};

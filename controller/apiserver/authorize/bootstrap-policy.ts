@@ -1,0 +1,93 @@
+import type { ISubject } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Subject';
+import { COMPONENT_ROLES } from './bootstrap-component-roles.ts';
+import { CONTROLLER_RULES } from './bootstrap-controller-roles.ts';
+import { allow, EVENTS } from './bootstrap-rules.ts';
+import { type BootstrapClusterRole, USER_ROLES } from './bootstrap-user-roles.ts';
+import type { PolicyRule } from './rule-resolver.ts';
+
+export interface BootstrapBinding {
+  readonly name: string;
+  readonly roleKind: 'ClusterRole' | 'Role';
+  readonly role: string;
+  readonly subjects: readonly ISubject[];
+}
+
+export interface BootstrapRole {
+  readonly namespace: string;
+  readonly name: string;
+  readonly rules: readonly PolicyRule[];
+}
+
+const RBAC_GROUP = 'rbac.authorization.k8s.io';
+const group = (name: string): ISubject => ({ apiGroup: RBAC_GROUP, kind: 'Group', name });
+const user = (name: string): ISubject => ({ apiGroup: RBAC_GROUP, kind: 'User', name });
+const account = (name: string): ISubject => ({ kind: 'ServiceAccount', name, namespace: 'kube-system' });
+
+const bind = (role: string, subjects: readonly ISubject[], name = role): BootstrapBinding => ({
+  name,
+  roleKind: 'ClusterRole',
+  role,
+  subjects,
+});
+
+/** Group of the tokens that `coracle token create` makes. */
+export const AGENT_BOOTSTRAP_GROUP = 'system:bootstrappers:coracle:agents';
+const NODE_CLIENT = 'system:certificates.k8s.io:certificatesigningrequests:nodeclient';
+const SELF_NODE_CLIENT = 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient';
+
+export const BOOTSTRAP_CLUSTER_ROLES: readonly BootstrapClusterRole[] = [
+  ...USER_ROLES,
+  ...COMPONENT_ROLES,
+  ...Object.entries(CONTROLLER_RULES).map(([name, rules]) => ({ name: `system:controller:${name}`, rules })),
+];
+
+export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
+  bind('cluster-admin', [group('system:masters')]),
+  bind('system:monitoring', [group('system:monitoring')]),
+  bind('system:discovery', [group('system:authenticated')]),
+  bind('system:basic-user', [group('system:authenticated')]),
+  bind('system:public-info-viewer', [group('system:authenticated'), group('system:unauthenticated')]),
+  bind('system:node', []),
+  bind('system:node-proxier', [user('system:kube-proxy')]),
+  bind('system:kube-controller-manager', [user('system:kube-controller-manager')]),
+  bind('system:kube-scheduler', [user('system:kube-scheduler')]),
+  bind('system:volume-scheduler', [user('system:kube-scheduler')]),
+  bind('system:kube-dns', [account('kube-dns')]),
+  bind('system:cloud-controller-manager', [user('system:cloud-controller-manager')]),
+  bind('system:service-account-issuer-discovery', [group('system:serviceaccounts')]),
+  bind('system:node-bootstrapper', [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-bootstrap'),
+  bind(NODE_CLIENT, [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-approve-bootstrap'),
+  bind(SELF_NODE_CLIENT, [group('system:nodes')], 'coracle:agent-approve-renewal'),
+  bind('system:node-proxier', [group('coracle:netd')], 'coracle:netd-proxier'),
+  ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
+];
+
+export const BOOTSTRAP_ROLES: readonly BootstrapRole[] = [
+  {
+    namespace: 'kube-system',
+    name: 'extension-apiserver-authentication-reader',
+    rules: [allow('get list watch', 'core', 'configmaps', 'extension-apiserver-authentication')],
+  },
+  {
+    namespace: 'kube-system',
+    name: 'system:controller:token-cleaner',
+    rules: [allow('delete get list watch', 'core', 'secrets'), EVENTS],
+  },
+];
+
+export const BOOTSTRAP_ROLE_BINDINGS: readonly (BootstrapBinding & { readonly namespace: string })[] = [
+  {
+    namespace: 'kube-system',
+    name: 'system::extension-apiserver-authentication-reader',
+    roleKind: 'Role',
+    role: 'extension-apiserver-authentication-reader',
+    subjects: [user('system:kube-controller-manager'), user('system:kube-scheduler')],
+  },
+  {
+    namespace: 'kube-system',
+    name: 'system:controller:token-cleaner',
+    roleKind: 'Role',
+    role: 'system:controller:token-cleaner',
+    subjects: [account('token-cleaner')],
+  },
+];

@@ -1,0 +1,81 @@
+import type { Pod } from '#api/object/kinds.ts';
+import type { Store, StoredObject } from '../../store/store.ts';
+import { podReferences } from './pod-references.ts';
+import { mirrorPrefix } from './store-mirror.ts';
+
+export type ReferencedKind = 'secrets' | 'configmaps' | 'persistentvolumeclaims' | 'serviceaccounts' | 'pods';
+
+interface KnownPod {
+  readonly node: string;
+  /** `kind:namespace/name` of everything it refers to, itself included. */
+  readonly references: readonly string[];
+}
+
+const referenceKey = (kind: ReferencedKind, namespace: string, name: string): string => `${kind}:${namespace}/${name}`;
+
+/** Which objects each node may see, because a pod bound to it refers to them. Counted, so that two pods may share one. */
+export class NodeGraph {
+  readonly #pods = new Map<string, KnownPod>();
+  readonly #nodes = new Map<string, Map<string, number>>();
+
+  /** Refers to a pod by `namespace/name`; a pod's node and references never change while it lives, ephemeral containers aside. */
+  putPod(pod: Pod): void {
+    const { namespace = '', name } = pod.metadata;
+    const key = `${namespace}/${name}`;
+    this.deletePod(key);
+    const node = pod.spec?.nodeName;
+    if (pod.spec === undefined || node === undefined || node === '') return;
+    const { secrets, configMaps, claims, serviceAccount } = podReferences(name, pod.spec);
+    const references = [
+      referenceKey('pods', namespace, name),
+      ...[...secrets].map((secret) => referenceKey('secrets', namespace, secret)),
+      ...[...configMaps].map((configMap) => referenceKey('configmaps', namespace, configMap)),
+      ...[...claims].map((claim) => referenceKey('persistentvolumeclaims', namespace, claim)),
+      ...(serviceAccount === undefined ? [] : [referenceKey('serviceaccounts', namespace, serviceAccount)]),
+    ];
+    this.#pods.set(key, { node, references });
+    const counts = this.#nodes.get(node) ?? new Map<string, number>();
+    this.#nodes.set(node, counts);
+    for (const reference of references) counts.set(reference, (counts.get(reference) ?? 0) + 1);
+  }
+
+  deletePod(key: string): void {
+    const known = this.#pods.get(key);
+    if (known === undefined) return;
+    this.#pods.delete(key);
+    const counts = this.#nodes.get(known.node)!;
+    for (const reference of known.references) {
+      const count = counts.get(reference)!;
+      if (count > 1) counts.set(reference, count - 1);
+      else counts.delete(reference);
+    }
+    if (counts.size === 0) this.#nodes.delete(known.node);
+  }
+
+  clear(): void {
+    this.#pods.clear();
+    this.#nodes.clear();
+  }
+
+  /** True when a pod bound to `node` refers to (or is) the object. */
+  refersTo(node: string, kind: ReferencedKind, object: { readonly namespace: string; readonly name: string }): boolean {
+    return this.#nodes.get(node)?.has(referenceKey(kind, object.namespace, object.name)) ?? false;
+  }
+}
+
+const nodeNameOf = (object: StoredObject | undefined): string => object?.fields['spec.nodeName'] ?? '';
+
+/** A graph that follows the store's pods; the returned `stop` ends it. */
+export function createNodeGraph(store: Store): { readonly graph: NodeGraph; readonly stop: () => void } {
+  const graph = new NodeGraph();
+  const stop = mirrorPrefix(store, '/registry/pods/', {
+    onPut(stored, previous) {
+      const node = nodeNameOf(stored);
+      // What a bound pod refers to is immutable: its status updates, by far the most events, cost nothing here.
+      if (node !== '' && node !== nodeNameOf(previous)) graph.putPod(stored.object() as Pod);
+    },
+    onDelete: ({ fields }) => graph.deletePod(`${fields['metadata.namespace']}/${fields['metadata.name']}`),
+    onReset: () => graph.clear(),
+  });
+  return { graph, stop };
+}

@@ -1,0 +1,115 @@
+import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#api/object/kinds.ts';
+import type { Store, StoredObject } from '../../store/store.ts';
+import type { AuthorizationAttributes, Authorizer, AuthorizerDecision, UserInfo } from '../chain/request-context.ts';
+import { RbacIndex } from './rbac-index.ts';
+import { type CompiledRule, ruleAllows, userKeys } from './rule-resolver.ts';
+import { mirrorPrefix } from './store-mirror.ts';
+
+/** What is known of one user at one generation of the index. */
+interface ResolvedUser {
+  readonly generation: number;
+  readonly subjects: readonly string[];
+  readonly cluster: readonly CompiledRule[];
+  readonly namespaces: Map<string, readonly CompiledRule[]>;
+}
+
+export interface RbacAuthorizer extends Authorizer {
+  /** Every rule that holds for the user in this namespace ('' = those of cluster scope alone). */
+  rulesFor(user: UserInfo, namespace: string): readonly CompiledRule[];
+  /** Grows with every change of an RBAC object. */
+  readonly generation: number;
+  stop(): void;
+}
+
+const ALLOW: AuthorizerDecision = { decision: 'allow', reason: '' };
+const NO_OPINION: AuthorizerDecision = { decision: 'noOpinion', reason: '' };
+
+/**
+ * RBAC over an index that the store keeps current. What a user may is resolved once per UserInfo object and namespace, so
+ * authenticators should answer the same object for the same credentials; any RBAC change throws all of it away.
+ */
+export class IndexedRbacAuthorizer implements RbacAuthorizer {
+  readonly name = 'rbac';
+  readonly #index: RbacIndex;
+  readonly #stop: () => void;
+  #resolved = new WeakMap<UserInfo, ResolvedUser>();
+
+  constructor(index: RbacIndex, stop: () => void = () => {}) {
+    this.#index = index;
+    this.#stop = stop;
+  }
+
+  get generation(): number {
+    return this.#index.generation;
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  authorize(attributes: AuthorizationAttributes): AuthorizerDecision {
+    const resolved = this.#resolve(attributes.user);
+    for (const rule of resolved.cluster) if (ruleAllows(rule, attributes)) return ALLOW;
+    if (attributes.isResourceRequest && attributes.namespace !== '') {
+      const rules = this.#namespaceRules(resolved, attributes.namespace);
+      for (const rule of rules) if (ruleAllows(rule, attributes)) return ALLOW;
+    }
+    return NO_OPINION;
+  }
+
+  rulesFor(user: UserInfo, namespace: string): readonly CompiledRule[] {
+    const resolved = this.#resolve(user);
+    return namespace === '' ? resolved.cluster : [...resolved.cluster, ...this.#namespaceRules(resolved, namespace)];
+  }
+
+  #resolve(user: UserInfo): ResolvedUser {
+    const { generation } = this.#index;
+    const known = this.#resolved.get(user);
+    if (known !== undefined && known.generation === generation) return known;
+    const subjects = userKeys(user);
+    const resolved = { generation, subjects, cluster: this.#index.clusterRulesOf(subjects), namespaces: new Map() };
+    this.#resolved.set(user, resolved);
+    return resolved;
+  }
+
+  #namespaceRules(resolved: ResolvedUser, namespace: string): readonly CompiledRule[] {
+    let rules = resolved.namespaces.get(namespace);
+    if (rules === undefined) {
+      rules = this.#index.namespaceRulesOf(namespace, resolved.subjects);
+      resolved.namespaces.set(namespace, rules);
+    }
+    return rules;
+  }
+}
+
+/** Starts the RBAC authorizer on the store's current objects; `stop` ends its watches. */
+export function createRbacAuthorizer(store: Store): RbacAuthorizer {
+  const index = new RbacIndex();
+  const nameOf = (object: StoredObject) => object.fields['metadata.name'] ?? '';
+  const namespaceOf = (object: StoredObject) => object.fields['metadata.namespace'] ?? '';
+  const stops = [
+    mirrorPrefix(store, '/registry/clusterroles/', {
+      onPut: (stored) => index.putClusterRole(stored.object() as ClusterRole),
+      onDelete: (stored) => index.deleteClusterRole(nameOf(stored)),
+      onReset: () => index.clearRoles('ClusterRole'),
+    }),
+    mirrorPrefix(store, '/registry/roles/', {
+      onPut: (stored) => index.putRole(stored.object() as Role),
+      onDelete: (stored) => index.deleteRole(namespaceOf(stored), nameOf(stored)),
+      onReset: () => index.clearRoles('Role'),
+    }),
+    mirrorPrefix(store, '/registry/clusterrolebindings/', {
+      onPut: (stored) => index.putClusterRoleBinding(stored.object() as ClusterRoleBinding),
+      onDelete: (stored) => index.deleteClusterRoleBinding(nameOf(stored)),
+      onReset: () => index.clearClusterRoleBindings(),
+    }),
+    mirrorPrefix(store, '/registry/rolebindings/', {
+      onPut: (stored) => index.putRoleBinding(stored.object() as RoleBinding),
+      onDelete: (stored) => index.deleteRoleBinding(namespaceOf(stored), nameOf(stored)),
+      onReset: () => index.clearRoleBindings(),
+    }),
+  ];
+  return new IndexedRbacAuthorizer(index, () => {
+    for (const stop of stops) stop();
+  });
+}
