@@ -21,7 +21,7 @@ const configMapKeyPattern = /^[-._a-zA-Z0-9]+$/;
 const OK: readonly string[] = [];
 
 function patternError(message: string, pattern: string, ...examples: readonly string[]): string {
-  const shown = examples.map((example) => `'${example}', `).join('or ');
+  const shown = examples.map((example) => `'${example}', `).join(' or ');
   return examples.length === 0
     ? `${message} (regex used for validation is '${pattern}')`
     : `${message} (e.g. ${shown}regex used for validation is '${pattern}')`;
