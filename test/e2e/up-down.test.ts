@@ -1,0 +1,56 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compareHosts, type HostSnapshot, takeHostSnapshot } from '#test/kit/host-snapshot.ts';
+import { labProblem } from '#test/kit/network-lab.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const problem = labProblem() ?? (existsSync('/etc/coracle') ? 'this host already runs Coracle' : undefined);
+if (problem !== undefined) console.warn(`e2e up and down skipped: ${problem}`);
+
+const script = (name: string) =>
+  spawnSync(join(root, 'scripts', name), { encoding: 'utf8', timeout: 240_000, cwd: '/' });
+
+describe.skipIf(problem !== undefined)('scripts/up and scripts/down', () => {
+  let before: HostSnapshot;
+
+  beforeAll(() => {
+    before = takeHostSnapshot();
+  });
+  afterAll(() => {
+    script('down');
+  });
+
+  it('ends with the sample Service answering, and a second run changes nothing', { timeout: 400_000 }, async () => {
+    const first = script('up');
+    expect(first.status, first.stderr).toBe(0);
+    const url = /answers "Hello from sample-\S+" at (http:\/\/10\.96\.\S+)/.exec(first.stdout)?.[1];
+    expect(url, first.stdout).toBeDefined();
+    expect(await (await fetch(url!)).text()).toMatch(/^Hello from sample-/);
+    const facts = () =>
+      ['controller', 'agent', 'containerd'].map((name) => readFileSync(`/run/coracle/${name}.child.pid`, 'utf8'));
+    const running = existsSync('/run/systemd/system') ? [] : facts();
+    const second = script('up');
+    expect(second.status, second.stderr).toBe(0);
+    expect(second.stdout).toContain(url);
+    if (running.length > 0) expect(facts()).toEqual(running);
+  });
+
+  it('leaves nothing behind', { timeout: 240_000 }, () => {
+    const down = script('down');
+    expect(down.status, down.stderr).toBe(0);
+    expect(down.stderr).toContain('containerd');
+    expect(compareHosts(before, takeHostSnapshot())).toEqual([]);
+  });
+
+  it('leaves nothing behind after kill -9 in the middle of scripts/up', { timeout: 400_000 }, async () => {
+    const up = spawn(join(root, 'scripts', 'up'), { detached: true, stdio: 'ignore', cwd: '/' });
+    await waitUntil('the agent to be started', 120_000, () => existsSync('/run/coracle/agent.pid'));
+    process.kill(-up.pid!, 'SIGKILL');
+    const down = script('down');
+    expect(down.status, down.stderr).toBe(0);
+    expect(compareHosts(before, takeHostSnapshot())).toEqual([]);
+  });
+});
