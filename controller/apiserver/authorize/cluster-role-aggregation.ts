@@ -7,7 +7,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import type { PolicyRule } from './rule-resolver.ts';
-import { mirrorPrefix } from './store-mirror.ts';
+import { mirrorPrefix, namesOfKey } from './store-mirror.ts';
 
 /** Rules of an aggregated role: those of the roles its selectors pick, by name, each once. Undefined when the role does not aggregate. */
 export function computeAggregatedRules(role: ClusterRole, all: Iterable<ClusterRole>): PolicyRule[] | undefined {
@@ -32,6 +32,7 @@ export interface AggregationDeps {
   readonly log: Logger;
 }
 
+const PREFIX = '/registry/clusterroles/';
 /** Changes are collected so long: a helm chart brings several roles at once. */
 const SETTLE_MS = 200;
 const RETRY_MS = 5000;
@@ -65,14 +66,14 @@ export function startClusterRoleAggregation({ store, client, clock, log }: Aggre
     }
     if (isDirty) schedule(retryMs);
   };
-  const stopMirror = mirrorPrefix(store, '/registry/clusterroles/', {
+  const stopMirror = mirrorPrefix(store, PREFIX, {
     onPut: (stored) => {
       const role = stored.object() as ClusterRole;
       roles.set(role.metadata.name, role);
       schedule(SETTLE_MS);
     },
-    onDelete: ({ fields }) => {
-      roles.delete(fields['metadata.name'] ?? '');
+    onDelete: ({ key }) => {
+      roles.delete(namesOfKey(key, PREFIX).name);
       schedule(SETTLE_MS);
     },
     onReset: () => roles.clear(),

@@ -63,18 +63,20 @@ export class NodeGraph {
   }
 }
 
+const PREFIX = '/registry/pods/';
+
 const nodeNameOf = (object: StoredObject | undefined): string => object?.fields['spec.nodeName'] ?? '';
 
 /** A graph that follows the store's pods; the returned `stop` ends it. */
 export function createNodeGraph(store: Store): { readonly graph: NodeGraph; readonly stop: () => void } {
   const graph = new NodeGraph();
-  const stop = mirrorPrefix(store, '/registry/pods/', {
+  const stop = mirrorPrefix(store, PREFIX, {
     onPut(stored, previous) {
       const node = nodeNameOf(stored);
       // What a bound pod refers to is immutable: its status updates, by far the most events, cost nothing here.
       if (node !== '' && node !== nodeNameOf(previous)) graph.putPod(stored.object() as Pod);
     },
-    onDelete: ({ fields }) => graph.deletePod(`${fields['metadata.namespace']}/${fields['metadata.name']}`),
+    onDelete: ({ key }) => graph.deletePod(key.slice(PREFIX.length)),
     onReset: () => graph.clear(),
   });
   return { graph, stop };

@@ -1,9 +1,9 @@
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#api/object/kinds.ts';
-import type { Store, StoredObject } from '../../store/store.ts';
+import type { Store } from '../../store/store.ts';
 import type { AuthorizationAttributes, Authorizer, AuthorizerDecision, UserInfo } from '../chain/request-context.ts';
 import { RbacIndex } from './rbac-index.ts';
 import { type CompiledRule, ruleAllows, userKeys } from './rule-resolver.ts';
-import { mirrorPrefix } from './store-mirror.ts';
+import { mirrorPrefix, namesOfKey } from './store-mirror.ts';
 
 /** What is known of one user at one generation of the index. */
 interface ResolvedUser {
@@ -82,31 +82,36 @@ export class IndexedRbacAuthorizer implements RbacAuthorizer {
   }
 }
 
+interface KindHandlers {
+  remove(key: { readonly namespace: string; readonly name: string }): void;
+  clear(): void;
+}
+
 /** Starts the RBAC authorizer on the store's current objects; `stop` ends its watches. */
 export function createRbacAuthorizer(store: Store): RbacAuthorizer {
   const index = new RbacIndex();
-  const nameOf = (object: StoredObject) => object.fields['metadata.name'] ?? '';
-  const namespaceOf = (object: StoredObject) => object.fields['metadata.namespace'] ?? '';
+  const mirror = (prefix: string, put: (object: unknown) => void, rest: KindHandlers) =>
+    mirrorPrefix(store, prefix, {
+      onPut: (stored) => put(stored.object()),
+      onDelete: (stored) => rest.remove(namesOfKey(stored.key, prefix)),
+      onReset: () => rest.clear(),
+    });
   const stops = [
-    mirrorPrefix(store, '/registry/clusterroles/', {
-      onPut: (stored) => index.putClusterRole(stored.object() as ClusterRole),
-      onDelete: (stored) => index.deleteClusterRole(nameOf(stored)),
-      onReset: () => index.clearRoles('ClusterRole'),
+    mirror('/registry/clusterroles/', (role) => index.putClusterRole(role as ClusterRole), {
+      remove: ({ name }) => index.deleteClusterRole(name),
+      clear: () => index.clearRoles('ClusterRole'),
     }),
-    mirrorPrefix(store, '/registry/roles/', {
-      onPut: (stored) => index.putRole(stored.object() as Role),
-      onDelete: (stored) => index.deleteRole(namespaceOf(stored), nameOf(stored)),
-      onReset: () => index.clearRoles('Role'),
+    mirror('/registry/roles/', (role) => index.putRole(role as Role), {
+      remove: ({ namespace, name }) => index.deleteRole(namespace, name),
+      clear: () => index.clearRoles('Role'),
     }),
-    mirrorPrefix(store, '/registry/clusterrolebindings/', {
-      onPut: (stored) => index.putClusterRoleBinding(stored.object() as ClusterRoleBinding),
-      onDelete: (stored) => index.deleteClusterRoleBinding(nameOf(stored)),
-      onReset: () => index.clearClusterRoleBindings(),
+    mirror('/registry/clusterrolebindings/', (binding) => index.putClusterRoleBinding(binding as ClusterRoleBinding), {
+      remove: ({ name }) => index.deleteClusterRoleBinding(name),
+      clear: () => index.clearClusterRoleBindings(),
     }),
-    mirrorPrefix(store, '/registry/rolebindings/', {
-      onPut: (stored) => index.putRoleBinding(stored.object() as RoleBinding),
-      onDelete: (stored) => index.deleteRoleBinding(namespaceOf(stored), nameOf(stored)),
-      onReset: () => index.clearRoleBindings(),
+    mirror('/registry/rolebindings/', (binding) => index.putRoleBinding(binding as RoleBinding), {
+      remove: ({ namespace, name }) => index.deleteRoleBinding(namespace, name),
+      clear: () => index.clearRoleBindings(),
     }),
   ];
   return new IndexedRbacAuthorizer(index, () => {

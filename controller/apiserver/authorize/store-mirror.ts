@@ -8,6 +8,12 @@ export interface MirrorHandlers {
   onReset(): void;
 }
 
+/** Name (and namespace, '' where the kind has none) from a store key such as `/registry/roles/<namespace>/<name>`. */
+export function namesOfKey(key: string, prefix: string): { readonly namespace: string; readonly name: string } {
+  const [first = '', second] = key.slice(prefix.length).split('/');
+  return second === undefined ? { namespace: '', name: first } : { namespace: first, name: second };
+}
+
 /**
  * Keeps an index in step with all objects under `prefix`: first the current ones, then each change, synchronously as the store publishes
  * it. Starts over when the store can no longer serve the watch. The returned function stops it.

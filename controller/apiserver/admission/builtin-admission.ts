@@ -1,0 +1,36 @@
+import type { Store } from '../../store/store.ts';
+import type { RbacAuthorizer } from '../authorize/rbac-authorizer.ts';
+import type { Authorizer } from '../chain/request-context.ts';
+import type { AdmissionPlugin } from './admission-plugin.ts';
+import { certificateApproval, certificateSigning } from './certificate-requests.ts';
+import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
+import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { nodeRestriction } from './node-restriction.ts';
+import { priority } from './priority.ts';
+import { rbacEscalation } from './rbac-escalation.ts';
+import { serviceAccount } from './service-account.ts';
+import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
+
+export interface AdmissionDeps {
+  readonly store: Store;
+  /** The one that the chain asks. */
+  readonly authorizer: Authorizer;
+  readonly rbac: Pick<RbacAuthorizer, 'rulesFor'>;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** All built-in plug-ins, in the order in which Kubernetes runs them. */
+export function builtinAdmission(deps: AdmissionDeps): readonly AdmissionPlugin[] {
+  return [
+    namespaceLifecycle(deps),
+    serviceAccount(deps),
+    nodeRestriction(deps),
+    taintNodesByCondition(),
+    priority(deps),
+    defaultTolerationSeconds(),
+    certificateApproval(deps),
+    certificateSigning(deps),
+    rbacEscalation(deps),
+  ];
+}
