@@ -10,6 +10,9 @@ import {
 } from '#controller/controllers/controller-context.ts';
 import { MemoryCluster } from './memory-client.ts';
 
+/** A test that needs more has two controllers fighting each other. */
+const MAX_TURNS = 20_000;
+
 /** One or more controllers over an in-memory cluster and a clock that stands still. */
 export function createControllerHarness(config: Partial<ControllersConfig> = {}) {
   const clock = new FakeClock();
@@ -30,7 +33,8 @@ export function createControllerHarness(config: Partial<ControllersConfig> = {})
 
   /** Lets everything that can happen now happen: until no write was made for some turns of the event loop. */
   async function settle(): Promise<void> {
-    for (let quiet = 0, seen = -1; quiet < 10; ) {
+    for (let turns = 0, quiet = 0, seen = -1; quiet < 10; turns++) {
+      if (turns > MAX_TURNS) throw new Error('the controllers never come to rest');
       await new Promise<void>((resolve) => setImmediate(resolve));
       quiet = cluster.revision === seen ? quiet + 1 : 0;
       seen = cluster.revision;
