@@ -1,0 +1,25 @@
+import type { CertificateSigningRequest } from '#api/object/kinds.ts';
+
+type ConditionType = 'Approved' | 'Denied' | 'Failed';
+
+export const hasCondition = (csr: CertificateSigningRequest, type: ConditionType): boolean =>
+  csr.status?.conditions?.some((condition) => condition.type === type) ?? false;
+
+export const isDecided = (csr: CertificateSigningRequest): boolean =>
+  hasCondition(csr, 'Approved') || hasCondition(csr, 'Denied');
+
+// The generated types say `any` for bytes; on the wire they are base64 text.
+export const requestPemOf = (csr: CertificateSigningRequest): string =>
+  Buffer.from(csr.spec.request as unknown as string, 'base64').toString();
+
+export const hasCertificate = (csr: CertificateSigningRequest): boolean =>
+  ((csr.status?.certificate as unknown as string | undefined) ?? '') !== '';
+
+/** A copy with one more condition; the server stamps its times. */
+export function withCondition(
+  csr: CertificateSigningRequest,
+  condition: { readonly type: ConditionType; readonly reason: string; readonly message: string },
+): CertificateSigningRequest {
+  const conditions = [...(csr.status?.conditions ?? []), { ...condition, status: 'True' as const }];
+  return { ...csr, status: { ...csr.status, conditions } };
+}
