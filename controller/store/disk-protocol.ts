@@ -1,11 +1,9 @@
-/** Messages between the store and its disk thread. One request at a time; loading is answered by several messages. */
+/** Messages between the store and its disk thread: one request at a time, one answer to each. */
 export type DiskRequest =
   | {
       readonly kind: 'open';
       readonly dir: string;
       readonly reserveBlock: number;
-      /** History beyond this stays on disk. */
-      readonly maxHistoryBytes: number;
     }
   | {
       readonly kind: 'commit';
@@ -19,12 +17,6 @@ export type DiskRequest =
   | { readonly kind: 'close'; readonly shownRevision: number };
 
 export type DiskAnswer =
-  | {
-      readonly kind: 'part';
-      readonly table: 'objects' | 'history';
-      readonly buffer: ArrayBuffer;
-      readonly length: number;
-    }
   | {
       readonly kind: 'opened';
       readonly reservedRevision: number;

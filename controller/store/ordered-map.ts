@@ -81,8 +81,8 @@ export class OrderedMap<T> {
   }
 
   /** Values with `from` <= key < `to` (undefined: to the end), in key order. */
-  *range(from: string, to?: string): Generator<T, void, undefined> {
-    yield* walk(this.#root, from, to);
+  range(from: string, to?: string): IterableIterator<T> {
+    return new RangeIterator(this.#root, from, to);
   }
 
   /** Number of keys with `from` <= key < `to`, without visiting them. */
@@ -190,17 +190,60 @@ function merged<T>(left: TreeNode<T>, right: TreeNode<T>): TreeNode<T> {
   throw new Error('ordered map: neighbours of different height');
 }
 
-function* walk<T>(node: TreeNode<T>, from: string, to: string | undefined): Generator<T, void, undefined> {
-  if (node.children === undefined) {
-    for (let at = lowerBound(node.keys, from); at < node.keys.length; at++) {
-      if (to !== undefined && node.keys[at]! >= to) return;
-      yield node.values[at]!;
+/** Walks the leaves with a stack of its own: a LIST visits thousands of values, and nested generators would cost it milliseconds. */
+class RangeIterator<T> implements IterableIterator<T> {
+  readonly #to: string | undefined;
+  /** Inner nodes on the way down, each with the index of the child that comes next. */
+  readonly #path: { readonly node: Inner<T>; next: number }[] = [];
+  #leaf: Leaf<T>;
+  #at: number;
+  /** Index in the current leaf at which the range ends. */
+  #end: number;
+
+  constructor(root: TreeNode<T>, from: string, to: string | undefined) {
+    this.#to = to;
+    let node = root;
+    while (node.children !== undefined) {
+      const at = childIndex(node.keys, from);
+      this.#path.push({ node, next: at + 1 });
+      node = node.children[at]!;
     }
-    return;
+    this.#leaf = node;
+    this.#at = lowerBound(node.keys, from);
+    this.#end = this.#endIn(node);
   }
-  for (let at = childIndex(node.keys, from); at < node.children.length; at++) {
-    if (to !== undefined && at > 0 && node.keys[at]! >= to) return;
-    yield* walk(node.children[at]!, from, to);
+
+  next(): IteratorResult<T, undefined> {
+    while (this.#at >= this.#end) if (!this.#nextLeaf()) return { done: true, value: undefined };
+    return { done: false, value: this.#leaf.values[this.#at++]! };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  #nextLeaf(): boolean {
+    // A leaf that the range does not fill is its last one.
+    if (this.#end < this.#leaf.keys.length) return false;
+    while (this.#path.length > 0 && this.#path.at(-1)!.next >= this.#path.at(-1)!.node.children.length)
+      this.#path.pop();
+    const step = this.#path.at(-1);
+    if (step === undefined) return false;
+    let node = step.node.children[step.next++]!;
+    while (node.children !== undefined) {
+      this.#path.push({ node, next: 1 });
+      node = node.children[0]!;
+    }
+    this.#leaf = node;
+    this.#at = 0;
+    this.#end = this.#endIn(node);
+    return true;
+  }
+
+  #endIn(leaf: Leaf<T>): number {
+    const last = leaf.keys.at(-1);
+    if (this.#to === undefined || last === undefined || last < this.#to) return leaf.keys.length;
+    return lowerBound(leaf.keys, this.#to);
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Rows as they cross between threads: many in one buffer that is transferred, not cloned. (200 small messages cost 0.5-0.8 ms, one packed
+ * Writes as they cross to the disk thread: many in one buffer that is transferred, not cloned. (200 small messages cost 0.5-0.8 ms, one packed
  * buffer 0.13 ms; and a message with a small pooled Buffer would clone the whole 64 KB pool.)
  *
- * Layout of a record, little-endian: u32 key bytes, u32 value bytes (NO_VALUE: absent), f64 revision, f64 previous revision, f64 time in
- * ms, u32 schema epoch, u8 event type, u8 overlaid, u16 zero; then the key in UTF-8 and the value.
+ * Layout of a record, little-endian: u32 key bytes, u32 value bytes (NO_VALUE: absent), f64 revision, f64 time in ms, u32 schema epoch,
+ * u8 event type, u8 overlaid, u16 zero; then the key in UTF-8 and the value.
  */
 import type { StoreEventType } from './store.ts';
 
@@ -11,17 +11,15 @@ export interface PackedRecord {
   readonly type: StoreEventType;
   readonly key: string;
   readonly revision: number;
-  /** 0: none. */
-  readonly previousRevision: number;
   readonly timeMs: number;
   readonly overlaid: boolean;
   /** Epoch of the schema that wrote the value. */
   readonly epoch: number;
-  /** On reading a view of the packed buffer. */
+  /** Undefined: deleted. On reading a view of the packed buffer. */
   readonly value: Uint8Array | undefined;
 }
 
-const HEADER_BYTES = 40;
+const HEADER_BYTES = 32;
 const NO_VALUE = 0xffff_ffff;
 const TYPES: readonly StoreEventType[] = ['ADDED', 'MODIFIED', 'DELETED'];
 
@@ -45,11 +43,10 @@ export function packRecords(records: readonly PackedRecord[]): {
     view.setUint32(at, keyBytes, true);
     view.setUint32(at + 4, value?.length ?? NO_VALUE, true);
     view.setFloat64(at + 8, record.revision, true);
-    view.setFloat64(at + 16, record.previousRevision, true);
-    view.setFloat64(at + 24, record.timeMs, true);
-    view.setUint32(at + 32, record.epoch, true);
-    view.setUint8(at + 36, TYPES.indexOf(record.type));
-    view.setUint8(at + 37, record.overlaid ? 1 : 0);
+    view.setFloat64(at + 16, record.timeMs, true);
+    view.setUint32(at + 24, record.epoch, true);
+    view.setUint8(at + 28, TYPES.indexOf(record.type));
+    view.setUint8(at + 29, record.overlaid ? 1 : 0);
     at += HEADER_BYTES + keyBytes;
     if (value !== undefined) bytes.set(value, at);
     at += value?.length ?? 0;
@@ -67,13 +64,12 @@ export function* unpackRecords(buffer: ArrayBuffer, length: number): Generator<P
     const valueAt = keyAt + keyBytes;
     const end = valueAt + (valueBytes === NO_VALUE ? 0 : valueBytes);
     yield {
-      type: TYPES[view.getUint8(at + 36)]!,
+      type: TYPES[view.getUint8(at + 28)]!,
       key: decoder.decode(bytes.subarray(keyAt, valueAt)),
       revision: view.getFloat64(at + 8, true),
-      previousRevision: view.getFloat64(at + 16, true),
-      timeMs: view.getFloat64(at + 24, true),
-      overlaid: view.getUint8(at + 37) === 1,
-      epoch: view.getUint32(at + 32, true),
+      timeMs: view.getFloat64(at + 16, true),
+      overlaid: view.getUint8(at + 29) === 1,
+      epoch: view.getUint32(at + 24, true),
       value: valueBytes === NO_VALUE ? undefined : bytes.subarray(valueAt, end),
     };
     at = end;

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { type CommitBatch, type CommitLog, LogBrokenError } from './commit-log.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
-import { type PackedRecord, packRecords, unpackRecords } from './packed-records.ts';
+import { packRecords } from './packed-records.ts';
+import type { OpenedDatabase } from './sqlite-database.ts';
 
 /** Where the disk thread's code is: a file (from sources), or the text of its bundle (single executable). */
 export type WorkerSource = URL | { readonly source: string };
@@ -12,16 +13,6 @@ export interface SqliteLogOptions {
   readonly worker: WorkerSource;
   readonly schemaEpoch: number;
   readonly reserveBlock: number;
-  readonly maxHistoryBytes: number;
-}
-
-export interface LoadedRows {
-  /** In key order. */
-  readonly objects: readonly PackedRecord[];
-  /** Newest first. */
-  readonly history: readonly PackedRecord[];
-  readonly reservedRevision: number;
-  readonly compactedRevision: number;
 }
 
 interface Waiter {
@@ -34,7 +25,6 @@ export class SqliteCommitLog implements CommitLog {
   readonly #worker: Worker;
   readonly #schemaEpoch: number;
   #waiter: Waiter | undefined;
-  #onPart: ((answer: DiskAnswer & { kind: 'part' }) => void) | undefined;
   #broken: LogBrokenError | undefined;
 
   private constructor(options: SqliteLogOptions) {
@@ -49,11 +39,14 @@ export class SqliteCommitLog implements CommitLog {
     this.#worker.on('exit', (code) => this.#break(`the disk thread ended with code ${code}`));
   }
 
-  /** Starts the thread and reads everything; rejects when the database cannot be opened. */
-  static async open(options: SqliteLogOptions): Promise<{ readonly log: SqliteCommitLog; readonly rows: LoadedRows }> {
+  /** Starts the thread, which takes the lock; rejects when the database cannot be opened. */
+  static async open(options: SqliteLogOptions): Promise<{ readonly log: SqliteCommitLog } & OpenedDatabase> {
     const log = new SqliteCommitLog(options);
     try {
-      return { log, rows: await log.#load(options) };
+      const { dir, reserveBlock } = options;
+      const answer = await log.#call({ kind: 'open', dir, reserveBlock });
+      if (answer.kind !== 'opened') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
+      return { log, reservedRevision: answer.reservedRevision, compactedRevision: answer.compactedRevision };
     } catch (err) {
       await log.#worker.terminate();
       throw err;
@@ -61,7 +54,7 @@ export class SqliteCommitLog implements CommitLog {
   }
 
   async commit(batch: CommitBatch): Promise<void> {
-    const records = batch.writes.map((write) => ({ ...write, previousRevision: 0, epoch: this.#schemaEpoch }));
+    const records = batch.writes.map((write) => ({ ...write, epoch: this.#schemaEpoch }));
     const { buffer, length } = packRecords(records);
     const { reservedRevision, compactedRevision } = batch;
     await this.#call({ kind: 'commit', buffer, length, count: records.length, reservedRevision, compactedRevision }, [
@@ -80,19 +73,6 @@ export class SqliteCommitLog implements CommitLog {
     await this.#worker.terminate();
   }
 
-  async #load(options: SqliteLogOptions): Promise<LoadedRows> {
-    const tables = { objects: [] as PackedRecord[], history: [] as PackedRecord[] };
-    this.#onPart = ({ table, buffer, length }) => {
-      for (const record of unpackRecords(buffer, length)) tables[table].push(record);
-    };
-    const { dir, reserveBlock, maxHistoryBytes } = options;
-    const answer = await this.#call({ kind: 'open', dir, reserveBlock, maxHistoryBytes });
-    this.#onPart = undefined;
-    if (answer.kind !== 'opened') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
-    const { reservedRevision, compactedRevision } = answer;
-    return { ...tables, reservedRevision, compactedRevision };
-  }
-
   #call(request: DiskRequest, transfer: ArrayBuffer[] = []): Promise<DiskAnswer> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
     return new Promise((resolve, reject) => {
@@ -102,10 +82,6 @@ export class SqliteCommitLog implements CommitLog {
   }
 
   #onAnswer(answer: DiskAnswer): void {
-    if (answer.kind === 'part') {
-      this.#onPart?.(answer);
-      return;
-    }
     const waiter = this.#waiter;
     this.#waiter = undefined;
     if (answer.kind !== 'failed') waiter?.resolve(answer);

@@ -3,6 +3,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { apiVersionOfBytes } from '#api/codec/resource-version.ts';
 import type { PackedRecord } from './packed-records.ts';
 
+export const databasePath = (dir: string) => join(dir, 'state.db');
+
 /** Layout of the file; a file with another one is refused rather than misread. */
 const LAYOUT_VERSION = 1;
 
@@ -58,7 +60,7 @@ export class SqliteDatabase {
 
   /** Opens or creates `<dir>/state.db`. Throws when another process holds it, or when it is not ours. */
   constructor(dir: string) {
-    const path = join(dir, 'state.db');
+    const path = databasePath(dir);
     this.#lock = takeLock(`${path}.lock`);
     this.#db = new DatabaseSync(path);
     // auto_vacuum is ignored once a table exists, so it comes first.
@@ -75,38 +77,6 @@ export class SqliteDatabase {
     const reservedRevision = this.#meta('reserved') ?? 1;
     this.#setMeta('reserved', reservedRevision + block);
     return { reservedRevision, compactedRevision: this.#compacted };
-  }
-
-  /** All live objects in key order. */
-  *objects(): Generator<PackedRecord, void, undefined> {
-    for (const row of this.#statements.selectObjects.iterate()) {
-      yield {
-        type: 'ADDED',
-        key: row.key as string,
-        revision: row.revision as number,
-        previousRevision: 0,
-        timeMs: 0,
-        overlaid: row.overlaid === 1,
-        epoch: row.epoch as number,
-        value: row.value as Uint8Array,
-      };
-    }
-  }
-
-  /** History rows, newest first; `value` is what the write replaced. */
-  *history(): Generator<PackedRecord, void, undefined> {
-    for (const row of this.#statements.selectHistory.iterate()) {
-      yield {
-        type: row.type as PackedRecord['type'],
-        key: row.key as string,
-        revision: row.revision as number,
-        previousRevision: row.previous_revision as number,
-        timeMs: row.time_ms as number,
-        overlaid: false,
-        epoch: row.epoch as number,
-        value: (row.previous as Uint8Array | null) ?? undefined,
-      };
-    }
   }
 
   /** One transaction. When it throws, it was rolled back. */
@@ -207,10 +177,6 @@ function prepareStatements(db: DatabaseSync) {
     selectMeta: prepare('SELECT value FROM meta WHERE name = ?'),
     putMeta: prepare(
       'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-    ),
-    selectObjects: prepare('SELECT key, revision, overlaid, epoch, value FROM objects ORDER BY key'),
-    selectHistory: prepare(
-      'SELECT revision, type, key, time_ms, previous_revision, epoch, previous FROM history ORDER BY revision DESC',
     ),
     recordCreated: prepare(
       "INSERT INTO history (revision, type, key, time_ms, previous_revision, epoch) VALUES (?, 'ADDED', ?, ?, 0, ?)",

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import type { Logger } from '#base/logger.ts';
 import type { CommitLog } from './commit-log.ts';
 import { DEFAULT_HISTORY_LIMITS } from './history.ts';
-import type { PackedRecord } from './packed-records.ts';
-import { type LoadedRows, SqliteCommitLog, type WorkerSource } from './sqlite-commit-log.ts';
+import { SqliteCommitLog, type WorkerSource } from './sqlite-commit-log.ts';
+import type { OpenedDatabase } from './sqlite-database.ts';
+import { type HistoryRow, SqliteReader } from './sqlite-reader.ts';
 import type { Store, StoreEvent } from './store.ts';
 import { StoreCore, type StoreOptions } from './store-core.ts';
 import { StoredValue, type ValueContext } from './stored-value.ts';
@@ -35,78 +35,92 @@ export interface SqliteStoreOptions extends StoreOptions {
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const reserveBlock = options.pipelineLimits?.reserveBlock ?? DEFAULT_PIPELINE_LIMITS.reserveBlock;
   await mkdir(options.dir, { recursive: true, mode: 0o700 });
-  const { log, rows } = await SqliteCommitLog.open({
+  const { log, ...opened } = await SqliteCommitLog.open({
     dir: options.dir,
     worker: options.worker ?? new URL('./sqlite-worker.ts', import.meta.url),
     schemaEpoch: options.schemaEpoch ?? 1,
     reserveBlock,
-    maxHistoryBytes: options.historyLimits?.softBytes ?? DEFAULT_HISTORY_LIMITS.softBytes,
   });
-  const values: ValueContext = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
-  const loaded = new Loading(options, values).load(rows);
-  return new StoreCore(options, {
-    commitLog: options.wrapLog?.(log) ?? log,
-    values,
-    initial: loaded.initial,
-    overlaid: loaded.overlaid,
-    reservedRevision: rows.reservedRevision + reserveBlock,
-    // After the poll phase: what came in with one turn of the loop goes into one transaction.
-    defer: (fn) => {
-      setImmediate(fn);
-    },
-  });
+  try {
+    const values: ValueContext = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
+    const loading = new Loading(options, values);
+    const initial = loading.load(opened);
+    return new StoreCore(options, {
+      commitLog: options.wrapLog?.(log) ?? log,
+      values,
+      initial,
+      overlaid: loading.overlaid,
+      reservedRevision: opened.reservedRevision + reserveBlock,
+      // After the poll phase: what came in with one turn of the loop goes into one transaction.
+      defer: (fn) => {
+        setImmediate(fn);
+      },
+    });
+  } catch (err) {
+    await log.abandon();
+    throw err;
+  }
 }
 
 /** Turns rows into the state that readers see: applies the epoch, rebuilds the events, gives overlaid objects a new revision. */
 class Loading {
+  /** Keys of objects that may be updated in memory. */
+  readonly overlaid = new Set<string>();
   readonly #options: SqliteStoreOptions;
   readonly #values: ValueContext;
-  readonly #log: Logger;
+  readonly #maxHistoryBytes: number;
+  readonly #live = new Map<string, StoredValue>();
+  readonly #history: HistoryEntry[] = [];
 
   constructor(options: SqliteStoreOptions, values: ValueContext) {
     this.#options = options;
     this.#values = values;
-    this.#log = options.log;
+    this.#maxHistoryBytes = options.historyLimits?.softBytes ?? DEFAULT_HISTORY_LIMITS.softBytes;
   }
 
-  load(rows: LoadedRows): { readonly initial: InitialState; readonly overlaid: Set<string> } {
-    const live = new Map<string, StoredValue>();
-    for (const row of rows.objects) live.set(row.key, this.#value(row, row.revision));
-    const { history, compactedRevision } = this.#rebuildHistory(rows, new Map(live));
-    const overlaid = new Set(rows.objects.filter((row) => row.overlaid).map((row) => row.key));
-    const revision = this.#raiseOverlaid({ live, overlaid, history, after: rows.reservedRevision });
-    // SQLite sorts by bytes, the map by UTF-16 units; they differ only beyond the basic plane.
-    const objects = [...live.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-    return { initial: { revision, objects, history, compactedRevision }, overlaid };
+  load(opened: OpenedDatabase): InitialState {
+    const reader = new SqliteReader(this.#options.dir);
+    try {
+      for (const row of reader.objects()) {
+        this.#live.set(row.key, this.#value(row.key, row));
+        if (row.overlaid) this.overlaid.add(row.key);
+      }
+      const cutOff = this.#rebuildHistory(reader);
+      const revision = this.#raiseOverlaid(opened.reservedRevision);
+      // SQLite sorts by bytes, the map by UTF-16 units; they differ only beyond the basic plane.
+      const objects = [...this.#live.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+      const compactedRevision = Math.max(opened.compactedRevision, cutOff);
+      return { revision, objects, history: this.#history, compactedRevision };
+    } finally {
+      reader.close();
+    }
   }
 
-  /** Goes from the live state backwards, undoing row by row, and collects the events on the way. */
-  #rebuildHistory(
-    rows: LoadedRows,
-    state: Map<string, StoredValue>,
-  ): { readonly history: HistoryEntry[]; readonly compactedRevision: number } {
-    const history: HistoryEntry[] = [];
-    let compactedRevision = rows.compactedRevision;
-    for (const row of rows.history) {
-      const event = this.#eventOf(row, state.get(row.key));
+  /** Goes from the live state backwards, undoing row by row; answers the revision of the first row that is left out, or 0. */
+  #rebuildHistory(reader: SqliteReader): number {
+    const state = new Map(this.#live);
+    let bytes = 0;
+    let cutOff = 0;
+    for (const row of reader.history()) {
+      bytes += row.previous?.value.length ?? 0;
+      const event = bytes > this.#maxHistoryBytes ? undefined : this.#eventOf(row, state.get(row.key));
       if (event === undefined) {
-        this.#log.error('history does not fit the objects; older watches must list again', {
-          key: row.key,
-          revision: row.revision,
-        });
-        compactedRevision = Math.max(compactedRevision, row.revision);
+        this.#options.log.warn('older history is not used', { key: row.key, revision: row.revision, bytes });
+        cutOff = row.revision;
         break;
       }
-      history.push({ event, timeMs: row.timeMs });
+      this.#history.push({ event, timeMs: row.timeMs });
       if (event.previous === undefined) state.delete(row.key);
       else state.set(row.key, event.previous as StoredValue);
     }
-    return { history: history.reverse(), compactedRevision };
+    this.#history.reverse();
+    return cutOff;
   }
 
-  #eventOf(row: PackedRecord, after: StoredValue | undefined): StoreEvent | undefined {
+  /** undefined where the row does not fit the state after it. */
+  #eventOf(row: HistoryRow, after: StoredValue | undefined): StoreEvent | undefined {
     const { type, revision } = row;
-    const previous = row.value === undefined ? undefined : this.#value(row, row.previousRevision);
+    const previous = row.previous === undefined ? undefined : this.#value(row.key, row.previous);
     if ((previous === undefined) !== (type === 'ADDED')) return undefined;
     if (type === 'DELETED') {
       if (after !== undefined || previous === undefined) return undefined;
@@ -116,30 +130,24 @@ class Loading {
   }
 
   /** Volatile updates of these were lost: whoever saw them is told the durable fields again. Returns the newest revision. */
-  #raiseOverlaid(context: {
-    readonly live: Map<string, StoredValue>;
-    readonly overlaid: ReadonlySet<string>;
-    readonly history: HistoryEntry[];
-    readonly after: number;
-  }): number {
-    let revision = context.after;
+  #raiseOverlaid(after: number): number {
+    let revision = after;
     const timeMs = this.#options.clock.now();
-    for (const key of context.overlaid) {
-      const previous = context.live.get(key)!;
+    for (const key of this.overlaid) {
+      const previous = this.#live.get(key)!;
       revision += 1;
       const object = StoredValue.rebased(previous, revision, this.#values);
-      context.live.set(key, object);
-      context.history.push({ event: { type: 'MODIFIED', revision, object, previous }, timeMs });
+      this.#live.set(key, object);
+      this.#history.push({ event: { type: 'MODIFIED', revision, object, previous }, timeMs });
     }
     return revision;
   }
 
-  #value(row: PackedRecord, revision: number): StoredValue {
-    const { key, epoch } = row;
+  #value(key: string, row: { readonly revision: number; readonly epoch: number; readonly value: Uint8Array }) {
     const { bringForward, schemaEpoch = 1 } = this.#options;
-    const stored = row.value!;
-    const bytes =
-      epoch < schemaEpoch && bringForward !== undefined ? bringForward({ key, bytes: stored, epoch }) : stored;
+    const { revision, epoch, value } = row;
+    const isOutdated = epoch < schemaEpoch && bringForward !== undefined;
+    const bytes = isOutdated ? bringForward({ key, bytes: value, epoch }) : value;
     return StoredValue.loaded({ key, revision }, bytes, this.#values);
   }
 }

@@ -1,11 +1,8 @@
 /** The disk thread: owns the SQLite file, so that an fsync blocks nobody else. Built as a bundle of its own where there are no sources. */
 import { parentPort } from 'node:worker_threads';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
-import { type PackedRecord, packRecords, unpackRecords } from './packed-records.ts';
+import { unpackRecords } from './packed-records.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
-
-/** Loading sends about this much at a time. */
-const PART_BYTES = 4 * 2 ** 20;
 
 /** Primary result codes after which the transaction was rolled back cleanly: BUSY, NOMEM, FULL. After an I/O error nobody knows. */
 const RECOVERABLE_CODES = new Set([5, 7, 13]);
@@ -26,11 +23,7 @@ function perform(request: DiskRequest): DiskAnswer {
   switch (request.kind) {
     case 'open': {
       database = new SqliteDatabase(request.dir);
-      const opened = database.reserve(request.reserveBlock);
-      sendTable('objects', database.objects());
-      const cutOff = sendTable('history', database.history(), request.maxHistoryBytes);
-      const compactedRevision = Math.max(cutOff ?? 0, opened.compactedRevision);
-      return { kind: 'opened', reservedRevision: opened.reservedRevision, compactedRevision };
+      return { kind: 'opened', ...database.reserve(request.reserveBlock) };
     }
     case 'commit':
       opened().apply({ ...request, records: unpackRecords(request.buffer, request.length) });
@@ -44,32 +37,6 @@ function perform(request: DiskRequest): DiskAnswer {
 function opened(): SqliteDatabase {
   if (database === undefined) throw new Error('the database is not open');
   return database;
-}
-
-/** Sends rows until `maxBytes`; answers the revision of the first row that was left out. */
-function sendTable(table: 'objects' | 'history', rows: Iterable<PackedRecord>, maxBytes = Number.POSITIVE_INFINITY) {
-  let part: PackedRecord[] = [];
-  let partBytes = 0;
-  let total = 0;
-  const flush = () => {
-    const { buffer, length } = packRecords(part);
-    answer({ kind: 'part', table, buffer, length });
-    part = [];
-    partBytes = 0;
-  };
-  for (const row of rows) {
-    const size = row.value?.length ?? 0;
-    if (total + size > maxBytes) {
-      flush();
-      return row.revision;
-    }
-    part.push(row);
-    partBytes += size;
-    total += size;
-    if (partBytes > PART_BYTES) flush();
-  }
-  flush();
-  return undefined;
 }
 
 function failureOf(err: unknown): DiskAnswer {
@@ -87,5 +54,5 @@ function describe(err: Error): string {
 }
 
 function answer(message: DiskAnswer): void {
-  port.postMessage(message, message.kind === 'part' ? [message.buffer] : []);
+  port.postMessage(message);
 }
