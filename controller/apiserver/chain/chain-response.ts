@@ -1,0 +1,66 @@
+import type { ApiResponse, HeaderMap, ResponseStream } from '../server/api-request.ts';
+import type { RequestContext } from './request-context.ts';
+
+/** Longest text that one Warning header carries, as Kubernetes cuts it; and how many bytes all of them together may take. */
+const MAX_WARNING_CHARS = 256;
+const MAX_WARNINGS_BYTES = 4096;
+
+/** Puts what every answer carries on it (audit id, warnings, no caching) and notes the code for audit and metrics. */
+export class ChainResponse implements ApiResponse {
+  readonly #target: ApiResponse;
+  #context: RequestContext | undefined;
+  /** Bytes of the body, or of the stream so far. */
+  sentBytes = 0;
+
+  constructor(target: ApiResponse) {
+    this.#target = target;
+  }
+
+  /** The context points at its response, so it can only be tied on after both exist. */
+  bind(context: RequestContext): void {
+    this.#context = context;
+  }
+
+  get started(): boolean {
+    return this.#target.started;
+  }
+
+  send(status: number, headers: HeaderMap, body: Uint8Array): void {
+    this.sentBytes = body.byteLength;
+    this.#target.send(status, this.#complete(status, headers), body);
+  }
+
+  stream(status: number, headers: HeaderMap): ResponseStream {
+    return this.#target.stream(status, this.#complete(status, headers));
+  }
+
+  #complete(status: number, headers: HeaderMap): HeaderMap {
+    const context = this.#context;
+    if (context === undefined) return headers;
+    context.statusCode = status;
+    const complete: Record<string, string | readonly string[]> = {
+      'audit-id': context.auditId,
+      'cache-control': 'no-cache, private',
+      ...headers,
+    };
+    if (context.warnings.length > 0) complete.warning = renderWarnings(context.warnings);
+    return complete;
+  }
+}
+
+/** `299 - "text"` per distinct warning; quotes and control characters are escaped so that no warning can forge a header. */
+export function renderWarnings(warnings: readonly string[]): readonly string[] {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const text of new Set(warnings)) {
+    const printable = [...text].map((char) => (isPlain(char) ? char : ' ')).join('');
+    const short = printable.length > MAX_WARNING_CHARS ? printable.slice(0, MAX_WARNING_CHARS) : printable;
+    const line = `299 - "${short.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+    bytes += line.length;
+    if (bytes > MAX_WARNINGS_BYTES) break;
+    lines.push(line);
+  }
+  return lines;
+}
+
+const isPlain = (char: string) => char >= ' ' && char <= '~';

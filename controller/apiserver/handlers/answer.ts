@@ -1,0 +1,83 @@
+import { stringify } from 'yaml';
+import { apiVersionOf } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import { isTrue } from '../chain/request-info.ts';
+import { encodeJson } from '../chain/status-answer.ts';
+import { readStored } from '../registry/encode-object.ts';
+import type { ObjectView } from '../registry/registry-services.ts';
+import type { ResourceDefinition } from '../registry/resource-definition.ts';
+import { buildTable, partialMetadata, tableOptions } from '../table/table.ts';
+import type { ApiServices } from './api-services.ts';
+import { CONTENT_TYPES, negotiate, type Representation } from './negotiation.ts';
+
+const encoder = new TextEncoder();
+
+/** Sends one object in the form that the client accepts; the stored bytes as they are wherever that is JSON of the stored kind. */
+export function answerObject(
+  services: ApiServices,
+  context: RequestContext,
+  definition: ResourceDefinition,
+  answer: { readonly status: number; readonly view: ObjectView },
+): void {
+  const representation = negotiate(context.request.header('accept'));
+  const { as, media } = representation;
+  if (as === 'Object' && media === 'json' && definition.conversion === undefined && !isPretty(context)) {
+    context.response.send(answer.status, { 'content-type': CONTENT_TYPES.json }, answer.view.bytes);
+    return;
+  }
+  const object = readStored(definition, answer.view);
+  answerValue(
+    context,
+    answer.status,
+    transform(services, context, definition, { object, representation }),
+    representation,
+  );
+}
+
+function transform(
+  services: ApiServices,
+  context: RequestContext,
+  definition: ResourceDefinition,
+  { object, representation }: { readonly object: KubeObject; readonly representation: Representation },
+): unknown {
+  switch (representation.as) {
+    case 'Table':
+      return buildTable(definition, [object], {
+        ...tableOptions(context.info.query),
+        nowMs: services.clock.now(),
+        version: representation.version,
+        list: { resourceVersion: object.metadata.resourceVersion ?? '' },
+      });
+    case 'PartialObjectMetadata':
+      return partialMetadata(object, representation.version);
+    default:
+      return object;
+  }
+}
+
+/** Sends an object that no store holds: answers of subresources, virtual kinds, lists in other forms. */
+export function answerValue(
+  context: RequestContext,
+  status: number,
+  value: unknown,
+  representation: Pick<Representation, 'media'> = negotiate(context.request.header('accept')),
+): void {
+  const { media } = representation;
+  const body =
+    media === 'yaml'
+      ? encoder.encode(stringify(value))
+      : isPretty(context)
+        ? encoder.encode(`${JSON.stringify(value, null, 2)}\n`)
+        : encodeJson(value);
+  const type = media === 'yaml' ? CONTENT_TYPES.yaml : CONTENT_TYPES.json;
+  context.response.send(status, { 'content-type': type }, body);
+}
+
+export function isPretty(context: RequestContext): boolean {
+  return context.info.query.size > 0 && isTrue(context.info.query.get('pretty'));
+}
+
+export function listKind(definition: ResourceDefinition): { apiVersion: string; kind: string } {
+  return { apiVersion: apiVersionOf(definition), kind: `${definition.kind}List` };
+}

@@ -1,0 +1,50 @@
+import { isNotFound } from '#api/object/api-error.ts';
+import { deleteObject } from '../registry/delete-object.ts';
+import { readStored } from '../registry/encode-object.ts';
+import type { ObjectView } from '../registry/registry-services.ts';
+import { storagePrefixOf } from '../registry/resource-catalog.ts';
+import { answerValue, listKind } from './answer.ts';
+import type { ApiServices, ResourceTarget } from './api-services.ts';
+import { type DeleteOptions, readDeleteOptions } from './delete-options.ts';
+import { parseSelector } from './object-selector.ts';
+import { parseListOptions } from './request-options.ts';
+
+/** Deletes under way at once: enough to fill a group commit, few enough that one request does not fill the write queue. */
+const WIDTH = 32;
+
+/** DELETE of a collection: every object that the selectors mean, each by the rules of a delete of its own. */
+export async function handleDeleteCollection(services: ApiServices, target: ResourceTarget): Promise<void> {
+  const { context, definition, namespace } = target;
+  const options = await readDeleteOptions(context);
+  const selector = parseSelector(definition, parseListOptions(context.info.query, false));
+  const snapshot = services.store.snapshot();
+  const waiting = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));
+  const deleted: ObjectView[] = [];
+  const worker = async () => {
+    for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
+      const { metadata } = readStored(definition, one);
+      const own = { ...target, namespace: metadata.namespace ?? '', name: metadata.name ?? '' };
+      const view = await deleteOne(services, own, options);
+      if (view !== undefined) deleted.push(view);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(WIDTH, waiting.length) }, worker));
+  answerValue(context, 200, {
+    ...listKind(definition),
+    metadata: { resourceVersion: String(snapshot.revision) },
+    items: deleted.map((view) => readStored(definition, view)),
+  });
+}
+
+async function deleteOne(
+  services: ApiServices,
+  { context, definition, namespace, name }: ResourceTarget,
+  { wish, dryRun }: DeleteOptions,
+): Promise<ObjectView | undefined> {
+  try {
+    return (await deleteObject(services, { context, definition, namespace, name, wish, dryRun })).view;
+  } catch (err) {
+    if (isNotFound(err)) return undefined;
+    throw err;
+  }
+}

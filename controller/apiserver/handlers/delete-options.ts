@@ -1,0 +1,89 @@
+import { parse as parseYaml } from 'yaml';
+import { badRequest } from '#api/object/api-error.ts';
+import { type FieldError, forbiddenField, invalid, invalidObject, notSupported } from '#api/object/field-error.ts';
+import { isJsonObject, type JsonObject } from '#api/object/json.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import type { DeletionWish, PropagationPolicy } from '../registry/deletion-plan.ts';
+import { CONTENT_TYPES } from './negotiation.ts';
+import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.ts';
+
+export interface DeleteOptions {
+  readonly wish: DeletionWish;
+  readonly dryRun: boolean;
+}
+
+const POLICIES: readonly string[] = ['Background', 'Foreground', 'Orphan'];
+const KIND = { group: 'meta.k8s.io', version: 'v1', kind: 'DeleteOptions' };
+
+/** Options of a delete from its body, or from the query where there is none. Rejects with 400, 415 and 422. */
+export async function readDeleteOptions(context: RequestContext): Promise<DeleteOptions> {
+  const body = await context.request.readBody(MAX_BODY_BYTES);
+  const fields = body.byteLength === 0 ? fromQuery(context.info.query) : decodeBody(context, body);
+  const errors = optionErrors(fields);
+  if (errors.length > 0) throw invalidObject(KIND, '', errors);
+  const orphan = fields.orphanDependents;
+  const policy =
+    fields.propagationPolicy ?? (orphan === undefined ? undefined : orphan === true ? 'Orphan' : 'Background');
+  const preconditions = fields.preconditions as DeletionWish['preconditions'];
+  return {
+    wish: {
+      gracePeriodSeconds: fields.gracePeriodSeconds as number | undefined,
+      propagationPolicy: policy as PropagationPolicy | undefined,
+      preconditions,
+    },
+    dryRun: isDryRun(fields.dryRun) || context.info.query.getAll('dryRun').includes('All'),
+  };
+}
+
+function decodeBody(context: RequestContext, body: Uint8Array): JsonObject {
+  const type = mediaTypeOf(context);
+  const isYaml = type === CONTENT_TYPES.yaml;
+  if (type !== '' && type !== CONTENT_TYPES.json && !isYaml) {
+    throw unsupportedMediaType(type, [CONTENT_TYPES.json, CONTENT_TYPES.yaml]);
+  }
+  let value: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    value = isYaml ? parseYaml(text) : JSON.parse(text);
+  } catch (err) {
+    throw badRequest(`couldn't decode DeleteOptions: ${(err as Error).message}`);
+  }
+  if (!isJsonObject(value)) throw badRequest("couldn't decode DeleteOptions: not an object");
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
+function fromQuery(query: URLSearchParams): JsonObject {
+  const fields: JsonObject = {};
+  const grace = query.get('gracePeriodSeconds');
+  if (grace !== null) fields.gracePeriodSeconds = Number(grace);
+  const policy = query.get('propagationPolicy');
+  if (policy !== null) fields.propagationPolicy = policy;
+  const orphan = query.get('orphanDependents');
+  if (orphan !== null) fields.orphanDependents = orphan === 'true' || orphan === '1';
+  const dryRun = query.getAll('dryRun').filter((value) => value !== '');
+  if (dryRun.length > 0) fields.dryRun = dryRun;
+  return fields;
+}
+
+const isDryRun = (value: unknown) => Array.isArray(value) && value.includes('All');
+
+function optionErrors(fields: JsonObject): FieldError[] {
+  const errors: FieldError[] = [];
+  const { gracePeriodSeconds: grace, propagationPolicy: policy, dryRun, preconditions } = fields;
+  if (grace !== undefined && !Number.isSafeInteger(grace)) {
+    errors.push(invalid('gracePeriodSeconds', grace, 'must be a whole number of seconds'));
+  }
+  if (policy !== undefined && fields.orphanDependents !== undefined) {
+    errors.push(invalid('propagationPolicy', policy, 'orphanDependents and deletionPropagation cannot be both set'));
+  }
+  if (policy !== undefined && !POLICIES.includes(String(policy))) {
+    errors.push(notSupported('propagationPolicy', policy, POLICIES));
+  }
+  if (Array.isArray(dryRun)) {
+    for (const value of dryRun) if (value !== 'All') errors.push(notSupported('dryRun', value, ['All']));
+  } else if (dryRun !== undefined) errors.push(invalid('dryRun', dryRun, 'must be a list'));
+  if (preconditions !== undefined && !isJsonObject(preconditions)) {
+    errors.push(forbiddenField('preconditions', 'must be an object'));
+  }
+  return errors;
+}

@@ -1,0 +1,59 @@
+import { badRequest } from '#api/object/api-error.ts';
+import type { GroupVersionKind } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import type { RegistryServices } from '../registry/registry-services.ts';
+import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.ts';
+
+export type PatchKind = 'json' | 'merge' | 'strategic' | 'apply';
+
+const KIND_OF_TYPE: Readonly<Record<string, PatchKind>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+};
+
+export interface PatchDocument {
+  readonly kind: PatchKind;
+  /** The raw bytes; apply configurations are decoded as objects. */
+  readonly bytes: Uint8Array;
+  /** The decoded patch; undefined for `apply`. */
+  readonly value: unknown;
+}
+
+/** Reads the body of a PATCH. Rejects with 413, 415, and 400 for malformed text. */
+export async function readPatch(context: RequestContext): Promise<PatchDocument> {
+  const type = mediaTypeOf(context);
+  const kind = KIND_OF_TYPE[type];
+  if (kind === undefined) throw unsupportedMediaType(type, Object.keys(KIND_OF_TYPE));
+  const bytes = await context.request.readBody(MAX_BODY_BYTES);
+  return { kind, bytes, value: kind === 'apply' ? undefined : parsePatch(bytes) };
+}
+
+function parsePatch(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (err) {
+    throw badRequest(`error decoding patch: ${(err as Error).message}`);
+  }
+}
+
+/** The document after a JSON, merge or strategic merge patch; the input stays as it is. */
+export function applyPatch(
+  services: RegistryServices,
+  document: KubeObject,
+  patch: PatchDocument,
+  gvk: GroupVersionKind,
+): KubeObject {
+  switch (patch.kind) {
+    case 'json':
+      return services.format.applyJsonPatch(document, patch.value);
+    case 'merge':
+      return services.format.applyMergePatch(document, patch.value);
+    case 'strategic':
+      return services.format.applyStrategicMerge(document, patch.value, gvk);
+    case 'apply':
+      throw badRequest('server-side apply is not a patch of a document');
+  }
+}

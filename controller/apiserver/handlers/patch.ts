@@ -1,0 +1,165 @@
+import { isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
+import { forbiddenField, invalidObject, required } from '#api/object/field-error.ts';
+import { apiVersionOf } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import { createObject } from '../registry/create-object.ts';
+import { fieldManagerOf } from '../registry/field-manager.ts';
+import { resourceName } from '../registry/resource-catalog.ts';
+import { updateObject } from '../registry/update-object.ts';
+import { answerObject } from './answer.ts';
+import type { ApiServices, ResourceTarget } from './api-services.ts';
+import { CONTENT_TYPES } from './negotiation.ts';
+import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
+import { reportProblems } from './read-body.ts';
+import { parseWriteOptions, type WriteOptions } from './request-options.ts';
+
+/** How often an apply that neither finds nor may create its object looks again. */
+const MAX_APPLY_TRIES = 3;
+
+/** PATCH of an object or of its status, of all four kinds. */
+export async function handlePatch(
+  services: ApiServices,
+  target: ResourceTarget,
+  as: 'main' | 'status' = 'main',
+): Promise<void> {
+  const { context } = target;
+  const options = parseWriteOptions(context.info.query, 'PatchOptions');
+  const patch = await readPatch(context);
+  checkOptions(patch, options, context.info.query.has('force'));
+  if (patch.kind === 'apply') await applyConfiguration(services, target, { options, as, patch });
+  else await patchObject(services, target, { options, as, patch });
+}
+
+interface Patching {
+  readonly options: WriteOptions;
+  readonly as: 'main' | 'status';
+  readonly patch: PatchDocument;
+}
+
+export function checkOptions(patch: PatchDocument, options: WriteOptions, hasForce: boolean): void {
+  const kind = { group: 'meta.k8s.io', version: 'v1', kind: 'PatchOptions' };
+  if (patch.kind === 'apply') {
+    if (options.fieldManager) return;
+    throw invalidObject(kind, '', [required('fieldManager', 'is required for apply patch')]);
+  }
+  if (hasForce) throw invalidObject(kind, '', [forbiddenField('force', 'may not be specified for non-apply patch')]);
+}
+
+async function patchObject(
+  services: ApiServices,
+  target: ResourceTarget,
+  { options, as, patch }: Patching,
+): Promise<void> {
+  const { context, definition, namespace, name } = target;
+  const view = await updateObject(services, {
+    context,
+    definition,
+    namespace,
+    name,
+    as,
+    subresource: as === 'status' ? 'status' : '',
+    dryRun: options.dryRun,
+    manager: fieldManagerOf(context, options.fieldManager),
+    change: (current) => {
+      const decoded = services.format.decodeValue(applyPatch(services, current, patch, definition), definition);
+      reportProblems(context, definition, decoded, options.fieldValidation);
+      return decoded.object;
+    },
+  });
+  answerObject(services, context, definition, { status: 200, view });
+}
+
+/** Server-side apply: creates what is not there. Creation and update may race with others, so a lost race starts over. */
+async function applyConfiguration(services: ApiServices, target: ResourceTarget, patching: Patching): Promise<void> {
+  const config = decodeConfiguration(services, target, patching);
+  for (let tries = 1; ; tries++) {
+    try {
+      await applyToExisting(services, target, patching, config);
+      return;
+    } catch (err) {
+      if (!isNotFound(err)) throw err;
+      if (patching.as === 'status') throw notFound(resourceName(target.definition), target.name);
+    }
+    try {
+      await applyAsNew(services, target, patching, config);
+      return;
+    } catch (err) {
+      if (!isAlreadyExists(err) || tries === MAX_APPLY_TRIES) throw err;
+    }
+  }
+}
+
+function decodeConfiguration(services: ApiServices, target: ResourceTarget, { patch, options }: Patching): KubeObject {
+  const { definition, context } = target;
+  const decoded = services.format.decode(patch.bytes, CONTENT_TYPES.yaml, definition);
+  reportProblems(context, definition, decoded, options.fieldValidation);
+  return decoded.object;
+}
+
+async function applyToExisting(
+  services: ApiServices,
+  target: ResourceTarget,
+  { options, as }: Patching,
+  config: KubeObject,
+): Promise<void> {
+  const { context, definition, namespace, name } = target;
+  const subresource = as === 'status' ? 'status' : '';
+  const view = await updateObject(services, {
+    context,
+    definition,
+    namespace,
+    name,
+    as,
+    subresource,
+    dryRun: options.dryRun,
+    manager: options.fieldManager ?? '',
+    keepManagedFields: true,
+    change: (live) => merge(services, target, { live, config, options, subresource }),
+  });
+  answerObject(services, context, definition, { status: 200, view });
+}
+
+async function applyAsNew(
+  services: ApiServices,
+  target: ResourceTarget,
+  { options }: Patching,
+  config: KubeObject,
+): Promise<void> {
+  const { context, definition, namespace, name } = target;
+  const object = merge(services, target, { live: undefined, config, options, subresource: '' });
+  object.metadata.name ??= name;
+  const view = await createObject(services, {
+    context,
+    definition,
+    namespace,
+    object,
+    dryRun: options.dryRun,
+    manager: options.fieldManager ?? '',
+    keepManagedFields: true,
+  });
+  answerObject(services, context, definition, { status: 201, view });
+}
+
+interface Merge {
+  readonly live: KubeObject | undefined;
+  readonly config: KubeObject;
+  readonly options: WriteOptions;
+  readonly subresource: string;
+}
+
+function merge(
+  services: ApiServices,
+  { definition }: ResourceTarget,
+  { live, config, options, subresource }: Merge,
+): KubeObject {
+  return services.format.applyConfiguration({
+    live,
+    config,
+    type: services.format.typeOf(definition),
+    manager: options.fieldManager ?? '',
+    force: options.force,
+    apiVersion: apiVersionOf(definition),
+    subresource,
+    nowMs: services.clock.now(),
+  });
+}

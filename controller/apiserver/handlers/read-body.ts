@@ -1,0 +1,73 @@
+import { strictDecodingError } from '#api/codec/decode.ts';
+import { ApiError, badRequest } from '#api/object/api-error.ts';
+import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import type { DecodedBody } from '../registry/object-format.ts';
+import type { RegistryServices } from '../registry/registry-services.ts';
+import { CONTENT_TYPES } from './negotiation.ts';
+import type { FieldValidation } from './request-options.ts';
+
+/** Kubernetes' limit of a request body. */
+export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+
+const ACCEPTED: ReadonlySet<string> = new Set(Object.values(CONTENT_TYPES));
+
+/** The body's media type without parameters; '' when the client named none. */
+export function mediaTypeOf(context: RequestContext): string {
+  const type = context.request.header('content-type') ?? '';
+  return (type.split(';')[0] ?? '').trim().toLowerCase();
+}
+
+export function unsupportedMediaType(type: string, supported: Iterable<string>): ApiError {
+  return new ApiError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${[...supported].join(', ')}` +
+      (type === '' ? '' : `; got ${type}`),
+  );
+}
+
+/** Decodes the body as `gvk`. Rejects with 413, 415, and 400 for what is no object of that kind. */
+export async function readObject(
+  services: RegistryServices,
+  context: RequestContext,
+  gvk: GroupVersionKind,
+  validation: FieldValidation,
+): Promise<KubeObject> {
+  const named = mediaTypeOf(context);
+  const type = named === '' ? CONTENT_TYPES.json : named;
+  if (!ACCEPTED.has(type)) throw unsupportedMediaType(type, ACCEPTED);
+  const body = await context.request.readBody(MAX_BODY_BYTES);
+  const decoded = services.format.decode(body, type, gvk);
+  reportProblems(context, gvk, decoded, validation);
+  checkKind(decoded.object, gvk);
+  return decoded.object;
+}
+
+/** Unknown and duplicate fields: a refusal, warnings, or nothing, as the client wishes. */
+export function reportProblems(
+  context: RequestContext,
+  gvk: GroupVersionKind,
+  { problems }: DecodedBody,
+  validation: FieldValidation,
+): void {
+  if (problems.length === 0 || validation === 'Ignore') return;
+  if (validation === 'Warn') {
+    context.warnings.push(...problems);
+    return;
+  }
+  throw strictDecodingError({ apiVersion: apiVersionOf(gvk), kind: gvk.kind }, problems);
+}
+
+function checkKind(object: KubeObject, gvk: GroupVersionKind): void {
+  const expected = apiVersionOf(gvk);
+  if (object.apiVersion !== expected) {
+    throw badRequest(
+      `the API version in the data (${object.apiVersion}) does not match the expected API version (${expected})`,
+    );
+  }
+  if (object.kind !== gvk.kind) {
+    throw badRequest(`the kind in the data (${object.kind}) does not match the expected kind (${gvk.kind})`);
+  }
+}

@@ -1,0 +1,163 @@
+import { ApiError, notFound } from '#api/object/api-error.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import { runMutatingAdmission, runValidatingAdmission } from '../registry/admit.ts';
+import { deleteObject } from '../registry/delete-object.ts';
+import type { PropagationPolicy } from '../registry/deletion-plan.ts';
+import { readStored } from '../registry/encode-object.ts';
+import { fieldManagerOf } from '../registry/field-manager.ts';
+import { copyObject } from '../registry/object-meta.ts';
+import { resourceName, storageKey } from '../registry/resource-catalog.ts';
+import type { SubresourceServices } from '../registry/resource-definition.ts';
+import { updateObject } from '../registry/update-object.ts';
+import { answerValue } from './answer.ts';
+import type { ApiServices, SubresourceTarget } from './api-services.ts';
+import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
+import { readObject, reportProblems } from './read-body.ts';
+import { parseWriteOptions, type WriteOptions } from './request-options.ts';
+
+/** A subresource with behaviour of its own. */
+export async function handleOwnSubresource(services: ApiServices, target: SubresourceTarget): Promise<void> {
+  await target.subresource.handle?.(target.context, subresourceServices(services, target));
+}
+
+function subresourceServices(services: ApiServices, target: SubresourceTarget): SubresourceServices {
+  const { definition, subresource } = target;
+  return {
+    store: services.store,
+    resource: definition,
+    dialer: services.dialer,
+    tokens: services.tokens,
+    async updateObject(context, namespace, name, change, options) {
+      const view = await updateObject(services, {
+        context,
+        definition,
+        namespace,
+        name,
+        as: options?.as ?? 'main',
+        subresource: options?.subresource ?? subresource.name,
+        dryRun: options?.dryRun ?? false,
+        manager: fieldManagerOf(context, options?.fieldManager),
+        change: (current) => change(copyObject(current)),
+      });
+      return readStored(definition, view);
+    },
+    async deleteObject(context, namespace, name, options) {
+      const { view } = await deleteObject(services, {
+        context,
+        definition,
+        namespace,
+        name,
+        wish: {
+          gracePeriodSeconds: options?.gracePeriodSeconds,
+          preconditions: options?.preconditions,
+          propagationPolicy: options?.propagationPolicy as PropagationPolicy | undefined,
+        },
+        dryRun: options?.dryRun ?? false,
+      });
+      return readStored(definition, view);
+    },
+    readBody: () => readAdmittedBody(services, target),
+    respond: (context, status, object) => answerValue(context, status, object),
+  };
+}
+
+/** The body of a POST passes admission as a creation of its own kind; what is changed through `updateObject` is admitted there. */
+async function readAdmittedBody(services: ApiServices, target: SubresourceTarget): Promise<KubeObject> {
+  const { context, definition, subresource, namespace, name } = target;
+  const options = parseWriteOptions(context.info.query, 'CreateOptions');
+  const object = await readObject(services, context, subresource.kind, options.fieldValidation);
+  services.format.applyDefaults(object, subresource.kind);
+  if (context.info.verb !== 'create') return object;
+  const admission = {
+    operation: 'CREATE' as const,
+    resource: definition,
+    subresource: subresource.name,
+    namespace,
+    name,
+    user: context.user,
+    object,
+    oldObject: undefined,
+    dryRun: options.dryRun,
+    context,
+  };
+  runMutatingAdmission(services.admission, admission);
+  runValidatingAdmission(services.admission, admission);
+  return object;
+}
+
+/** GET, PUT and PATCH of another face of the object (scale). */
+export async function handleFace(services: ApiServices, target: SubresourceTarget): Promise<void> {
+  const { context } = target;
+  switch (context.info.verb) {
+    case 'get':
+      return answerValue(context, 200, faceOf(target, currentObject(services, target)));
+    case 'update':
+      return replaceFace(services, target);
+    case 'patch':
+      return patchFace(services, target);
+    default:
+      throw methodNotAllowed();
+  }
+}
+
+function faceOf({ subresource }: SubresourceTarget, object: KubeObject): KubeObject {
+  if (subresource.face === undefined) throw new Error(`subresource ${subresource.name} has no face`);
+  return subresource.face.get(object);
+}
+
+function currentObject(services: ApiServices, { definition, namespace, name }: SubresourceTarget): KubeObject {
+  const stored = services.store.snapshot().get(storageKey(definition, namespace, name));
+  if (stored === undefined) throw notFound(resourceName(definition), name);
+  return readStored(definition, stored);
+}
+
+async function replaceFace(services: ApiServices, target: SubresourceTarget): Promise<void> {
+  const { context, subresource } = target;
+  const options = parseWriteOptions(context.info.query, 'UpdateOptions');
+  const wanted = await readObject(services, context, subresource.kind, options.fieldValidation);
+  await changeFace(services, target, options, () => wanted);
+}
+
+async function patchFace(services: ApiServices, target: SubresourceTarget): Promise<void> {
+  const { context, subresource } = target;
+  const options = parseWriteOptions(context.info.query, 'PatchOptions');
+  const patch: PatchDocument = await readPatch(context);
+  await changeFace(services, target, options, (face) => {
+    const decoded = services.format.decodeValue(applyPatch(services, face, patch, subresource.kind), subresource.kind);
+    reportProblems(context, subresource.kind, decoded, options.fieldValidation);
+    return decoded.object;
+  });
+}
+
+async function changeFace(
+  services: ApiServices,
+  target: SubresourceTarget,
+  options: WriteOptions,
+  change: (face: KubeObject) => KubeObject,
+): Promise<void> {
+  const { context, definition, subresource, namespace, name } = target;
+  const view = await updateObject(services, {
+    context,
+    definition,
+    namespace,
+    name,
+    as: 'main',
+    subresource: subresource.name,
+    dryRun: options.dryRun,
+    manager: fieldManagerOf(context, options.fieldManager),
+    change(current) {
+      const face = change(faceOf(target, current));
+      const next = copyObject(subresource.face?.apply(face, copyObject(current)));
+      const { resourceVersion, uid } = face.metadata;
+      next.metadata = { ...next.metadata, ...(uid === undefined ? {} : { uid }) };
+      if (resourceVersion === undefined) delete next.metadata.resourceVersion;
+      else next.metadata.resourceVersion = resourceVersion;
+      return next;
+    },
+  });
+  answerValue(context, 200, faceOf(target, readStored(definition, view)));
+}
+
+export function methodNotAllowed(): ApiError {
+  return new ApiError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
+}

@@ -1,0 +1,261 @@
+import { type ApiError, resourceExpired } from '#api/object/api-error.ts';
+import type { Snapshot, StoredObject, StoreEvent, Watcher } from '../../store/store.ts';
+import { toApiError } from '../chain/status-answer.ts';
+import { storagePrefixOf } from '../registry/resource-catalog.ts';
+import type { ResponseStream } from '../server/api-request.ts';
+import { tableOptions } from '../table/table.ts';
+import type { ApiServices, ResourceTarget } from './api-services.ts';
+import { freshSnapshot } from './fresh-snapshot.ts';
+import { negotiate } from './negotiation.ts';
+import { type ObjectSelector, parseSelector } from './object-selector.ts';
+import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
+import { createFrameEncoder, departed, errorFrame, type FrameEncoder, frameBytes } from './watch-frames.ts';
+
+/** Told apart by clients: everything before this bookmark was there when the watch began. */
+const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
+
+const BOOKMARK_INTERVAL_MS = 60_000;
+/** Without a wish of the client a watch ends after this, up to twice as long, so that a fleet's watches spread over new servers. */
+const MIN_TIMEOUT_MS = 1_800_000;
+/** A watcher this far behind is cut off: it resumes from its last revision, and the memory goes to those who keep up. */
+const MAX_PENDING_BYTES = 4 * 1024 * 1024;
+/** Initial events are joined to writes of about this size. */
+const INITIAL_BATCH_BYTES = 64 * 1024;
+
+/** GET of a collection with `watch=true`: ends when the client leaves, at its time-out, or when it fell too far behind. */
+export async function handleWatch(services: ApiServices, target: ResourceTarget): Promise<void> {
+  const { context, definition } = target;
+  const options = parseListOptions(context.info.query, true);
+  const selector = parseSelector(definition, withName(target, options));
+  const representation = negotiate(context.request.header('accept'));
+  const start = await planStart(services, options);
+  const encoder = createFrameEncoder({
+    definition,
+    representation,
+    ...tableOptions(context.info.query),
+    nowMs: () => services.clock.now(),
+  });
+  const stream = context.response.stream(200, { 'content-type': 'application/json' });
+  await new WatchSession({ services, target, options, selector, encoder, stream, start }).run();
+}
+
+/** The deprecated `/watch/.../<name>` paths watch one object. */
+function withName(target: ResourceTarget, options: ListOptions): ListOptions {
+  if (!target.context.info.path.includes('/watch/') || target.name === '') return options;
+  const term = `metadata.name=${target.name}`;
+  return { ...options, fieldSelector: options.fieldSelector === '' ? term : `${options.fieldSelector},${term}` };
+}
+
+interface WatchStart {
+  /** State to be told as ADDED first; undefined when the client has one. */
+  readonly initial: Snapshot | undefined;
+  /** Events after this revision follow. */
+  readonly fromRevision: number;
+  /** The client wants to know where the initial events end. */
+  readonly marksEnd: boolean;
+}
+
+async function planStart(services: ApiServices, options: ListOptions): Promise<WatchStart> {
+  const { resourceVersion, sendInitialEvents } = options;
+  const wanted = parseResourceVersion(resourceVersion) ?? 0;
+  if (sendInitialEvents === true) {
+    const initial = await freshSnapshot(services.store, resourceVersion);
+    return { initial, fromRevision: initial.revision, marksEnd: options.allowWatchBookmarks };
+  }
+  if (wanted > 0) {
+    // A watch from the future would miss what happens until then, so it waits like a read.
+    if (wanted > services.store.revision) await freshSnapshot(services.store, resourceVersion);
+    return { initial: undefined, fromRevision: wanted, marksEnd: false };
+  }
+  const now = services.store.snapshot();
+  return { initial: sendInitialEvents === false ? undefined : now, fromRevision: now.revision, marksEnd: false };
+}
+
+interface SessionParts {
+  readonly services: ApiServices;
+  readonly target: ResourceTarget;
+  readonly options: ListOptions;
+  readonly selector: ObjectSelector;
+  readonly encoder: FrameEncoder;
+  readonly stream: ResponseStream;
+  readonly start: WatchStart;
+}
+
+/** One watcher from its first frame to its last. */
+class WatchSession {
+  readonly #parts: SessionParts;
+  readonly #done = Promise.withResolvers<void>();
+  readonly #cancels: (() => void)[] = [];
+  #watcher: Watcher | undefined;
+  #isOver = false;
+  #waiting: Uint8Array[] = [];
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<void> {
+    const { stream, start, encoder, options } = this.#parts;
+    stream.onClose(() => this.#finish());
+    if (start.initial !== undefined) await this.#sendInitial(start.initial);
+    if (this.#isOver) return;
+    if (start.marksEnd) stream.write(encoder.bookmark(start.fromRevision, INITIAL_EVENTS_END));
+    this.#limitTime();
+    if (!this.#follow()) return;
+    if (options.allowWatchBookmarks) this.#scheduleBookmark();
+    await this.#done.promise;
+  }
+
+  /** The state of the beginning, no faster than the client takes it. */
+  async #sendInitial(snapshot: Snapshot): Promise<void> {
+    const { target, selector, encoder, stream } = this.#parts;
+    const isShared = target.definition.conversion === undefined && this.#isPlain();
+    let batch: Uint8Array[] = [];
+    let bytes = 0;
+    for (const object of this.#candidates(snapshot)) {
+      if (!selector.matches(object)) continue;
+      const frame = isShared ? frameBytes('ADDED', object.bytes) : encoder.encode('ADDED', object);
+      batch.push(frame);
+      bytes += frame.byteLength;
+      if (bytes < INITIAL_BATCH_BYTES) continue;
+      const hasRoom = stream.write(join(batch));
+      batch = [];
+      bytes = 0;
+      if (!hasRoom) await stream.drained();
+      if (this.#isOver) return;
+    }
+    if (batch.length > 0) stream.write(join(batch));
+  }
+
+  #isPlain(): boolean {
+    return negotiate(this.#parts.target.context.request.header('accept')).as === 'Object';
+  }
+
+  #candidates(snapshot: Snapshot): Iterable<StoredObject> {
+    const field = this.#indexedField(snapshot);
+    const prefix = this.#prefix();
+    const indexed = field === undefined ? undefined : snapshot.byField(prefix, field.name, field.value);
+    return indexed ?? snapshot.range(prefix);
+  }
+
+  #prefix(): string {
+    return storagePrefixOf(this.#parts.target.definition, this.#parts.target.namespace);
+  }
+
+  #indexedField(snapshot: Snapshot): { name: string; value: string } | undefined {
+    const { selector, target } = this.#parts;
+    for (const name of target.definition.indexedFields) {
+      const value = selector.fields.exactMatch(name);
+      if (value !== undefined && snapshot.byField(this.#prefix(), name, value) !== undefined) return { name, value };
+    }
+    return undefined;
+  }
+
+  /** False when the revision is gone: the client has been told to list again. */
+  #follow(): boolean {
+    const { services, start } = this.#parts;
+    const field = this.#indexedField(services.store.snapshot());
+    try {
+      this.#watcher = services.store.watch({
+        prefix: this.#prefix(),
+        fromRevision: start.fromRevision,
+        ...(field === undefined ? {} : { field }),
+        onEvent: (event) => this.#onEvent(event),
+        onClose: (reason) => {
+          if (reason === 'compacted') this.#fail(resourceExpired('too old resource version'));
+          else this.#end();
+        },
+      });
+    } catch (err) {
+      this.#fail(toApiError(err));
+      return false;
+    }
+    if (this.#isOver) this.#watcher.stop();
+    return !this.#isOver;
+  }
+
+  #onEvent(event: StoreEvent): void {
+    if (this.#isOver) return;
+    const frame = this.#frameFor(event);
+    if (frame === undefined) return;
+    this.#waiting.push(frame);
+    // Events of one group commit arrive in one go; they leave in one write.
+    if (this.#waiting.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  #frameFor({ type, object, previous, revision }: StoreEvent): Uint8Array | undefined {
+    const { selector, encoder } = this.#parts;
+    if (selector.isEverything) return encoder.encode(type, object);
+    const wasSelected = previous !== undefined && selector.matches(previous);
+    const isSelected = type !== 'DELETED' && selector.matches(object);
+    if (isSelected) return encoder.encode(wasSelected ? 'MODIFIED' : 'ADDED', object);
+    if (!wasSelected) return undefined;
+    return encoder.encode('DELETED', type === 'DELETED' ? object : departed(previous, revision));
+  }
+
+  #flush(): void {
+    const { stream, services, target } = this.#parts;
+    if (this.#waiting.length === 0 || this.#isOver) return;
+    const frames = this.#waiting;
+    this.#waiting = [];
+    stream.write(join(frames));
+    if (stream.pendingBytes <= MAX_PENDING_BYTES) return;
+    services.log.warn('watcher cut off: it does not keep up', {
+      path: target.context.info.path,
+      user: target.context.user.name,
+      pendingBytes: stream.pendingBytes,
+    });
+    this.#end();
+  }
+
+  #scheduleBookmark(): void {
+    const { services, stream, encoder } = this.#parts;
+    const cancel = services.clock.after(BOOKMARK_INTERVAL_MS, () => {
+      if (this.#isOver) return;
+      this.#flush();
+      stream.write(encoder.bookmark(services.store.revision));
+      this.#scheduleBookmark();
+    });
+    this.#cancels[0] = cancel;
+  }
+
+  #limitTime(): void {
+    const { services, options } = this.#parts;
+    const askedMs = (options.timeoutSeconds ?? 0) * 1000;
+    const limitMs = askedMs > 0 ? askedMs : MIN_TIMEOUT_MS * (1 + services.random());
+    this.#cancels[1] = services.clock.after(limitMs, () => this.#end());
+  }
+
+  #fail(err: ApiError): void {
+    if (this.#isOver) return;
+    this.#parts.stream.write(errorFrame(err.toStatus()));
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#flush();
+    this.#finish();
+    this.#parts.stream.end();
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#watcher?.stop();
+    for (const cancel of this.#cancels) cancel?.();
+    this.#done.resolve();
+  }
+}
+
+function join(frames: readonly Uint8Array[]): Uint8Array {
+  const [only] = frames;
+  if (frames.length === 1 && only !== undefined) return only;
+  const joined = new Uint8Array(frames.reduce((sum, frame) => sum + frame.byteLength, 0));
+  let at = 0;
+  for (const frame of frames) {
+    joined.set(frame, at);
+    at += frame.byteLength;
+  }
+  return joined;
+}

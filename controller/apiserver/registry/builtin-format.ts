@@ -1,0 +1,62 @@
+import { applyPlainDefaults, canonicalize, encodeCanonical } from '#api/codec/canonical.ts';
+import { decodeObject, parseJsonStrict } from '#api/codec/decode.ts';
+import { decodeYaml } from '#api/codec/decode-yaml.ts';
+import { badRequest } from '#api/object/api-error.ts';
+import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
+import { isJsonObject } from '#api/object/json.ts';
+import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
+import type { DecodedBody, ObjectFormat } from './object-format.ts';
+
+/** The object format of every kind that `types` describes. */
+export function createObjectFormat(types: TypeTable): ObjectFormat {
+  const typeOf = (gvk: GroupVersionKind): TypeDef => {
+    const type = types.typeOf(gvk);
+    if (type === undefined) throw new Error(`the type table lacks ${gvk.kind} of ${apiVersionOf(gvk)}`);
+    return type;
+  };
+  const decodeValue = (value: unknown, gvk: GroupVersionKind): DecodedBody => {
+    const { object, unknownFields } = decodeObject(value, typeOf(gvk));
+    return { object, problems: unknownFields };
+  };
+  return {
+    typeOf,
+    decodeValue,
+    decode(body, mediaType, gvk) {
+      const parsed = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
+      const decoded = decodeValue(withTypeMeta(parsed.value, gvk), gvk);
+      return { object: decoded.object, problems: [...parsed.duplicateFields, ...decoded.problems] };
+    },
+    applyDefaults: (object, gvk) => applyPlainDefaults(object, typeOf(gvk)),
+    canonicalize(object, gvk) {
+      const canonical = canonicalize(object, typeOf(gvk));
+      const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
+      return { ...canonical, metadata };
+    },
+    encode: (object, gvk) => encodeCanonical(canonicalize(object, typeOf(gvk))),
+    recordUpdate: ({ live, next }) => next.metadata.managedFields ?? live?.metadata.managedFields ?? [],
+    applyConfiguration() {
+      throw badRequest('server-side apply is not served');
+    },
+    applyStrategicMerge() {
+      throw badRequest('strategic merge patch is not served');
+    },
+    applyMergePatch() {
+      throw badRequest('merge patch is not served');
+    },
+    applyJsonPatch() {
+      throw badRequest('JSON patch is not served');
+    },
+  };
+}
+
+/** A body may leave its kind out where the path says it; anything else that it says is checked by the handler. */
+function withTypeMeta(value: unknown, gvk: GroupVersionKind): unknown {
+  if (!isJsonObject(value)) return value;
+  const isSilent = (field: unknown) => field === undefined || field === null || field === '';
+  if (!isSilent(value.apiVersion) && !isSilent(value.kind)) return value;
+  return {
+    ...value,
+    apiVersion: isSilent(value.apiVersion) ? apiVersionOf(gvk) : value.apiVersion,
+    kind: isSilent(value.kind) ? gvk.kind : value.kind,
+  };
+}

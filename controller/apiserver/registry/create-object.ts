@@ -1,0 +1,160 @@
+import { ApiError, alreadyExists, badRequest, isAlreadyExists } from '#api/object/api-error.ts';
+import { invalidObject, required } from '#api/object/field-error.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import { toTime } from '#base/clock.ts';
+import type { AdmissionRequest } from '../admission/admission-plugin.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
+import { toNewValue, viewOf } from './encode-object.ts';
+import { managedFieldsAfter } from './field-manager.ts';
+import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
+import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
+import { resourceName, storageKey } from './resource-catalog.ts';
+import type { Allocation, ResourceDefinition } from './resource-definition.ts';
+import { validateNew } from './validate-object.ts';
+
+/** Names are drawn again this often when a generated one is taken. */
+const MAX_GENERATED_TRIES = 8;
+
+export interface CreateRequest {
+  readonly context: RequestContext;
+  readonly definition: ResourceDefinition;
+  /** '' for cluster-scoped kinds. */
+  readonly namespace: string;
+  /** Decoded and private to this request. */
+  readonly object: KubeObject;
+  readonly dryRun: boolean;
+  readonly manager: string;
+  /** Set by server-side apply, which has computed its own. */
+  readonly keepManagedFields?: boolean;
+}
+
+/** Runs defaults, admission, strategy and validation over a new object and stores it. Rejects with ApiError. */
+export async function createObject(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
+  const { metadata } = request.object;
+  if (metadata.name || !metadata.generateName) return createOnce(services, request);
+  const base = metadata.generateName;
+  for (let tries = 1; ; tries++) {
+    const object = copyObject(request.object);
+    object.metadata.name = generateName(base, services.random);
+    try {
+      return await createOnce(services, { ...request, object });
+    } catch (err) {
+      if (!isAlreadyExists(err) || tries === MAX_GENERATED_TRIES) throw err;
+    }
+  }
+}
+
+async function createOnce(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
+  const { definition, dryRun } = request;
+  const prepared = prepare(services, request);
+  const allocation = await definition.allocate?.(
+    prepared,
+    undefined,
+    services.store,
+    strategyContext(services, request.context, dryRun),
+  );
+  try {
+    const created = await store(services, request, prepared);
+    if (dryRun) await allocation?.release();
+    else await allocation?.commit?.();
+    return created;
+  } catch (err) {
+    await release(allocation);
+    throw err;
+  }
+}
+
+function prepare(services: RegistryServices, request: CreateRequest): KubeObject {
+  const { definition, context, dryRun } = request;
+  const strategy = strategyContext(services, context, dryRun);
+  const object = request.object;
+  checkNamespace(definition, object, request.namespace);
+  services.format.applyDefaults(object, definition);
+  definition.applyDefaults(object);
+  const admission = admissionFor(request, object);
+  if (runMutatingAdmission(services.admission, admission)) services.format.applyDefaults(object, definition);
+  const appliedFields = object.metadata.managedFields;
+  clearSystemFields(object.metadata);
+  object.metadata.uid = services.newUid();
+  object.metadata.creationTimestamp = toTime(strategy.nowMs);
+  if (definition.hasGeneration) object.metadata.generation = 1;
+  definition.prepareForCreate(object, strategy);
+  requireName(definition, object);
+  context.warnings.push(...definition.warnings(object, undefined));
+  validateNew(definition, object, strategy);
+  runValidatingAdmission(services.admission, admission);
+  const canonical = services.format.canonicalize(object, definition);
+  const managed = request.keepManagedFields
+    ? appliedFields
+    : managedFieldsAfter(services, {
+        definition,
+        live: undefined,
+        next: canonical,
+        manager: request.manager,
+        subresource: '',
+      });
+  if (managed !== undefined && managed.length > 0) canonical.metadata.managedFields = managed;
+  return canonical;
+}
+
+async function store(services: RegistryServices, request: CreateRequest, object: KubeObject): Promise<ObjectView> {
+  const { definition, namespace, dryRun } = request;
+  const name = object.metadata.name ?? '';
+  const value = toNewValue(
+    services,
+    definition,
+    object,
+    definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
+  );
+  const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
+    if (current !== undefined) throw alreadyExists(resourceName(definition), name);
+    return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
+  });
+  return result.object ?? viewOf(value, undefined);
+}
+
+function admissionFor(request: CreateRequest, object: KubeObject): AdmissionRequest {
+  const { context, definition, namespace, dryRun } = request;
+  return {
+    operation: 'CREATE',
+    resource: definition,
+    subresource: '',
+    namespace: namespace === '' && definition.resource === 'namespaces' ? (object.metadata.name ?? '') : namespace,
+    name: object.metadata.name ?? '',
+    user: context.user,
+    object,
+    oldObject: undefined,
+    dryRun,
+    context,
+  };
+}
+
+/** The object goes where the path says; a body that says otherwise is a mistake worth refusing. */
+export function checkNamespace(definition: ResourceDefinition, object: KubeObject, namespace: string): void {
+  if (!definition.namespaced) {
+    if (object.metadata.namespace) {
+      throw badRequest(`namespace must be empty for cluster-scoped kind ${definition.kind}`);
+    }
+    delete object.metadata.namespace;
+    return;
+  }
+  if (object.metadata.namespace && object.metadata.namespace !== namespace) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  }
+  object.metadata.namespace = namespace;
+}
+
+function requireName(definition: ResourceDefinition, object: KubeObject): void {
+  if (object.metadata.name) return;
+  throw invalidObject(definition, '', [required('metadata.name', 'name or generateName is required')]);
+}
+
+/** The first failure is the one to tell; a failed release is logged by the allocator itself. */
+export async function release(allocation: Allocation | undefined): Promise<void> {
+  try {
+    await allocation?.release();
+  } catch (err) {
+    if (!(err instanceof ApiError)) throw err;
+  }
+}

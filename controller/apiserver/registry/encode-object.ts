@@ -1,0 +1,62 @@
+import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
+import type { GroupVersionKind } from '#api/object/group-version.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { NewValue, StoredObject } from '../../store/store.ts';
+import type { ObjectView, RegistryServices } from './registry-services.ts';
+import type { ResourceDefinition } from './resource-definition.ts';
+
+const NO_LABELS: Readonly<Record<string, string>> = {};
+const decoder = new TextDecoder();
+
+/** The kind whose form the store holds for this definition. */
+export function storedKind(definition: ResourceDefinition): GroupVersionKind {
+  return definition.conversion?.storedAs ?? definition;
+}
+
+/** The decoded object in the definition's own form; shared, so copy it before a change. */
+export function readStored(definition: ResourceDefinition, stored: ObjectView): KubeObject {
+  const object = stored.object() as KubeObject;
+  return definition.conversion === undefined ? object : definition.conversion.fromStored(object);
+}
+
+/** The definition that says which fields of the stored form are selectable. */
+export function storedDefinition(services: RegistryServices, definition: ResourceDefinition): ResourceDefinition {
+  if (definition.conversion === undefined) return definition;
+  const { group, version, resource } = definition.conversion.storedAs;
+  const target = services.catalog.find(group, version, resource);
+  if (target === undefined)
+    throw new Error(`${definition.resource}.${definition.group} is stored as a kind that is not served`);
+  return target;
+}
+
+/** What the store is to hold for `object`, which is in the definition's own form. */
+export function toNewValue(
+  services: RegistryServices,
+  definition: ResourceDefinition,
+  object: KubeObject,
+  durability: NewValue['durability'],
+): NewValue {
+  const stored = definition.conversion === undefined ? object : definition.conversion.toStored(object);
+  return {
+    bytes: services.format.encode(stored, storedKind(definition)),
+    labels: object.metadata.labels ?? NO_LABELS,
+    fields: fieldsOf(storedDefinition(services, definition), stored),
+    durability,
+  };
+}
+
+export function fieldsOf(definition: ResourceDefinition, object: KubeObject): Readonly<Record<string, string>> {
+  const { name = '', namespace = '' } = object.metadata;
+  return { 'metadata.name': name, 'metadata.namespace': namespace, ...definition.selectableFields(object) };
+}
+
+/** True when writing `value` would change nothing: canonical forms make equal objects equal bytes. */
+export function isNoOp(value: NewValue, current: StoredObject): boolean {
+  return Buffer.compare(value.bytes, withoutResourceVersion(current.bytes)) === 0;
+}
+
+/** A view of an object that was computed but not read from the store: dry runs, and the last state of a removed object. */
+export function viewOf(value: NewValue, revision: number | undefined): ObjectView {
+  const bytes = revision === undefined ? value.bytes : withResourceVersion(value.bytes, revision);
+  return { bytes, object: () => JSON.parse(decoder.decode(bytes)) };
+}

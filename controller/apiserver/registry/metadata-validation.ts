@@ -1,0 +1,73 @@
+import { labelValue, qualifiedName } from '#api/meta/names.ts';
+import { type FieldError, forbiddenField, invalid, required, tooLong } from '#api/object/field-error.ts';
+import type { KubeObject, OwnerReference } from '#api/object/kube-object.ts';
+import type { ResourceDefinition } from './resource-definition.ts';
+
+/** All annotations of an object together. */
+const MAX_ANNOTATIONS_BYTES = 256 * 1024;
+
+/** Finalizers of Kubernetes' own that have no domain prefix. */
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(['orphan', 'foregroundDeletion', 'kubernetes']);
+
+/** Findings on metadata that hold for every kind (`ValidateObjectMeta`). */
+export function metadataErrors(definition: ResourceDefinition, object: KubeObject): FieldError[] {
+  const { metadata } = object;
+  const name = metadata.name ?? '';
+  return [
+    ...definition.validateName(name).map((why) => invalid('metadata.name', name, why)),
+    ...labelErrors(metadata.labels ?? {}),
+    ...annotationErrors(metadata.annotations ?? {}),
+    ...ownerErrors(metadata.ownerReferences ?? []),
+    ...finalizerErrors(metadata.finalizers ?? []),
+  ];
+}
+
+function labelErrors(labels: Readonly<Record<string, string>>): FieldError[] {
+  return Object.entries(labels).flatMap(([key, value]) => [
+    ...qualifiedName(key).map((why) => invalid('metadata.labels', key, why)),
+    ...labelValue(value).map((why) => invalid('metadata.labels', value, why)),
+  ]);
+}
+
+function annotationErrors(annotations: Readonly<Record<string, string>>): FieldError[] {
+  const errors: FieldError[] = [];
+  let bytes = 0;
+  for (const [key, value] of Object.entries(annotations)) {
+    errors.push(...qualifiedName(key.toLowerCase()).map((why) => invalid('metadata.annotations', key, why)));
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
+  if (bytes > MAX_ANNOTATIONS_BYTES) errors.push(tooLong('metadata.annotations', MAX_ANNOTATIONS_BYTES));
+  return errors;
+}
+
+function ownerErrors(owners: readonly OwnerReference[]): FieldError[] {
+  const errors = owners.flatMap((owner, i) =>
+    (['apiVersion', 'kind', 'name', 'uid'] as const).flatMap((field) =>
+      owner[field] ? [] : [invalid(`metadata.ownerReferences[${i}].${field}`, owner[field] ?? '', 'must not be empty')],
+    ),
+  );
+  const controllers = owners.filter((owner) => owner.controller === true);
+  if (controllers.length > 1) {
+    const detail = `Only one reference can have Controller set to true. Found "true" in references for ${controllers
+      .map((owner) => owner.name)
+      .join(' and ')}`;
+    errors.push(invalid('metadata.ownerReferences', owners, detail));
+  }
+  return errors;
+}
+
+function finalizerErrors(finalizers: readonly string[]): FieldError[] {
+  const errors = finalizers.flatMap((finalizer) => {
+    if (finalizer === '') return [required('metadata.finalizers')];
+    const why = qualifiedName(finalizer);
+    if (why.length > 0) return why.map((text) => invalid('metadata.finalizers', finalizer, text));
+    if (finalizer.includes('/') || STANDARD_FINALIZERS.has(finalizer)) return [];
+    return [
+      invalid('metadata.finalizers', finalizer, 'name is neither a standard finalizer name nor is it fully qualified'),
+    ];
+  });
+  if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion')) {
+    errors.push(forbiddenField('metadata.finalizers', 'finalizers orphan and foregroundDeletion cannot be both set'));
+  }
+  return errors;
+}

@@ -1,0 +1,51 @@
+import type { GroupVersionKind } from '#api/object/group-version.ts';
+import type { KubeObject, ManagedFieldsEntry } from '#api/object/kube-object.ts';
+import type { TypeDef } from '#api/schema/type-table.ts';
+
+export interface RecordUpdate {
+  readonly live: KubeObject | undefined;
+  readonly next: KubeObject;
+  readonly type: TypeDef;
+  readonly manager: string;
+  readonly apiVersion: string;
+  readonly subresource: string;
+  readonly nowMs: number;
+}
+
+export interface ApplyConfiguration {
+  readonly live: KubeObject | undefined;
+  readonly config: KubeObject;
+  readonly type: TypeDef;
+  readonly manager: string;
+  readonly force: boolean;
+  readonly apiVersion: string;
+  readonly subresource: string;
+  readonly nowMs: number;
+}
+
+export interface DecodedBody {
+  readonly object: KubeObject;
+  /** Unknown and duplicate fields, in Kubernetes' words: `unknown field "spec.foo"`. */
+  readonly problems: readonly string[];
+}
+
+/** What the type table says about objects: the seam between the registry and the codec and patch modules of `api/`. */
+export interface ObjectFormat {
+  /** Throws for kinds that the table does not know. */
+  typeOf(gvk: GroupVersionKind): TypeDef;
+  /** Throws ApiError 400 for anything that is no object of this type. */
+  decode(body: Uint8Array, mediaType: string, gvk: GroupVersionKind): DecodedBody;
+  /** The same for a value that is decoded already (a patched document). */
+  decodeValue(value: unknown, gvk: GroupVersionKind): DecodedBody;
+  /** Plain defaults, in place. */
+  applyDefaults(object: KubeObject, gvk: GroupVersionKind): void;
+  /** A canonical copy without resourceVersion. */
+  canonicalize(object: KubeObject, gvk: GroupVersionKind): KubeObject;
+  /** Canonical JSON; owns its buffer. */
+  encode(object: KubeObject, gvk: GroupVersionKind): Uint8Array;
+  recordUpdate(update: RecordUpdate): ManagedFieldsEntry[];
+  applyConfiguration(apply: ApplyConfiguration): KubeObject;
+  applyStrategicMerge(document: KubeObject, patch: unknown, gvk: GroupVersionKind): KubeObject;
+  applyMergePatch(document: KubeObject, patch: unknown): KubeObject;
+  applyJsonPatch(document: KubeObject, operations: unknown): KubeObject;
+}

@@ -1,0 +1,101 @@
+import type { ResourceName } from '#api/object/api-error.ts';
+import type { ResourceDefinition, SubresourceDefinition } from './resource-definition.ts';
+
+export interface CatalogVersion {
+  readonly version: string;
+  /** By resource name. */
+  readonly resources: readonly ResourceDefinition[];
+}
+
+export interface CatalogGroup {
+  /** '' for the core group. */
+  readonly group: string;
+  /** The preferred one first. */
+  readonly versions: readonly CatalogVersion[];
+}
+
+/** Groups in the order in which kubectl looks a bare resource name up; what is not named here comes after, by name. */
+const GROUP_ORDER: readonly string[] = ['', 'apps', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io'];
+
+/** Which kinds the server serves, by address. */
+export class ResourceCatalog {
+  readonly #byAddress = new Map<string, ResourceDefinition>();
+  readonly groups: readonly CatalogGroup[];
+  readonly definitions: readonly ResourceDefinition[];
+
+  constructor(definitions: readonly ResourceDefinition[]) {
+    this.definitions = definitions;
+    for (const definition of definitions) {
+      const address = addressOf(definition.group, definition.version, definition.resource);
+      if (this.#byAddress.has(address)) throw new Error(`resource ${address} is defined twice`);
+      this.#byAddress.set(address, definition);
+    }
+    this.groups = groupDefinitions(definitions);
+  }
+
+  find(group: string, version: string, resource: string): ResourceDefinition | undefined {
+    return this.#byAddress.get(addressOf(group, version, resource));
+  }
+}
+
+export function resourceName(definition: ResourceDefinition): ResourceName {
+  return { group: definition.group, resource: definition.resource };
+}
+
+export function findSubresource(definition: ResourceDefinition, name: string): SubresourceDefinition | undefined {
+  return definition.subresources.find((subresource) => subresource.name === name);
+}
+
+/** The key of an object in the store. */
+export function storageKey(definition: ResourceDefinition, namespace: string, name: string): string {
+  return `${storagePrefixOf(definition, namespace)}${name}`;
+}
+
+/** The prefix under which all objects of the kind lie, or those of one namespace; ends in a slash. */
+export function storagePrefixOf(definition: ResourceDefinition, namespace: string): string {
+  return definition.namespaced && namespace !== ''
+    ? `${definition.storagePrefix}/${namespace}/`
+    : `${definition.storagePrefix}/`;
+}
+
+const addressOf = (group: string, version: string, resource: string) => `${group}/${version}/${resource}`;
+
+function groupDefinitions(definitions: readonly ResourceDefinition[]): CatalogGroup[] {
+  const rank = (group: string) => {
+    const index = GROUP_ORDER.indexOf(group);
+    return index < 0 ? GROUP_ORDER.length : index;
+  };
+  const names = [...new Set(definitions.map((definition) => definition.group))];
+  names.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return names.map((group) => {
+    const members = definitions.filter((definition) => definition.group === group);
+    const versions = [...new Set(members.map((definition) => definition.version))].sort(compareVersions);
+    return {
+      group,
+      versions: versions.map((version) => ({
+        version,
+        resources: members
+          .filter((definition) => definition.version === version)
+          .sort((a, b) => (a.resource < b.resource ? -1 : 1)),
+      })),
+    };
+  });
+}
+
+/** Kubernetes' order of versions, best first: v2, v1, v1beta2, v1beta1, v1alpha1, then anything else by name. */
+export function compareVersions(a: string, b: string): number {
+  const x = versionRank(a);
+  const y = versionRank(b);
+  if (x === undefined || y === undefined) {
+    if (x === undefined && y === undefined) return a < b ? -1 : a > b ? 1 : 0;
+    return x === undefined ? 1 : -1;
+  }
+  return y.stability - x.stability || y.major - x.major || y.minor - x.minor;
+}
+
+function versionRank(version: string): { stability: number; major: number; minor: number } | undefined {
+  const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version);
+  if (match === null) return undefined;
+  const stability = match[2] === undefined ? 2 : match[2] === 'beta' ? 1 : 0;
+  return { stability, major: Number(match[1]), minor: Number(match[3] ?? 0) };
+}

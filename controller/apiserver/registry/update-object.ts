@@ -1,0 +1,237 @@
+import { badRequest, conflict, notFound } from '#api/object/api-error.ts';
+import { invalid, invalidObject } from '#api/object/field-error.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { NewValue, StoredObject, WriteDecision } from '../../store/store.ts';
+import type { AdmissionRequest } from '../admission/admission-plugin.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
+import { release } from './create-object.ts';
+import { isDeletionComplete } from './deletion-plan.ts';
+import { isNoOp, readStored, toNewValue, viewOf } from './encode-object.ts';
+import { managedFieldsAfter } from './field-manager.ts';
+import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
+import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
+import { resourceName, storageKey } from './resource-catalog.ts';
+import type { ResourceDefinition, StrategyContext } from './resource-definition.ts';
+import { validateChanged } from './validate-object.ts';
+
+/** An allocating update starts over this often when the object changed under it. */
+const MAX_ALLOCATION_TRIES = 5;
+
+export interface UpdateRequest {
+  readonly context: RequestContext;
+  readonly definition: ResourceDefinition;
+  readonly namespace: string;
+  readonly name: string;
+  /** Which of the strategy's rules hold; `raw` skips them and the bookkeeping of managedFields. */
+  readonly as: 'main' | 'status' | 'raw';
+  /** '' for the main resource. */
+  readonly subresource: string;
+  readonly dryRun: boolean;
+  readonly manager: string;
+  /** True for server-side apply, whose `change` computes managedFields itself. */
+  readonly keepManagedFields?: boolean;
+  /** True for PUT: without resourceVersion only kinds that allow it may be updated. */
+  readonly requireVersion?: boolean;
+  /**
+   * The wanted state from the current one, which is frozen. Pure, as it may run again; must answer a private copy. A resourceVersion or
+   * uid in the answer is a precondition.
+   */
+  change(current: KubeObject): KubeObject;
+}
+
+/** Read-modify-write through admission and strategy. Rejects with 404, 409, 422 and whatever `change` throws. */
+export function updateObject(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
+  const allocates = request.definition.allocate !== undefined && request.as === 'main';
+  return allocates ? updateWithAllocation(services, request) : updateInPlace(services, request);
+}
+
+async function updateInPlace(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
+  let outcome: Outcome | undefined;
+  const result = await services.store.write(keyOf(request), (current) => {
+    const live = liveObject(request, current);
+    const next = computeNext(services, request, live);
+    outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });
+    return outcome.decision;
+  });
+  return finish(services, request, outcome, result);
+}
+
+/** The allocation is asynchronous, so it happens before the write, which then insists on the state it was made for. */
+async function updateWithAllocation(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
+  const { definition } = request;
+  for (let tries = 1; ; tries++) {
+    const seen = services.store.snapshot().get(keyOf(request));
+    const live = liveObject(request, seen);
+    const next = computeNext(services, request, live);
+    const strategy = strategyContext(services, request.context, request.dryRun);
+    const allocation = await definition.allocate?.(next, live, services.store, strategy);
+    let isStale = false;
+    try {
+      let outcome: Outcome | undefined;
+      const result = await services.store.write(keyOf(request), (current) => {
+        isStale = current === undefined || current.revision !== seen?.revision;
+        if (isStale) throw conflict(resourceName(definition), request.name, MODIFIED);
+        outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });
+        return outcome.decision;
+      });
+      if (request.dryRun) await allocation?.release();
+      else await allocation?.commit?.();
+      return finish(services, request, outcome, result);
+    } catch (err) {
+      await release(allocation);
+      if (!isStale || tries === MAX_ALLOCATION_TRIES) throw err;
+    }
+  }
+}
+
+const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
+
+interface Outcome {
+  readonly decision: WriteDecision;
+  /** What was to be written. */
+  readonly value: NewValue;
+}
+
+interface States {
+  readonly stored: StoredObject;
+  readonly live: KubeObject;
+  readonly next: KubeObject;
+}
+
+function decideWrite(services: RegistryServices, request: UpdateRequest, { stored, live, next }: States): Outcome {
+  const { definition } = request;
+  const isVolatile = definition.volatileTtlMs !== undefined || definition.isVolatileUpdate(live, next);
+  const value = toNewValue(services, definition, next, isVolatile ? 'volatile' : 'durable');
+  if (request.dryRun || isNoOp(value, stored)) return { decision: { kind: 'unchanged' }, value };
+  if (isDeletionComplete(definition, next)) return { decision: { kind: 'delete' }, value };
+  return { decision: { kind: 'put', value }, value };
+}
+
+function finish(
+  services: RegistryServices,
+  request: UpdateRequest,
+  outcome: Outcome | undefined,
+  result: { readonly object: StoredObject | undefined; readonly revision: number },
+): ObjectView {
+  if (outcome === undefined) throw notFound(resourceName(request.definition), request.name);
+  if (request.dryRun) return viewOf(outcome.value, result.object?.revision);
+  if (outcome.decision.kind === 'delete') {
+    const last = viewOf(outcome.value, result.revision);
+    request.definition.afterDelete?.(readStored(request.definition, last), services.store);
+    return last;
+  }
+  return result.object ?? viewOf(outcome.value, result.revision);
+}
+
+function liveObject(request: UpdateRequest, current: StoredObject | undefined): KubeObject {
+  if (current === undefined) throw notFound(resourceName(request.definition), request.name);
+  return readStored(request.definition, current);
+}
+
+const keyOf = (request: UpdateRequest) => storageKey(request.definition, request.namespace, request.name);
+
+/** The canonical state after the request, or the reason why not. */
+function computeNext(services: RegistryServices, request: UpdateRequest, live: KubeObject): KubeObject {
+  const { definition, context, as } = request;
+  const next = request.change(live);
+  checkIdentity(request, next, live);
+  const appliedFields = next.metadata.managedFields;
+  carrySystemFields(next.metadata, live.metadata);
+  delete next.metadata.resourceVersion;
+  if (as === 'raw') return services.format.canonicalize(next, definition);
+
+  const strategy = strategyContext(services, context, request.dryRun);
+  separateStatus(request, next, live);
+  services.format.applyDefaults(next, definition);
+  definition.applyDefaults(next);
+  const admission = admissionFor(request, next, live);
+  if (runMutatingAdmission(services.admission, admission)) services.format.applyDefaults(next, definition);
+  if (as === 'status') definition.prepareForStatusUpdate(next, live, strategy);
+  else definition.prepareForUpdate(next, live, strategy);
+  validate(request, next, live, strategy);
+  runValidatingAdmission(services.admission, admission);
+
+  const canonical = services.format.canonicalize(next, definition);
+  if (definition.hasGeneration && as === 'main' && isDesiredStateChanged(canonical, live)) {
+    canonical.metadata.generation = (live.metadata.generation ?? 0) + 1;
+  }
+  const managed = request.keepManagedFields
+    ? appliedFields
+    : managedFieldsAfter(services, {
+        definition,
+        live,
+        next: canonical,
+        manager: request.manager,
+        subresource: request.subresource,
+      });
+  if (managed === undefined || managed.length === 0) delete canonical.metadata.managedFields;
+  else canonical.metadata.managedFields = managed;
+  return canonical;
+}
+
+function validate(request: UpdateRequest, next: KubeObject, live: KubeObject, strategy: StrategyContext): void {
+  const { definition, context } = request;
+  const as = request.as === 'status' ? 'status' : 'main';
+  context.warnings.push(...definition.warnings(next, live));
+  validateChanged(definition, { next, old: live, as }, strategy);
+}
+
+/** Name, namespace, uid and resourceVersion of the wanted state must fit the object that is there. */
+function checkIdentity(request: UpdateRequest, next: KubeObject, live: KubeObject): void {
+  const { definition, name } = request;
+  const { metadata } = next;
+  if (metadata.name !== undefined && metadata.name !== name) {
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+  }
+  if (metadata.namespace && metadata.namespace !== (live.metadata.namespace ?? '')) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  }
+  if (metadata.uid && metadata.uid !== live.metadata.uid) {
+    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${live.metadata.uid}`;
+    throw conflict(resourceName(definition), name, why);
+  }
+  const version = metadata.resourceVersion ?? '';
+  if (version === '' || version === '0') {
+    if (!request.requireVersion || definition.allowUnconditionalUpdate) return;
+    const detail = 'must be specified for an update';
+    throw invalidObject(definition, name, [invalid('metadata.resourceVersion', 0, detail)]);
+  }
+  if (version !== live.metadata.resourceVersion) throw conflict(resourceName(definition), name, MODIFIED);
+}
+
+/** Spec writes keep the old status; status writes keep everything else but metadata, of which the strategy has its own opinion. */
+function separateStatus(request: UpdateRequest, next: KubeObject, live: KubeObject): void {
+  if (!request.definition.hasStatus) return;
+  if (request.as === 'main') {
+    restore(next, live, 'status');
+    return;
+  }
+  for (const field of new Set([...Object.keys(next), ...Object.keys(live)])) {
+    if (field !== 'status' && field !== 'metadata') restore(next, live, field);
+  }
+  const { ownerReferences } = live.metadata;
+  if (ownerReferences === undefined) delete next.metadata.ownerReferences;
+  else next.metadata.ownerReferences = ownerReferences;
+}
+
+function restore(next: KubeObject, live: KubeObject, field: string): void {
+  if (live[field] === undefined) delete next[field];
+  else next[field] = copyObject(live[field]);
+}
+
+function admissionFor(request: UpdateRequest, object: KubeObject, oldObject: KubeObject): AdmissionRequest {
+  const { context, definition, namespace, name, subresource, dryRun } = request;
+  return {
+    operation: 'UPDATE',
+    resource: definition,
+    subresource,
+    namespace: definition.resource === 'namespaces' && definition.group === '' ? name : namespace,
+    name,
+    user: context.user,
+    object,
+    oldObject,
+    dryRun,
+    context,
+  };
+}

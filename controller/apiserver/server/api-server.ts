@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto';
+import type { TypeTable } from '#api/schema/type-table.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Store } from '../../store/store.ts';
+import type { ClusterDialer } from '../../tunnel/dialer.ts';
+import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
+import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
+import type { Filter, RequestContext } from '../chain/request-context.ts';
+import { sendJson, sendText } from '../chain/status-answer.ts';
+import { createDiscovery } from '../discovery/serve-discovery.ts';
+import type { ApiServices } from '../handlers/api-services.ts';
+import { dispatchResource, pathNotFound } from '../handlers/dispatch-resource.ts';
+import { ListBodyCache } from '../handlers/list-body-cache.ts';
+import { methodNotAllowed } from '../handlers/subresource.ts';
+import { createOpenApi } from '../openapi/serve-openapi.ts';
+import { createObjectFormat } from '../registry/builtin-format.ts';
+import { ResourceCatalog } from '../registry/resource-catalog.ts';
+import type { ResourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
+import type { ApiRequest, ApiResponse } from './api-request.ts';
+import { type HealthCheck, serveHealth } from './health.ts';
+import { RequestMetrics } from './request-metrics.ts';
+import type { VersionInfo } from './version-info.ts';
+
+/** A path outside the resource API that another part of the controller answers (tunnel, OIDC keys). */
+export interface ExtraPath {
+  /** Exact, or a prefix where it ends in a slash. */
+  readonly path: string;
+  handle(context: RequestContext): Promise<void>;
+}
+
+export interface ApiServerOptions {
+  readonly store: Store;
+  readonly types: TypeTable;
+  readonly definitions: readonly ResourceDefinition[];
+  /** One of each name in FILTER_ORDER, in any order. */
+  readonly filters: readonly Filter[];
+  readonly admission: readonly AdmissionPlugin[];
+  readonly dialer: ClusterDialer;
+  readonly tokens: TokenIssuer;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly newUid?: () => string;
+  readonly version: VersionInfo;
+  /** `host:port` as clients reach the server, for discovery. */
+  readonly serverAddress: string;
+  readonly health?: readonly HealthCheck[];
+  readonly extraPaths?: readonly ExtraPath[];
+  /** Appended to `/metrics`: text of other registries. */
+  readonly extraMetrics?: () => string | Promise<string>;
+}
+
+export interface ApiServer {
+  /** Serves one request; never rejects. */
+  handle(request: ApiRequest, response: ApiResponse): Promise<void>;
+  /** Stops timers; requests under way go on. */
+  stop(): void;
+  readonly catalog: ResourceCatalog;
+  readonly metrics: RequestMetrics;
+}
+
+/** The whole server over its parts, without a socket: adapters bring the requests. */
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  const catalog = new ResourceCatalog(options.definitions);
+  const metrics = new RequestMetrics();
+  const services: ApiServices = {
+    store: options.store,
+    catalog,
+    format: createObjectFormat(options.types),
+    admission: options.admission,
+    clock: options.clock,
+    newUid: options.newUid ?? randomUUID,
+    random: options.random,
+    dialer: options.dialer,
+    tokens: options.tokens,
+    lists: new ListBodyCache(options.clock),
+    log: options.log,
+  };
+  const dispatchPath = createPathDispatch(options, catalog, metrics);
+  const chain = createHandlerChain({
+    publicEndpoint: createPublicEndpoint(options),
+    filters: orderFilters(options.filters),
+    dispatch: (context) =>
+      context.info.isResourceRequest && !isExtra(options, context.info.path)
+        ? dispatchResource(services, context)
+        : dispatchPath(context),
+    observer: metrics,
+    clock: options.clock,
+    log: options.log,
+    newAuditId: randomUUID,
+  });
+  return { handle: chain.handle, stop: chain.stop, catalog, metrics };
+}
+
+const DONE = Promise.resolve();
+
+function createPublicEndpoint(options: ApiServerOptions) {
+  return (context: RequestContext): Promise<void> | undefined => {
+    const { info, request } = context;
+    if (info.isResourceRequest || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined;
+    if (info.path === '/version' || info.path === '/version/') {
+      sendJson(context.response, 200, options.version);
+      return DONE;
+    }
+    return serveHealth(context, options.health ?? []) ? DONE : undefined;
+  };
+}
+
+const isExtra = (options: ApiServerOptions, path: string) => findExtra(options, path) !== undefined;
+
+function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPath | undefined {
+  return extraPaths.find((extra) => (extra.path.endsWith('/') ? path.startsWith(extra.path) : extra.path === path));
+}
+
+function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog, metrics: RequestMetrics) {
+  const discovery = createDiscovery({ catalog, serverAddress: options.serverAddress });
+  const openApi = createOpenApi({ catalog, types: options.types, version: options.version });
+  return async (context: RequestContext): Promise<void> => {
+    const { path } = context.info;
+    const extra = findExtra(options, path);
+    if (extra !== undefined) return extra.handle(context);
+    if (context.request.method !== 'GET' && context.request.method !== 'HEAD') throw methodNotAllowed();
+    if (path === '/metrics') {
+      const more = (await options.extraMetrics?.()) ?? '';
+      sendText(context.response, 200, metrics.render() + more);
+      return;
+    }
+    if (path === '/' || path === '') {
+      sendJson(context.response, 200, { paths: rootPaths(options, catalog) });
+      return;
+    }
+    if (discovery(context) || openApi(context)) return;
+    throw pathNotFound();
+  };
+}
+
+function rootPaths(options: ApiServerOptions, catalog: ResourceCatalog): string[] {
+  const groups = catalog.groups.flatMap(({ group, versions }) =>
+    group === ''
+      ? ['/api', '/api/v1']
+      : [`/apis/${group}`, ...versions.map(({ version }) => `/apis/${group}/${version}`)],
+  );
+  const extra = (options.extraPaths ?? []).map(({ path }) => path);
+  const fixed = ['/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+  return [...new Set([...groups, ...extra, ...fixed])].sort();
+}

@@ -1,0 +1,255 @@
+import type { IncomingMessage } from 'node:http';
+import http2 from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream } from './api-request.ts';
+import { closedStream, NodeApiRequest, NodeApiResponse, type NodeRequest, type NodeResponse } from './http-exchange.ts';
+
+export interface TlsMaterial {
+  /** PEM. */
+  readonly key: string;
+  /** PEM, the chain after the leaf. */
+  readonly cert: string;
+  /** PEM bundle of the CAs that sign client certificates. */
+  readonly ca: string;
+}
+
+export interface HttpsOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly tls: TlsMaterial;
+  /** Never rejects. */
+  readonly handler: (request: ApiRequest, response: ApiResponse) => Promise<void>;
+  readonly log: Logger;
+}
+
+export interface HttpsServer {
+  readonly address: string;
+  readonly port: number;
+  /** New connections use the new material; established ones go on. */
+  updateTls(tls: TlsMaterial): void;
+  /** Stops listening, says goodbye on HTTP/2 sessions and destroys what is still open after `graceMs` (default 0). */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Node's default of 10 MB per session resets every new request of a client whose watches are slow. */
+const MAX_SESSION_MEMORY_MB = 64;
+/** Node advertises 2^32-1 by default; client-go opens as many as it is offered. */
+const MAX_CONCURRENT_STREAMS = 1000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HEADERS_TIMEOUT_MS = 20_000;
+const KEEP_ALIVE_TIMEOUT_MS = 90_000;
+/** A peer that vanished without a FIN is noticed by an unanswered ping: two periods at most. */
+const PING_INTERVAL_MS = 30_000;
+
+/** One TLS port for HTTP/2 and HTTP/1.1. Rejects when the address cannot be bound. */
+export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
+  const { log } = options;
+  const server = http2.createSecureServer({
+    ...secureContext(options.tls),
+    allowHTTP1: true,
+    requestCert: true,
+    // Clients without a certificate (tokens) must come in; the authenticator looks at `authorized`.
+    rejectUnauthorized: false,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // Bodies may be slow, and watches have none: the chain has its own deadline.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    maxSessionMemory: MAX_SESSION_MEMORY_MB,
+    settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, enableConnectProtocol: false },
+  } as http2.SecureServerOptions);
+  const connections = trackConnections(server);
+  server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
+    const request = new NodeApiRequest(incoming, peerOf(incoming));
+    outgoing.once('close', () => {
+      if (!outgoing.writableFinished) request.onGone();
+    });
+    void options.handler(request, new NodeApiResponse(incoming, outgoing));
+  });
+  server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    void serveUpgrade(options, incoming, socket, head);
+  });
+  server.on('tlsClientError', (err) => log.debug('TLS handshake failed', { reason: describeError(err) }));
+  server.on('clientError', (err: Error, socket: Duplex) => {
+    log.debug('malformed request', { reason: describeError(err) });
+    answerMalformed(err, socket);
+  });
+  server.on('sessionError', (err) => log.debug('HTTP/2 session failed', { reason: describeError(err) }));
+  await listen(server, options.host, options.port);
+  const bound = server.address() as AddressInfo;
+  return {
+    address: bound.address,
+    port: bound.port,
+    updateTls: (tls) => server.setSecureContext(secureContext(tls)),
+    close: (graceMs = 0) => closeServer(server, connections, graceMs),
+  };
+}
+
+function secureContext(tls: TlsMaterial) {
+  return { key: tls.key, cert: tls.cert, ca: tls.ca, minVersion: 'TLSv1.2' as const };
+}
+
+function listen(server: http2.Http2SecureServer, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
+
+interface Connections {
+  readonly sessions: Set<http2.ServerHttp2Session>;
+  readonly sockets: Set<Socket>;
+}
+
+/** The secure HTTP/2 server has no closeAllConnections, so we remember what is open. */
+function trackConnections(server: http2.Http2SecureServer): Connections {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('session', (session: http2.ServerHttp2Session) => {
+    sessions.add(session);
+    const stopPings = pingPeer(session);
+    session.once('close', () => {
+      stopPings();
+      sessions.delete(session);
+    });
+  });
+  return { sessions, sockets };
+}
+
+function pingPeer(session: http2.ServerHttp2Session): () => void {
+  let answered = true;
+  const timer = setInterval(() => {
+    if (!answered) {
+      session.destroy();
+      return;
+    }
+    answered = false;
+    session.ping(() => {
+      answered = true;
+    });
+  }, PING_INTERVAL_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+async function closeServer(server: http2.Http2SecureServer, { sessions, sockets }: Connections, graceMs: number) {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const session of sessions) session.close();
+  const destroyAll = () => {
+    for (const session of sessions) session.destroy();
+    for (const socket of sockets) socket.destroy();
+  };
+  if (graceMs === 0) destroyAll();
+  const timer = setTimeout(destroyAll, graceMs);
+  await closed;
+  clearTimeout(timer);
+}
+
+const peers = new WeakMap<object, Peer>();
+
+/** Facts of the connection, read once for all its requests: getPeerCertificate() parses the certificate anew on every call. */
+function peerOf(incoming: NodeRequest): Peer {
+  const socket = incoming.socket as TLSSocket;
+  // On HTTP/2 `socket` is a new proxy for each stream; the session is what lasts.
+  const connection = 'stream' in incoming ? (incoming.stream.session ?? socket) : socket;
+  const known = peers.get(connection);
+  if (known !== undefined) return known;
+  const peer: Peer = {
+    address: socket.remoteAddress ?? '',
+    certificate: socket.authorized ? subjectOf(socket) : undefined,
+    component: undefined,
+  };
+  peers.set(connection, peer);
+  return peer;
+}
+
+function subjectOf(socket: TLSSocket): Peer['certificate'] {
+  const subject = socket.getPeerCertificate()?.subject as { CN?: string | string[]; O?: string | string[] } | undefined;
+  const commonName = [subject?.CN ?? []].flat()[0];
+  return commonName === undefined ? undefined : { commonName, organizations: [subject?.O ?? []].flat() };
+}
+
+/** Exec, attach, port-forward and tunnels: the handler may take the socket; if it answers instead, the answer is written as HTTP/1.1. */
+async function serveUpgrade(options: HttpsOptions, incoming: IncomingMessage, socket: Duplex, head: Buffer) {
+  let taken = false;
+  const request = new NodeApiRequest(incoming, peerOf(incoming), () => {
+    taken = true;
+    return { socket, head, incoming };
+  });
+  socket.on('error', (err) => options.log.debug('upgraded connection failed', { reason: describeError(err) }));
+  socket.once('close', () => request.onGone());
+  const response = new RawSocketResponse(socket, () => taken);
+  await options.handler(request, response);
+  if (!taken && !response.started) socket.destroy();
+}
+
+/** Answers on a socket that asked for an upgrade and did not get it. */
+class RawSocketResponse implements ApiResponse {
+  readonly #socket: Duplex;
+  readonly #isTaken: () => boolean;
+  #sent = false;
+
+  constructor(socket: Duplex, isTaken: () => boolean) {
+    this.#socket = socket;
+    this.#isTaken = isTaken;
+  }
+
+  get started(): boolean {
+    return this.#sent || this.#isTaken();
+  }
+
+  send(status: number, headers: HeaderMap, body: Uint8Array): void {
+    if (this.started) return;
+    this.#sent = true;
+    this.#socket.write(
+      renderHead(status, { ...headers, 'content-length': String(body.byteLength), connection: 'close' }),
+    );
+    this.#socket.end(body);
+  }
+
+  stream(status: number, headers: HeaderMap): ResponseStream {
+    if (this.started) return closedStream;
+    this.#sent = true;
+    const socket = this.#socket;
+    socket.write(renderHead(status, { ...headers, connection: 'close' }));
+    return {
+      write: (chunk) => socket.write(chunk),
+      get pendingBytes() {
+        return socket.writableLength;
+      },
+      drained: () =>
+        socket.writableNeedDrain
+          ? new Promise((resolve) => socket.once('drain', resolve).once('close', resolve))
+          : Promise.resolve(),
+      end: () => void socket.end(),
+      onClose: (fn) => void socket.once('close', fn),
+    };
+  }
+}
+
+function renderHead(status: number, headers: HeaderMap): string {
+  const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}`));
+  return `HTTP/1.1 ${status} \r\n${lines.join('\r\n')}\r\n\r\n`;
+}
+
+function answerMalformed(err: Error, socket: Duplex): void {
+  const code = (err as { code?: string }).code;
+  if (!socket.writable || code === 'ECONNRESET' || code === 'ERR_SSL_HTTP_REQUEST') {
+    socket.destroy();
+    return;
+  }
+  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  socket.end(renderHead(status, { connection: 'close', 'content-length': '0' }));
+}

@@ -1,0 +1,201 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { gzip } from 'node:zlib';
+import { ApiError, badRequest } from '#api/object/api-error.ts';
+import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream, UpgradedSocket } from './api-request.ts';
+
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+
+/** Kubernetes compresses answers above this size when the client takes gzip. */
+const GZIP_MIN_BYTES = 128 * 1024;
+/** Fastest level: the link is usually a LAN, and a Pi has better uses for its cores. */
+const GZIP_LEVEL = 1;
+/** One write of a large body. Handing OpenSSL 10 MB at once would hold all of it encrypted in memory as well. */
+const WRITE_SLICE_BYTES = 1024 * 1024;
+
+/** One request of node's HTTP/1.1 or HTTP/2 server as the chain sees it. */
+export class NodeApiRequest implements ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly peer: Peer;
+  readonly upgrade?: () => UpgradedSocket;
+  readonly #incoming: NodeRequest;
+  #abort: AbortController | undefined;
+  #gone = false;
+
+  constructor(incoming: NodeRequest, peer: Peer, upgrade?: () => UpgradedSocket) {
+    this.#incoming = incoming;
+    this.method = incoming.method ?? 'GET';
+    const url = incoming.url ?? '/';
+    const mark = url.indexOf('?');
+    this.path = mark < 0 ? url : url.slice(0, mark);
+    this.query = mark < 0 ? '' : url.slice(mark + 1);
+    this.peer = peer;
+    if (upgrade !== undefined) this.upgrade = upgrade;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#incoming.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  /** Made on first use: most requests end before anybody asks. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#gone) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  /** The adapter calls this when the connection or stream is lost. */
+  onGone(): void {
+    this.#gone = true;
+    this.#abort?.abort();
+  }
+
+  readBody(maxBytes: number): Promise<Uint8Array> {
+    const incoming = this.#incoming;
+    const announced = Number(incoming.headers['content-length'] ?? 0);
+    if (announced > maxBytes) return Promise.reject(bodyTooLarge(maxBytes));
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      incoming.on('data', (chunk: Buffer) => {
+        bytes += chunk.byteLength;
+        if (bytes > maxBytes) {
+          incoming.pause();
+          reject(bodyTooLarge(maxBytes));
+          return;
+        }
+        chunks.push(chunk);
+      });
+      incoming.once('end', () =>
+        resolve(chunks.length === 1 ? (chunks[0] ?? new Uint8Array()) : Buffer.concat(chunks)),
+      );
+      const onBroken = () => reject(badRequest('the request body ended unexpectedly'));
+      incoming.once('aborted', onBroken);
+      incoming.once('error', onBroken);
+    });
+  }
+}
+
+function bodyTooLarge(maxBytes: number): ApiError {
+  return new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${maxBytes}`);
+}
+
+/** The way back over node's HTTP/1.1 or HTTP/2 response. A second answer (after a time-out) is ignored. */
+export class NodeApiResponse implements ApiResponse {
+  readonly #outgoing: NodeResponse;
+  readonly #incoming: NodeRequest;
+  #started = false;
+
+  constructor(incoming: NodeRequest, outgoing: NodeResponse) {
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  send(status: number, headers: HeaderMap, body: Uint8Array): void {
+    if (this.#started) return;
+    this.#started = true;
+    if (body.byteLength >= GZIP_MIN_BYTES && takesGzip(this.#incoming) && headers['content-encoding'] === undefined) {
+      gzip(body, { level: GZIP_LEVEL }, (err, packed) => {
+        if (err === null)
+          this.#write(status, { ...headers, 'content-encoding': 'gzip', vary: 'Accept-Encoding' }, packed);
+        else this.#write(status, headers, body);
+      });
+      return;
+    }
+    this.#write(status, headers, body);
+  }
+
+  stream(status: number, headers: HeaderMap): ResponseStream {
+    if (this.#started) return closedStream;
+    this.#started = true;
+    const outgoing = this.#outgoing as ServerResponse;
+    outgoing.writeHead(status, mutable(headers));
+    outgoing.flushHeaders();
+    return new NodeResponseStream(outgoing);
+  }
+
+  #write(status: number, headers: HeaderMap, body: Uint8Array): void {
+    const outgoing = this.#outgoing as ServerResponse;
+    const complete = mutable(headers);
+    if (status !== 304 && status !== 204) complete['content-length'] = String(body.byteLength);
+    // The rest of a body that nobody reads would be taken for the next request on this connection.
+    if (outgoing.req.httpVersionMajor === 1 && !this.#incoming.complete && status >= 400) complete.connection = 'close';
+    outgoing.writeHead(status, complete);
+    if (this.#incoming.method === 'HEAD') outgoing.end();
+    else if (body.byteLength <= WRITE_SLICE_BYTES) outgoing.end(body);
+    else writeSlices(outgoing, body, 0);
+  }
+}
+
+function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): void {
+  let at = from;
+  while (at < body.byteLength) {
+    const slice = body.subarray(at, at + WRITE_SLICE_BYTES);
+    at += slice.byteLength;
+    if (!outgoing.write(slice) && at < body.byteLength) {
+      outgoing.once('drain', () => writeSlices(outgoing, body, at));
+      return;
+    }
+  }
+  outgoing.end();
+}
+
+const takesGzip = (incoming: NodeRequest) => /\bgzip\b/.test(String(incoming.headers['accept-encoding'] ?? ''));
+
+/** Node's types want mutable arrays; it does not change them. */
+const mutable = (headers: HeaderMap) => headers as Record<string, string | string[]>;
+
+class NodeResponseStream implements ResponseStream {
+  readonly #outgoing: ServerResponse;
+  #closed = false;
+
+  constructor(outgoing: ServerResponse) {
+    this.#outgoing = outgoing;
+    outgoing.once('close', () => {
+      this.#closed = true;
+    });
+    outgoing.on('error', () => {});
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#closed ? false : this.#outgoing.write(chunk);
+  }
+
+  get pendingBytes(): number {
+    return this.#closed ? 0 : this.#outgoing.writableLength;
+  }
+
+  drained(): Promise<void> {
+    if (this.#closed || !this.#outgoing.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#outgoing.once('drain', resolve);
+      this.#outgoing.once('close', resolve);
+    });
+  }
+
+  end(): void {
+    if (!this.#closed) this.#outgoing.end();
+  }
+
+  onClose(fn: () => void): void {
+    if (this.#closed) fn();
+    else this.#outgoing.once('close', fn);
+  }
+}
+
+/** What a handler gets that answers after the deadline already did. */
+export const closedStream: ResponseStream = {
+  write: () => false,
+  pendingBytes: 0,
+  drained: () => Promise.resolve(),
+  end() {},
+  onClose: (fn) => fn(),
+};
