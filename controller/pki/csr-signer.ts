@@ -30,11 +30,6 @@ export interface SigningOrder {
   readonly expirationSeconds: number | undefined;
 }
 
-/** The request breaks its signer's rules: it never succeeds, so the CertificateSigningRequest is marked Failed with this message. */
-export class SigningRefused extends Error {
-  override readonly name = 'SigningRefused';
-}
-
 interface SignerRule {
   readonly usages: { readonly required: CertificateUsage; readonly allowed: readonly CertificateUsage[] };
   /** Why the request may not be signed, or undefined. Rules of kubernetes.io signers: Kubernetes' certificate-signing-requests page. */
@@ -120,20 +115,24 @@ export function certificateDurationMs(expirationSeconds: number | undefined): nu
   return Math.min(Math.max(wanted, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS) * 1000;
 }
 
+/** `refused`: the request breaks its signer's rules and never succeeds, so the CertificateSigningRequest is marked Failed with this message. */
+export type SigningOutcome = { readonly certificatePem: string } | { readonly refused: string };
+
 /** Signs approved CertificateSigningRequests with the cluster's CA. */
 export interface CsrSigner {
   readonly signerNames: readonly string[];
-  /** What the PEM asks for; throws SigningRefused when it is no valid PKCS #10 request. */
-  inspect(requestPem: string): Promise<RequestedCertificate>;
-  /** PEM certificate; throws SigningRefused when the request breaks the signer's rules. */
-  sign(order: SigningOrder): Promise<string>;
+  /** What the PEM asks for; undefined when it is no valid PKCS #10 request. */
+  inspect(requestPem: string): Promise<RequestedCertificate | undefined>;
+  /** Why an approved request would be refused, or undefined; pure. */
+  problem(signerName: string, request: RequestedCertificate, usages: readonly string[]): string | undefined;
+  sign(order: SigningOrder): Promise<SigningOutcome>;
 }
 
-async function parse(requestPem: string): Promise<ParsedRequest> {
+async function parse(requestPem: string): Promise<ParsedRequest | undefined> {
   try {
     return await parseSigningRequest(requestPem);
   } catch (cause) {
-    if (cause instanceof BadRequestPem) throw new SigningRefused(cause.message, { cause });
+    if (cause instanceof BadRequestPem) return undefined;
     throw cause;
   }
 }
@@ -142,18 +141,21 @@ export function createCsrSigner(pki: Pick<ClusterPki, 'signCertificate'>): CsrSi
   return {
     signerNames: SIGNER_NAMES,
     inspect: parse,
+    problem: signingProblem,
     async sign({ signerName, requestPem, usages, expirationSeconds }) {
       const request = await parse(requestPem);
-      const problem = signingProblem(signerName, request, usages);
-      if (problem !== undefined) throw new SigningRefused(problem);
+      if (request === undefined) return { refused: 'not a valid PKCS #10 certificate request' };
+      const refused = signingProblem(signerName, request, usages);
+      if (refused !== undefined) return { refused };
       const altNames: AltNames = { dnsNames: request.dnsNames, addresses: request.addresses };
-      return pki.signCertificate({
+      const certificatePem = await pki.signCertificate({
         subject: request.subject,
         publicKey: request.publicKey,
         altNames,
         usages: usages as readonly CertificateUsage[],
         durationMs: certificateDurationMs(expirationSeconds),
       });
+      return { certificatePem };
     },
   };
 }

@@ -19,7 +19,6 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow('approve', 'certificates.k8s.io', 'signers', AUTO_APPROVED_SIGNERS),
     allow('sign', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
     allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
-    allow('get', 'core', 'nodes'),
     EVENTS,
   ],
   'clusterrole-aggregation-controller': [
