@@ -1,0 +1,92 @@
+import { builtinTypes } from '#api/schema/builtin-types.ts';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { createMemoryStore } from '../../../store/memory-store.ts';
+import type { Store } from '../../../store/store.ts';
+import type { AdmissionPlugin } from '../../admission/admission-plugin.ts';
+import { FILTER_ORDER } from '../../chain/handler-chain.ts';
+import type { Filter } from '../../chain/request-context.ts';
+import { createClassifier } from '../../registry/classify.ts';
+import type { ResourceDefinition } from '../../registry/resource-definition.ts';
+import { type ApiServer, createApiServer } from '../api-server.ts';
+import { callInMemory, type InMemoryRequest, type InMemoryResponse } from '../in-memory.ts';
+import { versionInfo } from '../version-info.ts';
+
+export interface TestServer {
+  readonly server: ApiServer;
+  readonly store: Store;
+  readonly clock: FakeClock;
+  call(
+    method: string,
+    url: string,
+    body?: InMemoryRequest['body'],
+    headers?: Record<string, string>,
+  ): Promise<InMemoryResponse>;
+  /** The decoded answer; fails the test for any other status. */
+  expect<T = Answer>(status: number, method: string, url: string, body?: InMemoryRequest['body']): Promise<T>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests read answers of many shapes.
+export type Answer = any;
+
+export interface TestServerOptions {
+  readonly definitions: readonly ResourceDefinition[];
+  readonly admission?: readonly AdmissionPlugin[];
+  /** Replaces filters of the same name; the others let everything pass. */
+  readonly filters?: readonly Filter[];
+  readonly historyLimits?: { readonly minRevisions?: number };
+}
+
+/** An API server over a memory store and a clock that stands still; everybody may do everything. */
+export function createTestServer(options: TestServerOptions): TestServer {
+  const clock = new FakeClock();
+  const store = createMemoryStore({
+    clock,
+    log: silentLogger,
+    classify: createClassifier(options.definitions),
+    freezeObjects: true,
+    indexes: options.definitions.flatMap((definition) =>
+      definition.indexedFields.map((field) => ({ prefix: `${definition.storagePrefix}/`, field })),
+    ),
+  });
+  let uids = 0;
+  let draws = 0;
+  const server = createApiServer({
+    store,
+    types: builtinTypes(),
+    definitions: options.definitions,
+    filters: FILTER_ORDER.map((name) => options.filters?.find((filter) => filter.name === name) ?? passing(name)),
+    admission: options.admission ?? [],
+    dialer: { dial: () => Promise.reject(new Error('nothing to dial')) },
+    tokens: { issue: () => Promise.reject(new Error('no tokens')) },
+    clock,
+    log: silentLogger,
+    random: () => (draws++ % 27) / 27,
+    newUid: () => `uid-${++uids}`,
+    version: versionInfo('0.0.0-test'),
+    serverAddress: '127.0.0.1:6443',
+  });
+  const call: TestServer['call'] = (method, url, body, headers) =>
+    callInMemory(server.handle, {
+      method,
+      url,
+      ...(body === undefined ? {} : { body }),
+      ...(headers === undefined ? {} : { headers }),
+    });
+  return {
+    server,
+    store,
+    clock,
+    call,
+    async expect(status, method, url, body) {
+      const response = await call(method, url, body);
+      const text = await response.text();
+      if (response.status !== status) throw new Error(`${method} ${url}: ${response.status} ${text}, not ${status}`);
+      return JSON.parse(text);
+    },
+  };
+}
+
+function passing(name: string): Filter {
+  return { name, run: (_context, next) => next() };
+}
