@@ -8,12 +8,10 @@ export const hasCondition = (csr: CertificateSigningRequest, type: ConditionType
 export const isDecided = (csr: CertificateSigningRequest): boolean =>
   hasCondition(csr, 'Approved') || hasCondition(csr, 'Denied');
 
-// The generated types say `any` for bytes; on the wire they are base64 text.
 export const requestPemOf = (csr: CertificateSigningRequest): string =>
-  Buffer.from(csr.spec.request as unknown as string, 'base64').toString();
+  Buffer.from(csr.spec.request, 'base64').toString();
 
-export const hasCertificate = (csr: CertificateSigningRequest): boolean =>
-  ((csr.status?.certificate as unknown as string | undefined) ?? '') !== '';
+export const hasCertificate = (csr: CertificateSigningRequest): boolean => (csr.status?.certificate ?? '') !== '';
 
 /** A copy with one more condition; the server stamps its times. */
 export function withCondition(

@@ -29,7 +29,7 @@ export function createCsrSigningController(signer: CertificateSigner): StartCont
         return;
       }
       const certificate = Buffer.from(outcome.certificatePem).toString('base64');
-      await api.update({ ...csr, status: { ...csr.status, certificate: certificate as never } }, 'status');
+      await api.update({ ...csr, status: { ...csr.status, certificate } }, 'status');
       context.log.info('signed a certificate', { request: csr.metadata.name, signer: csr.spec.signerName });
     };
     const queue = createControllerQueue<ObjectKey>(context, { name: 'csr-signing', sync, concurrency: 2 });
