@@ -1,0 +1,33 @@
+import type { Pod } from '#api/object/kinds.ts';
+import { type QosClass, qosClassOf } from './qos.ts';
+
+export type CgroupDriver = 'cgroupfs' | 'systemd';
+
+export interface CgroupSettings {
+  readonly driver: CgroupDriver;
+  /** `/` or the subtree that all pods live in, e.g. `/node-1`; cgroupfs only. */
+  readonly root: string;
+}
+
+/** Path elements below the root: `['kubepods', 'burstable', 'pod<uid>']`; Guaranteed pods sit directly in kubepods. */
+function elements(qos: QosClass, uid: string): string[] {
+  const middle = qos === 'Guaranteed' ? [] : [qos.toLowerCase()];
+  return ['kubepods', ...middle, `pod${uid}`];
+}
+
+/** `cgroup_parent` of the pod as CRI wants it for the driver: a path, or the name of the innermost slice. */
+export function podCgroupParent(pod: Pod, settings: CgroupSettings): string {
+  const parts = elements(qosClassOf(pod), pod.metadata.uid);
+  if (settings.driver === 'systemd') return sliceName(parts);
+  return `${settings.root === '/' ? '' : settings.root}/${parts.join('/')}`;
+}
+
+/** In slice names `-` means nesting, so the dashes of a UID become underscores. */
+const sliceName = (parts: readonly string[]) => `${parts.map((part) => part.replaceAll('-', '_')).join('-')}.slice`;
+
+/** Where the pod's cgroup is in each hierarchy, relative to its mount point. */
+export function podCgroupPath(pod: Pod, settings: CgroupSettings): string {
+  const parts = elements(qosClassOf(pod), pod.metadata.uid);
+  if (settings.driver === 'cgroupfs') return podCgroupParent(pod, settings);
+  return `/${parts.map((_, index) => sliceName(parts.slice(0, index + 1))).join('/')}`;
+}

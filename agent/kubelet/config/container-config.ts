@@ -1,0 +1,102 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { ContainerConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
+import { ConfigError } from './config-error.ts';
+import { computeEnvironment, type EnvironmentInput } from './environment.ts';
+import { expandReferences } from './expansion.ts';
+import { containerResources } from './linux-resources.ts';
+import { PodPaths } from './pod-paths.ts';
+import { containerSecurity, sandboxNamespaces, verifyRunAsNonRoot } from './security.ts';
+
+/** A volume as it stands on the host. */
+export interface PreparedVolume {
+  readonly hostPath: string;
+  /** Whatever the mount says: ConfigMaps, Secrets and projected volumes are never writable. */
+  readonly readOnly: boolean;
+}
+
+export interface ContainerConfigInput extends EnvironmentInput {
+  readonly attempt: number;
+  readonly image: ImageInfo;
+  readonly volumes: ReadonlyMap<string, PreparedVolume>;
+  readonly hostsFile: string;
+  /** Host file that becomes the termination message. */
+  readonly terminationLog: string;
+  readonly nodeMemoryBytes: number;
+}
+
+/** Everything the runtime must know of one container. Throws ConfigError for what the user has to mend. */
+export function computeContainerConfig(input: ContainerConfigInput): ContainerConfig {
+  const { pod, container, attempt, image } = input;
+  verifyRunAsNonRoot(pod, container, image);
+  const env = computeEnvironment(input);
+  const expand = (text: string) => expandReferences(text, env);
+  return {
+    name: container.name,
+    attempt,
+    image: image.id,
+    command: (container.command ?? []).map(expand),
+    args: (container.args ?? []).map(expand),
+    workingDir: container.workingDir ?? '',
+    env: [...env].map(([key, value]) => ({ key, value })),
+    mounts: computeMounts(input, env),
+    labels: containerLabels(pod, container),
+    annotations: containerAnnotations(pod, container, attempt),
+    logPath: PodPaths.logFile(container.name, attempt),
+    stdin: container.stdin === true,
+    stdinOnce: container.stdinOnce === true,
+    tty: container.tty === true,
+    namespaces: sandboxNamespaces(pod),
+    security: containerSecurity(pod, container),
+    resources: containerResources(pod, container, input.nodeMemoryBytes),
+  };
+}
+
+const PROPAGATION = { None: 'PRIVATE', HostToContainer: 'HOST_TO_CONTAINER', Bidirectional: 'BIDIRECTIONAL' } as const;
+
+function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, string>): MountConfig[] {
+  const { container, volumes, hostsFile, terminationLog } = input;
+  const mounts: MountConfig[] = (container.volumeMounts ?? []).map((mount) => {
+    const volume = volumes.get(mount.name);
+    if (volume === undefined)
+      throw new ConfigError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
+    const subPath = subPathOf(mount, env);
+    const propagation = mount.mountPropagation as keyof typeof PROPAGATION | undefined;
+    return {
+      containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
+      hostPath: subPath === '' ? volume.hostPath : `${volume.hostPath}/${subPath}`,
+      readOnly: mount.readOnly === true || volume.readOnly,
+      propagation: PROPAGATION[propagation ?? 'None'],
+    };
+  });
+  const add = (containerPath: string, hostPath: string, readOnly = false) => {
+    if (mounts.some((mount) => mount.containerPath === containerPath)) return;
+    mounts.push({ containerPath, hostPath, readOnly, propagation: 'PRIVATE' });
+  };
+  add('/etc/hosts', hostsFile, container.securityContext?.readOnlyRootFilesystem === true);
+  add(container.terminationMessagePath || '/dev/termination-log', terminationLog);
+  return mounts;
+}
+
+/** Sub-path mounts of a container, by volume: what must exist on the host before the container is created. */
+export function subPathsOf(
+  container: IContainer,
+  env: ReadonlyMap<string, string>,
+): { readonly volume: string; readonly subPath: string }[] {
+  return (container.volumeMounts ?? [])
+    .map((mount) => ({ volume: mount.name, subPath: subPathOf(mount, env) }))
+    .filter(({ subPath }) => subPath !== '');
+}
+
+/** Inside its volume: no `..`, not absolute. */
+function subPathOf(
+  mount: { readonly subPath?: string; readonly subPathExpr?: string },
+  env: ReadonlyMap<string, string>,
+): string {
+  const subPath = mount.subPathExpr ? expandReferences(mount.subPathExpr, env) : (mount.subPath ?? '');
+  if (mount.subPathExpr && /\$\([^)]*\)/.test(subPath))
+    throw new ConfigError(`failed to expand subPath: missing value in "${mount.subPathExpr}"`);
+  if (subPath.startsWith('/') || subPath.split('/').includes('..'))
+    throw new ConfigError(`subPath "${subPath}" must be a relative path without '..'`);
+  return subPath.replace(/\/+$/, '');
+}

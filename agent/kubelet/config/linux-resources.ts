@@ -1,0 +1,52 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { Pod } from '#api/object/kinds.ts';
+import type { LinuxResources } from '../../cri/runtime.ts';
+import { specOf } from '../pod-spec.ts';
+import { qosClassOf } from './qos.ts';
+import { bytesOf, milliCpuOf } from './resource-amounts.ts';
+
+const SHARES_PER_CPU = 1024;
+/** The kernel's bounds of cpu.shares. */
+const MIN_SHARES = 2;
+const MAX_SHARES = 262_144;
+const PERIOD_US = 100_000;
+/** The kernel refuses quotas below 1 ms. */
+const MIN_QUOTA_US = 1000;
+const GUARANTEED_OOM_SCORE = -997;
+const BEST_EFFORT_OOM_SCORE = 1000;
+/** Pods of system-node-critical and above. */
+const NODE_CRITICAL_PRIORITY = 2_000_001_000;
+
+export function cpuShares(milliCpu: number): number {
+  if (milliCpu === 0) return MIN_SHARES;
+  return Math.min(MAX_SHARES, Math.max(MIN_SHARES, Math.floor((milliCpu * SHARES_PER_CPU) / 1000)));
+}
+
+/** Microseconds per 100 ms period; 0 = unlimited. */
+export function cpuQuota(milliCpu: number): number {
+  return milliCpu === 0 ? 0 : Math.max(MIN_QUOTA_US, Math.floor((milliCpu * PERIOD_US) / 1000));
+}
+
+export function containerResources(pod: Pod, container: IContainer, nodeMemoryBytes: number): LinuxResources {
+  const { requests, limits } = container.resources ?? {};
+  const request = requests?.cpu === undefined ? milliCpuOf(limits) : milliCpuOf(requests);
+  return {
+    cpuShares: cpuShares(request),
+    cpuQuota: cpuQuota(milliCpuOf(limits)),
+    cpuPeriod: PERIOD_US,
+    memoryLimitBytes: bytesOf(limits),
+    oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
+  };
+}
+
+/** The less of the node's memory a container asked for, the sooner it is killed; the classes never overlap. */
+export function oomScoreAdj(pod: Pod, container: IContainer, nodeMemoryBytes: number): number {
+  if ((specOf(pod).priority ?? 0) >= NODE_CRITICAL_PRIORITY) return GUARANTEED_OOM_SCORE;
+  const qos = qosClassOf(pod);
+  if (qos === 'Guaranteed') return GUARANTEED_OOM_SCORE;
+  if (qos === 'BestEffort') return BEST_EFFORT_OOM_SCORE;
+  const { requests, limits } = container.resources ?? {};
+  const request = bytesOf(requests) || bytesOf(limits);
+  const score = 1000 - Math.floor((1000 * request) / nodeMemoryBytes);
+  return Math.min(BEST_EFFORT_OOM_SCORE - 1, Math.max(1000 + GUARANTEED_OOM_SCORE, score));
+}

@@ -1,0 +1,251 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { ConfigMap, Pod, Secret, Service } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { ContainerRuntime, ImageInfo, SandboxConfig } from '../cri/runtime.ts';
+import type { Host } from '../host/host.ts';
+import { ConfigError } from './config/config-error.ts';
+import { computeContainerConfig, type PreparedVolume, subPathsOf } from './config/container-config.ts';
+import { environmentReferences, type SourceObjects } from './config/environment.ts';
+import type { NodeAllocatable } from './config/field-ref.ts';
+import { PodPaths } from './config/pod-paths.ts';
+import type { ImageManager } from './images/image-manager.ts';
+import type { Ledger } from './ledger.ts';
+import { withContainer } from './ledger-record.ts';
+import { HookError, runHook } from './lifecycle-hooks.ts';
+import type { PodActionArgs } from './pod-actions.ts';
+import type { PodEvents } from './pod-events.ts';
+import { isHostNetwork, namespaceOf, type PodUid, restartPolicyOf, uidOf } from './pod-spec.ts';
+import type { Prober } from './prober.ts';
+import type { ReferencedObjects } from './referenced-objects.ts';
+import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
+import { StartError } from './start-error.ts';
+
+export interface ContainerStarterDeps {
+  readonly runtime: ContainerRuntime;
+  readonly cache: RuntimeCache;
+  readonly ledger: Ledger;
+  readonly images: ImageManager;
+  readonly host: Host;
+  readonly paths: PodPaths;
+  readonly events: PodEvents;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly configMaps: ReferencedObjects<ConfigMap>;
+  readonly secrets: ReferencedObjects<Secret>;
+  /** All Services of the cluster, for environment variables. */
+  readonly services: () => readonly Service[];
+  readonly hostIps: readonly string[];
+  readonly allocatable: () => NodeAllocatable;
+  readonly nodeMemoryBytes: () => number;
+}
+
+export interface StartRequest {
+  readonly pod: Pod;
+  readonly container: IContainer;
+  readonly step: PodActionArgs['startContainer'];
+  readonly sandboxId: string;
+  readonly sandboxConfig: SandboxConfig;
+  readonly podIps: readonly string[];
+  readonly volumes: ReadonlyMap<string, PreparedVolume>;
+  readonly image: ImageInfo;
+}
+
+const HOOK_TIMEOUT_SECONDS = 120;
+
+/** Creates and starts one container: the last and hottest part of a pod's start. */
+export class ContainerStarter {
+  readonly #deps: ContainerStarterDeps;
+  constructor(deps: ContainerStarterDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws StartError with the waiting reason that the status shows. */
+  async start(request: StartRequest): Promise<void> {
+    const { pod, container } = request;
+    const identity = identityOf(pod);
+    const id = await this.#create(request);
+    const { runtime, cache, events } = this.#deps;
+    events.container(pod, container.name, 'Normal', 'Created', 'Container created');
+    try {
+      await runtime.startContainer(id);
+    } catch (err) {
+      const message = describeError(err);
+      events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
+      await cache.refreshContainer(identity, id);
+      throw new StartError('RunContainerError', message, undefined, { cause: err });
+    }
+    await cache.refreshContainer(identity, id);
+    events.container(pod, container.name, 'Normal', 'Started', 'Container started');
+    this.#linkLog(request, id);
+    await this.#postStart(request, id);
+  }
+
+  /**
+   * A restart is remembered on disk before the runtime hears of it. A first start needs no such wait: its name is taken already if it
+   * happened; only where a second run would be wrong (restartPolicy Never) the mark must be durable before the process starts.
+   */
+  async #create(request: StartRequest): Promise<string> {
+    const { pod, container, step, sandboxId, sandboxConfig } = request;
+    const { runtime, cache, images, log } = this.#deps;
+    const config = await this.#configure(request);
+    const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never';
+    const remembered = this.#remember(pod, container.name, step, isDurable);
+    if (step.attempt > 0) await remembered;
+    const identity = identityOf(pod);
+    try {
+      const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
+      if (isDurable) await remembered;
+      else remembered.catch((err) => log.error('ledger could not be written', { err: describeError(err) }));
+      const { name, attempt, image } = config;
+      const nowMs = this.#deps.clock.now();
+      cache.recordContainer(identity, {
+        id,
+        name,
+        sandboxId,
+        attempt,
+        state: 'CREATED',
+        createdAtMs: nowMs,
+        startedAtMs: 0,
+        finishedAtMs: 0,
+        exitCode: 0,
+        reason: '',
+        message: '',
+        image,
+        imageRef: request.image.id,
+        hash: '',
+      });
+      return id;
+    } catch (err) {
+      if (isCriNotFound(err)) images.forget(container);
+      const message = describeError(err);
+      this.#deps.events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
+      throw new StartError('CreateContainerError', message, undefined, { cause: err });
+    }
+  }
+
+  #remember(pod: Pod, name: string, step: PodActionArgs['startContainer'], durable: boolean): Promise<void> {
+    const { ledger } = this.#deps;
+    const record = ledger.record(uidOf(pod));
+    if (record === undefined) return Promise.resolve();
+    const entry = {
+      attempt: step.attempt,
+      ran: true,
+      ...(step.backoff === undefined ? {} : { backoff: step.backoff }),
+    };
+    return ledger.save(withContainer(record, name, entry), { durable });
+  }
+
+  async #configure(request: StartRequest) {
+    const { pod, container, step, podIps, volumes, image } = request;
+    const { host, paths, hostIps, services, allocatable, nodeMemoryBytes, events } = this.#deps;
+    const { uid } = pod.metadata;
+    const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
+    try {
+      const [sources] = await Promise.all([
+        this.#sources(pod, container),
+        this.#makeTerminationLog(terminationLog),
+        host.fs.makeDirectory(`${paths.logDirectory(pod)}/${container.name}`, 0o755),
+      ]);
+      const config = computeContainerConfig({
+        pod,
+        container,
+        sources,
+        services: services(),
+        addresses: { podIps: isHostNetwork(pod) ? hostIps : podIps, hostIps },
+        allocatable: allocatable(),
+        attempt: step.attempt,
+        image,
+        volumes,
+        hostsFile: paths.hostsFile(uid),
+        terminationLog,
+        nodeMemoryBytes: nodeMemoryBytes(),
+      });
+      await this.#makeSubPaths(container, new Map(config.env.map(({ key, value }) => [key, value])), volumes);
+      return config;
+    } catch (err) {
+      const message = describeError(err);
+      events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
+      const reason = err instanceof ConfigError ? 'CreateContainerConfigError' : 'CreateContainerError';
+      throw new StartError(reason, message, undefined, { cause: err });
+    }
+  }
+
+  async #sources(pod: Pod, container: IContainer): Promise<SourceObjects> {
+    const names = environmentReferences(container);
+    const { configMaps, secrets } = this.#deps;
+    const read = async <T>(
+      from: { read(u: PodUid, ns: string, name: string): Promise<T | undefined> },
+      list: string[],
+    ) =>
+      new Map(
+        await Promise.all(
+          list.map(async (name) => [name, await from.read(uidOf(pod), namespaceOf(pod), name)] as const),
+        ),
+      );
+    const [maps, secretMap] = await Promise.all([read(configMaps, names.configMaps), read(secrets, names.secrets)]);
+    return { configMaps: maps, secrets: secretMap };
+  }
+
+  /** Writable by whatever user the container runs as. */
+  async #makeTerminationLog(path: string): Promise<void> {
+    const { fs } = this.#deps.host;
+    await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o755);
+    await fs.write(path, '', 0o666);
+    await fs.chmod(path, 0o666);
+  }
+
+  /** Sub-paths that do not exist become directories, as in Kubernetes. A symlink on the way could lead out of the volume: refused. */
+  async #makeSubPaths(
+    container: IContainer,
+    env: ReadonlyMap<string, string>,
+    volumes: ReadonlyMap<string, PreparedVolume>,
+  ): Promise<void> {
+    const { fs } = this.#deps.host;
+    for (const { volume, subPath } of subPathsOf(container, env)) {
+      const prepared = volumes.get(volume);
+      if (prepared === undefined) continue;
+      let path = prepared.hostPath;
+      // Rendered volumes are ours: their visible names are links through `..data`.
+      if (prepared.readOnly) continue;
+      for (const element of subPath.split('/')) {
+        path = `${path}/${element}`;
+        const info = await fs.info(path);
+        if (info?.type === 'symlink') throw new ConfigError(`subPath "${subPath}" leads through a symbolic link`);
+        if (info === undefined) await fs.makeDirectory(path, 0o750);
+      }
+    }
+  }
+
+  /** Not awaited: log shippers can wait, the pod cannot. */
+  #linkLog({ pod, container, step }: StartRequest, id: string): void {
+    const { host, paths, log } = this.#deps;
+    const target = `${paths.logDirectory(pod)}/${PodPaths.logFile(container.name, step.attempt)}`;
+    const link = paths.containerLogLink(pod, container.name, id);
+    host.fs
+      .symlink(target, link)
+      .catch((err) => log.warn('log link could not be made', { link, err: describeError(err) }));
+  }
+
+  async #postStart({ pod, container, podIps }: StartRequest, containerId: string): Promise<void> {
+    const handler = container.lifecycle?.postStart;
+    if (handler === undefined) return;
+    const { runtime, cache, events } = this.#deps;
+    try {
+      const context = { container, containerId, podIp: podIps[0], timeoutSeconds: HOOK_TIMEOUT_SECONDS };
+      await runHook(this.#deps, handler, context);
+    } catch (err) {
+      const message = err instanceof HookError ? err.message : describeError(err);
+      events.container(pod, container.name, 'Warning', 'FailedPostStartHook', `PostStartHook failed: ${message}`);
+      await runtime.stopContainer(containerId, 0);
+      await cache.refreshContainer(identityOf(pod), containerId);
+      throw new StartError('PostStartHookError', message, undefined, { cause: err });
+    }
+  }
+}
+
+export function identityOf(pod: Pod): PodIdentity {
+  return { uid: uidOf(pod), namespace: namespaceOf(pod), name: pod.metadata.name };
+}

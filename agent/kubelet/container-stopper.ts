@@ -1,0 +1,69 @@
+import type { Pod } from '#api/object/kinds.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { ContainerRuntime } from '../cri/runtime.ts';
+import { identityOf } from './container-starter.ts';
+import { runHook } from './lifecycle-hooks.ts';
+import type { PodEvents } from './pod-events.ts';
+import { findContainer } from './pod-spec.ts';
+import type { Prober } from './prober.ts';
+import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
+
+export interface ContainerStopperDeps {
+  readonly runtime: ContainerRuntime;
+  readonly cache: RuntimeCache;
+  readonly prober: Prober;
+  readonly events: PodEvents;
+  readonly clock: Clock;
+}
+
+export interface StopRequest {
+  readonly pod: Pod;
+  readonly containerId: string;
+  readonly name: string;
+  /** For the event. */
+  readonly message: string;
+  /** Until SIGKILL, preStop included; 0 kills at once and skips preStop. */
+  readonly graceSeconds: number;
+  readonly podIp: string | undefined;
+}
+
+/** What preStop leaves for SIGTERM at least, so that a slow hook does not turn into an instant kill. */
+const MIN_TERM_SECONDS = 2;
+
+/** preStop, SIGTERM, and SIGKILL at the end of the grace period; resolves when the container has ended. */
+export async function stopContainer(deps: ContainerStopperDeps, request: StopRequest): Promise<void> {
+  const { runtime, cache, events, clock } = deps;
+  const { pod, containerId, name, message, graceSeconds } = request;
+  events.container(pod, name, 'Normal', 'Killing', message);
+  const startedMs = clock.monotonic();
+  if (graceSeconds > 0) await preStop(deps, request);
+  const elapsedSeconds = Math.ceil((clock.monotonic() - startedMs) / 1000);
+  const leftSeconds = graceSeconds === 0 ? 0 : Math.max(graceSeconds - elapsedSeconds, MIN_TERM_SECONDS);
+  try {
+    await runtime.stopContainer(containerId, leftSeconds);
+  } catch (err) {
+    if (!isCriNotFound(err)) throw err;
+  }
+  await cache.refreshContainer(identityOf(pod), containerId);
+}
+
+/** A hook that fails or takes longer than the grace period does not stop the stopping. */
+async function preStop(deps: ContainerStopperDeps, request: StopRequest): Promise<void> {
+  const { pod, containerId, name, graceSeconds, podIp } = request;
+  const container = findContainer(pod, name);
+  const handler = container?.lifecycle?.preStop;
+  if (container === undefined || handler === undefined) return;
+  const limit = new AbortController();
+  try {
+    await Promise.race([
+      runHook(deps, handler, { container, containerId, podIp, timeoutSeconds: graceSeconds }),
+      delay(deps.clock, graceSeconds * 1000, limit.signal),
+    ]);
+  } catch (err) {
+    const text = `PreStopHook failed: ${describeError(err)}`;
+    deps.events.container(pod, name, 'Warning', 'FailedPreStopHook', text);
+  } finally {
+    limit.abort();
+  }
+}

@@ -1,0 +1,69 @@
+import { isJsonObject } from '#api/object/json.ts';
+import type { Secret } from '#api/object/kinds.ts';
+import type { RegistryAuth } from '../../cri/runtime.ts';
+import type { ImageReference } from './image-reference.ts';
+
+interface Entry {
+  readonly host: string;
+  readonly path: string;
+  readonly auth: RegistryAuth;
+}
+
+/** Credentials of pull secrets that fit an image, the most specific first. Secrets that cannot be read are passed over, as in Kubernetes. */
+export function registryCredentials(secrets: readonly Secret[], image: ImageReference): RegistryAuth[] {
+  return secrets
+    .flatMap(entriesOf)
+    .filter((entry) => isMatch(entry, image))
+    .sort((a, b) => b.path.length - a.path.length || b.host.length - a.host.length)
+    .map((entry) => entry.auth);
+}
+
+function entriesOf(secret: Secret): Entry[] {
+  const encoded = secret.data?.['.dockerconfigjson'];
+  const legacy = secret.data?.['.dockercfg'];
+  const parsed = parseJson(encoded ?? legacy);
+  const auths = encoded === undefined ? parsed : isJsonObject(parsed) ? parsed.auths : undefined;
+  if (!isJsonObject(auths)) return [];
+  return Object.entries(auths).flatMap(([server, value]) => {
+    const auth = isJsonObject(value) ? authOf(server, value) : undefined;
+    return auth === undefined ? [] : [{ ...splitServer(server), auth }];
+  });
+}
+
+function parseJson(base64: string | undefined): unknown {
+  if (base64 === undefined) return undefined;
+  try {
+    return JSON.parse(Buffer.from(base64, 'base64').toString('utf8'));
+  } catch (err) {
+    if (err instanceof SyntaxError) return undefined;
+    throw err;
+  }
+}
+
+function authOf(serverAddress: string, value: Readonly<Record<string, unknown>>): RegistryAuth | undefined {
+  const text = (key: string) => (typeof value[key] === 'string' ? value[key] : '');
+  const pair = Buffer.from(text('auth'), 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  const username = text('username') || pair.slice(0, Math.max(colon, 0));
+  const password = text('password') || (colon < 0 ? '' : pair.slice(colon + 1));
+  const identityToken = text('identitytoken');
+  if (username === '' && identityToken === '') return undefined;
+  return { username, password, serverAddress, identityToken };
+}
+
+/** `https://index.docker.io/v1/` and `registry.example/team` alike. */
+function splitServer(server: string): { host: string; path: string } {
+  const bare = server.replace(/^https?:\/\//, '').replace(/\/+$/, '');
+  const [host = '', ...rest] = bare.split('/');
+  const path = rest.join('/').replace(/^v[12]$/, '');
+  return { host: host === 'index.docker.io' ? 'docker.io' : host, path };
+}
+
+function isMatch({ host, path }: Entry, image: ImageReference): boolean {
+  const pattern = new RegExp(`^${host.split('.').map(globElement).join('\\.')}$`);
+  if (!pattern.test(image.domain)) return false;
+  return path === '' || image.repository === path || image.repository.startsWith(`${path}/`);
+}
+
+/** `*` stands for characters within one element of a host name. */
+const globElement = (element: string) => element.replace(/[\\^$+?()[\]{}|]/g, '\\$&').replaceAll('*', '[^.]*');

@@ -1,0 +1,51 @@
+import type { CgroupSettings } from './config/cgroup-names.ts';
+
+/** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
+export interface KubeletConfig {
+  readonly nodeName: string;
+  /** Addresses of the node, primary first. */
+  readonly nodeIps: readonly string[];
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  /** `/var/lib/kubelet` */
+  readonly rootDir: string;
+  /** `/var/log/pods` */
+  readonly podLogsDir: string;
+  /** `/var/log/containers` */
+  readonly containerLogsDir: string;
+  /** Pod records of this node, on a disk: `/var/lib/coracle/agent/ledger`. */
+  readonly ledgerDir: string;
+  /** Files that must not reach a disk, on a tmpfs that outlives the agent: `/run/coracle/pods`. */
+  readonly volatileDir: string;
+  readonly cgroups: CgroupSettings;
+  readonly maxPods: number;
+  /** Pods brought up at once; 0 = two per core. */
+  readonly startWidth: number;
+  readonly maxParallelPulls: number;
+  /** Added to the Node at registration. */
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  readonly registerTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+  /** `v1.36.0+coracle.x`: shown as kubeletVersion. */
+  readonly version: string;
+  /** Held back from pods; subtracted from capacity to give allocatable. */
+  readonly reserved: { readonly milliCpu: number; readonly memoryBytes: number };
+  /** Port of the node API. */
+  readonly nodeApiPort: number;
+}
+
+export const KUBELET_DEFAULTS = {
+  clusterDns: ['10.96.0.10'],
+  clusterDomain: 'cluster.local',
+  rootDir: '/var/lib/kubelet',
+  podLogsDir: '/var/log/pods',
+  containerLogsDir: '/var/log/containers',
+  volatileDir: '/run/coracle/pods',
+  cgroups: { driver: 'cgroupfs', root: '/' },
+  maxPods: 110,
+  startWidth: 0,
+  maxParallelPulls: 2,
+  nodeLabels: {},
+  registerTaints: [],
+  reserved: { milliCpu: 0, memoryBytes: 100 * 2 ** 20 },
+  nodeApiPort: 10_250,
+} as const satisfies Partial<KubeletConfig>;

@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Node, type Pod, resources } from '#api/object/kinds.ts';
+import { objectKey } from '#api/object/kube-object.ts';
+import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
+
+let rig: KubeletRig;
+beforeEach(async () => {
+  rig = new KubeletRig();
+  await rig.start();
+});
+afterEach(() => rig.stop());
+
+const pods = () => rig.client.resource<Pod>(resources.pods);
+const deletePod = async (name = 'web', gracePeriodSeconds?: number) => {
+  await pods().delete({
+    name,
+    namespace: 'default',
+    ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+  });
+  await rig.settle();
+};
+
+describe('a pod', () => {
+  test('comes up and is reported running and ready', async () => {
+    await rig.createPod();
+    const { status } = rig.pod()!;
+    expect(status).toMatchObject({
+      phase: 'Running',
+      podIP: '10.244.0.2',
+      hostIP: '192.168.1.10',
+      qosClass: 'BestEffort',
+    });
+    expect(rig.condition('Ready')?.status).toBe('True');
+    expect(rig.containerStatus()).toMatchObject({ ready: true, started: true, restartCount: 0 });
+    expect(rig.containerStatus()?.containerID).toMatch(/^containerd:\/\/container-/);
+    expect(rig.eventTexts()).toEqual(
+      expect.arrayContaining(['Created: Container created', 'Started: Container started']),
+    );
+  });
+
+  test('costs one fsync and no needless call of the runtime', async () => {
+    const before = rig.runtime.calls.length;
+    await rig.createPod();
+    const methods = rig.runtime.calls.slice(before).map((call) => call.method);
+    expect(methods).toEqual([
+      'imageStatus',
+      'runSandbox',
+      'sandboxStatus',
+      'createContainer',
+      'startContainer',
+      'containerStatus',
+    ]);
+    expect(rig.host.fs.durableWrites.filter((path) => path.includes('/ledger/'))).toHaveLength(1);
+  });
+
+  test('is shown creating while its sandbox is made', async () => {
+    const release = rig.runtime.hold('runSandbox');
+    await rig.createPod();
+    expect(rig.pod()?.status?.phase).toBe('Pending');
+    expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ContainerCreating');
+    release();
+    await rig.settle();
+    expect(rig.pod()?.status?.phase).toBe('Running');
+  });
+
+  test('is taken down and its object removed when deleted', async () => {
+    await rig.createPod({ terminationGracePeriodSeconds: 5 });
+    await deletePod('web', 5);
+    expect(rig.runtime.callsOf('stopContainer').at(-1)?.args[1]).toBe(5);
+    expect(rig.pod()).toBeUndefined();
+    expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);
+    expect(await rig.host.fs.list('/var/lib/coracle/agent/ledger')).toEqual([]);
+    expect(await rig.host.fs.list('/var/log/pods')).toEqual([]);
+  });
+
+  test('restarts its container at once, then with growing pauses', async () => {
+    await rig.createPod();
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.settle();
+    expect(rig.containerStatus()).toMatchObject({
+      restartCount: 1,
+      state: { running: {} },
+      lastState: { terminated: { exitCode: 1 } },
+    });
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.settle();
+    expect(rig.containerStatus()?.state?.waiting).toMatchObject({ reason: 'CrashLoopBackOff' });
+    expect(rig.containerStatus()?.state?.waiting?.message).toMatch(
+      /^back-off 10s restarting failed container=app pod=web_default\(/,
+    );
+    expect(rig.pod()?.status?.phase).toBe('Running');
+    await rig.advance(10_000);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 2, state: { running: {} } });
+  });
+
+  test('lives by relisting alone when every event is lost', async () => {
+    rig.runtime.dropEvents = true;
+    await rig.createPod();
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.advance(10_000);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
+  });
+
+  test('with restartPolicy Never ends Succeeded and gives its sandbox back', async () => {
+    await rig.createPod({ restartPolicy: 'Never' });
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 0);
+    await rig.settle();
+    expect(rig.pod()?.status?.phase).toBe('Succeeded');
+    expect(rig.containerStatus()?.state?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' });
+    expect(rig.condition('Ready')).toMatchObject({ status: 'False', reason: 'PodCompleted' });
+    expect([...rig.runtime.sandboxes.values()].map((sandbox) => sandbox.ready)).toEqual([false]);
+    await deletePod();
+    expect(rig.pod()).toBeUndefined();
+    expect(rig.runtime.containers.size).toBe(0);
+  });
+
+  test('runs its init containers in order before the others', async () => {
+    await rig.createPod({
+      initContainers: [
+        { name: 'first', image: TEST_IMAGE },
+        { name: 'side', image: TEST_IMAGE, restartPolicy: 'Always' },
+      ],
+    });
+    expect(rig.runtime.findContainer('app')).toBeUndefined();
+    expect(rig.containerStatus()?.state?.waiting?.reason).toBe('PodInitializing');
+    rig.runtime.exitContainer(rig.runtime.findContainer('first')!.id, 0);
+    await rig.settle();
+    expect(rig.runtime.findContainer('side')?.state).toBe('RUNNING');
+    expect(rig.pod()?.status?.phase).toBe('Running');
+    expect(rig.condition('Initialized')?.status).toBe('True');
+  });
+
+  test('gets a new sandbox and new containers when its sandbox dies', async () => {
+    await rig.createPod();
+    rig.runtime.killSandbox([...rig.runtime.sandboxes.keys()][0]!);
+    await rig.advance(10_000);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
+    expect(rig.pod()?.status?.podIP).toBe([...rig.runtime.sandboxes.values()].at(-1)?.ips[0]);
+    expect(rig.eventTexts()).toContain('SandboxChanged: Pod sandbox changed, it will be killed and re-created.');
+  });
+
+  test('says why an image cannot be had', async () => {
+    await rig.createPod({ containers: [{ name: 'app', image: 'nowhere/none:1' }] });
+    expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ErrImagePull');
+    await rig.advance(5_000);
+    expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ImagePullBackOff');
+    rig.runtime.registry.add('docker.io/nowhere/none:1');
+    await rig.advance(10_000);
+    expect(rig.pod()?.status?.phase).toBe('Running');
+  });
+
+  test('says which ConfigMap its environment lacks, and starts once it exists', async () => {
+    const env = [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'settings', key: 'a' } } }];
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, env }] });
+    expect(rig.containerStatus()?.state?.waiting).toEqual({
+      reason: 'CreateContainerConfigError',
+      message: 'configmap "settings" not found',
+    });
+    await rig.client
+      .resource(resources.configMaps)
+      .create({ metadata: { name: 'settings', namespace: 'default' }, data: { a: '1' } } as never);
+    await rig.advance(10_000);
+    expect(rig.pod()?.status?.phase).toBe('Running');
+  });
+});
+
+describe('a restart of the agent', () => {
+  test('leaves running containers alone', async () => {
+    await rig.createPod();
+    const before = rig.runtime.findContainer('app')!.id;
+    const calls = rig.runtime.calls.length;
+    await rig.restart();
+    await rig.advance(20_000);
+    const changing = rig.runtime.calls
+      .slice(calls)
+      .filter(({ method }) => /^(run|create|start|stop|remove)/.test(method));
+    expect(changing).toEqual([]);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 0, ready: true });
+    expect(rig.runtime.findContainer('app')!.id).toBe(before);
+  });
+
+  test('keeps the restart count and the back-off without a ledger too', async () => {
+    await rig.createPod();
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.settle();
+    await rig.restart(() => rig.host.fs.remove('/var/lib/coracle/agent/ledger'));
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
+  });
+
+  test('goes on with a termination that had begun, with the grace that is left', async () => {
+    await rig.createPod({ terminationGracePeriodSeconds: 30 });
+    rig.runtime.hold('stopContainer');
+    await deletePod('web', 30);
+    await rig.restart(async () => {
+      await rig.clock.advance(20_000);
+      rig.runtime.hold('stopContainer')();
+    });
+    expect(rig.runtime.callsOf('stopContainer').at(-1)?.args[1]).toBe(10);
+    expect(rig.pod()).toBeUndefined();
+  });
+
+  test('ends what runs here although its pod is gone', async () => {
+    const pod = await rig.createPod();
+    await rig.restart(() => {
+      rig.cluster.commit(resources.pods, 'DELETED', structuredClone(pod) as never);
+    });
+    expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);
+  });
+});
+
+describe('the node', () => {
+  test('registers itself with labels, capacity and conditions, and keeps its Lease', async () => {
+    const node = rig.cluster.objectsOf(resources.nodes).get(objectKey(undefined, 'node-1')) as unknown as Node;
+    expect(node.metadata.labels).toMatchObject({ 'kubernetes.io/hostname': 'node-1', 'kubernetes.io/os': 'linux' });
+    expect(node.status?.capacity).toMatchObject({ cpu: '4', pods: '110' });
+    expect(node.status?.conditions?.find(({ type }) => type === 'Ready')).toMatchObject({
+      status: 'True',
+      reason: 'KubeletReady',
+    });
+    expect(rig.keys(resources.leases)).toEqual(['kube-node-lease/node-1']);
+  });
+
+  test('refuses a pod that does not fit', async () => {
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, resources: { requests: { cpu: '64' } } }] });
+    expect(rig.pod()?.status).toMatchObject({ phase: 'Failed', reason: 'OutOfcpu' });
+    expect(rig.runtime.sandboxes.size).toBe(0);
+  });
+
+  test('does not write when nothing happens', async () => {
+    await rig.createPod();
+    await rig.advance(1_000);
+    const before = rig.cluster.actions.length;
+    await rig.advance(60_000);
+    const written = rig.cluster.actions.slice(before).filter(({ resource }) => resource !== 'leases');
+    expect(written).toEqual([]);
+  });
+});

@@ -1,0 +1,270 @@
+import type { KubeClient } from '#api/client/client.ts';
+import { createEventRecorder, type EventRecorder } from '#api/client/event-recorder.ts';
+import type { Informer } from '#api/client/informer.ts';
+import { createInformer } from '#api/client/shared-informer.ts';
+import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
+import type { Host, HostFacts } from '../host/host.ts';
+import { PodPaths } from './config/pod-paths.ts';
+import { ContainerStarter } from './container-starter.ts';
+import { ImageManager } from './images/image-manager.ts';
+import type { ImageReference } from './images/image-reference.ts';
+import { registryCredentials } from './images/registry-credentials.ts';
+import type { KubeletConfig } from './kubelet-config.ts';
+import { KubeletLookups } from './kubelet-lookups.ts';
+import { Ledger } from './ledger.ts';
+import { admitPod } from './node/node-admission.ts';
+import { NodeAgent } from './node/node-agent.ts';
+import { PodCgroups } from './pod-cgroups.ts';
+import { PodEvents } from './pod-events.ts';
+import { PodExecutor } from './pod-executor.ts';
+import { PodManager } from './pod-manager.ts';
+import { namespaceOf, specOf, uidOf } from './pod-spec.ts';
+import type { Prober } from './prober.ts';
+import { ProbeManager } from './probes/probe-manager.ts';
+import { ReferencedObjects } from './referenced-objects.ts';
+import { RuntimeCache } from './runtime-cache.ts';
+import type { PodLookups } from './server/pod-lookups.ts';
+import { StartGate } from './start-gate.ts';
+import { StatusManager } from './status/status-manager.ts';
+import { terminationMessage } from './termination-message.ts';
+import { TokenSource } from './volumes/token-source.ts';
+import { VolumeManager } from './volumes/volume-manager.ts';
+
+export interface KubeletDeps {
+  /** Acts as `system:node:<name>`. */
+  readonly client: KubeClient;
+  readonly runtime: ContainerRuntime;
+  readonly host: Host;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly config: KubeletConfig;
+  /** The controller gave this node its pod addresses, or changed them. */
+  readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
+}
+
+export interface Kubelet {
+  /** What the node's HTTP API asks. */
+  readonly lookups: PodLookups;
+  /** The informer of this node's own Node object, for those who need its spec. */
+  readonly nodes: Informer<Node>;
+  /** Resolves once pods of the API are looked after. Runs until aborted; rejects when aborted before. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Looks at the node's status now: the pod network has changed. */
+  checkNode(): void;
+}
+
+/** A relist that is later than this makes the node unready, as in Kubernetes. */
+const RELIST_LATE_MS = 180_000;
+const WIDTH_PER_CORE = 2;
+
+/** Puts the parts of the kubelet together; the only place that knows all of them. */
+export function createKubelet(deps: KubeletDeps): Kubelet {
+  const { client, clock, log, random, config } = deps;
+  const recorder = createEventRecorder({ client, component: 'kubelet', host: config.nodeName, clock, log });
+  const own = (fieldSelector: string) => ({ fieldSelector, clock, log, random });
+  const pods = createInformer<Pod>({
+    resource: client.resource<Pod>(resources.pods),
+    ...own(`spec.nodeName=${config.nodeName}`),
+  });
+  const nodes = createInformer<Node>({
+    resource: client.resource<Node>(resources.nodes),
+    ...own(`metadata.name=${config.nodeName}`),
+  });
+  const services = createInformer<Service>({
+    resource: client.resource<Service>(resources.services),
+    clock,
+    log,
+    random,
+  });
+  let started: StartedKubelet | undefined;
+  const paths = new PodPaths({
+    kubelet: config.rootDir,
+    podLogs: config.podLogsDir,
+    containerLogs: config.containerLogsDir,
+  });
+  const required = () => {
+    if (started === undefined) throw new Error('the kubelet has not been started');
+    return started;
+  };
+  return {
+    nodes,
+    lookups: lazyLookups(() => required().lookups),
+    async start(signal) {
+      started = await assemble({ deps, recorder, pods, nodes, services, paths }, signal);
+      await started.run();
+    },
+    checkNode: () => required().node.checkNow(),
+  };
+}
+
+interface Parts {
+  readonly deps: KubeletDeps;
+  readonly recorder: EventRecorder;
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly services: Informer<Service>;
+  readonly paths: PodPaths;
+}
+
+interface StartedKubelet {
+  readonly lookups: PodLookups;
+  readonly node: NodeAgent;
+  run(): Promise<void>;
+}
+
+async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubelet> {
+  const { deps, recorder, paths } = parts;
+  const { client, runtime, host, prober, clock, log, random, config } = deps;
+  await makeDirectories(deps);
+  const events = new PodEvents(recorder);
+  // The workers are made last but spoken to by everything: changes go to them through `manager`.
+  let manager: PodManager | undefined;
+  const onChange = (uid: Parameters<PodManager['poke']>[0]) => manager?.onRuntimeChange(uid);
+  const cache: RuntimeCache = new RuntimeCache({
+    runtime,
+    clock,
+    log,
+    onChange,
+    exitMessage: (identity, status) => terminationMessage(host.fs, paths, identity, status),
+  });
+  const unhealthy = () => {
+    const ageMs = clock.now() - (cache.lastRelistMs ?? 0);
+    return ageMs > RELIST_LATE_MS
+      ? `PLEG is not healthy: pleg was last seen active ${Math.round(ageMs / 1000)}s ago`
+      : undefined;
+  };
+  const node = new NodeAgent({ client, runtime, host, config, clock, log, recorder, unhealthy });
+  await node.prepare();
+  const facts = node.facts ?? (await host.facts());
+  const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
+  await ledger.load();
+
+  const watched = {
+    client,
+    clock,
+    random,
+    onChange: (uids: Parameters<PodManager['refreshVolumes']>[0]) => manager?.refreshVolumes(uids),
+  };
+  const configMaps = new ReferencedObjects<ConfigMap>({ ...watched, info: resources.configMaps });
+  const secrets = new ReferencedObjects<Secret>({ ...watched, info: resources.secrets });
+  const images = new ImageManager({
+    runtime,
+    clock,
+    events,
+    maxParallelPulls: config.maxParallelPulls,
+    credentials: (pod, image) => pullCredentials(secrets, pod, image),
+  });
+  const tokens = new TokenSource({ client, clock, random });
+  const allocatable = () => node.allocatable();
+  const hostIps = config.nodeIps;
+  const volumes = new VolumeManager({
+    host,
+    paths,
+    volatileRoot: config.volatileDir,
+    configMaps,
+    secrets,
+    tokens,
+    clock,
+    random,
+    allocatable,
+    log,
+  });
+  const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps };
+  const starter = new ContainerStarter({
+    ...shared,
+    configMaps,
+    secrets,
+    services: () => parts.services.list(),
+    allocatable,
+    nodeMemoryBytes: () => facts.memoryBytes,
+  });
+  const { clusterDns, clusterDomain, cgroups } = config;
+  const gate = new StartGate(startWidth(config, facts));
+  const executor = new PodExecutor({ ...shared, volumes, starter, gate, clusterDns, clusterDomain, cgroups });
+  const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
+  const statuses = new StatusManager({ client, clock, random, log }, signal);
+  manager = new PodManager({
+    pods: parts.pods,
+    cache,
+    ledger,
+    log,
+    workerDeps: {
+      ...shared,
+      executor,
+      probes,
+      statuses,
+      volumes,
+      cgroups: new PodCgroups(host, cgroups),
+      bootId: facts.bootId,
+    },
+    admit: (pod, others) => admitPod(pod, others, node.describe()),
+  });
+  return {
+    lookups: new KubeletLookups({ pods: manager, cache, paths }),
+    node,
+    run: () => run(parts, { node, cache, manager }, signal),
+  };
+}
+
+/** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
+async function run(
+  { deps, nodes, services }: Parts,
+  { node, cache, manager }: { node: NodeAgent; cache: RuntimeCache; manager: PodManager },
+  signal: AbortSignal,
+): Promise<void> {
+  let podCidrs = '';
+  const onNode = (current: Node) => {
+    node.onNode(current);
+    const cidrs = current.spec?.podCIDRs ?? (current.spec?.podCIDR ? [current.spec.podCIDR] : []);
+    if (cidrs.length === 0 || cidrs.join() === podCidrs) return;
+    podCidrs = cidrs.join();
+    deps.onPodCidrs?.(cidrs);
+  };
+  nodes.addHandler({ onAdd: onNode, onUpdate: (_previous, current) => onNode(current) });
+  node.start(signal);
+  nodes.start(signal);
+  services.start(signal);
+  await Promise.all([cache.prime(signal), services.waitForSync(signal)]);
+  cache.start(signal);
+  await manager.start(signal);
+}
+
+async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {
+  await host.fs.makeDirectory(`${config.rootDir}/pods`, 0o750);
+  await host.fs.makeDirectory(config.podLogsDir, 0o755);
+  await host.fs.makeDirectory(config.containerLogsDir, 0o755);
+  await host.fs.makeDirectory(config.volatileDir, 0o750);
+}
+
+const startWidth = ({ startWidth: width }: KubeletConfig, facts: HostFacts) =>
+  width > 0 ? width : WIDTH_PER_CORE * facts.cpuCount;
+
+async function pullCredentials(
+  secrets: ReferencedObjects<Secret>,
+  pod: Pod,
+  image: ImageReference,
+): Promise<readonly RegistryAuth[]> {
+  const names = (specOf(pod).imagePullSecrets ?? []).flatMap(({ name }) => name ?? []);
+  const found = await Promise.all(names.map((name) => secrets.read(uidOf(pod), namespaceOf(pod), name)));
+  return registryCredentials(
+    found.filter((secret) => secret !== undefined),
+    image,
+  );
+}
+
+/** The node API may be up before the kubelet is: until then nothing is found. */
+function lazyLookups(lookups: () => PodLookups): PodLookups {
+  return {
+    findLog: (pod, container, previous) => lookups().findLog(pod, container, previous),
+    findRunningContainer: (pod, container) => lookups().findRunningContainer(pod, container),
+    findStreams: (pod, container) => lookups().findStreams(pod, container),
+    findSandbox: (pod) => lookups().findSandbox(pod),
+    isRunning: (containerId) => lookups().isRunning(containerId),
+    listPods: () => lookups().listPods(),
+  };
+}

@@ -1,0 +1,125 @@
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { FileSystem } from '../host/host.ts';
+import type { LedgerRecord } from './ledger-record.ts';
+import type { PodUid } from './pod-spec.ts';
+
+export interface LedgerOptions {
+  readonly fs: FileSystem;
+  /** One file `<uid>.json` per pod. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The node's memory of its pods. Reads come from memory; a write is on disk before `save` resolves when it is durable. Writes of one pod
+ * are put in order here, and those that wait for an earlier one are merged into one, so that a pod start costs one fsync.
+ */
+export class Ledger {
+  readonly #options: LedgerOptions;
+  readonly #records = new Map<PodUid, LedgerRecord>();
+  readonly #writes = new Map<PodUid, PendingWrite>();
+  /** Durable writes so far; bench and budget tests read it. */
+  fsyncs = 0;
+
+  constructor(options: LedgerOptions) {
+    this.#options = options;
+  }
+
+  /** Reads every record. A file that cannot be read is set aside under `<name>.damaged`, never deleted: labels in the runtime rebuild it. */
+  async load(): Promise<readonly LedgerRecord[]> {
+    const { fs, directory, log } = this.#options;
+    await fs.makeDirectory(directory, 0o700);
+    for (const name of await fs.list(directory)) {
+      if (!name.endsWith('.json')) continue;
+      const path = `${directory}/${name}`;
+      const record = parseRecord(await fs.readText(path));
+      if (record === undefined) {
+        log.error('ledger record is damaged and was set aside', { path });
+        await fs.rename(path, `${path}.damaged`);
+      } else {
+        this.#records.set(record.uid, record);
+      }
+    }
+    return [...this.#records.values()];
+  }
+
+  record(uid: PodUid): LedgerRecord | undefined {
+    return this.#records.get(uid);
+  }
+
+  list(): readonly LedgerRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Remembers `record` at once; resolves when it is written (and, if durable, survives a power loss). */
+  save(record: LedgerRecord, { durable }: { readonly durable: boolean }): Promise<void> {
+    this.#records.set(record.uid, record);
+    return this.#enqueue(record.uid, durable);
+  }
+
+  /** Forgets a pod whose last trace is gone. */
+  async forget(uid: PodUid): Promise<void> {
+    this.#records.delete(uid);
+    await this.#enqueue(uid, false);
+  }
+
+  /** Resolves when what was saved of this pod so far is written; rejects when it could not be. */
+  async settled(uid: PodUid): Promise<void> {
+    const running = this.#writes.get(uid);
+    await (running?.next ?? running)?.done;
+  }
+
+  /** Resolves when all that was saved so far is written. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.#writes.values()].map((write) => write.done));
+  }
+
+  #enqueue(uid: PodUid, durable: boolean): Promise<void> {
+    const running = this.#writes.get(uid);
+    if (running?.next !== undefined) {
+      running.next.durable ||= durable;
+      return running.next.done;
+    }
+    const write: PendingWrite = { durable, done: Promise.resolve(), next: undefined };
+    write.done = (running?.done ?? Promise.resolve()).catch(() => undefined).then(() => this.#write(uid, write));
+    if (running === undefined) this.#writes.set(uid, write);
+    else running.next = write;
+    return write.done;
+  }
+
+  async #write(uid: PodUid, write: PendingWrite): Promise<void> {
+    this.#writes.set(uid, write);
+    const { fs, directory } = this.#options;
+    const path = `${directory}/${uid}.json`;
+    try {
+      const record = this.#records.get(uid);
+      if (record === undefined) await fs.remove(path);
+      else {
+        if (write.durable) this.fsyncs++;
+        await fs.writeAtomic(path, JSON.stringify(record), { mode: 0o600, durable: write.durable });
+      }
+    } finally {
+      if (write.next === undefined) this.#writes.delete(uid);
+    }
+  }
+}
+
+interface PendingWrite {
+  durable: boolean;
+  done: Promise<void>;
+  /** Asked for while this one was running. */
+  next: PendingWrite | undefined;
+}
+
+function parseRecord(text: string): LedgerRecord | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<LedgerRecord>;
+    const isOurs = value.version === 1 && typeof value.uid === 'string' && value.pod !== undefined;
+    return isOurs ? (value as LedgerRecord) : undefined;
+  } catch (err) {
+    if (err instanceof SyntaxError) return undefined;
+    throw err;
+  }
+}

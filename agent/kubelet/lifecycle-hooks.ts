@@ -1,0 +1,58 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { ILifecycleHandler } from 'kubernetes-models/v1/LifecycleHandler';
+import { type Clock, delay } from '#base/clock.ts';
+import type { ContainerRuntime } from '../cri/runtime.ts';
+import type { Prober } from './prober.ts';
+import { resolvePort } from './probes/probe-target.ts';
+
+export interface HookContext {
+  readonly container: IContainer;
+  readonly containerId: string;
+  readonly podIp: string | undefined;
+  readonly timeoutSeconds: number;
+}
+
+/** A hook ran and failed. */
+export class HookError extends Error {
+  override readonly name = 'HookError';
+}
+
+export interface HookDeps {
+  readonly runtime: ContainerRuntime;
+  readonly prober: Prober;
+  readonly clock: Clock;
+}
+
+/** Runs a postStart or preStop handler; throws HookError. The caller bounds the time. */
+export async function runHook(
+  { runtime, prober, clock }: HookDeps,
+  handler: ILifecycleHandler,
+  { container, containerId, podIp, timeoutSeconds }: HookContext,
+): Promise<void> {
+  if (handler.exec !== undefined) {
+    const { exitCode, stdout, stderr } = await runtime.execSync(
+      containerId,
+      handler.exec.command ?? [],
+      timeoutSeconds,
+    );
+    if (exitCode === 0) return;
+    const output = Buffer.concat([stdout, stderr]).toString('utf8').slice(0, 1024);
+    throw new HookError(`command '${(handler.exec.command ?? []).join(' ')}' exited with ${exitCode}: ${output}`);
+  }
+  if (handler.sleep !== undefined) {
+    await delay(clock, handler.sleep.seconds * 1000);
+    return;
+  }
+  if (handler.httpGet !== undefined) {
+    const { scheme, host, port, path = '/', httpHeaders = [] } = handler.httpGet;
+    const result = await prober.http({
+      scheme: scheme === 'HTTPS' ? 'https' : 'http',
+      host: host || (podIp ?? ''),
+      port: resolvePort(container, port),
+      path,
+      headers: httpHeaders.map(({ name, value }) => [name, value] as const),
+      timeoutMs: timeoutSeconds * 1000,
+    });
+    if (!result.ok) throw new HookError(result.message);
+  }
+}

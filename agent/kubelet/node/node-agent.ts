@@ -1,0 +1,195 @@
+import type { INodeStatus } from 'kubernetes-models/v1/NodeStatus';
+import type { KubeClient, ResourceClient } from '#api/client/client.ts';
+import type { EventRecorder } from '#api/client/event-recorder.ts';
+import { isNotFound } from '#api/object/api-error.ts';
+import { type Node, resources } from '#api/object/kinds.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError, isAbortError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { ContainerRuntime, ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
+import type { Host, HostFacts } from '../../host/host.ts';
+import type { NodeAllocatable } from '../config/field-ref.ts';
+import { amountOf } from '../config/resource-amounts.ts';
+import type { KubeletConfig } from '../kubelet-config.ts';
+import { keepNodeLease } from './node-lease.ts';
+import { registerNode } from './node-registration.ts';
+import { computeNodeStatus, isSameNodeStatus } from './node-status.ts';
+
+export interface NodeAgentOptions {
+  readonly client: KubeClient;
+  readonly runtime: ContainerRuntime;
+  readonly host: Host;
+  readonly config: KubeletConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly recorder: EventRecorder;
+  /** Why pods cannot be looked after, or undefined. */
+  readonly unhealthy: () => string | undefined;
+}
+
+const CHECK_MS = 10_000;
+/** A node that is not ready looks more often, so that it is ready soon after its network is. */
+const CHECK_UNREADY_MS = 500;
+/** Unchanged status is repeated this often. */
+const REPORT_MS = 300_000;
+
+/** Registers the Node and keeps its status and Lease. */
+export class NodeAgent {
+  readonly #options: NodeAgentOptions;
+  readonly #nodes: ResourceClient<Node>;
+  #facts: HostFacts | undefined;
+  #node: Node | undefined;
+  #sent: { readonly status: INodeStatus; readonly atMs: number } | undefined;
+  #current: INodeStatus | undefined;
+  #wake = new AbortController();
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options;
+    this.#nodes = options.client.resource<Node>(resources.nodes);
+  }
+
+  /** The Node as this node sees itself; labels of the API once registered. */
+  describe(): Pick<Node, 'metadata' | 'status'> {
+    const metadata = this.#node?.metadata ?? {
+      name: this.#options.config.nodeName,
+      uid: '',
+      resourceVersion: '',
+      creationTimestamp: '',
+    };
+    return { metadata, status: this.#current ?? {} };
+  }
+
+  get facts(): HostFacts | undefined {
+    return this.#facts;
+  }
+
+  allocatable(): NodeAllocatable {
+    const { cpu = 0, memory = 0, 'ephemeral-storage': disk = 0 } = this.#current?.allocatable ?? {};
+    return { cpu: amountOf(cpu), memory: amountOf(memory), 'ephemeral-storage': amountOf(disk) };
+  }
+
+  /** Reads the host once, without the API: pods may be looked after from then on. */
+  async prepare(): Promise<void> {
+    this.#facts = await this.#options.host.facts();
+    this.#current = await this.#compute();
+  }
+
+  /** The Node as the API holds it has changed (labels for admission, podCIDR for the network). */
+  onNode(node: Node): void {
+    this.#node = node;
+  }
+
+  /** Looks at the status now, e.g. because the pod network has just been set up. */
+  checkNow(): void {
+    this.#wake.abort();
+  }
+
+  start(signal: AbortSignal): void {
+    const { client, config, clock, log } = this.#options;
+    const lease = { client, nodeName: config.nodeName, node: () => this.#node, clock, log };
+    void this.#loop(signal);
+    void keepNodeLease(lease, signal);
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { clock, log, recorder, config } = this.#options;
+    let isAnnounced = false;
+    while (!signal.aborted) {
+      this.#wake = new AbortController();
+      try {
+        await this.#report(signal);
+        if (!isAnnounced) {
+          isAnnounced = true;
+          const subject = { apiVersion: 'v1', kind: 'Node', metadata: { name: config.nodeName, uid: config.nodeName } };
+          recorder.record(subject, 'Normal', 'Starting', 'Starting kubelet.');
+        }
+      } catch (err) {
+        if (isAbortError(err) && signal.aborted) return;
+        log.warn('node status was not reported', { err: describeError(err) });
+      }
+      const isReady = this.#current?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+      const pauseMs = isReady && this.#sent !== undefined ? CHECK_MS : CHECK_UNREADY_MS;
+      await delay(clock, pauseMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => undefined);
+    }
+  }
+
+  async #report(signal: AbortSignal): Promise<void> {
+    const { config, clock, log } = this.#options;
+    const status = await this.#compute();
+    this.#current = status;
+    if (this.#node === undefined) {
+      this.#node = await registerNode(this.#nodes, { config, facts: await this.#hostFacts(), status }, signal);
+      log.info('node is registered', { node: config.nodeName });
+    }
+    const sent = this.#sent;
+    if (sent !== undefined && isSameNodeStatus(sent.status, status) && clock.now() - sent.atMs < REPORT_MS) return;
+    try {
+      const patch = { status: withAddresses(status, this.#node.status?.addresses ?? []) };
+      const request = { name: config.nodeName, type: 'strategic', subresource: 'status', patch, signal } as const;
+      this.#node = await this.#nodes.patch(request);
+      this.#sent = { status, atMs: clock.now() };
+    } catch (err) {
+      // Somebody deleted the Node: register anew.
+      if (isNotFound(err)) this.#node = undefined;
+      throw err;
+    }
+  }
+
+  async #hostFacts(): Promise<HostFacts> {
+    this.#facts ??= await this.#options.host.facts();
+    return this.#facts;
+  }
+
+  async #compute(): Promise<INodeStatus> {
+    const { host, config, runtime, unhealthy, clock } = this.#options;
+    const [facts, disk, availableMemoryBytes, state] = await Promise.all([
+      this.#hostFacts(),
+      host.fs.diskUsage(config.rootDir),
+      this.#availableMemory(),
+      this.#runtimeState(runtime),
+    ]);
+    const previous = this.#sent?.status ?? this.#node?.status;
+    return computeNodeStatus({
+      config,
+      facts,
+      disk,
+      availableMemoryBytes,
+      ...state,
+      unhealthy: unhealthy(),
+      previous,
+      nowMs: clock.now(),
+    });
+  }
+
+  async #runtimeState(runtime: ContainerRuntime): Promise<{
+    runtime: { name: string; version: string };
+    runtimeConditions: readonly RuntimeCondition[];
+    images: readonly ImageInfo[];
+  }> {
+    try {
+      const [version, runtimeConditions, images] = await Promise.all([
+        runtime.version(),
+        runtime.status(),
+        runtime.listImages(),
+      ]);
+      return { runtime: version, runtimeConditions, images };
+    } catch (err) {
+      this.#options.log.warn('container runtime did not tell its state', { err: describeError(err) });
+      return { runtime: { name: 'unknown', version: '' }, runtimeConditions: [], images: [] };
+    }
+  }
+
+  async #availableMemory(): Promise<number> {
+    const text = await this.#options.host.fs.readText('/proc/meminfo').catch(() => '');
+    const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
+    return kib === undefined ? Number.POSITIVE_INFINITY : Number(kib) * 1024;
+  }
+}
+
+/** Addresses merge by type, of which there may be two (dual stack) or others than before: then the list is replaced. */
+function withAddresses(status: INodeStatus, before: NonNullable<INodeStatus['addresses']>): object {
+  const addresses = status.addresses ?? [];
+  const types = new Set(addresses.map(({ type }) => type));
+  const isPlain = types.size === addresses.length && before.every(({ type }) => types.has(type));
+  return isPlain ? status : { ...status, addresses: [{ $patch: 'replace' }, ...addresses] };
+}

@@ -1,0 +1,23 @@
+import type { EventRecorder } from '#api/client/event-recorder.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { roleOf } from './pod-spec.ts';
+
+export type EventType = 'Normal' | 'Warning';
+
+/** Events about pods, in the form that `kubectl describe pod` shows. */
+export class PodEvents {
+  readonly #recorder: EventRecorder;
+  constructor(recorder: EventRecorder) {
+    this.#recorder = recorder;
+  }
+
+  pod(pod: Pod, type: EventType, reason: string, message: string): void {
+    this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata }, type, reason, message);
+  }
+
+  container(pod: Pod, name: string, type: EventType, reason: string, message: string): void {
+    const list = roleOf(pod, name) === 'regular' ? 'containers' : 'initContainers';
+    const fieldPath = `spec.${list}{${name}}`;
+    this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata, fieldPath }, type, reason, message);
+  }
+}

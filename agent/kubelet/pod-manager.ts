@@ -1,0 +1,151 @@
+import type { Informer } from '#api/client/informer.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Ledger } from './ledger.ts';
+import { podFromRuntime } from './orphan-pod.ts';
+import { namespaceOf, type PodUid, uidOf } from './pod-spec.ts';
+import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
+import type { RuntimeCache } from './runtime-cache.ts';
+
+export interface Admission {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface PodManagerOptions {
+  /** Pods of this node. */
+  readonly pods: Informer<Pod>;
+  readonly cache: RuntimeCache;
+  readonly ledger: Ledger;
+  readonly workerDeps: Omit<PodWorkerDeps, 'onGone'>;
+  /** undefined = the node takes the pod; otherwise why not. */
+  readonly admit: (pod: Pod, others: readonly Pod[]) => Admission | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Keeps one worker per pod UID: for pods of the API, for pods that only the ledger or only the runtime knows (orphans). Nothing is
+ * taken for an orphan before the API has been asked once and the runtime has been listed once.
+ */
+export class PodManager {
+  readonly #options: PodManagerOptions;
+  readonly #workers = new Map<PodUid, PodWorker>();
+  readonly #uids = new Map<ObjectKey, PodUid>();
+  #isApiSynced = false;
+
+  constructor(options: PodManagerOptions) {
+    this.#options = options;
+  }
+
+  /** Call after the ledger was loaded and the cache primed. Rejects when aborted. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { pods } = this.#options;
+    pods.addHandler({
+      onAdd: (pod) => this.#onPod(pod),
+      onUpdate: (_previous, pod) => this.#onPod(pod),
+      onDelete: (pod) => this.#onDelete(pod),
+    });
+    pods.start(signal);
+    await pods.waitForSync(signal);
+    this.#isApiSynced = true;
+    this.#adoptOrphans();
+  }
+
+  worker(uid: PodUid): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+
+  /** Pods of this node by namespace and name, as last known. */
+  podByName(namespace: string, name: string): Pod | undefined {
+    const uid = this.#uids.get(objectKey(namespace, name));
+    return uid === undefined ? undefined : this.#workers.get(uid)?.pod;
+  }
+
+  list(): Pod[] {
+    return [...this.#workers.values()].map((worker) => worker.pod);
+  }
+
+  /** Something in the runtime changed. */
+  onRuntimeChange(uid: PodUid): void {
+    const worker = this.#workers.get(uid);
+    if (worker !== undefined) worker.poke();
+    else if (this.#isApiSynced) this.#adoptOrphans();
+  }
+
+  poke(uid: PodUid): void {
+    this.#workers.get(uid)?.poke();
+  }
+
+  refreshVolumes(uids: readonly PodUid[]): void {
+    for (const uid of uids) this.#workers.get(uid)?.refreshVolumes();
+  }
+
+  #onPod(pod: Pod): void {
+    const uid = uidOf(pod);
+    const key = objectKey(namespaceOf(pod), pod.metadata.name);
+    this.#uids.set(key, uid);
+    const known = this.#workers.get(uid);
+    if (known !== undefined) {
+      known.update(pod);
+      return;
+    }
+    const others = this.#running();
+    const worker = this.#create(pod);
+    this.#rejectIfUnfit(worker, others);
+    worker.update(pod);
+    worker.poke();
+  }
+
+  /** Only pods that are new to the node are judged: one that ran here before the agent's restart stays. */
+  #rejectIfUnfit(worker: PodWorker, others: readonly Pod[]): void {
+    const { admit, ledger, cache, log } = this.#options;
+    const { pod, uid } = worker;
+    const phase = pod.status?.phase;
+    const isNew = ledger.record(uid) === undefined && cache.observe(uid).sandboxes.length === 0;
+    if (!isNew) return;
+    if (phase === 'Failed' || phase === 'Succeeded') {
+      worker.reject(pod.status?.reason ?? '', pod.status?.message ?? '');
+      return;
+    }
+    if (pod.metadata.deletionTimestamp !== undefined) return;
+    const refusal = admit(pod, others);
+    if (refusal === undefined) return;
+    log.warn('pod was refused', { pod: pod.metadata.name, reason: refusal.reason });
+    worker.reject(refusal.reason, refusal.message);
+  }
+
+  #onDelete(pod: Pod): void {
+    const key = objectKey(namespaceOf(pod), pod.metadata.name);
+    if (this.#uids.get(key) === uidOf(pod)) this.#uids.delete(key);
+    const worker = this.#workers.get(uidOf(pod));
+    if (worker === undefined) return;
+    worker.update(pod);
+    worker.objectGone();
+  }
+
+  /** Ends what runs here although the API does not know it. */
+  #adoptOrphans(): void {
+    const { cache, ledger, log } = this.#options;
+    for (const identity of cache.listPods()) {
+      if (this.#workers.has(identity.uid)) continue;
+      log.info('ending an orphaned pod', { pod: identity.name, podUid: identity.uid });
+      this.#create(ledger.record(identity.uid)?.pod ?? podFromRuntime(identity)).objectGone();
+    }
+    for (const record of ledger.list()) if (!this.#workers.has(record.uid)) this.#create(record.pod).objectGone();
+  }
+
+  /** Pods that hold resources of the node. */
+  #running(): Pod[] {
+    return [...this.#workers.values()].filter((worker) => worker.phase !== 'terminated').map((worker) => worker.pod);
+  }
+
+  #create(pod: Pod): PodWorker {
+    const onGone = (uid: PodUid) => {
+      this.#workers.delete(uid);
+    };
+    const worker = new PodWorker({ ...this.#options.workerDeps, onGone }, pod);
+    this.#workers.set(worker.uid, worker);
+    return worker;
+  }
+}

@@ -1,0 +1,64 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
+import type { Pod } from '#api/object/kinds.ts';
+
+/** Identity of one pod instance; a pod that is deleted and created again under the same name has another one. */
+export type PodUid = string & { readonly __brand: 'PodUid' };
+
+export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+
+/** `regular` also covers nothing else: ephemeral containers are refused by the API server for now. */
+export type ContainerRole = 'init' | 'sidecar' | 'regular';
+
+const EMPTY_SPEC: IPodSpec = { containers: [] };
+const DEFAULT_GRACE_SECONDS = 30;
+
+export const uidOf = (pod: Pod): PodUid => pod.metadata.uid as PodUid;
+export const specOf = (pod: Pod): IPodSpec => pod.spec ?? EMPTY_SPEC;
+export const namespaceOf = (pod: Pod): string => pod.metadata.namespace ?? 'default';
+export const restartPolicyOf = (pod: Pod): RestartPolicy => specOf(pod).restartPolicy ?? 'Always';
+export const isHostNetwork = (pod: Pod): boolean => specOf(pod).hostNetwork === true;
+
+/** `name_namespace(uid)`: how the kubelet names a pod in messages. */
+export const formatPod = (pod: Pod): string => `${pod.metadata.name}_${namespaceOf(pod)}(${pod.metadata.uid})`;
+
+export function roleOf(pod: Pod, containerName: string): ContainerRole | undefined {
+  const spec = specOf(pod);
+  const init = spec.initContainers?.find((container) => container.name === containerName);
+  if (init !== undefined) return isSidecar(init) ? 'sidecar' : 'init';
+  return spec.containers.some((container) => container.name === containerName) ? 'regular' : undefined;
+}
+
+/** An init container that keeps running beside the regular ones. */
+export const isSidecar = (initContainer: IContainer): boolean => initContainer.restartPolicy === 'Always';
+
+export function findContainer(pod: Pod, name: string): IContainer | undefined {
+  return allContainers(pod).find((container) => container.name === name);
+}
+
+/** Init containers first, in their order. */
+export function allContainers(pod: Pod): IContainer[] {
+  const spec = specOf(pod);
+  return [...(spec.initContainers ?? []), ...spec.containers];
+}
+
+/** Seconds that the pod's processes get to end: what the deletion asked for, else the spec's value. */
+export function gracePeriodSeconds(pod: Pod): number {
+  const { metadata } = pod;
+  if (metadata.deletionTimestamp !== undefined && metadata.deletionGracePeriodSeconds !== undefined)
+    return metadata.deletionGracePeriodSeconds;
+  return specOf(pod).terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+}
+
+/** Whether a container that ended with `exitCode` is to run again, by its own rules (KEP-5307), its own policy, or the pod's. */
+export function shouldRestart(pod: Pod, container: IContainer, exitCode: number): boolean {
+  for (const rule of container.restartPolicyRules ?? []) {
+    const values = rule.exitCodes?.values ?? [];
+    const isIn = values.includes(exitCode);
+    const matches = rule.exitCodes?.operator === 'NotIn' ? !isIn : isIn;
+    if (matches && rule.action === 'Restart') return true;
+  }
+  const policy = container.restartPolicy ?? restartPolicyOf(pod);
+  if (policy === 'Never') return false;
+  return policy === 'Always' || exitCode !== 0;
+}

@@ -1,0 +1,364 @@
+import type { Pod } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Host } from '../host/host.ts';
+import type { PodPaths } from './config/pod-paths.ts';
+import { identityOf } from './container-starter.ts';
+import type { ImageManager } from './images/image-manager.ts';
+import type { Ledger } from './ledger.ts';
+import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
+import { computePodActions, type Hold, type PodActions, type WaitingReason } from './pod-actions.ts';
+import type { PodCgroups } from './pod-cgroups.ts';
+import type { PodExecutor } from './pod-executor.ts';
+import { type PodUid, uidOf } from './pod-spec.ts';
+import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
+import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
+import type { RuntimeCache } from './runtime-cache.ts';
+import { computePodStatus } from './status/pod-status.ts';
+import type { StatusManager } from './status/status-manager.ts';
+import type { VolumeManager } from './volumes/volume-manager.ts';
+
+/** One way only; see NEXT_PHASES. */
+export type PodPhase = 'sync' | 'terminating' | 'terminated' | 'gone';
+
+/** From where each phase may go on to. */
+export const NEXT_PHASES: Readonly<Record<PodPhase, readonly PodPhase[]>> = {
+  sync: ['terminating'],
+  terminating: ['terminated'],
+  terminated: ['gone'],
+  gone: [],
+};
+
+export interface PodWorkerDeps extends TerminationDeps {
+  readonly cache: RuntimeCache;
+  readonly ledger: Ledger;
+  readonly executor: PodExecutor;
+  readonly probes: ProbeManager;
+  readonly statuses: StatusManager;
+  readonly volumes: VolumeManager;
+  readonly images: ImageManager;
+  readonly cgroups: PodCgroups;
+  readonly host: Host;
+  readonly paths: PodPaths;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly hostIps: readonly string[];
+  readonly bootId: string;
+  /** Nothing of the pod is left: the worker may be dropped. */
+  readonly onGone: (uid: PodUid) => void;
+}
+
+const RETRY_MS = 10_000;
+const NO_WAITING: ReadonlyMap<string, WaitingReason> = new Map();
+
+/**
+ * The life of one pod on this node. All work of a pod happens in its worker, one pass at a time: `sync` brings it up and keeps it
+ * running, `terminating` ends its processes, `terminated` gives back what it used and waits for the API object to go. The phase never
+ * goes back; what decided it is in the ledger, so that a restarted agent goes on in the same phase.
+ */
+export class PodWorker {
+  readonly uid: PodUid;
+  readonly #deps: PodWorkerDeps;
+  readonly #log: Logger;
+  #pod: Pod;
+  #phase: PodPhase;
+  #holds: ReadonlyMap<string, Hold> = new Map();
+  #isRunning = false;
+  #isDirty = false;
+  #areVolumesStale = false;
+  #volumesDueMs: number | undefined;
+  #cancelWake: (() => void) | undefined;
+  /** The API object is gone: nobody is left to be told. */
+  #isObjectGone = false;
+  /** Ends what the present pass waits for (pulls, the gate) once the pod is to end. */
+  readonly #syncAbort = new AbortController();
+
+  /** `pod` is what the API says now, or what the ledger remembers while the API cannot be asked. */
+  constructor(deps: PodWorkerDeps, pod: Pod) {
+    this.#deps = deps;
+    this.#pod = pod;
+    this.uid = uidOf(pod);
+    this.#log = deps.log.child({ pod: pod.metadata.name, namespace: pod.metadata.namespace, podUid: this.uid });
+    const record = deps.ledger.record(this.uid);
+    this.#phase = phaseOf(record);
+  }
+
+  get phase(): PodPhase {
+    return this.#phase;
+  }
+
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  /** The API object changed. Status alone is no reason to act: we wrote it. */
+  update(pod: Pod): void {
+    const before = this.#pod;
+    this.#pod = pod;
+    if (pod.metadata.deletionTimestamp !== undefined) this.#terminate('deleted');
+    else if (isSameDemand(before, pod)) return;
+    else this.#areVolumesStale = true;
+    this.poke();
+  }
+
+  /** The API object is gone without having gone through us (force deletion), or never was there (orphan). */
+  objectGone(): void {
+    this.#isObjectGone = true;
+    this.#deps.statuses.forget(this.uid);
+    this.#terminate('orphaned');
+    this.poke();
+  }
+
+  /** The node refused this pod: it fails without ever having run. */
+  reject(reason: string, message: string): void {
+    this.#finish({ phase: 'Failed', reason, message });
+    this.poke();
+  }
+
+  /** A ConfigMap, Secret or token that the pod's volumes show may have changed. */
+  refreshVolumes(): void {
+    this.#areVolumesStale = true;
+    this.poke();
+  }
+
+  /** Something changed: run a pass now, or another one after the present pass. */
+  poke(): void {
+    this.#isDirty = true;
+    if (this.#isRunning || this.#phase === 'gone') return;
+    this.#isRunning = true;
+    void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isDirty && this.#phase !== 'gone') {
+      this.#isDirty = false;
+      this.#cancelWake?.();
+      try {
+        await this.#pass();
+      } catch (err) {
+        this.#log.warn('pod pass failed', { phase: this.#phase, err: describeError(err) });
+        this.#wakeAt(this.#deps.clock.now() + RETRY_MS);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  async #pass(): Promise<void> {
+    if (this.#phase === 'sync') await this.#sync();
+    if (this.#phase === 'terminating') await this.#passTerminating();
+    if (this.#phase === 'terminated') await this.#passTerminated();
+  }
+
+  async #sync(): Promise<void> {
+    const { executor, clock } = this.#deps;
+    const pod = this.#pod;
+    const verdicts = this.#probe();
+    const plan = computePodActions({
+      pod,
+      observed: this.#deps.cache.observe(this.uid),
+      ledger: this.#record(),
+      probes: verdicts,
+      holds: this.#holds,
+      nowMs: clock.now(),
+    });
+    if (plan.outcome !== undefined) {
+      this.#finish(plan.outcome);
+      return;
+    }
+    this.#publish(plan, verdicts);
+    await this.#refreshVolumesIfDue(pod);
+    if (plan.actions.length > 0) {
+      this.#holds = new Map([...this.#holds, ...(await executor.execute(pod, plan, this.#syncAbort.signal))]);
+      // What was done changed what is observed: look again at once, and show it.
+      this.#isDirty = true;
+    }
+    const holdsUntil = [...this.#holds.values()].map((hold) => hold.untilMs).filter((untilMs) => untilMs > clock.now());
+    this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, ...holdsUntil]));
+  }
+
+  #probe(): PodVerdicts {
+    return this.#deps.probes.sync(this.#pod, this.#deps.cache.observe(this.uid));
+  }
+
+  /** What the node remembers; made at the first pass, when the pod is admitted. */
+  #record(): LedgerRecord {
+    const { ledger, clock, bootId } = this.#deps;
+    const known = ledger.record(this.uid);
+    if (known !== undefined) return known;
+    const record = newRecord(this.#pod, clock.now(), bootId);
+    // Awaited by the executor before the first call to the runtime, so that volumes and images need not wait for the disk.
+    ledger.save(record, { durable: true }).catch((err) => {
+      this.#log.error('ledger could not be written', { err: describeError(err) });
+    });
+    return record;
+  }
+
+  #publish({ waiting }: { readonly waiting: PodActions['waiting'] }, verdicts: PodVerdicts): void {
+    const { statuses, cache, hostIps, clock } = this.#deps;
+    if (this.#isObjectGone) return;
+    const ledger = this.#record();
+    const observed = cache.observe(this.uid);
+    const { ready, started } = verdicts;
+    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, nowMs: clock.now() };
+    statuses.set(this.#pod, computePodStatus(input));
+  }
+
+  async #refreshVolumesIfDue(pod: Pod): Promise<void> {
+    const { volumes, clock } = this.#deps;
+    if (!volumes.isPrepared(this.uid)) return;
+    const isDue = this.#volumesDueMs !== undefined && clock.now() >= this.#volumesDueMs;
+    if (!this.#areVolumesStale && !isDue && this.#volumesDueMs !== undefined) return;
+    if (!this.#areVolumesStale && !isDue) {
+      this.#volumesDueMs = (await volumes.prepare(pod)).refreshAtMs;
+      return;
+    }
+    this.#areVolumesStale = false;
+    try {
+      this.#volumesDueMs = (await volumes.refresh(pod)).refreshAtMs;
+    } catch (err) {
+      // Running containers keep what they have.
+      this.#log.warn('volumes could not be refreshed', { err: describeError(err) });
+      this.#volumesDueMs = clock.now() + RETRY_MS;
+    }
+  }
+
+  /** All containers ended for good (or may not run): what is left of the pod goes. */
+  #finish(outcome: PodOutcome): void {
+    const { ledger } = this.#deps;
+    this.#save({ ...this.#record(), outcome });
+    if (ledger.record(this.uid)?.termination === undefined) this.#terminate('finished');
+  }
+
+  #terminate(cause: Termination['cause']): void {
+    const record = this.#record();
+    const termination = beginTermination(this.#pod, cause, this.#deps.clock.now());
+    if (this.#phase === 'sync') {
+      this.#save({ ...record, termination });
+      this.#advance('terminating');
+      this.#syncAbort.abort();
+      this.#deps.probes.stopRestarting(this.uid);
+    } else if (this.#phase === 'terminating' && record.termination !== undefined) {
+      this.#shorten(record, record.termination, termination);
+    }
+  }
+
+  /** A later deletion may only bring the end nearer. Containers that are being stopped are stopped again, with the new time. */
+  #shorten(record: LedgerRecord, present: Termination, asked: Termination): void {
+    const isSooner = endOf(asked) < endOf(present);
+    if (!isSooner && present.cause === asked.cause) return;
+    const { cause } = asked;
+    this.#save({ ...record, termination: isSooner ? asked : { ...present, cause } });
+    if (!isSooner) return;
+    const { runtime, cache } = this.#deps;
+    for (const { id, state } of cache.observe(this.uid).containers)
+      if (state === 'RUNNING')
+        runtime.stopContainer(id, asked.graceSeconds).catch((err) => {
+          this.#log.warn('container could not be stopped sooner', { err: describeError(err) });
+        });
+  }
+
+  async #passTerminating(): Promise<void> {
+    const { ledger, volumes, probes, clock } = this.#deps;
+    await ledger.settled(this.uid);
+    this.#publish({ waiting: NO_WAITING }, this.#probe());
+    await stopPod(this.#deps, this.#pod, () => this.#termination());
+    const verdicts = this.#probe();
+    probes.forget(this.uid);
+    await volumes.tearDown(this.#pod);
+    await this.#deps.cgroups.remove(this.#pod);
+    await ledger.save({ ...this.#record(), terminatedAtMs: clock.now() }, { durable: true });
+    this.#advance('terminated');
+    this.#publish({ waiting: NO_WAITING }, verdicts);
+    this.#log.info('pod has ended', { cause: this.#termination().cause });
+  }
+
+  #termination(): Termination {
+    return this.#record().termination ?? beginTermination(this.#pod, 'orphaned', this.#deps.clock.now());
+  }
+
+  /** Everything has ended. The traces go with the API object: until then logs can be read. */
+  async #passTerminated(): Promise<void> {
+    const { statuses } = this.#deps;
+    const isDeleted = this.#pod.metadata.deletionTimestamp !== undefined;
+    if (!this.#isObjectGone) {
+      this.#publish({ waiting: NO_WAITING }, NO_VERDICTS);
+      if (!isDeleted) return;
+      await statuses.removeObject(this.#pod);
+    }
+    await this.#cleanUp();
+    this.#advance('gone');
+    this.#deps.onGone(this.uid);
+  }
+
+  async #cleanUp(): Promise<void> {
+    const { runtime, cache, ledger, host, paths, images, statuses } = this.#deps;
+    const pod = this.#pod;
+    const observed = cache.observe(this.uid);
+    for (const { id, name } of observed.containers) {
+      await runtime.removeContainer(id);
+      await host.fs.remove(paths.containerLogLink(pod, name, id));
+      cache.forgetContainer(this.uid, id);
+    }
+    for (const { id } of observed.sandboxes) {
+      await runtime.removeSandbox(id);
+      cache.forgetSandbox(this.uid, id);
+    }
+    await host.fs.remove(paths.logDirectoryOf(identityOf(pod)));
+    await host.fs.remove(paths.pod(this.uid));
+    images.forgetPod(this.uid);
+    statuses.forget(this.uid);
+    await ledger.forget(this.uid);
+  }
+
+  #save(record: LedgerRecord): void {
+    this.#deps.ledger.save(record, { durable: true }).catch((err) => {
+      this.#log.error('ledger could not be written', { err: describeError(err) });
+    });
+  }
+
+  #advance(next: PodPhase): void {
+    if (!NEXT_PHASES[this.#phase].includes(next))
+      throw new Error(`pod worker may not go from ${this.#phase} to ${next}`);
+    this.#phase = next;
+    this.#isDirty = true;
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    this.#cancelWake?.();
+    if (atMs === undefined) return;
+    const { clock } = this.#deps;
+    this.#cancelWake = clock.after(Math.max(0, atMs - clock.now()), () => this.poke());
+  }
+}
+
+const NO_VERDICTS: PodVerdicts = {
+  ready: new Set(),
+  started: new Set(),
+  livenessFailed: new Set(),
+  startupFailed: new Set(),
+};
+
+const endOf = (termination: Termination) => termination.startedAtMs + termination.graceSeconds * 1000;
+
+function phaseOf(record: LedgerRecord | undefined): PodPhase {
+  if (record?.terminatedAtMs !== undefined) return 'terminated';
+  return record?.termination === undefined ? 'sync' : 'terminating';
+}
+
+/** Whether two versions of a pod ask the same of the node. */
+function isSameDemand(a: Pod, b: Pod): boolean {
+  const demand = ({ metadata, spec, status }: Pod) =>
+    JSON.stringify([spec, metadata.labels, metadata.annotations, foreignConditions(status)]);
+  return demand(a) === demand(b);
+}
+
+/** Readiness gates are decided by others' conditions. */
+function foreignConditions(status: Pod['status']): unknown {
+  return status?.conditions?.filter(({ type }) => type.includes('/'));
+}
+
+function earliest(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}

@@ -1,0 +1,132 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IProbe } from 'kubernetes-models/v1/Probe';
+import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { ContainerRuntime } from '../../cri/runtime.ts';
+import type { ProbeResult, Prober } from '../prober.ts';
+import { resolvePort } from './probe-target.ts';
+
+export type ProbeKind = 'readiness' | 'liveness' | 'startup';
+
+export interface ProbeTarget {
+  readonly kind: ProbeKind;
+  readonly probe: IProbe;
+  readonly container: IContainer;
+  readonly containerId: string;
+  readonly podIp: string;
+  readonly startedAtMs: number;
+}
+
+export interface ProbeDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly prober: Prober;
+  readonly runtime: ContainerRuntime;
+}
+
+export interface ProbeListener {
+  /** The verdict turned over: thresholds were reached. */
+  onVerdict(ok: boolean): void;
+  onFailure(message: string): void;
+  /** False while the probe has to hold still (startup has not passed, container is being stopped). */
+  isDue(): boolean;
+}
+
+const DEFAULTS = { periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3, successThreshold: 1 } as const;
+
+/** Looks at one container again and again until stopped. */
+export class ProbeWorker {
+  readonly #target: ProbeTarget;
+  readonly #deps: ProbeDeps;
+  readonly #listener: ProbeListener;
+  #verdict: boolean | undefined;
+  #streak = { ok: true, count: 0 };
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+
+  /** `initial` is the verdict until thresholds are reached. */
+  constructor(target: ProbeTarget, deps: ProbeDeps, listener: ProbeListener, initial: boolean | undefined) {
+    this.#target = target;
+    this.#deps = deps;
+    this.#listener = listener;
+    this.#verdict = initial;
+  }
+
+  start(): void {
+    const { clock } = this.#deps;
+    const delayMs = (this.#target.probe.initialDelaySeconds ?? 0) * 1000;
+    this.#schedule(Math.max(0, this.#target.startedAtMs + delayMs - clock.now()));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  /** Look now rather than at the end of the period: something that this probe waited for has happened. */
+  hurry(): void {
+    if (this.#isStopped || this.#streak.count > 0) return;
+    this.#cancel?.();
+    this.start();
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#isStopped) return;
+    this.#cancel = this.#deps.clock.after(delayMs, () => {
+      void this.#look().finally(() =>
+        this.#schedule((this.#target.probe.periodSeconds ?? DEFAULTS.periodSeconds) * 1000),
+      );
+    });
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#listener.isDue()) return;
+    const result = await this.#run();
+    if (this.#isStopped || !this.#listener.isDue()) return;
+    if (!result.ok) this.#listener.onFailure(result.message);
+    this.#count(result.ok);
+  }
+
+  #count(ok: boolean): void {
+    const { probe } = this.#target;
+    this.#streak = { ok, count: this.#streak.ok === ok ? this.#streak.count + 1 : 1 };
+    const threshold = ok
+      ? (probe.successThreshold ?? DEFAULTS.successThreshold)
+      : (probe.failureThreshold ?? DEFAULTS.failureThreshold);
+    if (this.#streak.count < threshold || this.#verdict === ok) return;
+    this.#verdict = ok;
+    this.#listener.onVerdict(ok);
+  }
+
+  async #run(): Promise<ProbeResult> {
+    const { probe, container, podIp } = this.#target;
+    const timeoutMs = (probe.timeoutSeconds ?? DEFAULTS.timeoutSeconds) * 1000;
+    try {
+      if (probe.exec !== undefined) return await this.#exec(probe.exec.command ?? [], timeoutMs);
+      if (probe.tcpSocket !== undefined) {
+        const { host, port } = probe.tcpSocket;
+        return await this.#deps.prober.tcp(host || podIp, resolvePort(container, port), timeoutMs);
+      }
+      if (probe.httpGet !== undefined) {
+        const { scheme, host, port, path = '/', httpHeaders = [] } = probe.httpGet;
+        return await this.#deps.prober.http({
+          scheme: scheme === 'HTTPS' ? 'https' : 'http',
+          host: host || podIp,
+          port: resolvePort(container, port),
+          path,
+          headers: httpHeaders.map(({ name, value }) => [name, value] as const),
+          timeoutMs,
+        });
+      }
+    } catch (err) {
+      return { ok: false, message: describeError(err) };
+    }
+    return { ok: false, message: 'gRPC probes are not supported by this agent' };
+  }
+
+  async #exec(command: readonly string[], timeoutMs: number): Promise<ProbeResult> {
+    const { containerId } = this.#target;
+    const { exitCode, stdout, stderr } = await this.#deps.runtime.execSync(containerId, command, timeoutMs / 1000);
+    return { ok: exitCode === 0, message: Buffer.concat([stdout, stderr]).toString('utf8').slice(0, 10_240) };
+  }
+}

@@ -1,0 +1,97 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IContainerState } from 'kubernetes-models/v1/ContainerState';
+import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
+import { toTime } from '#base/clock.ts';
+import { instancesOf, type ObservedContainer } from '../observed-pod.ts';
+import { restartPolicyOf, roleOf } from '../pod-spec.ts';
+import type { PodStatusInput } from './pod-status.ts';
+
+export interface ContainerStatusInput extends PodStatusInput {
+  readonly container: IContainer;
+  /** Shown while nothing more precise is known: ContainerCreating or PodInitializing. */
+  readonly waitingReason: string;
+}
+
+/** Scheme of `containerID`: the runtime that every agent of ours drives. */
+const containerId = (id: string) => `containerd://${id}`;
+
+/** Exit code of a container that nobody saw ending. */
+const LOST_EXIT_CODE = 137;
+
+export function computeContainerStatus(input: ContainerStatusInput): IContainerStatus {
+  const { pod, container, observed, ledger, ready, started } = input;
+  const [newest, ...older] = instancesOf(observed, container.name);
+  const remembered = ledger.containers[container.name];
+  const previousState = pod.status?.containerStatuses?.find(({ name }) => name === container.name);
+  const state = computeState(input, newest);
+  // While it waits to be restarted, the newest instance is the last state.
+  const lastInstance = state.waiting === undefined ? older[0] : newest;
+  const last = lastInstance?.state === 'EXITED' ? terminated(lastInstance) : undefined;
+  const isRunning = state.running !== undefined;
+  const isReady = isRunning && newest !== undefined && ready.has(newest.id);
+  const isStarted = isRunning && newest !== undefined && started.has(newest.id);
+  const isFinishedInit = roleOf(pod, container.name) === 'init' && state.terminated?.exitCode === 0;
+  return {
+    name: container.name,
+    state,
+    lastState: last === undefined ? (lostLastState(previousState, newest) ?? {}) : { terminated: last },
+    ready: isReady || isFinishedInit,
+    restartCount: newest?.attempt ?? remembered?.attempt ?? 0,
+    image: newest === undefined ? (container.image ?? '') : newest.image || (container.image ?? ''),
+    imageID: newest?.imageRef ?? '',
+    ...(newest === undefined ? {} : { containerID: containerId(newest.id) }),
+    started: isStarted,
+  };
+}
+
+/** The runtime forgot older instances (a wiped runtime): what the API was told before still holds. */
+function lostLastState(
+  previous: IContainerStatus | undefined,
+  newest: ObservedContainer | undefined,
+): IContainerState | undefined {
+  return newest !== undefined && newest.attempt > 0 ? previous?.lastState : undefined;
+}
+
+function computeState(input: ContainerStatusInput, newest: ObservedContainer | undefined): IContainerState {
+  const { container, waiting, waitingReason, ledger } = input;
+  const reason = waiting.get(container.name);
+  const fallback = { waiting: { reason: waitingReason } };
+  const toWaiting = (): IContainerState =>
+    reason === undefined
+      ? fallback
+      : { waiting: { reason: reason.reason, ...(reason.message === '' ? {} : { message: reason.message }) } };
+  if (newest === undefined) {
+    const isLost = ledger.containers[container.name]?.ran === true && restartPolicyOf(input.pod) === 'Never';
+    return isLost ? { terminated: lostTermination() } : toWaiting();
+  }
+  switch (newest.state) {
+    case 'RUNNING':
+      return { running: { startedAt: toTime(newest.startedAtMs) } };
+    case 'EXITED':
+      return reason === undefined ? { terminated: terminated(newest) } : toWaiting();
+    case 'CREATED':
+      return toWaiting();
+    case 'UNKNOWN':
+      return { terminated: { ...lostTermination(), containerID: containerId(newest.id) } };
+  }
+}
+
+function lostTermination() {
+  return {
+    exitCode: LOST_EXIT_CODE,
+    reason: 'ContainerStatusUnknown',
+    message: 'The container could not be located when the pod was terminated',
+  };
+}
+
+export function terminated(instance: ObservedContainer): NonNullable<IContainerState['terminated']> {
+  const { exitCode, reason, message, startedAtMs, finishedAtMs, id } = instance;
+  return {
+    exitCode,
+    reason: reason || (exitCode === 0 ? 'Completed' : 'Error'),
+    ...(message === '' ? {} : { message }),
+    startedAt: startedAtMs === 0 ? null : toTime(startedAtMs),
+    finishedAt: finishedAtMs === 0 ? null : toTime(finishedAtMs),
+    containerID: containerId(id),
+  } as NonNullable<IContainerState['terminated']>;
+}

@@ -1,0 +1,105 @@
+import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
+import type { IPodCondition } from 'kubernetes-models/v1/PodCondition';
+import type { Pod } from '#api/object/kinds.ts';
+import { toTime } from '#base/clock.ts';
+import { findContainer, isSidecar, specOf } from '../pod-spec.ts';
+import type { Phase } from './pod-phase.ts';
+
+export interface ConditionsInput {
+  readonly pod: Pod;
+  readonly phase: Phase;
+  readonly hasNetwork: boolean;
+  readonly isInitialized: boolean;
+  readonly initStatuses: readonly IContainerStatus[];
+  readonly statuses: readonly IContainerStatus[];
+  readonly nowMs: number;
+}
+
+interface Verdict {
+  readonly status: 'True' | 'False';
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** Conditions that the kubelet owns; all others of the pod are left alone. */
+export const KUBELET_CONDITIONS = [
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+] as const;
+
+const YES: Verdict = { status: 'True' };
+
+/** `lastTransitionTime` moves only when the status of a condition does. */
+export function computeConditions(input: ConditionsInput): IPodCondition[] {
+  const { pod, nowMs } = input;
+  const containersReady = readyVerdict(input);
+  const verdicts: Readonly<Record<(typeof KUBELET_CONDITIONS)[number], Verdict>> = {
+    PodReadyToStartContainers: input.hasNetwork ? YES : { status: 'False' },
+    Initialized: initializedVerdict(input),
+    Ready: gateVerdict(pod, containersReady),
+    ContainersReady: containersReady,
+    PodScheduled: YES,
+  };
+  const generation = pod.metadata.generation;
+  return KUBELET_CONDITIONS.map((type) => {
+    const verdict = verdicts[type];
+    const before = pod.status?.conditions?.find((condition) => condition.type === type);
+    const isSame = before?.status === verdict.status && before.lastTransitionTime;
+    return {
+      type,
+      ...verdict,
+      lastTransitionTime: isSame ? before.lastTransitionTime : toTime(nowMs),
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+    } as IPodCondition;
+  });
+}
+
+function readyVerdict({ pod, phase, initStatuses, statuses }: ConditionsInput): Verdict {
+  if (phase === 'Succeeded') return { status: 'False', reason: 'PodCompleted' };
+  if (phase === 'Failed') return { status: 'False', reason: 'PodFailed' };
+  const relevant = [...initStatuses.filter(({ name }) => isSidecarName(pod, name)), ...statuses];
+  const unready = relevant.filter(({ ready }) => !ready).map(({ name }) => name);
+  if (unready.length === 0) return YES;
+  return {
+    status: 'False',
+    reason: 'ContainersNotReady',
+    message: `containers with unready status: [${unready.join(' ')}]`,
+  };
+}
+
+function isSidecarName(pod: Pod, name: string): boolean {
+  const container = findContainer(pod, name);
+  return container !== undefined && isSidecar(container);
+}
+
+function initializedVerdict({ pod, phase, isInitialized, initStatuses }: ConditionsInput): Verdict {
+  if (isInitialized || initStatuses.length === 0)
+    return phase === 'Succeeded' ? { status: 'True', reason: 'PodCompleted' } : YES;
+  if (phase === 'Succeeded') return { status: 'True', reason: 'PodCompleted' };
+  const incomplete = initStatuses
+    .filter((status) => (isSidecarName(pod, status.name) ? !status.started : !status.ready))
+    .map(({ name }) => name);
+  return {
+    status: 'False',
+    reason: 'ContainersNotInitialized',
+    message: `containers with incomplete status: [${incomplete.join(' ')}]`,
+  };
+}
+
+/** Readiness gates must be true as well; conditions of controllers decide them. */
+function gateVerdict(pod: Pod, containersReady: Verdict): Verdict {
+  if (containersReady.status === 'False') return containersReady;
+  const messages = (specOf(pod).readinessGates ?? []).flatMap(({ conditionType }) => {
+    const condition = pod.status?.conditions?.find(({ type }) => type === conditionType);
+    if (condition === undefined)
+      return [`corresponding condition of pod readiness gate "${conditionType}" does not exist.`];
+    if (condition.status === 'True') return [];
+    return [`the status of pod readiness gate "${conditionType}" is not "True", but ${condition.status}`];
+  });
+  return messages.length === 0
+    ? YES
+    : { status: 'False', reason: 'ReadinessGatesNotReady', message: messages.join(', ') };
+}

@@ -1,0 +1,38 @@
+import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
+import type { Pod } from '#api/object/kinds.ts';
+import type { PodOutcome } from '../ledger-record.ts';
+import { findContainer, isSidecar, restartPolicyOf, specOf } from '../pod-spec.ts';
+
+export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+
+/** The phase from container states, by Kubernetes' rules. Once a pod has ended it stays so. */
+export function computePhase(
+  pod: Pod,
+  initStatuses: readonly IContainerStatus[],
+  statuses: readonly IContainerStatus[],
+  outcome: PodOutcome | undefined,
+): Phase {
+  if (outcome !== undefined) return outcome.phase;
+  const policy = restartPolicyOf(pod);
+  const init = initStatuses.filter(({ name }) => {
+    const container = findContainer(pod, name);
+    return container === undefined || !isSidecar(container);
+  });
+  const isBegun = statuses.some(({ state, restartCount }) => state?.waiting === undefined || (restartCount ?? 0) > 0);
+  const pendingInit = init.some(({ state }) => state?.terminated?.exitCode !== 0);
+  if (pendingInit && !isBegun) {
+    const isFailed = init.some(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0);
+    return isFailed && policy === 'Never' ? 'Failed' : 'Pending';
+  }
+  const waiting = statuses.filter(({ state, lastState }) => state?.waiting && !lastState?.terminated).length;
+  const running = statuses.filter(({ state }) => state?.running).length;
+  const ended = statuses.flatMap(
+    ({ state, lastState }) => state?.terminated ?? (state?.waiting && lastState?.terminated) ?? [],
+  );
+  if (waiting > 0) return 'Pending';
+  if (running > 0) return 'Running';
+  if (ended.length < specOf(pod).containers.length || ended.length === 0) return 'Pending';
+  if (policy === 'Always') return 'Running';
+  if (ended.every(({ exitCode }) => exitCode === 0)) return 'Succeeded';
+  return policy === 'Never' ? 'Failed' : 'Running';
+}

@@ -1,0 +1,90 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
+import type { Pod } from '#api/object/kinds.ts';
+import { toTime } from '#base/clock.ts';
+import { qosClassOf } from '../config/qos.ts';
+import type { LedgerRecord } from '../ledger-record.ts';
+import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
+import type { WaitingReason } from '../pod-actions.ts';
+import { isHostNetwork, isSidecar, specOf } from '../pod-spec.ts';
+import { computeContainerStatus } from './container-status.ts';
+import { computeConditions } from './pod-conditions.ts';
+import { computePhase, type Phase } from './pod-phase.ts';
+
+export interface PodStatusInput {
+  readonly pod: Pod;
+  readonly observed: ObservedPod;
+  readonly ledger: LedgerRecord;
+  /** Why containers wait that should run, by container name. */
+  readonly waiting: ReadonlyMap<string, WaitingReason>;
+  /** Container ids whose readiness probe succeeded or that have none and run. */
+  readonly ready: ReadonlySet<string>;
+  /** Container ids whose startup probe passed or that have none and run. */
+  readonly started: ReadonlySet<string>;
+  readonly hostIps: readonly string[];
+  readonly nowMs: number;
+}
+
+/** The status as the kubelet owns it. What others own (conditions of controllers, `nominatedNodeName`) is kept by the status manager's merge. */
+export function computePodStatus(input: PodStatusInput): IPodStatus {
+  const { pod, observed, ledger, hostIps } = input;
+  const spec = specOf(pod);
+  const initContainers = spec.initContainers ?? [];
+  const isInitialized = hasInitialized(input, initContainers);
+  const statusOf = (container: IContainer, waitingReason: string) =>
+    computeContainerStatus({ ...input, container, waitingReason });
+  const defaultReason = isInitialized ? 'ContainerCreating' : 'PodInitializing';
+  const initStatuses = initContainers.map((container) => statusOf(container, 'PodInitializing'));
+  const statuses = spec.containers.map((container) => statusOf(container, defaultReason));
+  const phase = computePhase(pod, initStatuses, statuses, ledger.outcome);
+  const podIps = isHostNetwork(pod) ? hostIps : (liveSandbox(observed)?.ips ?? knownPodIps(pod));
+  return {
+    phase,
+    ...(ledger.outcome?.reason ? { reason: ledger.outcome.reason, message: ledger.outcome.message } : {}),
+    conditions: computeConditions({
+      pod,
+      phase,
+      hasNetwork: podIps.length > 0 && liveSandbox(observed) !== undefined,
+      isInitialized,
+      initStatuses,
+      statuses,
+      nowMs: input.nowMs,
+    }),
+    ...(hostIps.length === 0 ? {} : { hostIP: hostIps[0]!, hostIPs: hostIps.map((ip) => ({ ip })) }),
+    ...(podIps.length === 0 ? {} : { podIP: podIps[0]!, podIPs: podIps.map((ip) => ({ ip })) }),
+    startTime: toTime(ledger.admittedAtMs),
+    ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
+    containerStatuses: statuses,
+    qosClass: qosClassOf(pod),
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+  };
+}
+
+/** A sandbox that was stopped tells no address any more; the last known one stays in the status. */
+const knownPodIps = (pod: Pod): string[] => (pod.status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []);
+
+function hasInitialized(input: PodStatusInput, initContainers: readonly IContainer[]): boolean {
+  const { observed, started, ledger, pod } = input;
+  const hasRegular = specOf(pod).containers.some(
+    ({ name }) => newestInstance(observed, name) !== undefined || ledger.containers[name] !== undefined,
+  );
+  if (hasRegular) return true;
+  return initContainers.every((container) => {
+    const instance = newestInstance(observed, container.name);
+    if (instance === undefined) return false;
+    if (isSidecar(container)) return instance.state === 'RUNNING' && started.has(instance.id);
+    return instance.state === 'EXITED' && instance.exitCode === 0;
+  });
+}
+
+/** For a pod that the node refused: nothing of it ever ran. */
+export function rejectedStatus(pod: Pod, reason: string, message: string, nowMs: number): IPodStatus {
+  return {
+    phase: 'Failed' satisfies Phase,
+    reason,
+    message,
+    startTime: toTime(nowMs),
+    qosClass: qosClassOf(pod),
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+  };
+}

@@ -1,0 +1,135 @@
+import type { KubeClient } from '#api/client/client.ts';
+import { type Pod, resources, type Service } from '#api/object/kinds.ts';
+import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+import { FakeRuntime } from '#test/kit/fake-runtime.ts';
+import { MemoryCluster } from '#test/kit/memory-client.ts';
+import { createKubelet, type Kubelet } from '../kubelet.ts';
+import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet-config.ts';
+import type { ProbeResult, Prober } from '../prober.ts';
+
+/** Sockets that answer as a test says. */
+export class FakeProber implements Prober {
+  answer: ProbeResult = { ok: true, message: '' };
+  readonly asked: string[] = [];
+
+  async http({ scheme, host, port, path }: Parameters<Prober['http']>[0]): Promise<ProbeResult> {
+    this.asked.push(`${scheme}://${host}:${port}${path}`);
+    return this.answer;
+  }
+
+  async tcp(host: string, port: number): Promise<ProbeResult> {
+    this.asked.push(`tcp://${host}:${port}`);
+    return this.answer;
+  }
+}
+
+export const TEST_IMAGE = 'docker.io/library/app:1';
+
+/** A kubelet on fakes: runtime, host, API and clock in memory. */
+export class KubeletRig {
+  readonly clock = new FakeClock();
+  readonly cluster = new MemoryCluster(this.clock);
+  readonly runtime = new FakeRuntime({ clock: this.clock, images: [TEST_IMAGE] });
+  readonly host = new FakeHost();
+  readonly prober = new FakeProber();
+  readonly client: KubeClient = this.cluster.client();
+  readonly podCidrs: (readonly string[])[] = [];
+  kubelet: Kubelet;
+  #stop = new AbortController();
+
+  constructor() {
+    this.kubelet = this.#create();
+  }
+
+  async start(): Promise<void> {
+    const ready = this.kubelet.start(this.#stop.signal);
+    let isReady = false;
+    void ready.then(() => {
+      isReady = true;
+    });
+    for (let turn = 0; turn < 200 && !isReady; turn++) await this.settle(1);
+    await ready;
+  }
+
+  /** As kill -9 and a new start: nothing but what is in runtime, host and API survives. */
+  async restart(whileDown: () => void | Promise<void> = () => undefined): Promise<void> {
+    this.#stop.abort();
+    await this.settle();
+    await whileDown();
+    this.#stop = new AbortController();
+    this.kubelet = this.#create();
+    await this.start();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Lets promise chains run to where they wait for the clock. */
+  async settle(turns = 60): Promise<void> {
+    for (let turn = 0; turn < turns; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+    await this.settle();
+  }
+
+  async createPod(spec: Partial<NonNullable<Pod['spec']>> = {}, name = 'web'): Promise<Pod> {
+    const pod = await this.client.resource<Pod>(resources.pods).create({
+      metadata: { name, namespace: 'default' },
+      spec: { nodeName: 'node-1', containers: [{ name: 'app', image: TEST_IMAGE }], ...spec },
+      status: { phase: 'Pending' },
+    });
+    await this.settle();
+    return pod;
+  }
+
+  /** The pod as the API has it now. */
+  pod(name = 'web'): Pod | undefined {
+    return this.cluster.objectsOf(resources.pods).get(objectKey('default', name)) as unknown as Pod | undefined;
+  }
+
+  containerStatus(container = 'app', name = 'web') {
+    const status = this.pod(name)?.status;
+    return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
+      (candidate) => candidate.name === container,
+    );
+  }
+
+  condition(type: string, name = 'web') {
+    return this.pod(name)?.status?.conditions?.find((condition) => condition.type === type);
+  }
+
+  /** `reason: message` of all Events so far. */
+  eventTexts(): string[] {
+    return [...this.cluster.objectsOf(resources.events).values()].map((event) => `${event.reason}: ${event.message}`);
+  }
+
+  keys(info: (typeof resources)[keyof typeof resources]): ObjectKey[] {
+    return [...this.cluster.objectsOf(info).keys()];
+  }
+
+  async createService(name: string, namespace: string, clusterIP: string, port: number): Promise<void> {
+    await this.client
+      .resource<Service>(resources.services)
+      .create({ metadata: { name, namespace }, spec: { clusterIP, ports: [{ port }] } });
+  }
+
+  #create(): Kubelet {
+    const config: KubeletConfig = {
+      ...KUBELET_DEFAULTS,
+      nodeName: 'node-1',
+      nodeIps: ['192.168.1.10'],
+      ledgerDir: '/var/lib/coracle/agent/ledger',
+      version: 'v1.36.0+test',
+    };
+    const { client, runtime, host, prober, clock } = this;
+    const onPodCidrs = (cidrs: readonly string[]) => this.podCidrs.push(cidrs);
+    const random = () => 0.5;
+    return createKubelet({ client, runtime, host, prober, clock, log: silentLogger, random, config, onPodCidrs });
+  }
+}

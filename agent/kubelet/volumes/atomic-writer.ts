@@ -1,0 +1,88 @@
+import type { FileSystem } from '../../host/host.ts';
+import type { VolumeFile } from './volume-kind.ts';
+
+const DATA = '..data';
+const NEXT = '..data_tmp';
+
+export interface AtomicWriterOptions {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly nowMs: number;
+  /** Distinguishes versions written within one second. */
+  readonly nonce: string;
+  readonly fsGroup: number | undefined;
+}
+
+/**
+ * Writes a set of files so that a reader sees the old set or the new one, never a mix: files go into a fresh directory, and `..data`,
+ * through which every visible name leads, is swapped over by one rename. Programs watch `..data` for changes, as in Kubernetes. Returns
+ * false, having written nothing, when the content is what is there already.
+ */
+export async function writePayload(
+  files: ReadonlyMap<string, VolumeFile>,
+  options: AtomicWriterOptions,
+): Promise<boolean> {
+  const { fs, directory, nowMs, nonce, fsGroup } = options;
+  const current = await fs.readLink(`${directory}/${DATA}`);
+  if (current !== undefined && (await isSame(fs, `${directory}/${current}`, files))) return false;
+
+  const version = `..${timestamp(nowMs)}.${nonce}`;
+  const target = `${directory}/${version}`;
+  await fs.makeDirectory(target, 0o755);
+  await Promise.all([...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)));
+  await fs.symlink(version, `${directory}/${NEXT}`);
+  await fs.rename(`${directory}/${NEXT}`, `${directory}/${DATA}`);
+  await alignVisibleNames(fs, directory, files);
+  if (current !== undefined) await fs.remove(`${directory}/${current}`);
+  return true;
+}
+
+async function writeFile(fs: FileSystem, path: string, file: VolumeFile, fsGroup: number | undefined): Promise<void> {
+  await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o755);
+  await fs.write(path, file.content, file.mode);
+  // The mode of a write is subject to the umask.
+  await fs.chmod(path, fsGroup === undefined ? file.mode : file.mode | 0o040);
+  if (fsGroup !== undefined || file.uid !== undefined) await fs.chown(path, file.uid ?? 0, fsGroup ?? 0);
+}
+
+/** First path elements are the names that users see: each is a link through `..data`. */
+async function alignVisibleNames(
+  fs: FileSystem,
+  directory: string,
+  files: ReadonlyMap<string, VolumeFile>,
+): Promise<void> {
+  const wanted = new Set([...files.keys()].map((path) => path.split('/')[0] ?? path));
+  const present = (await fs.list(directory)).filter((name) => !name.startsWith('..'));
+  await Promise.all([
+    ...[...wanted]
+      .filter((name) => !present.includes(name))
+      .map((name) => fs.symlink(`${DATA}/${name}`, `${directory}/${name}`)),
+    ...present.filter((name) => !wanted.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
+  ]);
+}
+
+async function isSame(fs: FileSystem, directory: string, files: ReadonlyMap<string, VolumeFile>): Promise<boolean> {
+  const present = await listFiles(fs, directory, '');
+  if (present.length !== files.size) return false;
+  for (const path of present) {
+    const file = files.get(path);
+    if (file === undefined || Buffer.compare(await fs.readBytes(`${directory}/${path}`), file.content) !== 0)
+      return false;
+  }
+  return true;
+}
+
+async function listFiles(fs: FileSystem, directory: string, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await fs.list(directory)) {
+    const info = await fs.info(`${directory}/${name}`);
+    if (info?.type === 'directory') found.push(...(await listFiles(fs, `${directory}/${name}`, `${prefix}${name}/`)));
+    else found.push(`${prefix}${name}`);
+  }
+  return found;
+}
+
+/** `2026_01_02_15_04_05`, as the kubelet names versions. */
+function timestamp(nowMs: number): string {
+  return new Date(nowMs).toISOString().slice(0, 19).replace(/[-T:]/g, '_');
+}

@@ -1,0 +1,65 @@
+import type { KubeClient } from '#api/client/client.ts';
+import { type Pod, resources, type ServiceAccount } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
+import { namespaceOf, specOf } from '../pod-spec.ts';
+import type { ProjectedToken, TokenSpec } from './volume-kind.ts';
+
+/** Rotation at 80 % of a token's life, or once a day for long ones, with a little spread so that a node's pods do not ask at once. */
+const REFRESH_AT = 0.8;
+const MAX_AGE_MS = 24 * 3600_000;
+const MAX_SPREAD_MS = 10_000;
+
+interface TokenReply {
+  readonly status?: { readonly token?: string; readonly expirationTimestamp?: string };
+}
+
+export interface TokenSourceOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** Asks the API server for tokens bound to a pod, and keeps them until they are due for rotation. */
+export class TokenSource {
+  readonly #options: TokenSourceOptions;
+  readonly #tokens = new Map<string, ProjectedToken>();
+
+  constructor(options: TokenSourceOptions) {
+    this.#options = options;
+  }
+
+  async token(pod: Pod, spec: TokenSpec): Promise<ProjectedToken> {
+    const key = `${pod.metadata.uid} ${spec.audience ?? ''} ${spec.expirationSeconds}`;
+    const known = this.#tokens.get(key);
+    if (known !== undefined && this.#options.clock.now() < known.refreshAtMs) return known;
+    const fresh = await this.#request(pod, spec);
+    this.#tokens.set(key, fresh);
+    return fresh;
+  }
+
+  forgetPod(uid: string): void {
+    for (const key of this.#tokens.keys()) if (key.startsWith(`${uid} `)) this.#tokens.delete(key);
+  }
+
+  async #request(pod: Pod, { audience, expirationSeconds }: TokenSpec): Promise<ProjectedToken> {
+    const { client, clock, random } = this.#options;
+    const accounts = client.resource<ServiceAccount>(resources.serviceAccounts);
+    const { name, uid } = pod.metadata;
+    const account = specOf(pod).serviceAccountName || 'default';
+    const askedMs = clock.now();
+    const reply = await accounts.post<TokenReply>(account, namespaceOf(pod), 'token', {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: {
+        audiences: audience === undefined ? [] : [audience],
+        expirationSeconds,
+        boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name, uid },
+      },
+    });
+    const token = reply.status?.token;
+    if (token === undefined) throw new Error(`the API server sent no token for ServiceAccount ${account}`);
+    const expiresMs = Date.parse(reply.status?.expirationTimestamp ?? '') || askedMs + expirationSeconds * 1000;
+    const ageMs = Math.min((expiresMs - askedMs) * REFRESH_AT, MAX_AGE_MS);
+    return { token, refreshAtMs: askedMs + ageMs - random() * MAX_SPREAD_MS };
+  }
+}

@@ -1,0 +1,163 @@
+import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { ConfigMap, Pod, Secret } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Host } from '../../host/host.ts';
+import type { PreparedVolume } from '../config/container-config.ts';
+import type { NodeAllocatable } from '../config/field-ref.ts';
+import type { PodPaths } from '../config/pod-paths.ts';
+import { namespaceOf, type PodUid, specOf, uidOf } from '../pod-spec.ts';
+import type { ReferencedObjects } from '../referenced-objects.ts';
+import { writePayload } from './atomic-writer.ts';
+import { configMap } from './config-map.ts';
+import { downwardApi } from './downward-api.ts';
+import { emptyDir } from './empty-dir.ts';
+import { hostPath } from './host-path.ts';
+import { projected } from './projected.ts';
+import { secret } from './secret.ts';
+import type { TokenSource } from './token-source.ts';
+import { type VolumeContext, VolumeError, type VolumeKind } from './volume-kind.ts';
+
+/** By the field of `spec.volumes[]` that is set. */
+const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
+  emptyDir,
+  hostPath,
+  configMap,
+  secret,
+  projected,
+  downwardAPI: downwardApi,
+};
+
+export interface VolumeManagerOptions {
+  readonly host: Host;
+  readonly paths: PodPaths;
+  readonly volatileRoot: string;
+  readonly configMaps: ReferencedObjects<ConfigMap>;
+  readonly secrets: ReferencedObjects<Secret>;
+  readonly tokens: TokenSource;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly allocatable: () => NodeAllocatable;
+  readonly log: Logger;
+}
+
+export interface PreparedVolumes {
+  readonly volumes: ReadonlyMap<string, PreparedVolume>;
+  /** Epoch ms after which `refresh` should be called although nothing changed. */
+  readonly refreshAtMs: number | undefined;
+}
+
+interface SetUpVolume {
+  readonly name: string;
+  readonly prepared: PreparedVolume;
+  readonly refreshAtMs?: number | undefined;
+}
+
+/** Sets up, keeps current and takes down the volumes of pods. Calls for one pod must not overlap: its worker makes them in turn. */
+export class VolumeManager {
+  readonly #options: VolumeManagerOptions;
+  readonly #prepared = new Map<PodUid, PreparedVolumes>();
+
+  constructor(options: VolumeManagerOptions) {
+    this.#options = options;
+  }
+
+  /** All volumes of the pod; cheap when they already stand. Throws VolumeError naming the volume that is missing. */
+  async prepare(pod: Pod): Promise<PreparedVolumes> {
+    const known = this.#prepared.get(uidOf(pod));
+    return known ?? this.refresh(pod);
+  }
+
+  /** Renders again what may have changed: ConfigMaps, Secrets, tokens, labels. */
+  async refresh(pod: Pod): Promise<PreparedVolumes> {
+    const context = this.#context(pod);
+    const parts = await Promise.all((specOf(pod).volumes ?? []).map((volume) => this.#setUp(context, volume)));
+    const refreshes = parts.flatMap((part) => part.refreshAtMs ?? []);
+    const result: PreparedVolumes = {
+      volumes: new Map(parts.map((part) => [part.name, part.prepared])),
+      refreshAtMs: refreshes.length === 0 ? undefined : Math.min(...refreshes),
+    };
+    this.#prepared.set(uidOf(pod), result);
+    return result;
+  }
+
+  isPrepared(uid: PodUid): boolean {
+    return this.#prepared.has(uid);
+  }
+
+  /** Only after every container has ended. Mounts go first, then files. */
+  async tearDown(pod: Pod): Promise<void> {
+    const uid = uidOf(pod);
+    this.#prepared.delete(uid);
+    const { configMaps, secrets, tokens, host, paths, volatileRoot } = this.#options;
+    configMaps.release(uid);
+    secrets.release(uid);
+    tokens.forgetPod(uid);
+    const context = this.#context(pod);
+    for (const volume of specOf(pod).volumes ?? []) {
+      const kind = kindOf(volume);
+      if (kind?.type === 'directory') await kind.tearDown?.(context, volume);
+    }
+    await host.fs.remove(`${volatileRoot}/${uid}`);
+    await host.fs.remove(`${paths.pod(uid)}/volumes`);
+  }
+
+  async #setUp(context: VolumeContext, volume: IVolume): Promise<SetUpVolume> {
+    const kind = kindOf(volume);
+    if (kind === undefined) {
+      const type = Object.keys(volume).find((key) => key !== 'name') ?? 'unknown';
+      throw new VolumeError(`volume "${volume.name}": type ${type} is not supported by this agent`);
+    }
+    try {
+      if (kind.type === 'directory') return { name: volume.name, prepared: await kind.setUp(context, volume) };
+      return await this.#setUpPayload(context, volume, kind);
+    } catch (err) {
+      throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${describeError(err)}`, {
+        cause: err,
+      });
+    }
+  }
+
+  async #setUpPayload(context: VolumeContext, volume: IVolume, kind: Extract<VolumeKind, { type: 'payload' }>) {
+    const { pod, host, paths, volatileRoot, nowMs } = context;
+    const { uid } = pod.metadata;
+    const payload = await kind.render(context, volume);
+    const directory = kind.isVolatile
+      ? `${volatileRoot}/${uid}/${kind.plugin}/${volume.name}`
+      : paths.volume(uid, kind.plugin, volume.name);
+    await host.fs.makeDirectory(directory, 0o755);
+    const nonce = Math.floor(this.#options.random() * 1e9).toString();
+    const fsGroup = specOf(pod).securityContext?.fsGroup;
+    await writePayload(payload.files, { fs: host.fs, directory, nowMs, nonce, fsGroup });
+    return {
+      name: volume.name,
+      prepared: { hostPath: directory, readOnly: true },
+      refreshAtMs: payload.refreshAtMs,
+    };
+  }
+
+  #context(pod: Pod): VolumeContext {
+    const { host, paths, volatileRoot, configMaps, secrets, tokens, clock, allocatable } = this.#options;
+    const namespace = namespaceOf(pod);
+    const uid = uidOf(pod);
+    return {
+      pod,
+      host,
+      paths,
+      volatileRoot,
+      nowMs: clock.now(),
+      allocatable: allocatable(),
+      configMap: (name) => configMaps.read(uid, namespace, name),
+      secret: (name) => secrets.read(uid, namespace, name),
+      token: (request) => tokens.token(pod, request),
+    };
+  }
+}
+
+function kindOf(volume: IVolume): VolumeKind | undefined {
+  // A volume without a source is an empty directory.
+  if (Object.keys(volume).every((key) => key === 'name')) return emptyDir;
+  for (const key of Object.keys(KINDS) as (keyof typeof KINDS)[]) if (volume[key] !== undefined) return KINDS[key];
+  return undefined;
+}
