@@ -69,7 +69,7 @@ export interface ResourceDefinition extends ResourceInfo {
   readonly columns: readonly TableColumn[];
   /** Cells in column order. */
   tableRow(object: KubeObject, nowMs: number): readonly unknown[];
-  /** Runs before the store write of a create, outside the decide callback; its undo runs when the write fails or it is a dry run. */
+  /** Runs before the store write of a create or update, outside the decide callback, after prepare; its undo runs when the write fails or it is a dry run. */
   allocate?(
     object: KubeObject,
     old: KubeObject | undefined,
@@ -89,12 +89,19 @@ export interface ResourceDefinition extends ResourceInfo {
     toStored(object: KubeObject): KubeObject;
     fromStored(stored: KubeObject): KubeObject;
   };
+  /** Changes the object when its deletion begins and something still holds it (Namespace phase Terminating). */
+  prepareForDelete?(object: KubeObject): void;
+  /** True while something besides metadata.finalizers holds a deleted object (spec.finalizers of Namespaces): it then stays, and goes with the write that answers false. */
+  isHeld?(object: KubeObject): boolean;
   /** Runs after a durable delete (releases addresses). */
   afterDelete?(object: KubeObject, store: Store): void;
 }
 
 export interface Allocation {
+  /** Undoes it: the write failed, or it was a dry run. */
   release(): Promise<void>;
+  /** Runs after the durable write: gives back what the old object held and the new one does not. */
+  commit?(): Promise<void>;
 }
 
 export interface GracefulDeletion {
@@ -114,6 +121,8 @@ export interface SubresourceDefinition {
    * `apply` returns the parent object changed as the face asks.
    */
   readonly face?: {
+    /** Which part of the parent the face changes, hence which rules run and what is kept; `main` where absent (CSR approval: `status`). */
+    readonly as?: 'main' | 'status';
     get(object: KubeObject): KubeObject;
     apply(face: KubeObject, object: KubeObject): KubeObject;
   };
@@ -150,8 +159,11 @@ export interface SubresourceServices {
 }
 
 export interface UpdateObjectOptions {
-  /** Which part of the object the change concerns; chooses the strategy's prepare/validate pair. */
-  readonly as: 'main' | 'status';
+  /**
+   * Which part of the object the change concerns; chooses the strategy's prepare/validate pair. `raw` runs neither, separates no
+   * status and writes no managedFields: the handler answers for the whole change (binding sets spec.nodeName and a condition at once).
+   */
+  readonly as: 'main' | 'status' | 'raw';
   readonly subresource: string;
   readonly dryRun?: boolean;
   readonly fieldManager?: string;
@@ -165,7 +177,12 @@ export interface DeleteObjectOptions {
 }
 
 export interface TokenIssuer {
-  issue(request: TokenRequestClaims): Promise<{ readonly token: string; readonly expirationTimestampMs: number }>;
+  issue(request: TokenRequestClaims): Promise<{
+    readonly token: string;
+    readonly expirationTimestampMs: number;
+    /** What the token was issued for when the request named none. */
+    readonly audiences?: readonly string[];
+  }>;
 }
 
 export interface TokenRequestClaims {

@@ -1,0 +1,195 @@
+import { isIPv4 } from 'node:net';
+import type { KubeClient, ResourceClient } from '#api/client/client.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '#api/object/api-error.ts';
+import type { ResourceInfo } from '#api/object/group-version.ts';
+import { type EndpointSlice, type Endpoints, resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
+import type { KubeObject, Stored } from '#api/object/kube-object.ts';
+import { addressAt, parseCidr } from './allocation/ip-address.ts';
+import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
+import { equalJson } from './volatile-update.ts';
+
+export const SYSTEM_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+const KUBERNETES = 'kubernetes';
+const DEFAULT = 'default';
+const PRIORITY_CLASSES: ResourceInfo = {
+  group: 'scheduling.k8s.io',
+  version: 'v1',
+  resource: 'priorityclasses',
+  kind: 'PriorityClass',
+  namespaced: false,
+};
+
+export interface BootstrapOptions {
+  /** Acts as `system:apiserver` in `system:masters`. */
+  readonly client: KubeClient;
+  /** One range per family, comma-separated; the first family's first address becomes that of the `kubernetes` Service. */
+  readonly serviceCidr: string;
+  /** Where pods reach this API server: an address, not a name. */
+  readonly advertiseAddress: string;
+  /** The port behind `advertiseAddress`. */
+  readonly port: number;
+  /** The port of the `kubernetes` Service. */
+  readonly servicePort?: number;
+  readonly signal?: AbortSignal;
+}
+
+type AnyObject = Stored<KubeObject>;
+
+async function createUnlessThere(
+  client: KubeClient,
+  info: ResourceInfo,
+  object: { metadata: { name: string; namespace?: string } } & object,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await client.resource<AnyObject>(info).create(object as Parameters<ResourceClient<AnyObject>['create']>[0], signal);
+  } catch (err) {
+    if (!isAlreadyExists(err)) throw err;
+  }
+}
+
+async function ensureNamespaces({ client, signal }: BootstrapOptions): Promise<void> {
+  for (const name of SYSTEM_NAMESPACES)
+    await createUnlessThere(client, resources.namespaces, { metadata: { name } }, signal);
+}
+
+async function ensurePriorityClasses({ client, signal }: BootstrapOptions): Promise<void> {
+  for (const { name, value, description } of SYSTEM_PRIORITY_CLASSES) {
+    await createUnlessThere(client, PRIORITY_CLASSES, { metadata: { name }, value, description }, signal);
+  }
+}
+
+const READY = [
+  {
+    type: 'Ready',
+    status: 'True',
+    reason: '',
+    message: 'Kubernetes default Service CIDR is ready',
+  },
+];
+
+async function ensureServiceCidr({ client, serviceCidr, signal }: BootstrapOptions): Promise<void> {
+  const cidrs = serviceCidr.split(',').map((cidr) => cidr.trim());
+  await createUnlessThere(client, resources.serviceCIDRs, { metadata: { name: KUBERNETES }, spec: { cidrs } }, signal);
+  const api = client.resource<ServiceCIDR>(resources.serviceCIDRs);
+  const current = await api.fetch(KUBERNETES, undefined, signal);
+  if (current.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True'))
+    return;
+  const lastTransitionTime = current.metadata.creationTimestamp;
+  const conditions = READY.map((condition) => ({ ...condition, lastTransitionTime }));
+  await updateUnlessLost(api, { ...current, status: { conditions } } as ServiceCIDR, 'status', signal);
+}
+
+/** Another API server that was faster has written the same. */
+async function updateUnlessLost<T extends Stored<object>>(
+  api: ResourceClient<T>,
+  object: T,
+  subresource: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await api.update(object, subresource, signal);
+  } catch (err) {
+    if (!isConflict(err)) throw err;
+  }
+}
+
+function firstServiceIp(serviceCidr: string): string {
+  const range = parseCidr(serviceCidr.split(',')[0]?.trim() ?? '');
+  if (range === undefined) throw new Error(`service range ${serviceCidr} is not a CIDR`);
+  return addressAt(range, 1n);
+}
+
+const LABELS = { component: 'apiserver', provider: KUBERNETES };
+
+async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+  const { client, serviceCidr, port, servicePort = 443, signal } = options;
+  const clusterIP = firstServiceIp(serviceCidr);
+  const service = {
+    metadata: { name: KUBERNETES, namespace: DEFAULT, labels: LABELS },
+    spec: {
+      clusterIP,
+      ipFamilyPolicy: 'SingleStack',
+      ports: [{ name: 'https', port: servicePort, protocol: 'TCP', targetPort: port }],
+      sessionAffinity: 'None',
+      type: 'ClusterIP',
+    },
+  };
+  await createUnlessThere(client, resources.services, service, signal);
+  const api = client.resource<Service>(resources.services);
+  const current = await api.fetch(KUBERNETES, DEFAULT, signal);
+  const ports = current.spec?.ports ?? [];
+  const first = ports[0];
+  if (ports.length === 1 && first?.port === servicePort && first.targetPort === port) return;
+  const spec = { ...current.spec, ports: service.spec.ports };
+  await updateUnlessLost(api, { ...current, spec } as Service, undefined, signal);
+}
+
+async function fetchOrNothing<T extends Stored<object>>(
+  api: ResourceClient<T>,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  try {
+    return await api.fetch(KUBERNETES, DEFAULT, signal);
+  } catch (err) {
+    if (isNotFound(err)) return undefined;
+    throw err;
+  }
+}
+
+/** Creates the object, or brings `fields` of the one that is there up to date. */
+async function ensureFields<T extends Stored<object>>(
+  { client, signal }: BootstrapOptions,
+  info: ResourceInfo,
+  labels: Readonly<Record<string, string>>,
+  fields: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const api = client.resource<T>(info);
+  const current = await fetchOrNothing(api, signal);
+  if (current === undefined) {
+    await createUnlessThere(
+      client,
+      info,
+      { metadata: { name: KUBERNETES, namespace: DEFAULT, labels }, ...fields },
+      signal,
+    );
+    return;
+  }
+  const now = current as unknown as Record<string, unknown>;
+  if (Object.entries(fields).every(([field, value]) => equalJson(now[field], value))) return;
+  await updateUnlessLost(api, { ...current, ...fields } as T, undefined, signal);
+}
+
+/** Points the `kubernetes` Service at this API server. Runs at start and whenever the advertised address changes. */
+export async function ensureKubernetesEndpoints(options: BootstrapOptions): Promise<void> {
+  const { advertiseAddress, port } = options;
+  await ensureFields<Endpoints>(
+    options,
+    resources.endpoints,
+    { 'endpointslice.kubernetes.io/skip-mirror': 'true' },
+    { subsets: [{ addresses: [{ ip: advertiseAddress }], ports: [{ name: 'https', port, protocol: 'TCP' }] }] },
+  );
+  await ensureFields<EndpointSlice>(
+    options,
+    resources.endpointSlices,
+    { 'kubernetes.io/service-name': KUBERNETES },
+    {
+      addressType: isIPv4(advertiseAddress) ? 'IPv4' : 'IPv6',
+      endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
+      ports: [{ name: 'https', port, protocol: 'TCP' }],
+    },
+  );
+}
+
+/**
+ * What a cluster has before anybody asks: the four system namespaces, the priority classes, the service range and the `kubernetes`
+ * Service with its endpoints. Idempotent; any number of API servers may run it at once. One API server advertises itself alone: the
+ * list of several is the matter of the high-availability setup.
+ */
+export async function ensureBootstrapObjects(options: BootstrapOptions): Promise<void> {
+  await ensureNamespaces(options);
+  await ensurePriorityClasses(options);
+  await ensureServiceCidr(options);
+  await ensureKubernetesService(options);
+  await ensureKubernetesEndpoints(options);
+}

@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
+import type { PortRange } from './allocation/node-ports.ts';
+import { bindings } from './bindings.ts';
+import { certificateSigningRequests } from './certificatesigningrequests.ts';
+import { clusterRoleBindings } from './clusterrolebindings.ts';
+import { clusterRoles } from './clusterroles.ts';
+import { configMaps } from './configmaps.ts';
+import { controllerRevisions } from './controllerrevisions.ts';
+import { deployments } from './deployments.ts';
+import { endpoints } from './endpoints.ts';
+import { endpointSlices } from './endpointslices.ts';
+import { events, eventsInEventsGroup } from './events.ts';
+import { ingressClasses } from './ingressclasses.ts';
+import { ingresses } from './ingresses.ts';
+import { ipAddresses } from './ipaddresses.ts';
+import { leases } from './leases.ts';
+import { limitRanges } from './limitranges.ts';
+import { namespaces } from './namespaces.ts';
+import { networkPolicies } from './networkpolicies.ts';
+import { nodes } from './nodes.ts';
+import { podDisruptionBudgets } from './poddisruptionbudgets.ts';
+import { pods } from './pods.ts';
+import { priorityClasses } from './priorityclasses.ts';
+import { replicaSets } from './replicasets.ts';
+import { resourceQuotas } from './resourcequotas.ts';
+import { roleBindings } from './rolebindings.ts';
+import { roles } from './roles.ts';
+import { runtimeClasses } from './runtimeclasses.ts';
+import { secrets } from './secrets.ts';
+import { serviceAccounts } from './serviceaccounts.ts';
+import { serviceCidrs } from './servicecidrs.ts';
+import { services } from './services.ts';
+
+export interface BuiltinResourceOptions {
+  /** Ways to a pod's containers: log, exec, attach, portforward, proxy. */
+  readonly podSubresources: readonly SubresourceDefinition[];
+  readonly nodeSubresources: readonly SubresourceDefinition[];
+  readonly serviceSubresources: readonly SubresourceDefinition[];
+  /** Where cluster IPs come from; one range per family, comma-separated. */
+  readonly serviceCidr: string;
+  readonly nodePortRange: PortRange;
+  readonly nowMs?: () => number;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+  readonly newUid?: () => string;
+  /** A cluster IP that could not be given back after its Service was deleted; the next start repairs it. */
+  readonly onReleaseError?: (err: unknown) => void;
+}
+
+/** Every kind that is built in, in discovery's order. Adding one is a file beside this one and a line here. */
+export function builtinResources(options: BuiltinResourceOptions): readonly ResourceDefinition[] {
+  return [
+    bindings,
+    configMaps,
+    endpoints,
+    events,
+    limitRanges,
+    namespaces,
+    nodes(options.nodeSubresources),
+    pods(options.podSubresources),
+    resourceQuotas,
+    secrets,
+    serviceAccounts,
+    services({
+      subresources: options.serviceSubresources,
+      serviceCidr: options.serviceCidr,
+      nodePortRange: options.nodePortRange,
+      nowMs: options.nowMs ?? Date.now,
+      random: options.random ?? Math.random,
+      newUid: options.newUid ?? randomUUID,
+      onReleaseError: options.onReleaseError ?? (() => {}),
+    }),
+    controllerRevisions,
+    deployments,
+    replicaSets,
+    certificateSigningRequests,
+    leases,
+    endpointSlices,
+    eventsInEventsGroup,
+    ingressClasses,
+    ingresses,
+    ipAddresses,
+    networkPolicies,
+    serviceCidrs,
+    runtimeClasses,
+    podDisruptionBudgets,
+    clusterRoleBindings,
+    clusterRoles,
+    roleBindings,
+    roles,
+    priorityClasses,
+  ];
+}

@@ -1,0 +1,84 @@
+import type { Pod } from '#api/object/kinds.ts';
+import { defineResource } from '../registry/define-resource.ts';
+import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
+import { podBinding } from './pod/binding.ts';
+import { applyPodDefaults } from './pod/defaults.ts';
+import { podEphemeralContainers } from './pod/ephemeral-containers.ts';
+import { podEviction } from './pod/eviction.ts';
+import { podColumns, podRow } from './pod/printer.ts';
+import { computeQosClass } from './pod/qos.ts';
+import { validatePodStatusUpdate, validatePodUpdate } from './pod/update.ts';
+import { validatePod } from './pod/validation.ts';
+
+function podFields({ spec, status }: Pod): Record<string, string> {
+  return {
+    'spec.nodeName': spec?.nodeName ?? '',
+    'spec.restartPolicy': spec?.restartPolicy ?? '',
+    'spec.schedulerName': spec?.schedulerName ?? '',
+    'spec.serviceAccountName': spec?.serviceAccountName ?? '',
+    'spec.hostNetwork': String(spec?.hostNetwork ?? false),
+    'status.phase': status?.phase ?? '',
+    'status.podIP': status?.podIPs?.[0]?.ip ?? status?.podIP ?? '',
+    'status.podIPs': (status?.podIPs ?? []).map(({ ip }) => ip).join(','),
+    'status.nominatedNodeName': status?.nominatedNodeName ?? '',
+  };
+}
+
+/** Pods with gates wait for them before the scheduler looks; everybody can see that from the first moment. */
+function initialStatus(pod: Pod): Pod['status'] {
+  const qosClass = computeQosClass(pod.spec as NonNullable<Pod['spec']>);
+  if ((pod.spec?.schedulingGates ?? []).length === 0) return { phase: 'Pending', qosClass };
+  return {
+    phase: 'Pending',
+    qosClass,
+    conditions: [
+      {
+        type: 'PodScheduled',
+        status: 'False',
+        reason: 'SchedulingGated',
+        message: 'Scheduling is blocked due to non-empty scheduling gates',
+      },
+    ],
+  };
+}
+
+/** The grace an object's own spec gives it; nothing to wait for before it reached a node or after it ended. */
+function graceSeconds(pod: Pod, requested: number | undefined): number {
+  const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+  if (!pod.spec?.nodeName || isOver) return 0;
+  const seconds = requested ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+  return seconds < 0 ? 1 : seconds;
+}
+
+/** `subresources`: what needs a way to the node (log, exec, attach, portforward, proxy). */
+export function pods(subresources: readonly SubresourceDefinition[]): ResourceDefinition {
+  return defineResource<Pod>({
+    group: '',
+    version: 'v1',
+    resource: 'pods',
+    kind: 'Pod',
+    namespaced: true,
+    shortNames: ['po'],
+    categories: ['all'],
+    hasStatus: true,
+    hasGeneration: true,
+    subresources: [podBinding, podEphemeralContainers, podEviction, ...subresources],
+    graceful: { graceSeconds: (object, requested) => graceSeconds(object as unknown as Pod, requested) },
+    applyDefaults: applyPodDefaults,
+    prepareForCreate(pod) {
+      applyPodDefaults(pod);
+      pod.status = initialStatus(pod);
+    },
+    prepareForStatusUpdate(pod, old) {
+      // The class was decided at creation; clients that build a status from nothing leave it out.
+      if (pod.status !== undefined && old.status?.qosClass !== undefined) pod.status.qosClass = old.status.qosClass;
+    },
+    validate: (pod, context) => validatePod(pod, context),
+    validateUpdate: (pod, old, { request }) => validatePodUpdate(pod, old, request.info.subresource),
+    validateStatusUpdate: validatePodStatusUpdate,
+    selectableFields: podFields,
+    indexedFields: ['spec.nodeName'],
+    columns: podColumns,
+    tableRow: podRow,
+  });
+}

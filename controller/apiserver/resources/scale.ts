@@ -1,0 +1,38 @@
+import { type LabelSelectorObject, labelSelectorFrom } from '#api/meta/label-selector.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import type { SubresourceDefinition } from '../registry/resource-definition.ts';
+
+interface Scalable {
+  readonly spec?: { readonly replicas?: number; readonly selector?: LabelSelectorObject };
+  readonly status?: { readonly replicas?: number };
+}
+
+/** What a Scale shares with its workload; its resourceVersion lets a conditional scale fail as it should. */
+function metadataOf({ metadata }: KubeObject): KubeObject['metadata'] {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+  return { name, namespace, uid, resourceVersion, creationTimestamp };
+}
+
+/** The Scale of anything with spec.replicas, spec.selector and status.replicas. */
+export const scale: SubresourceDefinition = {
+  name: 'scale',
+  verbs: ['get', 'patch', 'update'],
+  kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
+  face: {
+    get(object) {
+      const { spec, status } = object as Scalable;
+      const selector = labelSelectorFrom(spec?.selector).toString();
+      return {
+        apiVersion: 'autoscaling/v1',
+        kind: 'Scale',
+        metadata: metadataOf(object),
+        spec: spec?.replicas ? { replicas: spec.replicas } : {},
+        status: { replicas: status?.replicas ?? 0, ...(selector === '' ? {} : { selector }) },
+      };
+    },
+    apply(face, object) {
+      const { replicas = 0 } = (face.spec ?? {}) as { replicas?: number };
+      return { ...object, spec: { ...(object.spec as object), replicas } };
+    },
+  },
+};
