@@ -35,10 +35,19 @@ export interface BootstrapOptions {
 
 type AnyObject = Stored<KubeObject>;
 
+interface NewObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
+  readonly [field: string]: unknown;
+}
+
 async function createUnlessThere(
   client: KubeClient,
   info: ResourceInfo,
-  object: { metadata: { name: string; namespace?: string } } & object,
+  object: NewObject,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   try {
