@@ -1,0 +1,41 @@
+import type { KubeClient } from '#api/client/client.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { IdentityPart, NodeIdentity } from './node-identity.ts';
+
+export interface IdentityRenewalOptions {
+  readonly identity: NodeIdentity;
+  /** Acts as the node itself. */
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Puts the new keys to use: the transports' updateCredentials, the node API's secure context. */
+  readonly onRenewed: (parts: readonly IdentityPart[]) => void;
+}
+
+/** The wall clock may jump (NTP after boot), so it is looked at this often. */
+const MAX_WAIT_MS = 6 * 3_600_000;
+const MIN_WAIT_MS = 1000;
+const RETRY = { initialMs: 60_000, maxMs: 3_600_000, jitter: 0.5 };
+
+/** Renews the identity in time until aborted. A failure is tried again: a third of the life is left. */
+export async function runIdentityRenewal(options: IdentityRenewalOptions): Promise<void> {
+  const { identity, client, clock, log, signal, onRenewed } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    const untilDueMs = Math.max(MIN_WAIT_MS, identity.nextRenewalMs() - clock.now());
+    const waitMs = failures > 0 ? backoffDelayMs(failures, RETRY) : Math.min(untilDueMs, MAX_WAIT_MS);
+    try {
+      await delay(clock, waitMs, signal);
+      const renewed = await identity.renew(client);
+      if (renewed.length > 0) onRenewed(renewed);
+      failures = 0;
+    } catch (err) {
+      if (signal.aborted) return;
+      failures++;
+      log.warn('renewing the certificates of this node failed, trying again', { err, failures });
+    }
+  }
+}
