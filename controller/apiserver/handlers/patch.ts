@@ -2,8 +2,10 @@ import { isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts'
 import { forbiddenField, invalidObject, required } from '#api/object/field-error.ts';
 import { apiVersionOf } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
+import { applyConfiguration } from '#api/patch/server-side-apply.ts';
 import { createObject } from '../registry/create-object.ts';
 import { fieldManagerOf } from '../registry/field-manager.ts';
+import { copyObject } from '../registry/object-meta.ts';
 import { resourceName } from '../registry/resource-catalog.ts';
 import { updateObject } from '../registry/update-object.ts';
 import { answerObject } from './answer.ts';
@@ -26,7 +28,7 @@ export async function handlePatch(
   const options = parseWriteOptions(context.info.query, 'PatchOptions');
   const patch = await readPatch(context);
   checkOptions(patch, options, context.info.query.has('force'));
-  if (patch.kind === 'apply') await applyConfiguration(services, target, { options, as, patch });
+  if (patch.kind === 'apply') await handleApply(services, target, { options, as, patch });
   else await patchObject(services, target, { options, as, patch });
 }
 
@@ -70,7 +72,7 @@ async function patchObject(
 }
 
 /** Server-side apply: creates what is not there. Creation and update may race with others, so a lost race starts over. */
-async function applyConfiguration(services: ApiServices, target: ResourceTarget, patching: Patching): Promise<void> {
+async function handleApply(services: ApiServices, target: ResourceTarget, patching: Patching): Promise<void> {
   const config = decodeConfiguration(services, target, patching);
   for (let tries = 1; ; tries++) {
     try {
@@ -147,12 +149,13 @@ interface Merge {
   readonly subresource: string;
 }
 
+/** A private copy: what does not change is shared with the live object, which belongs to everybody. */
 function merge(
   services: ApiServices,
   { definition }: ResourceTarget,
   { live, config, options, subresource }: Merge,
 ): KubeObject {
-  return services.format.applyConfiguration({
+  const applied = applyConfiguration({
     live,
     config,
     type: services.format.typeOf(definition),
@@ -162,4 +165,5 @@ function merge(
     subresource,
     nowMs: services.clock.now(),
   });
+  return copyObject(applied);
 }

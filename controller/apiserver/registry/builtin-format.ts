@@ -1,4 +1,4 @@
-import { applyPlainDefaults, canonicalize, encodeCanonical } from '#api/codec/canonical.ts';
+import { applyPlainDefaults, canonicalize } from '#api/codec/canonical.ts';
 import { decodeObject, parseJsonStrict } from '#api/codec/decode.ts';
 import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { badRequest } from '#api/object/api-error.ts';
@@ -31,11 +31,6 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       const canonical = canonicalize(object, typeOf(gvk));
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
-    },
-    encode: (object, gvk) => encodeCanonical(canonicalize(object, typeOf(gvk))),
-    recordUpdate: ({ live, next }) => next.metadata.managedFields ?? live?.metadata.managedFields ?? [],
-    applyConfiguration() {
-      throw badRequest('server-side apply is not served');
     },
     applyStrategicMerge() {
       throw badRequest('strategic merge patch is not served');

@@ -6,7 +6,7 @@ import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
 import { toNewValue, viewOf } from './encode-object.ts';
-import { managedFieldsAfter } from './field-manager.ts';
+import { withRecordedUpdate } from './field-manager.ts';
 import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
@@ -74,7 +74,7 @@ function prepare(services: RegistryServices, request: CreateRequest): KubeObject
   definition.applyDefaults(object);
   const admission = admissionFor(request, object);
   if (runMutatingAdmission(services.admission, admission)) services.format.applyDefaults(object, definition);
-  const appliedFields = object.metadata.managedFields;
+  const wishedFields = object.metadata.managedFields;
   clearSystemFields(object.metadata);
   object.metadata.uid = services.newUid();
   object.metadata.creationTimestamp = toTime(strategy.nowMs);
@@ -84,18 +84,16 @@ function prepare(services: RegistryServices, request: CreateRequest): KubeObject
   context.warnings.push(...definition.warnings(object, undefined));
   validateNew(definition, object, strategy);
   runValidatingAdmission(services.admission, admission);
+  if (wishedFields !== undefined) object.metadata.managedFields = wishedFields;
   const canonical = services.format.canonicalize(object, definition);
-  const managed = request.keepManagedFields
-    ? appliedFields
-    : managedFieldsAfter(services, {
-        definition,
-        live: undefined,
-        next: canonical,
-        manager: request.manager,
-        subresource: '',
-      });
-  if (managed !== undefined && managed.length > 0) canonical.metadata.managedFields = managed;
-  return canonical;
+  if (request.keepManagedFields) return canonical;
+  return withRecordedUpdate(services, {
+    definition,
+    live: undefined,
+    next: canonical,
+    manager: request.manager,
+    subresource: '',
+  });
 }
 
 async function store(services: RegistryServices, request: CreateRequest, object: KubeObject): Promise<ObjectView> {

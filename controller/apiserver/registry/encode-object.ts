@@ -1,5 +1,5 @@
+import { encodeCanonical } from '#api/codec/canonical.ts';
 import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
-import type { GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject } from '../../store/store.ts';
 import type { ObjectView, RegistryServices } from './registry-services.ts';
@@ -7,11 +7,6 @@ import type { ResourceDefinition } from './resource-definition.ts';
 
 const NO_LABELS: Readonly<Record<string, string>> = {};
 const decoder = new TextDecoder();
-
-/** The kind whose form the store holds for this definition. */
-export function storedKind(definition: ResourceDefinition): GroupVersionKind {
-  return definition.conversion?.storedAs ?? definition;
-}
 
 /** The decoded object in the definition's own form; shared, so copy it before a change. */
 export function readStored(definition: ResourceDefinition, stored: ObjectView): KubeObject {
@@ -29,16 +24,18 @@ export function storedDefinition(services: RegistryServices, definition: Resourc
   return target;
 }
 
-/** What the store is to hold for `object`, which is in the definition's own form. */
+/** What the store is to hold for `object`, which is canonical and in the definition's own form. */
 export function toNewValue(
   services: RegistryServices,
   definition: ResourceDefinition,
   object: KubeObject,
   durability: NewValue['durability'],
 ): NewValue {
-  const stored = definition.conversion === undefined ? object : definition.conversion.toStored(object);
+  const { conversion } = definition;
+  const stored =
+    conversion === undefined ? object : services.format.canonicalize(conversion.toStored(object), conversion.storedAs);
   return {
-    bytes: services.format.encode(stored, storedKind(definition)),
+    bytes: encodeCanonical(stored),
     labels: object.metadata.labels ?? NO_LABELS,
     fields: fieldsOf(storedDefinition(services, definition), stored),
     durability,

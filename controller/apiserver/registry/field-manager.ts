@@ -1,5 +1,7 @@
 import { apiVersionOf } from '#api/object/group-version.ts';
+import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject, ManagedFieldsEntry } from '#api/object/kube-object.ts';
+import { recordUpdate, withManagedFields } from '#api/patch/managed-fields.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { RegistryServices } from './registry-services.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
@@ -24,16 +26,31 @@ export interface ManagedWrite {
   readonly subresource: string;
 }
 
-/** The managedFields after a create or update that was no server-side apply. Both objects are canonical. */
-export function managedFieldsAfter(services: RegistryServices, write: ManagedWrite): ManagedFieldsEntry[] {
+/**
+ * `next` with its managedFields after a create or update that was no server-side apply. Both objects are canonical, and so is the answer;
+ * `next` carries the client's wish: nothing keeps the entries as they are, `[{}]` forgets them, others replace them.
+ */
+export function withRecordedUpdate(services: RegistryServices, write: ManagedWrite): KubeObject {
   const { definition, live, next, manager, subresource } = write;
-  return services.format.recordUpdate({
+  const wished = next.metadata.managedFields;
+  const entries = recordUpdate({
     live,
-    next,
+    next: wished === undefined || wished.every(isUsable) ? next : withManagedFields(next, undefined),
     type: services.format.typeOf(definition),
     manager,
     apiVersion: apiVersionOf(definition),
     subresource,
     nowMs: services.clock.now(),
   });
+  return withManagedFields(next, entries);
+}
+
+/** Entries come from clients too; what is no field set would break every later write of the object. */
+function isUsable({ operation, fieldsType, fieldsV1 }: ManagedFieldsEntry): boolean {
+  if (operation === undefined && fieldsType === undefined && fieldsV1 === undefined) return true;
+  return (operation === 'Apply' || operation === 'Update') && fieldsType === 'FieldsV1' && isFieldSet(fieldsV1);
+}
+
+function isFieldSet(value: unknown): boolean {
+  return isJsonObject(value) && Object.values(value).every(isFieldSet);
 }

@@ -1,27 +1,6 @@
 import type { GroupVersionKind } from '#api/object/group-version.ts';
-import type { KubeObject, ManagedFieldsEntry } from '#api/object/kube-object.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef } from '#api/schema/type-table.ts';
-
-export interface RecordUpdate {
-  readonly live: KubeObject | undefined;
-  readonly next: KubeObject;
-  readonly type: TypeDef;
-  readonly manager: string;
-  readonly apiVersion: string;
-  readonly subresource: string;
-  readonly nowMs: number;
-}
-
-export interface ApplyConfiguration {
-  readonly live: KubeObject | undefined;
-  readonly config: KubeObject;
-  readonly type: TypeDef;
-  readonly manager: string;
-  readonly force: boolean;
-  readonly apiVersion: string;
-  readonly subresource: string;
-  readonly nowMs: number;
-}
 
 export interface DecodedBody {
   readonly object: KubeObject;
@@ -41,10 +20,6 @@ export interface ObjectFormat {
   applyDefaults(object: KubeObject, gvk: GroupVersionKind): void;
   /** A canonical copy without resourceVersion. */
   canonicalize(object: KubeObject, gvk: GroupVersionKind): KubeObject;
-  /** Canonical JSON; owns its buffer. */
-  encode(object: KubeObject, gvk: GroupVersionKind): Uint8Array;
-  recordUpdate(update: RecordUpdate): ManagedFieldsEntry[];
-  applyConfiguration(apply: ApplyConfiguration): KubeObject;
   applyStrategicMerge(document: KubeObject, patch: unknown, gvk: GroupVersionKind): KubeObject;
   applyMergePatch(document: KubeObject, patch: unknown): KubeObject;
   applyJsonPatch(document: KubeObject, operations: unknown): KubeObject;

@@ -8,7 +8,7 @@ import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
 import { release } from './create-object.ts';
 import { isDeletionComplete } from './deletion-plan.ts';
 import { isNoOp, readStored, toNewValue, viewOf } from './encode-object.ts';
-import { managedFieldsAfter } from './field-manager.ts';
+import { withRecordedUpdate } from './field-manager.ts';
 import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
@@ -136,7 +136,7 @@ function computeNext(services: RegistryServices, request: UpdateRequest, live: K
   const { definition, context, as } = request;
   const next = request.change(live);
   checkIdentity(request, next, live);
-  const appliedFields = next.metadata.managedFields;
+  const wishedFields = next.metadata.managedFields;
   carrySystemFields(next.metadata, live.metadata);
   delete next.metadata.resourceVersion;
   if (as === 'raw') return services.format.canonicalize(next, definition);
@@ -152,22 +152,15 @@ function computeNext(services: RegistryServices, request: UpdateRequest, live: K
   validate(request, next, live, strategy);
   runValidatingAdmission(services.admission, admission);
 
+  if (wishedFields === undefined) delete next.metadata.managedFields;
+  else next.metadata.managedFields = wishedFields;
   const canonical = services.format.canonicalize(next, definition);
   if (definition.hasGeneration && as === 'main' && isDesiredStateChanged(canonical, live)) {
     canonical.metadata.generation = (live.metadata.generation ?? 0) + 1;
   }
-  const managed = request.keepManagedFields
-    ? appliedFields
-    : managedFieldsAfter(services, {
-        definition,
-        live,
-        next: canonical,
-        manager: request.manager,
-        subresource: request.subresource,
-      });
-  if (managed === undefined || managed.length === 0) delete canonical.metadata.managedFields;
-  else canonical.metadata.managedFields = managed;
-  return canonical;
+  if (request.keepManagedFields) return canonical;
+  const { manager, subresource } = request;
+  return withRecordedUpdate(services, { definition, live, next: canonical, manager, subresource });
 }
 
 function validate(request: UpdateRequest, next: KubeObject, live: KubeObject, strategy: StrategyContext): void {
