@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { networkProber } from '#agent/host/network-prober.ts';
+import { createKubelet, type Kubelet } from '#agent/kubelet/kubelet.ts';
+import { KUBELET_DEFAULTS, type KubeletConfig } from '#agent/kubelet/kubelet-config.ts';
+import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
+import { objectKey } from '#api/object/kube-object.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
+import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+import { MemoryCluster } from '#test/kit/memory-client.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+
+const missing = missingForContainerd();
+if (missing !== undefined) console.warn(`kubelet on containerd: skipped, ${missing}`);
+
+type PodSpec = NonNullable<Pod['spec']>;
+const TIMEOUT_MS = 30_000;
+
+describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
+  let containerd: TestContainerd;
+  const cluster = new MemoryCluster();
+  const client = cluster.client();
+  const pods = client.resource<Pod>(resources.pods);
+  let stop = new AbortController();
+
+  function create(): Kubelet {
+    const { folder, host, runtime } = containerd;
+    const config: KubeletConfig = {
+      ...KUBELET_DEFAULTS,
+      nodeName: 'node-1',
+      nodeIps: ['127.0.0.1'],
+      rootDir: `${folder}/kubelet`,
+      podLogsDir: `${folder}/logs/pods`,
+      containerLogsDir: `${folder}/logs/containers`,
+      ledgerDir: `${folder}/ledger`,
+      volatileDir: `${folder}/volatile`,
+      cgroups: { driver: 'cgroupfs', root: `/${folder.split('/').at(-1)}` },
+      version: 'v1.36.0+test',
+    };
+    const common = { clock: systemClock, log: silentLogger, random: Math.random };
+    return createKubelet({ client, runtime, host, prober: networkProber, config, ...common });
+  }
+
+  beforeAll(async () => {
+    containerd = await startTestContainerd({ podSubnet: '10.98.7.0/24', bridgeName: 'corkubelet0' });
+    await create().start(stop.signal);
+  }, 60_000);
+
+  afterAll(async () => {
+    stop.abort();
+    await containerd?.stop();
+  }, 60_000);
+
+  const podNow = (name: string) =>
+    cluster.objectsOf(resources.pods).get(objectKey('default', name)) as unknown as Pod | undefined;
+
+  const isReady = (name: string) =>
+    podNow(name)?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+
+  async function run(name: string, container: Partial<PodSpec['containers'][number]>, spec: Partial<PodSpec> = {}) {
+    const containers = [{ name: 'app', image: BUSYBOX_IMAGE, imagePullPolicy: 'Never' as const, ...container }];
+    await pods.create({
+      metadata: { name, namespace: 'default' },
+      spec: { nodeName: 'node-1', terminationGracePeriodSeconds: 1, containers, ...spec },
+      status: { phase: 'Pending' },
+    });
+  }
+
+  async function remove(name: string): Promise<void> {
+    await pods.delete({ name, namespace: 'default', gracePeriodSeconds: 1 });
+    await waitUntil(`${name} is gone`, TIMEOUT_MS, () => podNow(name) === undefined);
+  }
+
+  async function logOf(name: string): Promise<string> {
+    const uid = podNow(name)!.metadata.uid;
+    const text = await readFile(`${containerd.folder}/logs/pods/default_${name}_${uid}/app/0.log`, 'utf8');
+    return text
+      .split('\n')
+      .map((line) => line.split(' ').slice(3).join(' '))
+      .join('\n')
+      .trim();
+  }
+
+  const sh = (script: string) => ({ command: ['/bin/sh', '-c', script] });
+
+  test('runs a pod to Ready and removes every trace of it', async () => {
+    await run('plain', sh('trap "exit 0" TERM; sleep 600 & wait'));
+    await waitUntil('plain is ready', TIMEOUT_MS, () => isReady('plain'));
+    expect(podNow('plain')?.status?.podIP).toMatch(/^10\.98\.7\./);
+    await remove('plain');
+    expect(await containerd.runtime.listSandboxes()).toEqual([]);
+    expect(await containerd.host.fs.list(`${containerd.folder}/kubelet/pods`)).toEqual([]);
+    expect(await containerd.host.fs.list(`${containerd.folder}/logs/pods`)).toEqual([]);
+    expect(await containerd.host.fs.list(`${containerd.folder}/logs/containers`)).toEqual([]);
+  });
+
+  test('gives a container its environment, volumes, hosts file and limits', async () => {
+    await client
+      .resource<ConfigMap>(resources.configMaps)
+      .create({ metadata: { name: 'settings', namespace: 'default' }, data: { colour: 'green' } });
+    await client
+      .resource<Secret>(resources.secrets)
+      .create({ metadata: { name: 'key', namespace: 'default' }, data: { 'a.txt': 'aHVzaA==' } });
+    await run(
+      'rich',
+      {
+        ...sh(
+          'echo "$COLOUR $IP $EXPANDED"; cat /config/colour /secret/a.txt; echo; grep rich /etc/hosts | cut -f2; touch /scratch/x && echo wrote; echo bye > /dev/termination-log; exit 3',
+        ),
+        env: [
+          { name: 'COLOUR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'colour' } } },
+          { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+          { name: 'EXPANDED', value: '<$(COLOUR)>' },
+        ],
+        resources: { limits: { memory: '64Mi', cpu: '500m' } },
+        volumeMounts: [
+          { name: 'config', mountPath: '/config' },
+          { name: 'secret', mountPath: '/secret' },
+          { name: 'scratch', mountPath: '/scratch' },
+        ],
+      },
+      {
+        restartPolicy: 'Never',
+        volumes: [
+          { name: 'config', configMap: { name: 'settings' } },
+          { name: 'secret', secret: { secretName: 'key' } },
+          { name: 'scratch', emptyDir: {} },
+        ],
+      },
+    );
+    await waitUntil('rich has failed', TIMEOUT_MS, () => podNow('rich')?.status?.phase === 'Failed');
+    const { podIP, containerStatuses, qosClass } = podNow('rich')!.status!;
+    expect(await logOf('rich')).toBe(`green ${podIP} <green>\ngreenhush\nrich\nwrote`);
+    expect(containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 3, reason: 'Error', message: 'bye\n' });
+    expect(qosClass).toBe('Guaranteed');
+    await remove('rich');
+  });
+
+  test('restarts a crashing container and shows CrashLoopBackOff', async () => {
+    await run('crash', sh('exit 1'));
+    const status = await waitUntil('crash backs off', TIMEOUT_MS, () => {
+      const found = podNow('crash')?.status?.containerStatuses?.[0];
+      return found?.state?.waiting?.reason === 'CrashLoopBackOff' ? found : undefined;
+    });
+    expect(status).toMatchObject({ restartCount: 1, lastState: { terminated: { exitCode: 1 } } });
+    await remove('crash');
+  });
+
+  test('probes over HTTP before it calls a pod ready', async () => {
+    await run('probed', {
+      ...sh('mkdir /www; echo ok > /www/index.html; exec httpd -f -p 8080 -h /www'),
+      readinessProbe: { httpGet: { path: '/index.html', port: 8080 }, periodSeconds: 1 },
+    });
+    await waitUntil('probed is ready', TIMEOUT_MS, () => isReady('probed'));
+    await remove('probed');
+  });
+
+  test('a restart of the agent does not touch running containers', async () => {
+    await run('stays', sh('sleep 600'));
+    await waitUntil('stays is ready', TIMEOUT_MS, () => isReady('stays'));
+    const before = podNow('stays')?.status?.containerStatuses?.[0];
+    stop.abort();
+    stop = new AbortController();
+    await create().start(stop.signal);
+    await run('next', sh('sleep 600'));
+    await waitUntil('next is ready', TIMEOUT_MS, () => isReady('next'));
+    expect(podNow('stays')?.status?.containerStatuses?.[0]).toEqual(before);
+    await remove('stays');
+    await remove('next');
+  });
+});
