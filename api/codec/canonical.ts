@@ -123,9 +123,12 @@ function canonicalField(value: unknown, field: FieldDef): unknown {
 
 function canonicalElement(value: unknown, field: FieldDef): unknown {
   if (value === null || value === undefined) return field.kind === 'json' ? null : (zeroOf(field) ?? null);
+  return field.kind === 'message' ? canonicalMessage(value as JsonObject, field.type!) : canonicalScalar(value, field);
+}
+
+/** The canonical text of anything but a message. */
+export function canonicalScalar(value: unknown, field: FieldDef): unknown {
   switch (field.kind) {
-    case 'message':
-      return canonicalMessage(value as JsonObject, field.type!);
     case 'quantity':
       return canonicalQuantity(value as string | number);
     case 'time':
