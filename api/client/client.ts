@@ -42,6 +42,15 @@ export interface DeleteRequest {
   readonly signal?: AbortSignal;
 }
 
+export interface DeleteCollectionRequest {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Foreground' | 'Background' | 'Orphan';
+  readonly signal?: AbortSignal;
+}
+
 export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
 
 export interface PatchRequest {
@@ -69,6 +78,7 @@ export interface ResourceClient<T extends Stored<object>> {
   update(object: T, subresource?: string, signal?: AbortSignal): Promise<T>;
   patch(request: PatchRequest): Promise<T>;
   delete(request: DeleteRequest): Promise<void>;
+  deleteCollection(request: DeleteCollectionRequest): Promise<void>;
   /** POST to a subresource (binding, eviction, token): body in, body out. */
   post<R = unknown>(
     name: string,

@@ -4,6 +4,7 @@ import { apiVersionOf, type ResourceInfo, resourcePath } from '../object/group-v
 import { isJsonObject } from '../object/json.ts';
 import type { Stored } from '../object/kube-object.ts';
 import type {
+  DeleteCollectionRequest,
   DeleteRequest,
   Draft,
   KubeClient,
@@ -244,6 +245,17 @@ class HttpResourceClient<T extends Stored<object>> implements ResourceClient<T> 
     await this.#caller.call({
       method: 'DELETE',
       path: resourcePath(this.info, namespace, name),
+      body: { apiVersion: 'v1', kind: 'DeleteOptions', ...options },
+      signal,
+    });
+  }
+
+  async deleteCollection(request: DeleteCollectionRequest): Promise<void> {
+    const { namespace, labelSelector, fieldSelector, signal, ...options } = request;
+    await this.#caller.call({
+      method: 'DELETE',
+      path: resourcePath(this.info, namespace),
+      query: { labelSelector, fieldSelector },
       body: { apiVersion: 'v1', kind: 'DeleteOptions', ...options },
       signal,
     });

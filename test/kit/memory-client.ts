@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import jsonPatch from 'fast-json-patch';
 import type {
+  DeleteCollectionRequest,
   DeleteRequest,
   Draft,
   KubeClient,
@@ -262,6 +263,11 @@ class MemoryResource<T extends Stored<object>> implements ResourceClient<T> {
     this.#markDeleted(object, request);
     if (isGoneNow(object)) this.#cluster.commit(this.info, 'DELETED', object);
     else if (JSON.stringify(object) !== before) this.#cluster.commit(this.info, 'MODIFIED', object);
+  }
+
+  async deleteCollection(request: DeleteCollectionRequest): Promise<void> {
+    for (const { metadata } of (await this.fetchList(request)).items)
+      await this.delete({ ...request, namespace: metadata.namespace, name: metadata.name });
   }
 
   #markDeleted(object: KubeObject, request: DeleteRequest): void {
