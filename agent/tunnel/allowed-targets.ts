@@ -3,7 +3,9 @@ import type { TunnelTarget } from '#api/tunnel/frames.ts';
 export interface AllowedTargetsOptions {
   /** Port of this node's own API; reached at the host itself. */
   readonly nodeApiPort: number;
-  /** Addresses of the pods that run on this node now. */
+  /** Ports that pods of this node on the host's network declare. */
+  readonly hostPorts?: () => ReadonlySet<number>;
+  /** Addresses of the pods that run on this node now, in the pod network. */
   readonly podAddresses: () => ReadonlySet<string>;
   /** Cluster addresses of Services that the proxy of this node knows, if Services may be reached through it. */
   readonly isServiceAddress?: (host: string, port: number) => boolean;
@@ -16,7 +18,10 @@ export interface AllowedTargetsOptions {
 export function resolveTunnelTarget(target: TunnelTarget, options: AllowedTargetsOptions): TunnelTarget | undefined {
   const { host, port } = target;
   if (port < 1 || port > 65535) return undefined;
-  if (host === '') return port === options.nodeApiPort ? { host: '127.0.0.1', port } : undefined;
+  if (host === '') {
+    const isOpen = port === options.nodeApiPort || options.hostPorts?.().has(port) === true;
+    return isOpen ? { host: '127.0.0.1', port } : undefined;
+  }
   if (options.podAddresses().has(host)) return target;
   return options.isServiceAddress?.(host, port) === true ? target : undefined;
 }

@@ -101,7 +101,9 @@ function computeRoute(target: DialTarget, { lookups, random = Math.random }: Clu
       if (pod === undefined) throw notFound({ group: '', resource: 'pods' }, target.name);
       if (pod.nodeName === '') throw serviceUnavailable(`pod ${target.name} does not have a host assigned`);
       if (pod.ip === undefined) throw serviceUnavailable(`pod ${target.name} has no address yet`);
-      return { nodeName: pod.nodeName, tunnelHost: pod.ip, directHosts: [pod.ip], port: target.port };
+      // A pod on the host's network has the node's address, which an agent lets nobody dial but by its empty name.
+      const tunnelHost = pod.hostNetwork ? '' : pod.ip;
+      return { nodeName: pod.nodeName, tunnelHost, directHosts: [pod.ip], port: target.port };
     }
     case 'service': {
       const endpoints = lookups.endpoints(target.namespace, target.name, target.port);
@@ -109,7 +111,8 @@ function computeRoute(target: DialTarget, { lookups, random = Math.random }: Clu
       const endpoint = endpoints[Math.floor(random() * endpoints.length)];
       if (endpoint === undefined) throw serviceUnavailable(`no endpoints available for service "${target.name}"`);
       const { nodeName, ip, port } = endpoint;
-      return { nodeName, tunnelHost: ip, directHosts: [ip], port };
+      const isNodeAddress = nodeName !== undefined && lookups.node(nodeName)?.addresses.includes(ip) === true;
+      return { nodeName, tunnelHost: isNodeAddress ? '' : ip, directHosts: [ip], port };
     }
   }
 }

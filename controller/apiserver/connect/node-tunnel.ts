@@ -1,0 +1,21 @@
+import { badRequest, forbidden } from '#api/object/api-error.ts';
+import type { TunnelHub } from '../../tunnel/tunnel-hub.ts';
+import type { SubresourceDefinition } from '../registry/resource-definition.ts';
+import { takeOver } from './upgrade-request.ts';
+
+/** `nodes/<name>/tunnel`: the node itself connects here, and the API server reaches it and its pods through that connection. */
+export function nodeTunnel(hub: Pick<TunnelHub, 'accept'>): SubresourceDefinition {
+  return {
+    name: 'tunnel',
+    verbs: ['get'],
+    kind: { group: '', version: 'v1', kind: 'Node' },
+    async handle(context) {
+      const { user, info, request } = context;
+      // Whoever answers as a node sees what is meant for it: no role can grant this to anybody else.
+      if (user.name !== `system:node:${info.name}` || !user.groups.includes('system:nodes'))
+        throw forbidden({ group: '', resource: 'nodes' }, info.name, 'only the node itself may open its tunnel');
+      if ((request.header('upgrade') ?? '').toLowerCase() !== 'websocket') throw badRequest('Upgrade request required');
+      hub.accept(info.name, takeOver(context));
+    },
+  };
+}

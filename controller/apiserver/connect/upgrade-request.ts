@@ -1,0 +1,73 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { badRequest } from '#api/object/api-error.ts';
+import { joinStreams } from '#base/join-streams.ts';
+import { attributesOf, denied } from '../authorize/attributes.ts';
+import type { RequestContext } from '../chain/request-context.ts';
+import type { UpgradedSocket } from '../server/api-request.ts';
+import type { ConnectOptions } from './connect-options.ts';
+
+export type UpgradeKind = 'websocket' | 'spdy';
+
+/** Which protocol the client wants to switch to; 400 when it wants none. */
+export function upgradeKind({ request }: RequestContext): UpgradeKind {
+  const upgrade = (request.header('upgrade') ?? '').toLowerCase();
+  if (request.upgrade === undefined || upgrade === '') throw badRequest('Upgrade request required');
+  return upgrade === 'websocket' ? 'websocket' : 'spdy';
+}
+
+/** Subprotocols that a WebSocket client offers, in its order. */
+export function offeredProtocols({ request }: RequestContext): readonly string[] {
+  return (request.header('sec-websocket-protocol') ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+}
+
+/**
+ * A WebSocket handshake is a GET, which rules for reading would allow; whoever may not `create` the subresource may not open it that way
+ * either.
+ */
+export function requireCreate(context: RequestContext, { authorizer }: ConnectOptions): void {
+  if (context.info.verb === 'create') return;
+  const attributes = { ...attributesOf(context.user, context.info), verb: 'create' };
+  const { decision, reason } = authorizer.authorize(attributes);
+  if (decision !== 'allow') throw denied(attributes, reason);
+}
+
+/** Takes the client's connection over; nothing can be answered any more after this. */
+export function takeOver(context: RequestContext): UpgradedSocket {
+  const { upgrade } = context.request;
+  if (upgrade === undefined) throw badRequest('Upgrade request required');
+  context.statusCode = 101;
+  return upgrade();
+}
+
+/** Headers of a streaming handshake; the client's credentials and everything else stay here. */
+const HANDSHAKE_HEADERS = new Set([
+  'connection',
+  'upgrade',
+  'x-stream-protocol-version',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-protocol',
+  'sec-websocket-extensions',
+]);
+
+/** `name: value` lines of the client's handshake, repeats kept. */
+function handshakeLines({ rawHeaders }: IncomingMessage): string[] {
+  const lines: string[] = [];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!;
+    if (HANDSHAKE_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[index + 1]}`);
+  }
+  return lines;
+}
+
+/** Sends the client's own handshake to the backend and joins the two connections: the backend's answer reaches the client byte by byte. */
+export function passThrough(client: UpgradedSocket, backend: Duplex, method: string, path: string, host: string): void {
+  const lines = [`${method} ${path} HTTP/1.1`, `Host: ${host}`, ...handshakeLines(client.incoming)];
+  backend.write(`${lines.join('\r\n')}\r\n\r\n`);
+  if (client.head.length > 0) backend.write(client.head);
+  joinStreams(client.socket, backend);
+}
