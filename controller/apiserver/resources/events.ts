@@ -5,7 +5,7 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { UNKNOWN } from './printing/cells.ts';
-import { nameColumn, text, wideColumn } from './printing/columns.ts';
+import { text, wideColumn } from './printing/columns.ts';
 import { ageOf } from './printing/duration.ts';
 
 const EVENT_TTL_MS = 60 * 60 * 1000;
@@ -70,7 +70,7 @@ const columns = [
   text('Message', 'What happened, for people.'),
   wideColumn('First Seen', 'Time since the event was first seen.'),
   wideColumn('Count', 'How often the event was seen.'),
-  { ...nameColumn, priority: 1 as const },
+  wideColumn('Name', 'Name of the event.'),
 ];
 
 function eventFields(event: Event): Record<string, string> {

@@ -38,9 +38,12 @@ export function needsHealthCheckPort(spec: ServiceSpec | undefined): boolean {
 /** clusterIP is the first of clusterIPs; old clients write the one, new ones the other. `old`: what a client that changed one of them saw. */
 export function alignClusterIps(spec: ServiceSpec, old: ServiceSpec | undefined): void {
   const given = spec.clusterIPs ?? [];
+  if (spec.clusterIP && given.length === 0) {
+    spec.clusterIPs = [spec.clusterIP];
+    return;
+  }
   if (old === undefined) {
-    if (spec.clusterIP && given.length === 0) spec.clusterIPs = [spec.clusterIP];
-    else if (!spec.clusterIP && given[0]) spec.clusterIP = given[0];
+    if (!spec.clusterIP && given[0]) spec.clusterIP = given[0];
     return;
   }
   const single = spec.clusterIP ?? '';
