@@ -1,0 +1,55 @@
+import { startTokenCleaner } from './bootstrap-token/token-cleaner.ts';
+import { createCsrApprover } from './certificates/approver.ts';
+import type { CertificateSigner } from './certificates/certificate-signer.ts';
+import { startCsrCleaner } from './certificates/cleaner.ts';
+import { createCsrSigningController } from './certificates/signer.ts';
+import type { StartController } from './controller-context.ts';
+import { startDeploymentController } from './deployment/deployment-controller.ts';
+import { startEndpointsController } from './endpoints/endpoints-controller.ts';
+import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
+import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
+import { startNamespaceController } from './namespace/namespace-controller.ts';
+import { startNodeIpamController } from './node-ipam/node-ipam-controller.ts';
+import { startNodeLifecycleController } from './node-lifecycle/node-lifecycle-controller.ts';
+import { startTaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
+import { startPodGarbageCollector } from './pod-gc/pod-garbage-collector.ts';
+import { startReplicaSetController } from './replicaset/replicaset-controller.ts';
+import { startRootCaPublisher } from './root-ca/root-ca-publisher.ts';
+import { startServiceAccountController } from './serviceaccount/serviceaccount-controller.ts';
+
+export interface ControllerDescriptor {
+  /** As in logs. */
+  readonly name: string;
+  /** It acts as `system:serviceaccount:kube-system:<serviceAccount>`, which holds the role `system:controller:<serviceAccount>`. */
+  readonly serviceAccount: string;
+  readonly start: StartController;
+}
+
+/** Every controller that runs, in one table. `signer` holds the CA's key; without it nobody signs certificates. */
+export function controllerDescriptors(signer: CertificateSigner | undefined): readonly ControllerDescriptor[] {
+  return [
+    { name: 'serviceaccount', serviceAccount: 'service-account-controller', start: startServiceAccountController },
+    { name: 'root-ca-publisher', serviceAccount: 'root-ca-cert-publisher', start: startRootCaPublisher },
+    { name: 'node-ipam', serviceAccount: 'node-controller', start: startNodeIpamController },
+    { name: 'node-lifecycle', serviceAccount: 'node-controller', start: startNodeLifecycleController },
+    { name: 'taint-eviction', serviceAccount: 'node-controller', start: startTaintEvictionController },
+    { name: 'deployment', serviceAccount: 'deployment-controller', start: startDeploymentController },
+    { name: 'replicaset', serviceAccount: 'replicaset-controller', start: startReplicaSetController },
+    { name: 'endpointslice', serviceAccount: 'endpointslice-controller', start: startEndpointSliceController },
+    { name: 'endpoints', serviceAccount: 'endpoint-controller', start: startEndpointsController },
+    { name: 'namespace', serviceAccount: 'namespace-controller', start: startNamespaceController },
+    { name: 'garbage-collector', serviceAccount: 'generic-garbage-collector', start: startGarbageCollector },
+    { name: 'pod-gc', serviceAccount: 'pod-garbage-collector', start: startPodGarbageCollector },
+    { name: 'token-cleaner', serviceAccount: 'token-cleaner', start: startTokenCleaner },
+    { name: 'csr-cleaner', serviceAccount: 'certificate-controller', start: startCsrCleaner },
+    ...(signer === undefined ? [] : certificateDescriptors(signer)),
+  ];
+}
+
+function certificateDescriptors(signer: CertificateSigner): readonly ControllerDescriptor[] {
+  const serviceAccount = 'certificate-controller';
+  return [
+    { name: 'csr-approving', serviceAccount, start: createCsrApprover(signer) },
+    { name: 'csr-signing', serviceAccount, start: createCsrSigningController(signer) },
+  ];
+}
