@@ -14,6 +14,8 @@ import { isDecided, requestPemOf, withCondition } from './request-state.ts';
 
 /** A serving request may come before the Node shows its addresses. */
 const RECHECK_MS = 2000;
+/** Roles may change while a request is open; at the first start they may not be there yet. */
+const REASK_MS = 30_000;
 
 const ACCESS_REVIEWS = {
   group: 'authorization.k8s.io',
@@ -84,8 +86,9 @@ export function createCsrApprover(
       const plan = planApproval({ csr, request, nodes: nodes.list() });
       if (plan.kind === 'approve') await approve(api, csr, plan.message);
       else if (plan.kind === 'wait') queue.addAfter(key, RECHECK_MS);
-      else if (plan.kind === 'ask' && (await mayRequester(context, csr, plan.subresource))) {
-        await approve(api, csr, plan.message);
+      else if (plan.kind === 'ask') {
+        if (await mayRequester(context, csr, plan.subresource)) await approve(api, csr, plan.message);
+        else queue.addAfter(key, REASK_MS);
       }
     };
     const queue = createControllerQueue<ObjectKey>(context, { name: 'csr-approving', sync, concurrency: 2 });

@@ -1,0 +1,238 @@
+import { describe, expect, it, vi } from 'vitest';
+import { ApiError, notFound } from '#api/object/api-error.ts';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { fakeContext } from '../../testing/fake-request.ts';
+import { createAuditBuffer } from '../audit-buffer.ts';
+import type { AuthorizationAttributes, Authorizer, UserInfo } from '../request-context.ts';
+import { createAuditFilter } from './audit.ts';
+import { createAuthorizeFilter } from './authorize.ts';
+import { classifyRequest, createFlowControlFilter, DEFAULT_LEVELS } from './flow-control.ts';
+import { createImpersonateFilter } from './impersonate.ts';
+
+const done = () => Promise.resolve();
+const user = (name: string, ...groups: string[]): UserInfo => ({ name, groups });
+const allowing = (allow: (attributes: AuthorizationAttributes) => boolean): Authorizer => ({
+  name: 'test',
+  authorize: (attributes) => ({ decision: allow(attributes) ? 'allow' : 'noOpinion', reason: '' }),
+});
+
+describe('the authorize filter', () => {
+  it('answers 403 unless the authorizer allows', async () => {
+    const filter = createAuthorizeFilter({ authorizer: allowing(({ verb }) => verb === 'get') });
+    await filter.run(fakeContext({ info: { verb: 'get' } }), done);
+    const next = vi.fn(done);
+    await expect(filter.run(fakeContext({ info: { verb: 'list' } }), next)).rejects.toMatchObject({
+      code: 403,
+      message: 'pods is forbidden: User "ann" cannot list resource "pods" in API group "" at the cluster scope',
+    });
+    expect(next).not.toHaveBeenCalled();
+  });
+});
+
+describe('the audit filter', () => {
+  const clock = new FakeClock();
+  const run = async (facts: Parameters<typeof fakeContext>[0], next: () => Promise<void> = done) => {
+    const lines: string[] = [];
+    const filter = createAuditFilter({ write: (line) => lines.push(line), clock });
+    await filter.run(fakeContext(facts), next).catch(() => {});
+    return lines.map((line) => JSON.parse(line));
+  };
+
+  it.each<[string, Parameters<typeof fakeContext>[0], number]>([
+    ['a write', { info: { verb: 'create' } }, 1],
+    ['a read', { info: { verb: 'list' } }, 0],
+    ['an event', { info: { verb: 'create', resource: 'events' } }, 0],
+    ['a heartbeat', { info: { verb: 'update', resource: 'leases' }, user: user('system:node:a') }, 0],
+    ["a person's lease", { info: { verb: 'update', resource: 'leases' } }, 1],
+    ['an access review', { info: { verb: 'create', group: 'authorization.k8s.io' } }, 0],
+  ])('writes %s as the policy says', async (_, facts, lines) => {
+    expect(await run(facts)).toHaveLength(lines);
+  });
+
+  it('tells who did what, as whom, and how it ended', async () => {
+    const info = { verb: 'delete', namespace: 'n', name: 'p' };
+    const [event] = await run({ info, headers: { 'user-agent': 'kubectl' } }, () =>
+      Promise.reject(notFound({ group: '', resource: 'pods' }, 'p')),
+    );
+    expect(event).toMatchObject({
+      kind: 'Event',
+      apiVersion: 'audit.k8s.io/v1',
+      level: 'Metadata',
+      auditID: 'audit-1',
+      verb: 'delete',
+      user: { username: 'ann' },
+      sourceIPs: ['10.0.0.9'],
+      userAgent: 'kubectl',
+      objectRef: { resource: 'pods', namespace: 'n', name: 'p', apiVersion: 'v1' },
+      responseStatus: { code: 404, reason: 'NotFound' },
+    });
+  });
+
+  it('writes every refusal', async () => {
+    const events = await run({ info: { verb: 'get' } }, () => Promise.reject(new ApiError(403, 'Forbidden', 'no')));
+    expect(events).toHaveLength(1);
+  });
+});
+
+describe('the audit buffer', () => {
+  it('appends in batches, and drops rather than grows without bound', async () => {
+    const clock = new FakeClock();
+    const written: string[] = [];
+    const append = async (text: string) => void written.push(text);
+    const buffer = createAuditBuffer({ append, clock, log: silentLogger, maxChars: 10 });
+    for (const line of ['aaaa', 'bbbb', 'cccc']) buffer.write(line);
+    expect(written).toEqual([]);
+    await clock.advance(1000);
+    expect(written).toEqual(['aaaa\nbbbb\n']);
+    buffer.write('dddd');
+    await buffer.flush();
+    expect(written).toEqual(['aaaa\nbbbb\n', 'dddd\n']);
+  });
+});
+
+describe('the impersonate filter', () => {
+  const run = async (headers: Record<string, string>, allow: (a: AuthorizationAttributes) => boolean = () => true) => {
+    const context = fakeContext({ headers, user: user('admin') });
+    await createImpersonateFilter({ authorizer: allowing(allow) }).run(context, done);
+    return context;
+  };
+
+  it('leaves other requests alone', async () => {
+    const context = await run({});
+    expect([context.user.name, context.impersonator]).toEqual(['admin', undefined]);
+  });
+
+  it('becomes the user with groups and extra', async () => {
+    const context = await run({
+      'impersonate-user': 'ann',
+      'impersonate-group': 'dev, ops',
+      'impersonate-extra-acme.com%2fteam': 'a',
+    });
+    expect(context.user).toEqual({
+      name: 'ann',
+      groups: ['dev', 'ops', 'system:authenticated'],
+      extra: { 'acme.com/team': ['a'] },
+    });
+    expect(context.impersonator?.name).toBe('admin');
+  });
+
+  it('gives a ServiceAccount its own groups', async () => {
+    const context = await run({ 'impersonate-user': 'system:serviceaccount:n:sa' });
+    expect(context.user.groups).toEqual(['system:serviceaccounts', 'system:serviceaccounts:n', 'system:authenticated']);
+  });
+
+  it('needs the right for every part', async () => {
+    const headers = { 'impersonate-user': 'ann', 'impersonate-group': 'system:masters' };
+    await expect(run(headers, ({ resource }) => resource === 'users')).rejects.toThrow(
+      'groups "system:masters" is forbidden: User "admin" cannot impersonate resource "groups"',
+    );
+    await expect(
+      run({ 'impersonate-user': 'system:serviceaccount:n:sa' }, ({ namespace }) => namespace !== 'n'),
+    ).rejects.toThrow('cannot impersonate resource "serviceaccounts" in API group "" in the namespace "n"');
+    await expect(run({ 'impersonate-group': 'x' })).rejects.toMatchObject({ code: 400 });
+  });
+});
+
+describe('classifyRequest', () => {
+  it.each<[string, UserInfo, Parameters<typeof fakeContext>[0], string]>([
+    ['an administrator', user('a', 'system:masters'), {}, 'exempt'],
+    ['a heartbeat', user('system:node:a', 'system:nodes'), { info: { resource: 'leases', verb: 'update' } }, 'exempt'],
+    ['a node', user('system:node:a', 'system:nodes'), {}, 'node'],
+    [
+      'a controller',
+      user('system:serviceaccount:kube-system:x', 'system:serviceaccounts', 'system:serviceaccounts:kube-system'),
+      {},
+      'system',
+    ],
+    ['the scheduler', user('system:kube-scheduler'), {}, 'system'],
+    ['a workload', user('system:serviceaccount:n:x', 'system:serviceaccounts'), {}, 'workload'],
+    ['a person', user('ann'), {}, 'global-default'],
+    ['a shell', user('ann'), { info: { subresource: 'exec' } }, 'exempt'],
+  ])('puts %s where it belongs', (_, who, facts, level) => {
+    expect(classifyRequest({ ...fakeContext(facts), user: who })).toBe(level);
+  });
+});
+
+describe('the flow-control filter', () => {
+  const limits = { seats: 2, queuePerFlow: 2, queue: 4 };
+  const setUp = () => {
+    const clock = new FakeClock();
+    const filter = createFlowControlFilter({ clock, levels: { ...DEFAULT_LEVELS, 'global-default': limits } });
+    const started: string[] = [];
+    const send = (name: string, verb = 'get') => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const context = fakeContext({ info: { verb }, user: user(name) });
+      const result = filter.run(context, () => {
+        started.push(name);
+        return promise;
+      });
+      result.catch(() => {});
+      return { result, finish: resolve, context };
+    };
+    return { clock, send, started };
+  };
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it('runs as many requests as there are seats, and the next when one is free', async () => {
+    const { send, started } = setUp();
+    const first = send('a');
+    send('a');
+    send('b');
+    expect(started).toEqual(['a', 'a']);
+    first.finish();
+    await turn();
+    expect(started).toEqual(['a', 'a', 'b']);
+  });
+
+  it('does not let a flood starve others', async () => {
+    const { send, started } = setUp();
+    const running = [send('a'), send('a')];
+    for (const name of ['a', 'a', 'b', 'c']) send(name);
+    for (const { finish } of running) finish();
+    await turn();
+    expect(started).toEqual(['a', 'a', 'a', 'b']);
+  });
+
+  it('answers 429 with a time to come back when its queues are full', async () => {
+    const { send } = setUp();
+    for (const name of ['a', 'a', 'a', 'a']) send(name);
+    await expect(send('a').result).rejects.toMatchObject({ code: 429, details: { retryAfterSeconds: 1 } });
+    send('b');
+    send('c');
+    await expect(send('d').result).rejects.toMatchObject({ code: 429 });
+  });
+
+  it('gives up after the longest wait, and its place is free again', async () => {
+    const { send, clock, started } = setUp();
+    const [first] = [send('a'), send('a')];
+    const waiting = send('b');
+    await clock.advance(15_000);
+    await expect(waiting.result).rejects.toMatchObject({ code: 429 });
+    send('c');
+    first!.finish();
+    await turn();
+    expect(started).toEqual(['a', 'a', 'c']);
+  });
+
+  it('frees the seat of a watch once its answer has begun', async () => {
+    const { send, clock, started } = setUp();
+    const watches = [send('a', 'watch'), send('a', 'watch')];
+    send('b');
+    expect(started).toEqual(['a', 'a']);
+    watches[0]!.context.response.started = true;
+    await clock.advance(20);
+    expect(started).toEqual(['a', 'a', 'b']);
+  });
+
+  it('frees the seat of a request that fails', async () => {
+    const clock = new FakeClock();
+    const filter = createFlowControlFilter({
+      clock,
+      levels: { ...DEFAULT_LEVELS, 'global-default': { ...limits, seats: 1, queue: 0 } },
+    });
+    const run = () => filter.run(fakeContext(), () => Promise.reject(new Error('boom')));
+    await expect(run()).rejects.toThrow('boom');
+    await expect(run()).rejects.toThrow('boom');
+  });
+});
