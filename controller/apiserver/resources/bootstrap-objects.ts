@@ -1,9 +1,10 @@
 import { isIPv4 } from 'node:net';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
-import { isAlreadyExists, isConflict, isNotFound } from '#api/object/api-error.ts';
+import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '#api/object/api-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type EndpointSlice, type Endpoints, resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
+import { type Clock, delay, systemClock } from '#base/clock.ts';
 import { addressAt, parseCidr } from './allocation/ip-address.ts';
 import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
 import { equalJson } from './volatile-update.ts';
@@ -30,6 +31,7 @@ export interface BootstrapOptions {
   readonly port: number;
   /** The port of the `kubernetes` Service. */
   readonly servicePort?: number;
+  readonly clock?: Clock;
   readonly signal?: AbortSignal;
 }
 
@@ -111,27 +113,52 @@ function firstServiceIp(serviceCidr: string): string {
 
 const LABELS = { component: 'apiserver', provider: KUBERNETES };
 
-async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
-  const { client, serviceCidr, port, servicePort = 443, signal } = options;
-  const clusterIP = firstServiceIp(serviceCidr);
-  const service = {
+/** Another API server may hold the address of a Service that it has not written yet; its write takes milliseconds. */
+const MAX_SERVICE_TRIES = 20;
+const SERVICE_RETRY_MS = 100;
+
+function kubernetesService({ serviceCidr, port, servicePort = 443 }: BootstrapOptions) {
+  return {
     metadata: { name: KUBERNETES, namespace: DEFAULT, labels: LABELS },
     spec: {
-      clusterIP,
+      clusterIP: firstServiceIp(serviceCidr),
       ipFamilyPolicy: 'SingleStack',
       ports: [{ name: 'https', port: servicePort, protocol: 'TCP', targetPort: port }],
       sessionAffinity: 'None',
       type: 'ClusterIP',
     },
   };
-  await createUnlessThere(client, resources.services, service, signal);
+}
+
+/** The Service as it is, created where it was missing. */
+async function fetchOrCreateService(options: BootstrapOptions): Promise<Service> {
+  const { client, clock = systemClock, signal } = options;
   const api = client.resource<Service>(resources.services);
-  const current = await api.fetch(KUBERNETES, DEFAULT, signal);
-  const ports = current.spec?.ports ?? [];
-  const first = ports[0];
-  if (ports.length === 1 && first?.port === servicePort && first.targetPort === port) return;
-  const spec = { ...current.spec, ports: service.spec.ports };
-  await updateUnlessLost(api, { ...current, spec } as Service, undefined, signal);
+  for (let tries = 1; ; tries++) {
+    const current = await fetchOrNothing(api, signal);
+    if (current !== undefined) return current;
+    try {
+      return await api.create(kubernetesService(options) as unknown as Service, signal);
+    } catch (err) {
+      if (!(isAlreadyExists(err) || isInvalid(err)) || tries === MAX_SERVICE_TRIES) throw err;
+      await delay(clock, SERVICE_RETRY_MS, signal);
+    }
+  }
+}
+
+async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+  const current = await fetchOrCreateService(options);
+  const { ports } = kubernetesService(options).spec;
+  const now = (current.spec?.ports ?? []).map(({ port, targetPort }) => ({ port, targetPort }));
+  if (
+    equalJson(
+      now,
+      ports.map(({ port, targetPort }) => ({ port, targetPort })),
+    )
+  )
+    return;
+  const api = options.client.resource<Service>(resources.services);
+  await updateUnlessLost(api, { ...current, spec: { ...current.spec, ports } } as Service, undefined, options.signal);
 }
 
 async function fetchOrNothing<T extends Stored<object>>(

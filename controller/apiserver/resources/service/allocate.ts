@@ -1,4 +1,4 @@
-import { ApiError } from '#api/object/api-error.ts';
+import { ApiError, alreadyExists } from '#api/object/api-error.ts';
 import { invalid, invalidObject } from '#api/object/field-error.ts';
 import type { Service } from '#api/object/kinds.ts';
 import type { Store } from '../../../store/store.ts';
@@ -15,6 +15,7 @@ import {
 } from './defaults.ts';
 import { chooseFamilies } from './families.ts';
 
+export const SERVICE_PREFIX = '/registry/services/specs/';
 const SERVICE = { group: '', version: 'v1', kind: 'Service' };
 
 export interface ServiceAllocators {
@@ -163,6 +164,11 @@ export async function allocateForService(
   { store, context }: { readonly store: Store; readonly context: StrategyContext },
 ): Promise<Allocation> {
   await allocators.ready(store);
+  const key = `${SERVICE_PREFIX}${service.metadata.namespace}/${service.metadata.name}`;
+  if (old === undefined && store.snapshot().get(key) !== undefined) {
+    // A clearer answer than that its own address is taken.
+    throw alreadyExists({ group: '', resource: 'services' }, service.metadata.name);
+  }
   const taken = new Taken();
   const ref = refOf(service);
   const release = async () => {

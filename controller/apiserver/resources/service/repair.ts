@@ -1,15 +1,14 @@
 import type { IPAddress, Service } from '#api/object/kinds.ts';
 import type { Store } from '../../../store/store.ts';
 import { isHeldBy, MANAGED_BY_LABEL, MANAGER } from '../allocation/cluster-ips.ts';
-import { heldIps, heldPorts, type ServiceAllocators } from './allocate.ts';
+import { heldIps, heldPorts, SERVICE_PREFIX, type ServiceAllocators } from './allocate.ts';
 
-const SERVICES = '/registry/services/specs/';
 const ADDRESSES = '/registry/ipaddresses/';
 /** An address younger than this may belong to a Service that another API server is about to write. */
 const SETTLED_AFTER_MS = 60_000;
 
 const storedServices = (store: Store): Service[] =>
-  [...store.snapshot().range(SERVICES)].map((stored) => stored.object() as Service);
+  [...store.snapshot().range(SERVICE_PREFIX)].map((stored) => stored.object() as Service);
 
 /** Marks the node ports of all stored Services as used. */
 export function adoptNodePorts(store: Store, nodePorts: ServiceAllocators['nodePorts']): void {
