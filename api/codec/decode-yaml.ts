@@ -1,12 +1,14 @@
 import { type Document, isMap, isScalar, isSeq, type ParsedNode, parseDocument, type Tags } from 'yaml';
-import { badRequest } from '../object/api-error.ts';
-import type { ParsedJson } from './parse-json.ts';
+import { ApiError, badRequest } from '../object/api-error.ts';
+import { type ParsedJson, parseJsonStrict } from './parse-json.ts';
 
 /**
  * Reads YAML as Kubernetes does: YAML 1.1 (`0644` is octal, `yes` is true), but without the 1.1 types that Go's reader does not have
  * (dates stay text, no base 60). Aliases are bounded against expansion bombs. Throws ApiError 400.
  */
 export function decodeYaml(bytes: Uint8Array): ParsedJson {
+  const asJson = parseAsJson(bytes);
+  if (asJson !== undefined) return asJson;
   const text = decodeText(bytes);
   const document = parseDocument(text, {
     version: '1.1',
@@ -20,6 +22,20 @@ export function decodeYaml(bytes: Uint8Array): ParsedJson {
   findDuplicates(document.contents, '', duplicateFields);
   return { value: toJson(document), duplicateFields };
 }
+
+/** Clients mostly send JSON as YAML (kubectl's applies do), and JSON is read a hundred times faster. */
+function parseAsJson(bytes: Uint8Array): ParsedJson | undefined {
+  if (bytes[0] !== OPENING_BRACE) return undefined;
+  try {
+    return parseJsonStrict(bytes);
+  } catch (err) {
+    // A flow mapping of YAML begins the same way; what is wrong with it is for the YAML reader to say.
+    if (err instanceof ApiError) return undefined;
+    throw err;
+  }
+}
+
+const OPENING_BRACE = 0x7b;
 
 /** Later keys win, and each one is named. Aliased nodes are visited where they are defined. */
 function findDuplicates(node: unknown, path: string, found: string[]): void {
