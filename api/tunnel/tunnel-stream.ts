@@ -32,6 +32,8 @@ export class TunnelStream extends Duplex {
     super({ allowHalfOpen: true, readableHighWaterMark: MAX_DATA_BYTES, writableHighWaterMark: MAX_DATA_BYTES });
     this.#id = id;
     this.#link = link;
+    // A tunnel breaks whenever it likes, also while nobody holds the stream yet or any more: that must not end the process.
+    this.on('error', () => {});
   }
 
   /** Hands in a frame of this stream. Throws when the peer sends beyond its credit. */

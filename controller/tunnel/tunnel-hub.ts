@@ -55,6 +55,11 @@ export class TunnelHub {
     return this.#sessions.has(nodeName);
   }
 
+  /** Streams open or opening over all tunnels; for metrics. */
+  get streamCount(): number {
+    return [...this.#sessions.values()].flat().reduce((sum, { session }) => sum + session.streamCount, 0);
+  }
+
   /** A stream through the node's newest tunnel; rejects with the agent's reason, or when the node has no tunnel here. */
   open(nodeName: string, target: TunnelTarget, signal?: AbortSignal): Promise<Duplex> {
     const newest = this.#sessions.get(nodeName)?.at(-1);

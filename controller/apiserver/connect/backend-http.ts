@@ -29,7 +29,7 @@ export class UpgradeRefused extends Error {
 /** Of an error's body: enough for its message. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-/** HTTP/1.1 over a connection that is already open; it is used for this one request. */
+/** HTTP/1.1 over a connection that is already open; it is used for this one request (without `agent`, which would connect anew). */
 function start(connection: Duplex, request: BackendRequest): ClientRequest {
   const { method, path, headers, body } = request;
   const outgoing = httpRequest({
@@ -37,7 +37,6 @@ function start(connection: Duplex, request: BackendRequest): ClientRequest {
     path,
     headers: headers as Record<string, string | string[]>,
     createConnection: () => connection,
-    agent: false,
     setHost: false,
   });
   outgoing.end(body);

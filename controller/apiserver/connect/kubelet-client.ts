@@ -56,6 +56,8 @@ function secure(raw: Duplex, nodeName: string, tls: KubeletTls, signal?: AbortSi
       servername: nodeName,
       checkServerIdentity: (_, certificate) => checkKubeletIdentity(nodeName, certificate),
     });
+    // Errors between two owners of the connection reach nobody; its close does.
+    socket.on('error', () => {});
     const settle = (err: unknown) => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -64,7 +66,6 @@ function secure(raw: Duplex, nodeName: string, tls: KubeletTls, signal?: AbortSi
         resolve(socket);
         return;
       }
-      socket.on('error', () => {});
       socket.destroy();
       reject(err);
     };
