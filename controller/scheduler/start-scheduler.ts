@@ -1,0 +1,155 @@
+import type { KubeClient } from '#api/client/client.ts';
+import type { EventRecorder } from '#api/client/event-recorder.ts';
+import type { InformerHandler } from '#api/client/informer.ts';
+import type { InformerFactory } from '#api/client/informer-factory.ts';
+import { type Namespace, type Node, type Pod, type ReplicaSet, resources, type Service } from '#api/object/kinds.ts';
+import { keyOf } from '#api/object/kube-object.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import { Binder } from './binder.ts';
+import { ClusterCache } from './cache/cluster-cache.ts';
+import { createPodInfo, type PodInfo } from './cache/pod-info.ts';
+import { SiblingSelectors } from './cache/sibling-selectors.ts';
+import { computeNodeChanges, hasNodeChange } from './framework/cluster-event.ts';
+import { DEFAULT_FILTERS, DEFAULT_SCORES } from './plugins/default-plugins.ts';
+import { Scheduler } from './scheduler.ts';
+
+export interface SchedulerDependencies {
+  /** Acts as `system:kube-scheduler`. */
+  readonly client: KubeClient;
+  readonly informers: InformerFactory;
+  /** Reports as `default-scheduler`. */
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** The name by which pods ask for this scheduler. */
+const SCHEDULER_NAME = 'default-scheduler';
+
+/** Finished pods take no room. */
+const UNFINISHED = { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed' };
+
+/**
+ * Places pods until aborted. Registers its informers, waits for them and then schedules; resolves when it was aborted. Run it while
+ * holding the leader lease.
+ */
+export async function startScheduler(deps: SchedulerDependencies, signal: AbortSignal): Promise<void> {
+  const { client, informers, events, clock, log, random } = deps;
+  const pods = informers.informer<Pod>(resources.pods, UNFINISHED);
+  const nodes = informers.informer<Node>(resources.nodes);
+  const namespaces = informers.informer<Namespace>(resources.namespaces);
+  const services = informers.informer<Service>(resources.services);
+  const replicaSets = informers.informer<ReplicaSet>(resources.replicaSets);
+  const cache = new ClusterCache();
+  const scheduler = new Scheduler({
+    cache,
+    siblings: new SiblingSelectors(services, replicaSets),
+    namespaces,
+    pods,
+    profile: { filters: DEFAULT_FILTERS, scores: DEFAULT_SCORES },
+    binder: new Binder({ client, events, clock, log }),
+    clock,
+    log,
+    random,
+  });
+  nodes.addHandler(createNodeHandler(cache, scheduler));
+  pods.addHandler(createPodHandler(cache, scheduler));
+  namespaces.addHandler({
+    onUpdate: (previous, current) => {
+      if (JSON.stringify(previous.metadata.labels) === JSON.stringify(current.metadata.labels)) return;
+      scheduler.queue.onEvent({ kind: 'namespaceChanged', namespace: current.metadata.name });
+    },
+  });
+  informers.start(signal);
+  try {
+    await Promise.all([pods, nodes, namespaces, services, replicaSets].map((each) => each.waitForSync(signal)));
+    scheduler.run();
+    log.info('scheduler runs', { nodes: cache.nodes.length });
+    await aborted(signal);
+  } catch (err) {
+    if (!signal.aborted) throw err;
+  } finally {
+    scheduler.stop();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+function createNodeHandler(cache: ClusterCache, { queue }: Scheduler): InformerHandler<Node> {
+  return {
+    onAdd: (node) => {
+      cache.setNode(node);
+      queue.onEvent({ kind: 'nodeAdded', node });
+    },
+    onUpdate: (previous, node) => {
+      cache.setNode(node);
+      const changes = computeNodeChanges(previous, node);
+      if (hasNodeChange(changes)) queue.onEvent({ kind: 'nodeUpdated', node, previous, changes });
+    },
+    onDelete: (node) => {
+      cache.removeNode(node.metadata.name);
+      queue.onEvent({ kind: 'nodeRemoved', node });
+    },
+  };
+}
+
+const nodeNameOf = (pod: Pod) => pod.spec?.nodeName ?? '';
+
+/** Waits for us: ours by name, not gated, not on its way out. */
+function isOurs(pod: Pod): boolean {
+  const { schedulerName = SCHEDULER_NAME, schedulingGates = [] } = pod.spec ?? {};
+  return (
+    schedulerName === SCHEDULER_NAME && schedulingGates.length === 0 && pod.metadata.deletionTimestamp === undefined
+  );
+}
+
+function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHandler<Pod> {
+  const onPlaced = (pod: Pod, previous: Pod | undefined) => {
+    const info = createPodInfo(pod);
+    queue.remove(info.key);
+    cache.setPod(info, nodeNameOf(pod));
+    if (previous === undefined || nodeNameOf(previous) === '') queue.onEvent({ kind: 'podPlaced', pod: info });
+    else if (isRelevantChange(previous, pod))
+      queue.onEvent({ kind: 'podChanged', pod: info, previous: createPodInfo(previous) });
+  };
+  const onWaiting = (pod: Pod, previous: Pod | undefined) => {
+    const info = createPodInfo(pod);
+    // Our own binding is on its way; what we assumed holds until it is answered.
+    if (cache.isAssumed(info.key)) return;
+    if (isOurs(pod)) queue.update(info, previous === undefined || isRelevantChange(previous, pod));
+    else queue.remove(info.key);
+  };
+  const onGone = (pod: Pod) => {
+    const key = keyOf(pod);
+    const info: PodInfo = createPodInfo(pod);
+    queue.remove(key);
+    const wasPlaced = cache.isPlaced(key);
+    cache.removePod(key);
+    if (wasPlaced) queue.onEvent({ kind: 'podRemoved', pod: info, nodeName: nodeNameOf(pod) });
+  };
+  return {
+    onAdd: (pod) => (nodeNameOf(pod) === '' ? onWaiting : onPlaced)(pod, undefined),
+    onUpdate: (previous, pod) => {
+      const isSamePod = previous.metadata.uid === pod.metadata.uid;
+      if (!isSamePod) onGone(previous);
+      (nodeNameOf(pod) === '' ? onWaiting : onPlaced)(pod, isSamePod ? previous : undefined);
+    },
+    onDelete: onGone,
+  };
+}
+
+/** Labels, spec or the beginning of the end: what placement depends on. Status alone wakes nobody. */
+function isRelevantChange(previous: Pod, pod: Pod): boolean {
+  const differ = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
+  return (
+    previous.metadata.deletionTimestamp !== pod.metadata.deletionTimestamp ||
+    differ(previous.metadata.labels, pod.metadata.labels) ||
+    differ(previous.spec, pod.spec)
+  );
+}
