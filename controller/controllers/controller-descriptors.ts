@@ -32,7 +32,7 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'root-ca-publisher', serviceAccount: 'root-ca-cert-publisher', start: startRootCaPublisher },
     { name: 'node-ipam', serviceAccount: 'node-controller', start: startNodeIpamController },
     { name: 'node-lifecycle', serviceAccount: 'node-controller', start: startNodeLifecycleController },
-    { name: 'taint-eviction', serviceAccount: 'node-controller', start: startTaintEvictionController },
+    { name: 'taint-eviction', serviceAccount: 'taint-eviction-controller', start: startTaintEvictionController },
     { name: 'deployment', serviceAccount: 'deployment-controller', start: startDeploymentController },
     { name: 'replicaset', serviceAccount: 'replicaset-controller', start: startReplicaSetController },
     { name: 'endpointslice', serviceAccount: 'endpointslice-controller', start: startEndpointSliceController },
