@@ -82,6 +82,8 @@ export const namespaces: ResourceDefinition = defineResource<Namespace>({
   validateStatusUpdate: validatePhase,
   isHeld: (object) => finalizersOf(object as unknown as Namespace).length > 0,
   prepareForDelete(object) {
+    // A Namespace has no grace; its finalizer alone says how long it takes.
+    delete object.metadata.deletionGracePeriodSeconds;
     object.status = { ...(object.status as object), phase: 'Terminating' };
   },
   selectableFields: (namespace) => ({ 'status.phase': namespace.status?.phase ?? '' }),

@@ -67,6 +67,10 @@ export function pods(subresources: readonly SubresourceDefinition[]): ResourceDe
     applyDefaults: applyPodDefaults,
     prepareForCreate(pod) {
       applyPodDefaults(pod);
+      // A grace below zero has never meant anything but the shortest one.
+      if (pod.spec !== undefined && (pod.spec.terminationGracePeriodSeconds ?? 0) < 0) {
+        pod.spec.terminationGracePeriodSeconds = 1;
+      }
       pod.status = initialStatus(pod);
     },
     prepareForStatusUpdate(pod, old) {

@@ -97,7 +97,7 @@ async function issueToken(
   namespace: string,
   name: string,
   body: KubeObject,
-  services: SubresourceServices,
+  { services, nowMs }: { readonly services: SubresourceServices; readonly nowMs: number },
 ): Promise<KubeObject> {
   const spec = (body.spec ?? {}) as TokenRequestSpec;
   const errors = validateTokenRequest(spec);
@@ -124,7 +124,7 @@ async function issueToken(
   return {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
-    metadata: { name, namespace, creationTimestamp: toTime(Date.now()) },
+    metadata: { name, namespace, creationTimestamp: toTime(nowMs) },
     spec: { ...spec, audiences: spec.audiences ?? issued.audiences ?? [], expirationSeconds },
     status: { token: issued.token, expirationTimestamp: toTime(issued.expirationTimestampMs) },
   };
@@ -150,7 +150,7 @@ const token: SubresourceDefinition = {
         `the name of the object (${requestedName}) does not match the name on the URL (${name})`,
       );
     }
-    services.respond(context, 201, await issueToken(namespace, name, body, services));
+    services.respond(context, 201, await issueToken(namespace, name, body, { services, nowMs: context.receivedAtMs }));
   },
 };
 

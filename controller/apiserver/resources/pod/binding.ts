@@ -80,7 +80,7 @@ export async function applyBinding(
     context,
     context.info.namespace,
     name,
-    (pod) => bindPod(pod as unknown as Pod, binding, Date.now()) as unknown as KubeObject,
+    (pod) => bindPod(pod as unknown as Pod, binding, context.receivedAtMs) as unknown as KubeObject,
     { as: 'raw', subresource: 'binding', dryRun: context.info.query.get('dryRun') === 'All' },
   );
   services.respond(context, 201, {

@@ -10,15 +10,15 @@ export function validateWorkloadSelector(
   template: PodTemplateSpec | undefined,
   kind: string,
 ): FieldError[] {
-  if (selector === undefined) return [required('spec.selector')];
+  const labels = template?.metadata?.labels ?? {};
+  const mismatch = () =>
+    invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`');
+  if (selector === undefined) return [required('spec.selector'), ...(template === undefined ? [] : [mismatch()])];
   const errors = validateLabelSelector(selector, 'spec.selector');
   const isEmpty = Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length === 0;
   if (isEmpty) errors.push(invalid('spec.selector', selector, `empty selector is invalid for ${kind}`));
   if (errors.length > 0 || template === undefined) return errors;
-  const labels = template.metadata?.labels ?? {};
-  return labelSelectorFrom(selector).matches(labels)
-    ? []
-    : [invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`')];
+  return labelSelectorFrom(selector).matches(labels) ? [] : [mismatch()];
 }
 
 /** Templates of workloads whose pods run for ever. */
