@@ -126,11 +126,17 @@ function decidePod(
     : noOpinion('can only list/watch pods with spec.nodeName field selector');
 }
 
+/** Our extensions of Node: the way to the node, and what it may read. */
+const OWN_STREAMS: ReadonlySet<string> = new Set(['references', 'tunnel']);
+
 function decideNode({ verb, subresource, name }: AuthorizationAttributes, nodeName: string): AuthorizerDecision {
-  if (subresource !== '' && subresource !== 'status') {
-    return name === nodeName && subresource === 'references' && READ_VERBS.has(verb)
+  if (OWN_STREAMS.has(subresource)) {
+    return name === nodeName && READ_VERBS.has(verb)
       ? ALLOW
-      : noOpinion('can only use the status subresource of its own Node');
+      : noOpinion(`node '${nodeName}' can only open its own ${subresource}`);
+  }
+  if (subresource !== '' && subresource !== 'status') {
+    return noOpinion('can only use the status subresource of its own Node');
   }
   // Creation has no name yet; NodeRestriction compares it.
   if (verb === 'create') return ALLOW;

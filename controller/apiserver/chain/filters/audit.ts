@@ -6,8 +6,8 @@ import type { Filter, RequestContext, UserInfo } from '../request-context.ts';
 export type AuditLevel = 'None' | 'Metadata';
 
 export interface AuditDeps {
-  /** Takes one JSON line without its newline; must not block. See AuditBuffer. */
-  readonly write: (line: string) => void;
+  /** Takes one JSON line without its newline; must not block. See AuditBuffer. Undefined: nothing is written. */
+  readonly write: ((line: string) => void) | undefined;
   readonly clock: Clock;
   readonly policy?: (context: RequestContext) => AuditLevel;
 }
@@ -85,6 +85,7 @@ export function createAuditFilter({ write, clock, policy = defaultAuditPolicy }:
   return {
     name: 'audit',
     async run(context, next) {
+      if (write === undefined) return next();
       let error: unknown;
       try {
         await next();

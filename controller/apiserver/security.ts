@@ -1,0 +1,104 @@
+import type { Clock } from '#base/clock.ts';
+import type { ServiceAccountKey } from '../pki/cluster-pki.ts';
+import type { Store } from '../store/store.ts';
+import type { AdmissionPlugin } from './admission/admission-plugin.ts';
+import { builtinAdmission } from './admission/builtin-admission.ts';
+import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
+import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
+import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
+import { createComponentAuthenticator } from './authenticate/component.ts';
+import { createServiceAccountTokenVerifier } from './authenticate/service-account-token.ts';
+import {
+  createTokenIssuer,
+  renderJsonWebKeySet,
+  renderOpenIdConfiguration,
+  SERVICE_ACCOUNT_ISSUER,
+} from './authenticate/token-issuer.ts';
+import { accessReviewResources } from './authorize/access-review-resources.ts';
+import { createNodeAuthorizer } from './authorize/node-authorizer.ts';
+import { createNodeGraph } from './authorize/node-graph.ts';
+import { createRbacAuthorizer } from './authorize/rbac-authorizer.ts';
+import { createUnionAuthorizer, superuserAuthorizer } from './authorize/union-authorizer.ts';
+import { createAuditFilter } from './chain/filters/audit.ts';
+import { createAuthenticateFilter } from './chain/filters/authenticate.ts';
+import { createAuthorizeFilter } from './chain/filters/authorize.ts';
+import { createFlowControlFilter } from './chain/filters/flow-control.ts';
+import { createImpersonateFilter } from './chain/filters/impersonate.ts';
+import type { Authorizer, Filter, RequestContext } from './chain/request-context.ts';
+import type { ResourceDefinition, TokenIssuer } from './registry/resource-definition.ts';
+import type { ExtraPath } from './server/api-server.ts';
+
+export interface SecurityDeps {
+  readonly store: Store;
+  readonly serviceAccountKey: ServiceAccountKey;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
+  readonly writeAudit?: (line: string) => void;
+}
+
+/** Everything of the API server that says who may do what. */
+export interface Security {
+  readonly filters: readonly Filter[];
+  readonly admission: readonly AdmissionPlugin[];
+  readonly authorizer: Authorizer;
+  readonly tokens: TokenIssuer;
+  /** Access reviews, TokenReview, SelfSubjectReview: add them to the built-in definitions. */
+  readonly definitions: readonly ResourceDefinition[];
+  /** Keys and metadata by which others verify our ServiceAccount tokens. */
+  readonly extraPaths: readonly ExtraPath[];
+  /** Ends the watches behind the authorizers. */
+  stop(): void;
+}
+
+/** Puts authenticators, authorizers and admission together, each table in the order in which it is asked. */
+export function createSecurity(deps: SecurityDeps): Security {
+  const { store, serviceAccountKey: key, clock } = deps;
+  const tokenVerifiers = [
+    createServiceAccountTokenVerifier({ store, key, clock }),
+    createBootstrapTokenVerifier({ store, clock }),
+  ];
+  const authenticators = [
+    createComponentAuthenticator(),
+    createClientCertificateAuthenticator(),
+    createBearerTokenAuthenticator(tokenVerifiers),
+  ];
+  const { graph, stop: stopGraph } = createNodeGraph(store);
+  const rbac = createRbacAuthorizer(store);
+  const authorizer = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
+  return {
+    filters: [
+      createAuthenticateFilter({ authenticators }),
+      createAuditFilter({ clock, write: deps.writeAudit }),
+      createImpersonateFilter({ authorizer }),
+      createFlowControlFilter({ clock }),
+      createAuthorizeFilter({ authorizer }),
+    ],
+    admission: builtinAdmission({ store, authorizer, rbac, random: deps.random }),
+    authorizer,
+    tokens: createTokenIssuer({ key, clock }),
+    definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
+    extraPaths: discoveryOfKeys(key),
+    stop() {
+      stopGraph();
+      rbac.stop();
+    },
+  };
+}
+
+function discoveryOfKeys(key: ServiceAccountKey): readonly ExtraPath[] {
+  const jwksPath = '/openid/v1/jwks';
+  const answer = (path: string, contentType: string, body: string): ExtraPath => ({
+    path,
+    async handle({ response }: RequestContext) {
+      const headers = { 'content-type': contentType, 'cache-control': 'public, max-age=3600' };
+      response.send(200, headers, new TextEncoder().encode(body));
+    },
+  });
+  const configuration = renderOpenIdConfiguration(SERVICE_ACCOUNT_ISSUER, `${SERVICE_ACCOUNT_ISSUER}${jwksPath}`);
+  return [
+    answer('/.well-known/openid-configuration', 'application/json', configuration),
+    answer(jwksPath, 'application/jwk-set+json', renderJsonWebKeySet(key)),
+  ];
+}
