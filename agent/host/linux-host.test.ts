@@ -1,0 +1,180 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseMemoryInfo, parseOsRelease, parseResolvConf } from './facts.ts';
+import { createLinuxHost } from './linux-host.ts';
+import { parseMountInfo } from './mounter.ts';
+
+const host = createLinuxHost();
+const folder = mkdtempSync(join(tmpdir(), 'coracle-host-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('executor', () => {
+  it('runs a program with its input and no shell', async () => {
+    const { stdout } = await host.exec.run(['cat'], { stdin: 'a $HOME `id`\n' });
+    expect(stdout).toBe('a $HOME `id`\n');
+    expect((await host.exec.run(['echo', '$HOME'])).stdout).toBe('$HOME\n');
+  });
+
+  it('tells exit code and standard error', async () => {
+    const failing = host.exec.run(['sh', '-c', 'echo broken >&2; exit 3']);
+    await expect(failing).rejects.toMatchObject({ name: 'ExecError', exitCode: 3, stderr: 'broken\n' });
+  });
+
+  it('tells a missing program from a failing one', async () => {
+    await expect(host.exec.run(['no-such-program'])).rejects.toMatchObject({ name: 'ExecError', exitCode: null });
+    expect(await host.exec.find('no-such-program')).toBeUndefined();
+    expect(await host.exec.find('sh')).toMatch(/\/sh$/);
+  });
+
+  it('does not fail because a program reads no input', async () => {
+    await host.exec.run(['true'], { stdin: 'x'.repeat(1_000_000) });
+  });
+
+  it('kills what takes too long or is no longer wanted', async () => {
+    await expect(host.exec.run(['sleep', '60'], { timeoutMs: 50 })).rejects.toThrow('still running after 50 ms');
+    const stop = new AbortController();
+    const running = host.exec.run(['sleep', '60'], { signal: stop.signal });
+    stop.abort();
+    await expect(running).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  it('streams lines until stopped', async () => {
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const done = host.exec.stream(
+      ['sh', '-c', 'echo one; echo two; exec sleep 60'],
+      (line) => lines.push(line),
+      stop.signal,
+    );
+    await expect.poll(() => lines).toEqual(['one', 'two']);
+    stop.abort();
+    expect(await done).toBeNull();
+  });
+});
+
+describe('file system', () => {
+  it('replaces a file at once, with its mode, leaving nothing else behind', async () => {
+    const path = join(folder, 'state', 'a.json');
+    await host.fs.makeDirectory(join(folder, 'state'), 0o700);
+    await host.fs.writeAtomic(path, 'one', { mode: 0o600, durable: true });
+    await host.fs.writeAtomic(path, 'two', { mode: 0o640 });
+    expect(readFileSync(path, 'utf8')).toBe('two');
+    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(await host.fs.list(join(folder, 'state'))).toEqual(['a.json']);
+  });
+
+  it('answers for what is absent', async () => {
+    const absent = join(folder, 'absent');
+    expect(await host.fs.list(absent)).toEqual([]);
+    expect(await host.fs.info(absent)).toBeUndefined();
+    expect(await host.fs.readLink(absent)).toBeUndefined();
+    await host.fs.remove(absent);
+    await expect(host.fs.readText(absent)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('does not follow a symbolic link when asked about it', async () => {
+    const link = join(folder, 'link');
+    await host.fs.symlink('/etc', link);
+    expect(await host.fs.info(link)).toMatchObject({ type: 'symlink' });
+    expect(await host.fs.readLink(link)).toBe('/etc');
+    await host.fs.remove(link);
+    expect(await host.fs.info('/etc')).toMatchObject({ type: 'directory' });
+  });
+
+  it('reads at positions and knows the file from the one that takes its name', async () => {
+    const path = join(folder, 'log');
+    writeFileSync(path, 'hello');
+    const file = await host.fs.open(path);
+    await host.fs.rename(path, `${path}.1`);
+    writeFileSync(path, 'other');
+    expect(Buffer.from(await file.read(1, 3)).toString()).toBe('ell');
+    expect((await file.read(5, 10)).length).toBe(0);
+    expect((await host.fs.info(path))?.inode).not.toBe(file.inode);
+    await file.close();
+  });
+
+  it('tells of changes until stopped', async () => {
+    const stop = new AbortController();
+    let changes = 0;
+    host.fs.watch(folder, () => changes++, stop.signal);
+    writeFileSync(join(folder, 'watched'), 'x');
+    await expect.poll(() => changes).toBeGreaterThan(0);
+    stop.abort();
+    host.fs.watch(join(folder, 'nowhere'), () => {}, new AbortController().signal);
+  });
+});
+
+describe('mounts', () => {
+  it('are read with blanks in their paths', () => {
+    const line = '36 35 98:0 / /mnt/my\\040disk rw,noatime shared:1 master:2 - ext4 /dev/sd\\134a rw,errors=continue';
+    expect(parseMountInfo(`${line}\n`)).toEqual([{ path: '/mnt/my disk', fsType: 'ext4', source: '/dev/sd\\a' }]);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('come and go, and keep a folder from being deleted under them', async () => {
+    const path = join(folder, 'volume');
+    await host.fs.makeDirectory(path);
+    await host.mounts.mountTmpfs(path, { sizeBytes: 1 << 20, mode: 0o750 });
+    expect(await host.fs.info(path)).toMatchObject({ mode: 0o750 });
+    expect((await host.mounts.list()).find((mount) => mount.path === path)?.fsType).toBe('tmpfs');
+    await expect(host.fs.remove(path)).rejects.toMatchObject({ code: 'EBUSY' });
+    await host.mounts.unmount(path);
+    await host.mounts.unmount(path);
+    await host.fs.remove(path);
+  });
+});
+
+describe('facts', () => {
+  it('of this host are there', async () => {
+    const facts = await host.facts();
+    expect(facts.memoryBytes).toBeGreaterThan(1 << 28);
+    expect(facts.cpuCount).toBeGreaterThan(0);
+    expect(facts.bootId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await host.sourceAddressTo('127.0.0.1')).toBe('127.0.0.1');
+    expect(await host.bootTimeMs()).toBeGreaterThan(0);
+    expect((await host.addresses()).map(({ address }) => address)).toContain('127.0.0.1');
+  });
+
+  it('are read from the usual files', () => {
+    expect(parseOsRelease('NAME=x\nPRETTY_NAME="Raspberry Pi OS 12"\n').PRETTY_NAME).toBe('Raspberry Pi OS 12');
+    expect(parseMemoryInfo('MemTotal:        1000 kB\nSwapTotal: 2 kB\n')).toEqual({
+      MemTotal: 1024000,
+      SwapTotal: 2048,
+    });
+  });
+
+  it.each([
+    [
+      'nameserver 1.1.1.1\nnameserver ::1\nsearch a b\n',
+      { servers: ['1.1.1.1', '::1'], searches: ['a', 'b'], options: [] },
+    ],
+    [
+      'search a\ndomain b\noptions ndots:2 edns0 # x\n',
+      { servers: [], searches: ['b'], options: ['ndots:2', 'edns0'] },
+    ],
+    ['; comment\n\n', { servers: [], searches: [], options: [] }],
+  ])('resolv.conf %j', (text, expected) => {
+    expect(parseResolvConf(text)).toEqual(expected);
+  });
+});
+
+describe('dialer', () => {
+  it('connects, and names what it cannot reach', async () => {
+    const server = createServer((socket) => socket.end('hi'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const stream = await host.dialer.tcp('127.0.0.1', port);
+    expect(Buffer.concat(await stream.toArray()).toString()).toBe('hi');
+    await new Promise((resolve) => server.close(resolve));
+    await expect(host.dialer.tcp('127.0.0.1', port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  it('gives up when told to', async () => {
+    const stop = new AbortController();
+    const dialing = host.dialer.tcp('192.0.2.1', 9, { signal: stop.signal });
+    stop.abort();
+    await expect(dialing).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});

@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { parseNodeRoute } from './node-routes.ts';
+import { renderUpgradeRequest } from './upgrade-proxy.ts';
+
+describe('node route', () => {
+  it('reads the options of logs', () => {
+    const url =
+      '/containerLogs/default/web/main?follow=true&tailLines=5&sinceSeconds=60&timestamps=true&limitBytes=9&stream=Stderr';
+    expect(parseNodeRoute(url)).toEqual({
+      kind: 'logs',
+      request: {
+        pod: { namespace: 'default', name: 'web', uid: undefined },
+        container: 'main',
+        follow: true,
+        previous: false,
+        timestamps: true,
+        tailLines: 5,
+        limitBytes: 9,
+        sinceSeconds: 60,
+        sinceTimeMs: undefined,
+        stream: 'Stderr',
+      },
+    });
+  });
+
+  it('reads a command with its words apart, with and without the pod UID', () => {
+    const query = 'command=sh&command=-c&command=echo%20a%26b&input=1&output=1&tty=0';
+    const request = {
+      container: 'main',
+      command: ['sh', '-c', 'echo a&b'],
+      tty: false,
+      stdin: true,
+      stdout: true,
+      stderr: false,
+    };
+    expect(parseNodeRoute(`/exec/default/web/main?${query}`)).toEqual({
+      kind: 'exec',
+      request: { ...request, pod: { namespace: 'default', name: 'web', uid: undefined } },
+    });
+    expect(parseNodeRoute(`/exec/default/web/uid-1/main?${query}`)).toEqual({
+      kind: 'exec',
+      request: { ...request, pod: { namespace: 'default', name: 'web', uid: 'uid-1' } },
+    });
+  });
+
+  it('reads the ports of a port-forward', () => {
+    expect(parseNodeRoute('/portForward/default/web?port=80&port=443')).toMatchObject({
+      kind: 'portForward',
+      ports: [80, 443],
+    });
+  });
+
+  it.each([
+    ['/healthz', 'healthz'],
+    ['/pods', 'pods'],
+    ['/exec/default/web/main?command=x', 'invalid'],
+    ['/containerLogs/default/web/main?tailLines=-1', 'invalid'],
+    ['/containerLogs/default/web/main?limitBytes=0', 'invalid'],
+    ['/containerLogs/default/web/main?sinceTime=yesterday', 'invalid'],
+    ['/containerLogs/default/web/main?stream=Both', 'invalid'],
+    ['/portForward/default/web?port=0', 'invalid'],
+    ['/containerLogs/default/web', 'notFound'],
+    ['/containerLogs/default/web/main/more', 'notFound'],
+    ['/logs/../etc/passwd', 'notFound'],
+    ['/%zz', 'notFound'],
+    ['/', 'notFound'],
+  ])('%s is %s', (url, kind) => {
+    expect(parseNodeRoute(url).kind).toBe(kind);
+  });
+});
+
+describe('upgrade request to the runtime', () => {
+  it('carries the handshake and nothing else of the caller', () => {
+    const raw = ['Host', 'n1', 'Connection', 'Upgrade', 'Upgrade', 'SPDY/3.1', 'Authorization', 'Bearer x'];
+    raw.push('X-Stream-Protocol-Version', 'v5.channel.k8s.io', 'X-Stream-Protocol-Version', 'v4.channel.k8s.io');
+    expect(renderUpgradeRequest('POST', new URL('http://127.0.0.1:4321/exec/token'), raw)).toBe(
+      'POST /exec/token HTTP/1.1\r\nHost: 127.0.0.1:4321\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n' +
+        'X-Stream-Protocol-Version: v5.channel.k8s.io\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n',
+    );
+  });
+});
