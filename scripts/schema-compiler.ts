@@ -1,4 +1,4 @@
-import { atomicStructs, pointerScalars, pointerStructs, valueStructs } from '../api/schema/pointer-fields.ts';
+import { alwaysWritten, atomicStructs, pointerScalars, valueStructs } from '../api/schema/pointer-fields.ts';
 
 /** One property as the reference schema lists it. */
 interface SchemaProperty {
@@ -259,7 +259,7 @@ class SchemaCompiler {
   #flags(owner: string, name: string, p: SchemaProperty, cardinality: string): string {
     const flags: string[] = [];
     const isRequired = this.#schema[owner]?.required?.includes(name) ?? false;
-    const omit = this.#omitRule(owner, name, p, cardinality === '' ? isRequired : isRequired);
+    const omit = this.#omitRule(owner, name, p, isRequired);
     if (omit !== 'zero') flags.push(omit === 'nil' ? 'n' : 'v');
     if (isRequired) flags.push('r');
     const listType = p['x-kubernetes-list-type'];
@@ -280,9 +280,8 @@ class SchemaCompiler {
     const scalar = p.$ref === undefined ? 'scalar' : SCALAR_REFS[p.$ref];
     if (scalar === 'scalar') {
       if (words(pointerScalars, owner).includes(name)) return 'nil';
-      return isRequired ? 'never' : 'zero';
+      return isRequired || words(alwaysWritten, owner).includes(name) ? 'never' : 'zero';
     }
-    if (words(pointerStructs, owner).includes(name)) return 'nil';
     const isKind = this.#schema[owner]?.['x-kubernetes-group-version-kind'] !== undefined;
     const byValue = words(valueStructs, owner).includes(name) || (isKind && words(valueStructs, '*').includes(name));
     return byValue ? 'never' : 'nil';

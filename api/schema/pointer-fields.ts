@@ -74,7 +74,6 @@ export const pointerScalars: Readonly<Record<string, string>> = {
   EphemeralContainerCommon: 'restartPolicy',
   ContainerStatus: 'started stopSignal',
   Lifecycle: 'stopSignal',
-  EnvVar: '',
   FileKeySelector: 'optional',
   GRPCAction: 'service',
   PodCertificateProjection: 'maxExpirationSeconds',
@@ -93,9 +92,7 @@ export const pointerScalars: Readonly<Record<string, string>> = {
   Toleration: 'tolerationSeconds',
   TopologySpreadConstraint: 'minDomains nodeAffinityPolicy nodeTaintsPolicy',
   WindowsSecurityContextOptions: 'gmsaCredentialSpecName gmsaCredentialSpec runAsUserName hostProcess',
-  LinuxContainerUser: 'supplementalGroups',
   PodLogOptions: 'sinceSeconds tailLines limitBytes stream',
-  ContainerStateTerminated: '',
   // core: volumes
   AzureDiskVolumeSource: 'cachingMode fsType readOnly kind',
   AzureFilePersistentVolumeSource: 'secretNamespace',
@@ -177,7 +174,7 @@ export const pointerScalars: Readonly<Record<string, string>> = {
 
 /** Structs, quantities and int-or-strings that Go holds by value: written even when the client never mentioned them. */
 export const valueStructs: Readonly<Record<string, string>> = {
-  // Every top-level kind holds these by value; CSR, Lease and so on have no further exception.
+  // Every top-level kind.
   '*': 'metadata spec status',
   'admissionregistration.MutatingWebhook': 'clientConfig',
   'admissionregistration.ValidatingWebhook': 'clientConfig',
@@ -238,15 +235,17 @@ export const valueStructs: Readonly<Record<string, string>> = {
   ResourceSliceSpec: 'pool',
   DeviceCapacity: 'value',
   Counter: 'value',
-  OpaqueDeviceConfiguration: '',
   VolumeAttachmentSpec: 'source',
 };
 
-/** Kinds whose `status` or `spec` Go holds as a pointer, or omits when zero, against the rule of `valueStructs['*']`. */
-export const pointerStructs: Readonly<Record<string, string>> = {
-  ResourceClaim: 'status',
-  Status: '',
-  RuntimeClass: '',
+/** Optional scalars that Go writes even when they are zero: optional to clients, but without omitempty. */
+export const alwaysWritten: Readonly<Record<string, string>> = {
+  StatefulSetStatus: 'availableReplicas',
+  PodDisruptionBudgetStatus: 'disruptionsAllowed currentHealthy desiredHealthy expectedPods',
+  'core.Event': 'reportingComponent reportingInstance',
+  FlowSchemaSpec: 'matchingPrecedence',
+  QueuingConfiguration: 'queues handSize queueLengthLimit',
+  PriorityClass: 'value',
 };
 
 /** Structs that server-side apply owns as a whole (`structType=atomic`). */
