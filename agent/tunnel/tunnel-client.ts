@@ -33,6 +33,8 @@ const RECONNECT = { initialMs: 500, maxMs: 30_000, jitter: 1 };
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 /** A session that lived this long was good: the next break starts the back-off anew. */
 const SETTLED_MS = 10_000;
+/** How long a stopping agent waits for a controller that may be gone. */
+const GOODBYE_MS = 1000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 
 /** Keeps the tunnel to the controller up until aborted: connects outwards, so that it works behind NAT, and reconnects for ever. */
@@ -69,7 +71,11 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     });
     let reason = 'closed by the controller';
     let cancelPing = () => {};
-    const onAbort = () => socket.close(1001, 'agent is stopping');
+    let cancelTerminate = () => {};
+    const onAbort = () => {
+      socket.close(1001, 'agent is stopping');
+      cancelTerminate = clock.after(GOODBYE_MS, () => socket.terminate());
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     socket.on('open', () => {
       log.info('tunnel is up', { server: url.host });
@@ -88,6 +94,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     });
     socket.on('close', (_code, text: Buffer) => {
       cancelPing();
+      cancelTerminate();
       signal.removeEventListener('abort', onAbort);
       session.close(new Error('tunnel to the controller is down'));
       resolve(text.length > 0 ? text.toString() : reason);

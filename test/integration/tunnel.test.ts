@@ -1,0 +1,154 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createLinuxHost } from '#agent/host/linux-host.ts';
+import { runTunnelClient } from '#agent/tunnel/tunnel-client.ts';
+import { systemClock } from '#base/clock.ts';
+import { type Logger, silentLogger } from '#base/logger.ts';
+import { generatePrivateKeyPem } from '#controller/pki/certificate-builder.ts';
+import { type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts';
+import { TunnelHub } from '#controller/tunnel/tunnel-hub.ts';
+
+describe('tunnel over TLS', () => {
+  let folder: string;
+  let pki: ClusterPki;
+  let node: { key: string; cert: string };
+  const host = createLinuxHost();
+  const cleanups: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp('/tmp/coracle-tunnel-');
+    pki = await openClusterPki({
+      dir: folder,
+      clock: systemClock,
+      log: silentLogger,
+      hostnames: ['localhost'],
+      addresses: ['127.0.0.1'],
+      serviceIp: '10.96.0.1',
+      clusterDomain: 'cluster.local',
+    });
+    const key = await generatePrivateKeyPem();
+    const cert = await pki.signCertificate({
+      subject: { commonName: 'system:node:n1', organizations: ['system:nodes'] },
+      publicKey: createPublicKey(createPrivateKey(key)),
+      usages: ['digital signature', 'client auth'],
+      durationMs: 3_600_000,
+    });
+    node = { key, cert };
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  /** A controller on `port` (0: any), with nothing but the hub behind it. */
+  async function startController(
+    port: number,
+    log: Logger = silentLogger,
+  ): Promise<{ hub: TunnelHub; port: number; stop(): Promise<void> }> {
+    const hub = new TunnelHub({ clock: systemClock, log });
+    const { serving } = pki;
+    const server: Server = createServer({ key: serving.privateKeyPem, cert: serving.certificatePem });
+    const sockets = new Set<Duplex>();
+    server.on('connection', (socket) => sockets.add(socket));
+    server.on('upgrade', (incoming, socket, head) => hub.accept('n1', { incoming, socket, head }));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    let isStopped = false;
+    const stop = async () => {
+      if (isStopped) return;
+      isStopped = true;
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    };
+    cleanups.push(stop);
+    return { hub, port: (server.address() as AddressInfo).port, stop };
+  }
+
+  function startAgent(port: number, nodeApiPort = 1): AbortController {
+    const stop = new AbortController();
+    const done = runTunnelClient(
+      {
+        nodeName: 'n1',
+        server: () => `https://127.0.0.1:${port}`,
+        tls: () => ({ ca: pki.caPem, cert: node.cert, key: node.key }),
+        targets: { nodeApiPort, podAddresses: () => new Set() },
+        dialer: host.dialer,
+        clock: systemClock,
+        log: silentLogger,
+        random: () => 0.9,
+      },
+      stop.signal,
+    );
+    cleanups.push(() => {
+      stop.abort();
+      return done;
+    });
+    return stop;
+  }
+
+  async function startEcho(): Promise<number> {
+    const server = createTcpServer((socket) => socket.pipe(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+    return (server.address() as AddressInfo).port;
+  }
+
+  it('carries megabytes to a local port and back', async () => {
+    const { hub, port } = await startController(0);
+    const echo = await startEcho();
+    startAgent(port, echo);
+    await expect.poll(() => hub.isConnected('n1')).toBe(true);
+    const data = Buffer.alloc(8 * 1024 * 1024, '0123456789abcdef');
+    const stream = await hub.open('n1', { host: '', port: echo });
+    stream.end(data);
+    expect(Buffer.compare(Buffer.concat(await stream.toArray()), data)).toBe(0);
+  });
+
+  it('refuses targets that are not of the node', async () => {
+    const { hub, port } = await startController(0);
+    startAgent(port);
+    await expect.poll(() => hub.isConnected('n1')).toBe(true);
+    await expect(hub.open('n1', { host: '127.0.0.1', port: 22 })).rejects.toThrow('not reachable through this tunnel');
+  });
+
+  it('comes back after the controller was gone, and fails what was open', async () => {
+    const first = await startController(0);
+    const echo = await startEcho();
+    startAgent(first.port, echo);
+    await expect.poll(() => first.hub.isConnected('n1')).toBe(true);
+    const stream = await first.hub.open('n1', { host: '', port: echo });
+    const failure = new Promise<Error>((resolve) => stream.once('error', resolve));
+    await first.stop();
+    expect((await failure).message).toBe('tunnel to node n1 is down');
+    const second = await startController(first.port);
+    await expect.poll(() => second.hub.isConnected('n1'), { timeout: 10_000 }).toBe(true);
+  });
+
+  it('keeps two machines of one identity and uses the newer, the older when that leaves', async () => {
+    const { hub, port } = await startController(0);
+    const echo = await startEcho();
+    startAgent(port, echo);
+    await expect.poll(() => hub.isConnected('n1')).toBe(true);
+    const clone = startAgent(port, 1);
+    await expect
+      .poll(() =>
+        hub.open('n1', { host: '', port: echo }).then(
+          () => 'first',
+          () => 'clone',
+        ),
+      )
+      .toBe('clone');
+    clone.abort();
+    await expect
+      .poll(() =>
+        hub.open('n1', { host: '', port: echo }).then(
+          () => 'first',
+          () => 'clone',
+        ),
+      )
+      .toBe('first');
+  });
+});
