@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Informer } from '#api/client/informer.ts';
-import { selectorFromLabels } from '#api/meta/label-selector.ts';
+import { type LabelSelector, nothing, selectorFromLabels } from '#api/meta/label-selector.ts';
 import type { Pod, Service } from '#api/object/kinds.ts';
 import { isPodReady, isPodTerminal } from '../pod-state.ts';
 
@@ -9,8 +9,16 @@ export function hasSelector(service: Service): boolean {
   return service.spec?.type !== 'ExternalName' && Object.keys(service.spec?.selector ?? {}).length > 0;
 }
 
+/** Compiled once per version of a service: every change of a pod asks every service of its namespace. */
+const compiled = new WeakMap<Service, LabelSelector>();
+
 export function selects(service: Service, pod: Pod): boolean {
-  return hasSelector(service) && selectorFromLabels(service.spec?.selector).matches(pod.metadata.labels);
+  let selector = compiled.get(service);
+  if (selector === undefined) {
+    selector = hasSelector(service) ? selectorFromLabels(service.spec?.selector) : nothing;
+    compiled.set(service, selector);
+  }
+  return selector.matches(pod.metadata.labels);
 }
 
 /** What a pod means to services; other changes of it (most of them) are none of their business. */
