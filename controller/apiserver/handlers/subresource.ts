@@ -141,7 +141,7 @@ async function changeFace(
     definition,
     namespace,
     name,
-    as: 'main',
+    as: subresource.face?.as ?? 'main',
     subresource: subresource.name,
     dryRun: options.dryRun,
     manager: fieldManagerOf(context, options.fieldManager),

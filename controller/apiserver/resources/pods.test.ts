@@ -206,6 +206,19 @@ describe('updates', () => {
   });
 });
 
+test('a gated pod may still be narrowed, and lose gates but gain none', async () => {
+  const gates = (...names: string[]) => names.map((name) => ({ name: `example.com/${name}` }));
+  const created = await create({ schedulingGates: gates('a', 'b'), nodeSelector: { disk: 'ssd' } });
+  const put = (spec: object) =>
+    api.call('PUT', `${PODS}/p`, { ...created, metadata: { name: 'p' }, spec: { ...created.spec, ...spec } });
+  const narrowed = { nodeSelector: { disk: 'ssd', arch: 'arm64' }, schedulingGates: gates('b') };
+  expect((await put(narrowed)).status).toBe(200);
+  const more = await put({ ...narrowed, schedulingGates: gates('b', 'c') });
+  expect(await more.text()).toContain("only deletion is allowed, but found new scheduling gate 'example.com/c'");
+  const wider = await put({ ...narrowed, nodeSelector: { arch: 'arm64' } });
+  expect(await wider.text()).toContain('only additions to spec.nodeSelector are allowed');
+});
+
 describe('binding', () => {
   const bind = (target: object) =>
     api.call('POST', `${PODS}/p/binding`, { apiVersion: 'v1', kind: 'Binding', metadata: { name: 'p' }, target });

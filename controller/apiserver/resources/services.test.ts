@@ -57,7 +57,7 @@ describe('cluster IPs', () => {
 
   test('one outside the range is refused', async () => {
     expect(await refused('x', { clusterIP: '192.168.0.1' })).toContain(
-      'failed to allocate IP 192.168.0.1: the provided IP (192.168.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16',
+      'failed to allocate IP 192.168.0.1: the provided network does not match the current range',
     );
   });
 

@@ -32,6 +32,12 @@ export class IpTakenError extends Error {
 
 const keyOf = (ip: string): string => ADDRESS_PREFIX + ip;
 
+/** Ranges serve until they are deleted or said not to be ready; without a word from their controller they are. */
+function isUsable({ metadata, status }: ServiceCIDR): boolean {
+  const ready = status?.conditions?.find((condition) => condition.type === 'Ready');
+  return metadata.deletionTimestamp === undefined && (ready === undefined || ready.status === 'True');
+}
+
 /** The network address, and for IPv4 the broadcast address, are never given away. */
 const usable = (range: IpRange): { first: bigint; size: bigint } => ({
   first: 1n,
@@ -56,7 +62,7 @@ export class ClusterIpAllocator {
   #ranges(snapshot: Snapshot): IpRange[] {
     const stored = [...snapshot.range(CIDR_PREFIX)]
       .map((object) => object.object() as ServiceCIDR)
-      .filter((cidr) => cidr.metadata.deletionTimestamp === undefined)
+      .filter(isUsable)
       .flatMap((cidr) => cidr.spec?.cidrs ?? []);
     const configured = this.#options.serviceCidr.split(',');
     return [...new Set([...configured, ...stored])].flatMap((cidr) => parseCidr(cidr.trim()) ?? []);
@@ -68,11 +74,7 @@ export class ClusterIpAllocator {
     const parsed = parseIp(ip);
     const ranges = this.#ranges(snapshot);
     if (parsed === undefined || !ranges.some((range) => rangeContains(range, parsed))) {
-      const valid = ranges
-        .filter((range) => parsed === undefined || range.family === parsed.family)
-        .map((range) => `${formatIp({ family: range.family, value: range.base })}/${range.prefixLength}`)
-        .join(',');
-      throw new IpTakenError(`the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${valid}`);
+      throw new IpTakenError('the provided network does not match the current range');
     }
     const canonical = formatIp(parsed);
     if (!(await this.#take(store, canonical, service, dryRun))) {

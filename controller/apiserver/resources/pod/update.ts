@@ -23,11 +23,17 @@ function withAllowedChangesUndone(spec: PodSpec, old: PodSpec): PodSpec {
   if ((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1) {
     undone.terminationGracePeriodSeconds = old.terminationGracePeriodSeconds;
   }
-  if ((old.schedulingGates ?? []).length > 0 && isSuperset(spec.nodeSelector, old.nodeSelector)) {
+  if (isGated(old)) {
     undone.nodeSelector = old.nodeSelector;
+    if (old.affinity?.nodeAffinity === undefined && spec.affinity?.nodeAffinity !== undefined) {
+      const { nodeAffinity: _added, ...rest } = spec.affinity;
+      undone.affinity = old.affinity === undefined && Object.keys(rest).length === 0 ? undefined : rest;
+    }
   }
   return undone;
 }
+
+const isGated = ({ schedulingGates = [] }: PodSpec): boolean => schedulingGates.length > 0;
 
 function isSuperset(labels: Record<string, string> = {}, old: Record<string, string> = {}): boolean {
   return Object.entries(old).every(([key, value]) => labels[key] === value);
@@ -57,11 +63,23 @@ function validateTolerationUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
 
 function validateGates(spec: PodSpec, old: PodSpec): FieldError[] {
   const before = new Set((old.schedulingGates ?? []).map(({ name }) => name));
-  return (spec.schedulingGates ?? [])
-    .filter(({ name }) => !before.has(name))
-    .map(({ name }) =>
-      forbiddenField('spec.schedulingGates', `only deletion is allowed, but found new scheduling gate '${name}'`),
-    );
+  return (spec.schedulingGates ?? []).flatMap(({ name }, i) =>
+    before.has(name)
+      ? []
+      : [
+          forbiddenField(
+            `spec.schedulingGates[${i}].name`,
+            `only deletion is allowed, but found new scheduling gate '${name}'`,
+          ),
+        ],
+  );
+}
+
+/** While gates hold a pod back, its choice of nodes may still be narrowed. */
+function validateGatedPlacement(spec: PodSpec, old: PodSpec): FieldError[] {
+  if (!isGated(old) || isSuperset(spec.nodeSelector, old.nodeSelector)) return [];
+  const message = 'only additions to spec.nodeSelector are allowed (no mutations or deletions)';
+  return [invalid('spec.nodeSelector', spec.nodeSelector ?? {}, message)];
 }
 
 function changedFields(spec: PodSpec, old: PodSpec): string {
@@ -108,6 +126,7 @@ export function validatePodUpdate(pod: Pod, old: Pod, subresource: string): Fiel
     ...validateDeadline(spec, oldSpec),
     ...validateTolerationUpdate(spec, oldSpec),
     ...validateGates(spec, oldSpec),
+    ...validateGatedPlacement(spec, oldSpec),
   ];
   const rest = withAllowedChangesUndone(spec, oldSpec);
   if (!equalJson(rest, oldSpec)) {
