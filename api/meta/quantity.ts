@@ -7,6 +7,8 @@ export class QuantityError extends Error {
 }
 
 const WRONG_FORMAT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+/** No amount needs more; the pattern's cost grows with the square of the length. */
+const MAX_TEXT = 128;
 const SHAPE = /^([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)$/;
 
 const DECIMAL_EXPONENTS: Readonly<Record<string, number>> = {
@@ -46,7 +48,7 @@ export class Quantity {
   /** Throws QuantityError. A JSON number is read as its decimal text. */
   static parse(value: string | number): Quantity {
     const text = typeof value === 'number' ? String(value) : value;
-    const match = SHAPE.exec(text);
+    const match = text.length > MAX_TEXT ? null : SHAPE.exec(text);
     if (match === null || text === '') throw new QuantityError(WRONG_FORMAT);
     const [, sign, whole, fraction = '', suffix] = match as unknown as [string, string, string, string?, string?];
     if (whole === '' && fraction === '') throw new QuantityError(WRONG_FORMAT);
