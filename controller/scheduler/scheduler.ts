@@ -150,7 +150,8 @@ function createView({ cache, siblings, namespaces }: SchedulerOptions): ClusterV
     },
     node: (name) => cache.node(name),
     podsByNode: (query) => cache.counts.byNode(query),
-    podsWithAffinity: () => cache.podsWithAffinity.values(),
+    podsByDomain: (query, topologyKey) => cache.counts.byDomain(query, topologyKey),
+    placedTerms: (kind) => cache.terms.of(kind),
     get podNamespaces() {
       return cache.counts.namespaces;
     },

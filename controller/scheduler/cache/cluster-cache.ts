@@ -1,12 +1,14 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { ObjectKey } from '#api/object/kube-object.ts';
 import { NodeInfo } from './node-info.ts';
+import { PlacedTerms } from './placed-terms.ts';
 import { PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
 
 interface Placement {
   readonly info: PodInfo;
-  readonly nodeName: string;
+  readonly node: NodeInfo;
   /** Placed by us, not yet seen in the API. */
   readonly isAssumed: boolean;
 }
@@ -21,8 +23,7 @@ export class ClusterCache {
   #list: NodeInfo[] | undefined;
   readonly #placements = new Map<ObjectKey, Placement>();
   readonly counts = new PodCounts();
-  /** Pods on nodes that have terms about other pods, by key. */
-  readonly podsWithAffinity = new Map<ObjectKey, { readonly info: PodInfo; readonly nodeName: string }>();
+  readonly terms = new PlacedTerms();
   /** How many nodes hold an image. */
   readonly imageNodes = new Map<string, number>();
 
@@ -39,10 +40,12 @@ export class ClusterCache {
   setNode(node: Node): NodeInfo {
     const info = this.#obtainNode(node.metadata.name);
     const isNew = info.node === undefined;
+    const previousLabels = info.labels;
     this.#countImages(info, -1);
     info.setNode(node);
     this.#countImages(info, 1);
     if (isNew) this.#list = undefined;
+    if (info.pods.size > 0 && !deepEqual(previousLabels, info.labels)) this.#forgetDomains();
     return info;
   }
 
@@ -50,31 +53,31 @@ export class ClusterCache {
     const info = this.#nodes.get(name);
     if (info === undefined) return;
     this.#countImages(info, -1);
-    info.node = undefined;
+    info.clearNode();
+    if (info.pods.size > 0) this.#forgetDomains();
     if (info.pods.size === 0) this.#nodes.delete(name);
     this.#list = undefined;
   }
 
   /** A pod that the API shows on a node; takes the place of an assumption about it. */
   setPod(info: PodInfo, nodeName: string): void {
-    this.#place({ info, nodeName, isAssumed: false });
+    this.#place({ info, node: this.#obtainNode(nodeName), isAssumed: false });
   }
 
   removePod(key: ObjectKey): void {
     const placement = this.#placements.get(key);
     if (placement === undefined) return;
-    const { info, nodeName } = placement;
+    const { info, node } = placement;
     this.#placements.delete(key);
-    this.podsWithAffinity.delete(key);
-    this.counts.remove(info, nodeName);
-    const node = this.#nodes.get(nodeName);
-    node?.removePod(info);
-    if (node?.node === undefined && node?.pods.size === 0) this.#nodes.delete(nodeName);
+    this.terms.remove(info, node);
+    this.counts.remove(info, node);
+    node.removePod(info);
+    if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);
   }
 
   /** Counts the pod on the node from now on, before the API knows. */
   assume(info: PodInfo, nodeName: string): void {
-    this.#place({ info, nodeName, isAssumed: true });
+    this.#place({ info, node: this.#obtainNode(nodeName), isAssumed: true });
   }
 
   /** Takes an assumption back; does nothing once the API has confirmed it. */
@@ -91,12 +94,14 @@ export class ClusterCache {
   }
 
   #place(placement: Placement): void {
-    const { info, nodeName } = placement;
+    const { info, node } = placement;
     this.removePod(info.key);
+    // Its last pod may just have taken an unknown node with it.
+    this.#nodes.set(node.name, node);
     this.#placements.set(info.key, placement);
-    this.#obtainNode(nodeName).addPod(info);
-    this.counts.add(info, nodeName);
-    if (info.affinity !== undefined) this.podsWithAffinity.set(info.key, { info, nodeName });
+    node.addPod(info);
+    this.counts.add(info, node);
+    this.terms.add(info, node);
   }
 
   #obtainNode(name: string): NodeInfo {
@@ -106,6 +111,11 @@ export class ClusterCache {
       this.#nodes.set(name, info);
     }
     return info;
+  }
+
+  #forgetDomains(): void {
+    this.counts.forgetDomains();
+    this.terms.forgetDomains();
   }
 
   #countImages(info: NodeInfo, by: 1 | -1): void {

@@ -52,6 +52,12 @@ export class NodeInfo {
     );
   }
 
+  /** The node is gone; pods that name it may linger. */
+  clearNode(): void {
+    this.node = undefined;
+    this.labels = NO_LABELS;
+  }
+
   addPod(info: PodInfo): void {
     this.pods.set(info.key, info);
     this.#count(info, 1);

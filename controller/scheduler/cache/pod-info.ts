@@ -13,6 +13,8 @@ export interface HostPort {
 
 /** One term of pod affinity or anti-affinity, compiled. */
 export interface PodAffinityTerm {
+  /** Equal ids, equal terms. */
+  readonly id: string;
   readonly topologyKey: string;
   readonly selector: LabelSelector;
   /** Names the selector in caches. */
@@ -138,11 +140,13 @@ function affinityOf(pod: Pod): PodAffinityTerms | undefined {
 function compileTerm(term: RawTerm, podNamespace: string): PodAffinityTerm {
   const { topologyKey, labelSelector, namespaces = [], namespaceSelector } = term;
   const isOwnNamespace = namespaces.length === 0 && namespaceSelector === undefined;
+  const names = isOwnNamespace ? [podNamespace] : namespaces;
   return {
+    id: JSON.stringify([topologyKey, labelSelector, names, namespaceSelector]),
     topologyKey,
     selector: labelSelectorFrom(labelSelector),
     selectorId: JSON.stringify(labelSelector ?? null),
-    namespaces: new Set(isOwnNamespace ? [podNamespace] : namespaces),
+    namespaces: new Set(names),
     namespaceSelector: namespaceSelector === undefined ? undefined : labelSelectorFrom(namespaceSelector),
   };
 }

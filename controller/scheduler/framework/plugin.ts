@@ -1,6 +1,7 @@
 import type { LabelSelector } from '#api/meta/label-selector.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
-import type { PodQuery, PodsByNode } from '../cache/pod-counts.ts';
+import type { PlacedTerm, TermKind } from '../cache/placed-terms.ts';
+import type { PodQuery, PodsByDomain, PodsByNode } from '../cache/pod-counts.ts';
 import type { PodInfo } from '../cache/pod-info.ts';
 import type { ClusterEvent } from './cluster-event.ts';
 
@@ -10,8 +11,10 @@ export interface ClusterView {
   node(name: string): NodeInfo | undefined;
   /** Pods by node for one query; kept up to date between cycles. */
   podsByNode(query: PodQuery): PodsByNode;
-  /** Pods on nodes that have terms about other pods. */
-  podsWithAffinity(): Iterable<{ readonly info: PodInfo; readonly nodeName: string }>;
+  /** The same by the value of a node label. */
+  podsByDomain(query: PodQuery, topologyKey: string): PodsByDomain;
+  /** What pods on nodes ask about other pods. */
+  placedTerms(kind: TermKind): Iterable<PlacedTerm>;
   /** Namespaces in which pods are on nodes. */
   readonly podNamespaces: Iterable<string>;
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;

@@ -1,5 +1,7 @@
-import type { LabelSelector } from '#api/meta/label-selector.ts';
+import { type LabelSelector, nothing } from '#api/meta/label-selector.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
+import type { TermKind } from '../cache/placed-terms.ts';
+import type { PodsByDomain } from '../cache/pod-counts.ts';
 import { matchesTerm, type PodAffinityTerm, type PodInfo } from '../cache/pod-info.ts';
 import type { ClusterEvent } from '../framework/cluster-event.ts';
 import {
@@ -19,70 +21,56 @@ const UNWELCOME = reject("node(s) didn't satisfy existing pods anti-affinity rul
 /** Required affinity of a pod that is already placed counts this much when others are scored. */
 const HARD_AFFINITY_WEIGHT = 1;
 
-/** Something per domain: topology key, then the node label's value. */
-class DomainTotals {
-  readonly #byKey = new Map<string, Map<string, number>>();
-
-  get isEmpty(): boolean {
-    return this.#byKey.size === 0;
-  }
-
-  add(topologyKey: string, domain: string, amount: number): void {
-    let domains = this.#byKey.get(topologyKey);
-    if (domains === undefined) {
-      domains = new Map();
-      this.#byKey.set(topologyKey, domains);
-    }
-    domains.set(domain, (domains.get(domain) ?? 0) + amount);
-  }
-
-  addOn(node: NodeInfo | undefined, topologyKey: string, amount: number): void {
-    const domain = node?.labels[topologyKey];
-    if (domain !== undefined) this.add(topologyKey, domain, amount);
-  }
-
-  on(node: NodeInfo, topologyKey: string): number {
-    const domain = node.labels[topologyKey];
-    return domain === undefined ? 0 : (this.#byKey.get(topologyKey)?.get(domain) ?? 0);
-  }
-
-  sumOn(node: NodeInfo): number {
-    let sum = 0;
-    for (const [topologyKey, domains] of this.#byKey) sum += domains.get(node.labels[topologyKey] ?? '') ?? 0;
-    return sum;
-  }
+/** How many pods a term means in each domain of its topology key, times a weight. */
+interface DomainCounts {
+  readonly topologyKey: string;
+  /** One per namespace; a domain's count is their sum. */
+  readonly counts: readonly PodsByDomain[];
+  readonly weight: number;
 }
+
+function countOn({ topologyKey, counts, weight }: DomainCounts, node: NodeInfo): number {
+  const domain = node.labels[topologyKey];
+  if (domain === undefined) return 0;
+  let sum = 0;
+  for (const byDomain of counts) sum += byDomain.get(domain) ?? 0;
+  return sum * weight;
+}
+
+const hasPods = ({ counts }: DomainCounts) => counts.some((byDomain) => byDomain.size > 0);
 
 function isInNamespaceOf(term: PodAffinityTerm, namespace: string, view: ClusterView): boolean {
   return term.namespaces.has(namespace) || term.namespaceSelector?.matches(view.namespaceLabels(namespace)) === true;
 }
 
-/** Adds `amount` per pod that all these terms mean, in the domains of each term. */
-function addMatching(totals: DomainTotals, terms: readonly PodAffinityTerm[], amount: number, view: ClusterView): void {
-  const selector: Pick<LabelSelector, 'matches'> = {
-    matches: (labels) => terms.every((term) => term.selector.matches(labels)),
-  };
+/** For each of the terms, the pods that *all* of them mean. */
+function countMatching(terms: readonly PodAffinityTerm[], view: ClusterView, weight = 1): DomainCounts[] {
+  const selector: LabelSelector =
+    terms.length === 1
+      ? terms[0]!.selector
+      : { ...nothing, matches: (labels) => terms.every((term) => term.selector.matches(labels)) };
   const selectorId = terms.map((term) => term.selectorId).join('&');
-  for (const namespace of view.podNamespaces) {
-    if (!terms.every((term) => isInNamespaceOf(term, namespace, view))) continue;
-    const query = { namespace, selector: selector as LabelSelector, selectorId, ignoresTerminating: false };
-    for (const [nodeName, count] of view.podsByNode(query)) {
-      const node = view.node(nodeName);
-      for (const { topologyKey } of terms) totals.addOn(node, topologyKey, amount * count);
-    }
-  }
+  const namespaces = [...view.podNamespaces].filter((namespace) =>
+    terms.every((term) => isInNamespaceOf(term, namespace, view)),
+  );
+  return terms.map(({ topologyKey }) => ({
+    topologyKey,
+    weight,
+    counts: namespaces.map((namespace) =>
+      view.podsByDomain({ namespace, selector, selectorId, ignoresTerminating: false }, topologyKey),
+    ),
+  }));
 }
 
-/** Domains in which placed pods refuse to have this one. */
-function repellingDomains(pod: PodInfo, view: ClusterView): DomainTotals {
-  const totals = new DomainTotals();
+/** Terms of placed pods that mean this one. */
+function placedAbout(kind: TermKind, pod: PodInfo, view: ClusterView, factor = 1): DomainCounts[] {
   const namespaceLabels = view.namespaceLabels(pod.namespace);
-  for (const { info, nodeName } of view.podsWithAffinity()) {
-    for (const term of info.affinity?.requiredAntiAffinity ?? []) {
-      if (matchesTerm(term, pod, namespaceLabels)) totals.addOn(view.node(nodeName), term.topologyKey, 1);
-    }
+  const found: DomainCounts[] = [];
+  for (const { term, weight, byDomain } of view.placedTerms(kind)) {
+    if (!matchesTerm(term, pod, namespaceLabels)) continue;
+    found.push({ topologyKey: term.topologyKey, counts: [byDomain], weight: weight * factor });
   }
-  return totals;
+  return found;
 }
 
 export const interPodAffinity: FilterPlugin = {
@@ -90,25 +78,20 @@ export const interPodAffinity: FilterPlugin = {
   prepare(pod, view) {
     const affinity = pod.affinity?.requiredAffinity ?? [];
     const antiAffinity = pod.affinity?.requiredAntiAffinity ?? [];
-    const repelling = repellingDomains(pod, view);
-    if (affinity.length === 0 && antiAffinity.length === 0 && repelling.isEmpty) return SKIP;
-    const friends = new DomainTotals();
-    if (affinity.length > 0) addMatching(friends, affinity, 1, view);
-    const foes = antiAffinity.map((term) => {
-      const totals = new DomainTotals();
-      addMatching(totals, [term], 1, view);
-      return { topologyKey: term.topologyKey, totals };
-    });
+    const repelling = placedAbout('requiredAntiAffinity', pod, view);
+    if (affinity.length === 0 && antiAffinity.length === 0 && repelling.length === 0) return SKIP;
+    const friends = affinity.length === 0 ? [] : countMatching(affinity, view);
+    const foes = antiAffinity.flatMap((term) => countMatching([term], view));
     // The first pod of a group that wants to be together has nobody to join yet.
     const ownLabels = view.namespaceLabels(pod.namespace);
-    const isFirst = friends.isEmpty && affinity.every((term) => matchesTerm(term, pod, ownLabels));
+    const isFirst = !friends.some(hasPods) && affinity.every((term) => matchesTerm(term, pod, ownLabels));
     return {
       kind: 'filter',
       filter: {
         check(node) {
-          if (!affinity.every(({ topologyKey }) => isWelcome(node, topologyKey, friends, isFirst))) return NO_FRIENDS;
-          if (foes.some(({ topologyKey, totals }) => totals.on(node, topologyKey) > 0)) return FOES;
-          return !repelling.isEmpty && repelling.sumOn(node) > 0 ? UNWELCOME : undefined;
+          if (!friends.every((counts) => isWelcome(node, counts, isFirst))) return NO_FRIENDS;
+          if (foes.some((counts) => countOn(counts, node) > 0)) return FOES;
+          return repelling.some((counts) => countOn(counts, node) > 0) ? UNWELCOME : undefined;
         },
       },
     };
@@ -116,9 +99,9 @@ export const interPodAffinity: FilterPlugin = {
   isHelpedBy: (event, pod, view) => isHelped(event, pod, view),
 };
 
-function isWelcome(node: NodeInfo, topologyKey: string, friends: DomainTotals, isFirst: boolean): boolean {
-  if (node.labels[topologyKey] === undefined) return false;
-  return isFirst || friends.on(node, topologyKey) > 0;
+function isWelcome(node: NodeInfo, counts: DomainCounts, isFirst: boolean): boolean {
+  if (node.labels[counts.topologyKey] === undefined) return false;
+  return isFirst || countOn(counts, node) > 0;
 }
 
 function isHelped(event: ClusterEvent, pod: PodInfo, view: ClusterView): boolean {
@@ -149,29 +132,25 @@ export const interPodAffinityScore: ScorePlugin = {
   name: 'InterPodAffinity',
   weight: 2,
   prepare(pod, view) {
-    const totals = new DomainTotals();
-    for (const term of pod.affinity?.preferredAffinity ?? []) addMatching(totals, [term], term.weight, view);
-    for (const term of pod.affinity?.preferredAntiAffinity ?? []) addMatching(totals, [term], -term.weight, view);
-    addWishesOfOthers(totals, pod, view);
-    if (totals.isEmpty) return undefined;
-    return { score: (node) => totals.sumOn(node), normalize: normalizeBySpan };
+    const { preferredAffinity = [], preferredAntiAffinity = [] } = pod.affinity ?? {};
+    const wishes = [
+      ...preferredAffinity.flatMap((term) => countMatching([term], view, term.weight)),
+      ...preferredAntiAffinity.flatMap((term) => countMatching([term], view, -term.weight)),
+      ...placedAbout('requiredAffinity', pod, view, HARD_AFFINITY_WEIGHT),
+      ...placedAbout('preferredAffinity', pod, view),
+      ...placedAbout('preferredAntiAffinity', pod, view, -1),
+    ].filter(hasPods);
+    if (wishes.length === 0) return undefined;
+    return {
+      score: (node) => {
+        let score = 0;
+        for (const counts of wishes) score += countOn(counts, node);
+        return score;
+      },
+      normalize: normalizeBySpan,
+    };
   },
 };
-
-/** Placed pods have wishes about this one too. */
-function addWishesOfOthers(totals: DomainTotals, pod: PodInfo, view: ClusterView): void {
-  const namespaceLabels = view.namespaceLabels(pod.namespace);
-  for (const { info, nodeName } of view.podsWithAffinity()) {
-    const { requiredAffinity = [], preferredAffinity = [], preferredAntiAffinity = [] } = info.affinity ?? {};
-    const node = view.node(nodeName);
-    const add = (term: PodAffinityTerm, amount: number) => {
-      if (matchesTerm(term, pod, namespaceLabels)) totals.addOn(node, term.topologyKey, amount);
-    };
-    for (const term of requiredAffinity) add(term, HARD_AFFINITY_WEIGHT);
-    for (const term of preferredAffinity) add(term, term.weight);
-    for (const term of preferredAntiAffinity) add(term, -term.weight);
-  }
-}
 
 /** Scores may be negative: the lowest becomes 0, the highest 100. */
 function normalizeBySpan(scores: number[]): void {

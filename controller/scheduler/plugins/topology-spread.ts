@@ -1,5 +1,6 @@
 import { type LabelSelector, type LabelSelectorObject, labelSelectorFrom } from '#api/meta/label-selector.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
+import type { PodsByDomain } from '../cache/pod-counts.ts';
 import type { PodInfo } from '../cache/pod-info.ts';
 import {
   type ClusterView,
@@ -39,6 +40,8 @@ interface Constraint {
   readonly minDomains: number;
   /** Whether the node's pods count, by the constraint's node inclusion policies. */
   readonly includes: (node: NodeInfo) => boolean;
+  /** `includes` is true for every node. */
+  readonly includesAll: boolean;
 }
 
 const rawConstraintsOf = (pod: PodInfo) => (pod.pod.spec?.topologySpreadConstraints ?? []) as readonly RawConstraint[];
@@ -54,6 +57,7 @@ function compile(raw: RawConstraint, pod: PodInfo): Constraint {
     selector: labelSelectorFrom(selectorObject),
     selectorId: JSON.stringify(selectorObject ?? null),
     minDomains: raw.minDomains ?? 1,
+    includesAll: matchesNode === undefined && !honorsTaints,
     includes: (node) =>
       matchesNode?.(node) !== false &&
       (!honorsTaints || node.taints.every((taint) => !isHardTaint(taint) || toleratesTaint(tolerations, taint))),
@@ -80,7 +84,7 @@ function countDomains(constraint: Constraint, pod: PodInfo, view: ClusterView, k
   for (const node of view.nodes) {
     if (!hasAllKeys(node, keys) || !constraint.includes(node)) continue;
     const domain = node.labels[constraint.topologyKey]!;
-    domains.set(domain, (domains.get(domain) ?? 0) + (pods.get(node.name) ?? 0));
+    domains.set(domain, (domains.get(domain) ?? 0) + (pods.get(node) ?? 0));
   }
   return domains;
 }
@@ -158,6 +162,7 @@ function softConstraintsOf(pod: PodInfo, view: ClusterView): SoftConstraints | u
     ...siblings,
     minDomains: 1,
     includes,
+    includesAll: matchesNode === undefined,
   }));
   return { constraints, requiresAllKeys: false };
 }
@@ -183,26 +188,38 @@ function countForScore(
   const { topologyKey } = constraint;
   const pods = podsOf(constraint, pod, view);
   if (topologyKey === HOSTNAME) {
-    const countOn = (node: NodeInfo) => (node.labels[HOSTNAME] === undefined ? undefined : (pods.get(node.name) ?? 0));
+    const countOn = (node: NodeInfo) => (node.labels[HOSTNAME] === undefined ? undefined : (pods.get(node) ?? 0));
     return { constraint, weight: Math.log(nodes.length + 2), countOn };
   }
-  const domains = new Map<string, number>();
+  const seen = new Set<string>();
   for (const node of nodes) {
     const domain = node.labels[topologyKey];
-    if (domain !== undefined) domains.set(domain, 0);
+    if (domain !== undefined) seen.add(domain);
   }
-  for (const [name, count] of domains.size === 0 ? [] : pods) {
-    const node = view.node(name);
-    const domain = node?.labels[topologyKey];
-    if (node === undefined || domain === undefined || !hasAllKeys(node, keys) || !constraint.includes(node)) continue;
-    const known = domains.get(domain);
-    if (known !== undefined) domains.set(domain, known + count);
-  }
-  return {
-    constraint,
-    weight: Math.log(domains.size + 2),
-    countOn: (node) => domains.get(node.labels[topologyKey] ?? ''),
+  const weight = Math.log(seen.size + 2);
+  if (seen.size === 0) return { constraint, weight, countOn: () => undefined };
+  const domains = constraint.includesAll && keys.length <= 1 ? allDomains() : includedDomains();
+  const countOn = (node: NodeInfo) => {
+    const domain = node.labels[topologyKey];
+    return domain === undefined ? undefined : (domains.get(domain) ?? 0);
   };
+  return { constraint, weight, countOn };
+
+  /** The short way, kept up to date between cycles. */
+  function allDomains(): PodsByDomain {
+    const { selector, selectorId } = constraint;
+    return view.podsByDomain({ namespace: pod.namespace, selector, selectorId, ignoresTerminating: true }, topologyKey);
+  }
+
+  function includedDomains(): PodsByDomain {
+    const counts = new Map<string, number>();
+    for (const [node, count] of pods) {
+      const domain = node.labels[topologyKey];
+      if (domain === undefined || !hasAllKeys(node, keys) || !constraint.includes(node)) continue;
+      counts.set(domain, (counts.get(domain) ?? 0) + count);
+    }
+    return counts;
+  }
 }
 
 /** Fewer siblings in a node's domains are better. */
