@@ -8,6 +8,8 @@ import { setOwn } from '../object/own-property.ts';
 const MAX_OPERATIONS = 10_000;
 /** Copies may not blow a document up beyond what a request may carry anyway. */
 const MAX_COPIED_BYTES = 3 * 1024 * 1024;
+/** List items that inserts and removals may shift in all: about 20 ms of work; a patch can otherwise ask for minutes. */
+const MAX_SHIFTED_ITEMS = 20_000_000;
 
 interface Operation {
   readonly op: string;
@@ -31,7 +33,7 @@ export function applyJsonPatch(doc: unknown, patch: unknown): unknown {
     );
   }
   const operations = patch.map(parseOperation);
-  const state = { root: deepCopy(doc), copiedBytes: 0 };
+  const state = { root: deepCopy(doc), copiedBytes: 0, shiftedItems: 0 };
   for (const [index, operation] of operations.entries()) applyOperation(state, operation, index);
   return state.root;
 }
@@ -69,6 +71,7 @@ function parsePointer(pointer: string, wrong: (why: string) => ApiError): string
 interface State {
   root: unknown;
   copiedBytes: number;
+  shiftedItems: number;
 }
 
 function applyOperation(state: State, operation: Operation, index: number): void {
@@ -134,8 +137,15 @@ function remove(state: State, path: readonly string[], fail: Fail): void {
   if (path.length === 0) throw fail('the whole document cannot be removed');
   find(state.root, path, fail);
   const parent = find(state.root, path.slice(0, -1), fail);
-  if (Array.isArray(parent)) parent.splice(Number(path.at(-1)), 1);
-  else delete (parent as Record<string, unknown>)[path.at(-1)!];
+  if (Array.isArray(parent)) {
+    shift(state, parent.length - Number(path.at(-1)), fail);
+    parent.splice(Number(path.at(-1)), 1);
+  } else delete (parent as Record<string, unknown>)[path.at(-1)!];
+}
+
+function shift(state: State, items: number, fail: Fail): void {
+  state.shiftedItems += items;
+  if (state.shiftedItems > MAX_SHIFTED_ITEMS) throw fail('the patch shifts too many list items');
 }
 
 function replace(state: State, path: readonly string[], value: unknown, fail: Fail): void {
