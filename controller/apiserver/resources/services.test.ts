@@ -184,6 +184,20 @@ describe('node ports', () => {
   });
 });
 
+test('a dual-stack Service gets an address of each family, and gives the second back when it no longer wants it', async () => {
+  api = createResourceServer({ serviceCidr: '10.96.0.0/16,fd00:10:96::/112' });
+  const { spec } = await create('x', { ipFamilyPolicy: 'PreferDualStack' });
+  expect(spec.clusterIPs).toHaveLength(2);
+  expect(spec.clusterIPs[1]).toMatch(/^fd00:10:96::/);
+  expect(await heldAddresses()).toEqual([...spec.clusterIPs].sort());
+  const current = await api.expect(200, 'GET', `${SERVICES}/x`);
+  await api.expect(200, 'PUT', `${SERVICES}/x`, {
+    ...current,
+    spec: { ...current.spec, ipFamilyPolicy: 'SingleStack' },
+  });
+  expect(await heldAddresses()).toEqual([spec.clusterIP]);
+});
+
 test('a Service that becomes an external name gives its address back', async () => {
   await create('x');
   const external = { type: 'ExternalName', externalName: 'example.com' };

@@ -110,12 +110,23 @@ function dropForOtherType(spec: ServiceSpec, old: ServiceSpec): void {
   }
 }
 
+/** Asking for one family alone is enough to give the second up: what was derived from the old policy follows the new one. */
+function trimToSingleStack(spec: ServiceSpec, old: ServiceSpec): void {
+  if (spec.ipFamilyPolicy !== 'SingleStack' || old.ipFamilyPolicy === 'SingleStack') return;
+  const same = (a: readonly string[] = [], b: readonly string[] = []) => a.join(',') === b.join(',');
+  if (spec.clusterIPs !== undefined && same(spec.clusterIPs, old.clusterIPs))
+    spec.clusterIPs = spec.clusterIPs.slice(0, 1);
+  if (spec.ipFamilies !== undefined && same(spec.ipFamilies, old.ipFamilies))
+    spec.ipFamilies = spec.ipFamilies.slice(0, 1);
+}
+
 export function prepareServiceUpdate(service: Service, old: Service): void {
   const { spec } = service;
   const oldSpec = old.spec;
   if (spec === undefined || oldSpec === undefined) return;
   alignClusterIps(spec, oldSpec);
   keepAllocated(spec, oldSpec);
+  trimToSingleStack(spec, oldSpec);
   dropForOtherType(spec, oldSpec);
   if (spec.type !== 'LoadBalancer' && oldSpec.type === 'LoadBalancer') service.status = { loadBalancer: {} };
 }
