@@ -117,11 +117,15 @@ function callStream(
   });
 }
 
-/** Runtimes answer a name that is taken with UNKNOWN and these words; callers need to tell it from other failures. */
+/**
+ * A name that is taken comes as UNKNOWN from containerd 1.x and as FAILED_PRECONDITION from 2.x, told apart by its words alone; callers get
+ * the code that says what it is.
+ */
 const NAME_TAKEN = /\bname\b.* is (?:reserved|in use)/;
+const NAME_TAKEN_CODES: readonly number[] = [status.UNKNOWN, status.FAILED_PRECONDITION];
 
 export function toCriError(err: ServiceError): CriError {
   const message = err.details || err.message;
-  const code = err.code === status.UNKNOWN && NAME_TAKEN.test(message) ? status.ALREADY_EXISTS : err.code;
-  return new CriError(code, message, { cause: err });
+  const isTaken = NAME_TAKEN_CODES.includes(err.code) && NAME_TAKEN.test(message);
+  return new CriError(isTaken ? status.ALREADY_EXISTS : err.code, message, { cause: err });
 }
