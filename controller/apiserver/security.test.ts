@@ -90,27 +90,20 @@ describe('the secured API server', () => {
     const own = await client.resource<Pod>(resources.pods).fetchList({ fieldSelector: 'spec.nodeName=a' });
     expect(own.items.map(({ metadata }) => metadata.name)).toEqual(['of-a']);
     const nodes = client.resource<Node>(resources.nodes);
-    expect((await nodes.create({ metadata: { name: 'a' } })).spec?.taints).toHaveLength(1);
+    const node = await nodes.create({ metadata: { name: 'a' } });
+    expect(node.spec?.taints).toHaveLength(1);
+    const foreign = await admin.resource<Pod>(resources.pods).fetch('of-b', 'default');
+    const labels = { 'node-role.kubernetes.io/x': '' };
     const refused = [
       () => client.resource<Secret>(resources.secrets).fetch('of-b', 'default'),
       () => client.resource<Secret>(resources.secrets).fetchList({ namespace: 'default' }),
       () => client.resource<Pod>(resources.pods).fetchList(),
       () => client.resource<Pod>(resources.pods).fetch('of-b', 'default'),
-      () =>
-        client
-          .resource<Pod>(resources.pods)
-          .patch({
-            name: 'of-b',
-            namespace: 'default',
-            subresource: 'status',
-            type: 'merge',
-            patch: { status: { phase: 'Failed' } },
-          }),
+      () => client.resource<Pod>(resources.pods).update({ ...foreign, status: { phase: 'Failed' } }, 'status'),
       () => client.resource<Pod>(resources.pods).delete({ name: 'of-b', namespace: 'default' }),
       () => nodes.create({ metadata: { name: 'b' } }),
-      () => nodes.patch({ name: 'a', type: 'merge', patch: { spec: { taints: [] } } }),
-      () =>
-        nodes.patch({ name: 'a', type: 'merge', patch: { metadata: { labels: { 'node-role.kubernetes.io/x': '' } } } }),
+      () => nodes.update({ ...node, spec: { ...node.spec, taints: [] } }),
+      () => nodes.update({ ...node, metadata: { ...node.metadata, labels } }),
       () => nodes.delete({ name: 'a' }),
     ];
     for (const attempt of refused) await expect(attempt()).rejects.toMatchObject(forbiddenError);
