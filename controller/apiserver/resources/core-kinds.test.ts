@@ -111,6 +111,8 @@ test('an Event has two faces', async () => {
     '/api/v1/namespaces/a/events?fieldSelector=involvedObject.name%3Dp,source%3Dkubelet',
   );
   expect(selected.items).toHaveLength(1);
+  const byFace = '/apis/events.k8s.io/v1/namespaces/a/events?fieldSelector=regarding.name%3Dp';
+  expect((await api.expect(200, 'GET', byFace)).items).toHaveLength(1);
   const table = await api.call('GET', '/api/v1/namespaces/a/events', undefined, {
     accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
   });

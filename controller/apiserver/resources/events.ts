@@ -158,6 +158,16 @@ function validateNewEvent(object: KubeObject): FieldError[] {
   return errors;
 }
 
+/** This face is selected by its own names and, as Kubernetes allows, by those of core v1. */
+function faceFields(event: Event): Record<string, string> {
+  const fields = eventFields(event);
+  const renamed = Object.entries(fields).map(([field, value]) => [
+    field.replace('involvedObject.', 'regarding.'),
+    value,
+  ]);
+  return { ...fields, ...Object.fromEntries(renamed), reportingController: event.reportingComponent ?? '' };
+}
+
 const eventsGroupInfo = {
   group: 'events.k8s.io',
   version: 'v1',
@@ -175,7 +185,7 @@ export const eventsInEventsGroup: ResourceDefinition = defineResource<KubeObject
   volatileTtlMs: EVENT_TTL_MS,
   validateName: pathSegmentName,
   validate: (object, context) => (context.request.info.verb === 'create' ? validateNewEvent(object) : []),
-  selectableFields: (object) => eventFields(asCore(object)),
+  selectableFields: (object) => faceFields(asCore(object)),
   conversion: {
     storedAs: { group: '', version: 'v1', resource: 'events', kind: 'Event', namespaced: true },
     toStored: toCore,
