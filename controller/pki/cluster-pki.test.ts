@@ -9,6 +9,7 @@ import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { type ClusterPkiOptions, openClusterPki } from './cluster-pki.ts';
 import { renderKubeconfig } from './kubeconfig.ts';
+import { startPkiRenewal } from './pki-renewal.ts';
 
 const DAY_MS = 86_400_000;
 let dir: string;
@@ -107,6 +108,21 @@ describe('openClusterPki', () => {
     await openClusterPki(options());
     await unlink(join(dir, 'ca.key'));
     await expect(openClusterPki(options())).rejects.toThrow('holds ca.crt but not ca.key');
+  });
+});
+
+describe('startPkiRenewal', () => {
+  it('brings a changed address into the serving certificate', async () => {
+    const pki = await openClusterPki(options());
+    let addresses = ['192.168.0.5', 'fd00::0:1'];
+    const renewed = Promise.withResolvers<readonly string[]>();
+    const names = () => ({ hostnames: ['pi'], addresses });
+    const stop = startPkiRenewal({ pki, clock, log: silentLogger, names, onRenewed: renewed.resolve });
+    addresses = ['192.168.0.9'];
+    await clock.advance(600_000);
+    expect(await renewed.promise).toEqual(['serving']);
+    expect(new X509Certificate(pki.serving.certificatePem).checkIP('192.168.0.9')).toBe('192.168.0.9');
+    stop();
   });
 });
 
