@@ -7,6 +7,7 @@ import type { StartController } from './controller-context.ts';
 import { startDeploymentController } from './deployment/deployment-controller.ts';
 import { startEndpointsController } from './endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
+import { startMirroringController } from './endpointslice/mirroring-controller.ts';
 import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
 import { startNamespaceController } from './namespace/namespace-controller.ts';
 import { startNodeIpamController } from './node-ipam/node-ipam-controller.ts';
@@ -36,6 +37,11 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'deployment', serviceAccount: 'deployment-controller', start: startDeploymentController },
     { name: 'replicaset', serviceAccount: 'replicaset-controller', start: startReplicaSetController },
     { name: 'endpointslice', serviceAccount: 'endpointslice-controller', start: startEndpointSliceController },
+    {
+      name: 'endpointslice-mirroring',
+      serviceAccount: 'endpointslicemirroring-controller',
+      start: startMirroringController,
+    },
     { name: 'endpoints', serviceAccount: 'endpoint-controller', start: startEndpointsController },
     { name: 'namespace', serviceAccount: 'namespace-controller', start: startNamespaceController },
     { name: 'garbage-collector', serviceAccount: 'generic-garbage-collector', start: startGarbageCollector },

@@ -3,6 +3,7 @@ import { type EndpointSlice, type Endpoints, type Pod, resources, type Service }
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { startEndpointsController } from '../endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice-controller.ts';
+import { startMirroringController } from './mirroring-controller.ts';
 import { planSlices } from './plan-slices.ts';
 
 let stop = () => {};
@@ -142,5 +143,54 @@ describe('endpointslice and endpoints controllers', () => {
     await services.delete({ name: 'web', namespace: 'n' });
     await settle();
     expect((await endpoints.fetchList()).items).toEqual([]);
+  });
+});
+
+describe('endpointslice mirroring', () => {
+  it('follows Endpoints of a service without selector until they go', async () => {
+    const harness = createControllerHarness();
+    stop = harness.stop;
+    const { client, settle, start } = harness;
+    const services = client.resource<Service>(resources.services);
+    const slices = client.resource<EndpointSlice>(resources.endpointSlices);
+    const endpoints = client.resource<Endpoints>(resources.endpoints);
+    await services.create({ metadata: { name: 'db', namespace: 'n' }, spec: { ports: [{ port: 5432 }] } });
+    await start(startMirroringController);
+    const created = await endpoints.create({
+      metadata: { name: 'db', namespace: 'n' },
+      subsets: [
+        { addresses: [{ ip: '192.168.0.9' }, { ip: 'fd00::9' }], ports: [{ port: 5432, protocol: 'TCP' }] },
+        { notReadyAddresses: [{ ip: '192.168.0.10' }], ports: [{ port: 5432, protocol: 'TCP' }] },
+      ],
+    });
+    await settle();
+    const shown = async () =>
+      (await slices.fetchList()).items.map(({ addressType, endpoints: all }) => [
+        addressType,
+        ...(all ?? []).map(({ addresses, conditions }) => `${addresses[0]} ${conditions?.ready}`),
+      ]);
+    expect(await shown()).toEqual([
+      ['IPv4', '192.168.0.9 true', '192.168.0.10 false'],
+      ['IPv6', 'fd00::9 true'],
+    ]);
+    await endpoints.update({ ...created, subsets: created.subsets!.slice(1) });
+    await settle();
+    expect(await shown()).toEqual([['IPv4', '192.168.0.10 false']]);
+    await endpoints.delete({ name: 'db', namespace: 'n' });
+    await settle();
+    expect(await shown()).toEqual([]);
+  });
+
+  it('leaves alone what asks not to be mirrored', async () => {
+    const { client, start, stop: end } = createControllerHarness();
+    stop = end;
+    const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
+    await client.resource<Service>(resources.services).create({ metadata: { name: 'kubernetes', namespace: 'n' } });
+    await client.resource<Endpoints>(resources.endpoints).create({
+      metadata: { name: 'kubernetes', namespace: 'n', labels },
+      subsets: [{ addresses: [{ ip: '192.168.0.9' }], ports: [{ port: 6443 }] }],
+    });
+    await start(startMirroringController);
+    expect((await client.resource<EndpointSlice>(resources.endpointSlices).fetchList()).items).toEqual([]);
   });
 });

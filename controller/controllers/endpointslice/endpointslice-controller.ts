@@ -1,14 +1,13 @@
-import { Expectations } from '#api/client/expectations.ts';
 import type { Informer } from '#api/client/informer.ts';
 import type { WorkQueue } from '#api/client/work-queue.ts';
-import { isNotFound } from '#api/object/api-error.ts';
 import { type EndpointSlice, type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { describeError } from '#base/errors.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
 import { createControllerRef, isNamespaceTerminating } from '../controller-ref.ts';
-import { computeLabels, MANAGED_BY, MANAGER, planSlices, SERVICE_NAME, type SliceContent } from './plan-slices.ts';
+import { computeLabels, MANAGED_BY, MANAGER, planSlices, SERVICE_NAME } from './plan-slices.ts';
 import { hasSelector, selects, watchSelectedPods } from './selecting-services.ts';
+import { SliceWriter } from './slice-writer.ts';
 
 const BY_SERVICE = 'service';
 const ZONE = 'topology.kubernetes.io/zone';
@@ -24,8 +23,7 @@ class EndpointSliceController {
   readonly #nodes: Informer<Node>;
   readonly #slices: Informer<EndpointSlice>;
   readonly #queue: WorkQueue<ObjectKey>;
-  /** Slices have generated names: creating them from a cache that lags behind would double them. */
-  readonly #expectations: Expectations;
+  readonly #writer: SliceWriter;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -34,7 +32,7 @@ class EndpointSliceController {
     this.#nodes = context.informers.informer<Node>(resources.nodes);
     this.#slices = context.informers.informer<EndpointSlice>(resources.endpointSlices);
     this.#slices.addIndex(BY_SERVICE, (slice) => (isOurs(slice) ? [serviceKeyOf(slice)] : []));
-    this.#expectations = new Expectations(context.clock);
+    this.#writer = new SliceWriter(context);
     this.#queue = createControllerQueue<ObjectKey>(context, { name: 'endpointslice', sync: (key) => this.#sync(key) });
   }
 
@@ -42,7 +40,7 @@ class EndpointSliceController {
     this.#services.addHandler({
       onAdd: (service) => this.#queue.add(keyOf(service)),
       onUpdate: (_, service) => this.#queue.add(keyOf(service)),
-      onDelete: (service) => this.#expectations.forget(keyOf(service)),
+      onDelete: (service) => this.#writer.forget(keyOf(service)),
     });
     watchSelectedPods(this.#pods, this.#services, (service) => this.#queue.add(keyOf(service)));
     this.#nodes.addHandler({
@@ -55,7 +53,7 @@ class EndpointSliceController {
     });
     this.#slices.addHandler({
       onAdd: (slice) => {
-        if (isOurs(slice)) this.#expectations.onCreated(serviceKeyOf(slice));
+        if (isOurs(slice)) this.#writer.onCreated(serviceKeyOf(slice));
         this.#enqueueServiceOf(slice);
       },
       onUpdate: (previous, slice) => {
@@ -79,7 +77,7 @@ class EndpointSliceController {
     const service = this.#services.byKey(key);
     // The slices of a deleted service go with it, through their ownerReference.
     if (service === undefined || service.metadata.deletionTimestamp !== undefined) return;
-    if (!hasSelector(service) || !this.#expectations.isSatisfied(key)) return;
+    if (!hasSelector(service) || !this.#writer.isCacheCurrent(key)) return;
     const plan = planSlices({
       service,
       pods: this.#pods.list(service.metadata.namespace).filter((pod) => selects(service, pod)),
@@ -87,51 +85,18 @@ class EndpointSliceController {
       nodeOf: (name) => this.#nodes.byKey(objectKey(undefined, name)),
     });
     try {
-      await this.#apply(service, plan);
+      await this.#writer.apply(key, plan, {
+        generateName: `${service.metadata.name}-`,
+        namespace: service.metadata.namespace,
+        labels: computeLabels(service),
+        ownerReferences: [createControllerRef(resources.services, service)],
+      });
     } catch (err) {
       const subject = { apiVersion: 'v1', kind: 'Service', metadata: service.metadata };
       const message = `Error updating Endpoint Slices for Service ${key}: ${describeError(err)}`;
       if (isNamespaceTerminating(err)) return;
       this.#context.events.record(subject, 'Warning', 'FailedToUpdateEndpointSlices', message);
       throw err;
-    }
-  }
-
-  /** New slices first: an endpoint that moves is rather twice in the cluster than nowhere. */
-  async #apply(service: Service, plan: ReturnType<typeof planSlices>): Promise<void> {
-    const client = this.#context.client.resource<EndpointSlice>(resources.endpointSlices);
-    await this.#create(service, plan.create);
-    for (const slice of plan.update) await client.update(slice);
-    for (const { metadata } of plan.delete) {
-      try {
-        await client.delete({ name: metadata.name, namespace: metadata.namespace });
-      } catch (err) {
-        if (!isNotFound(err)) throw err;
-      }
-    }
-  }
-
-  async #create(service: Service, contents: readonly SliceContent[]): Promise<void> {
-    if (contents.length === 0) return;
-    const key = keyOf(service);
-    this.#expectations.expect(key, contents.length);
-    for (const [index, { addressType, ports, endpoints }] of contents.entries()) {
-      try {
-        await this.#context.client.resource<EndpointSlice>(resources.endpointSlices).create({
-          metadata: {
-            generateName: `${service.metadata.name}-`,
-            namespace: service.metadata.namespace,
-            labels: computeLabels(service),
-            ownerReferences: [createControllerRef(resources.services, service)],
-          },
-          addressType,
-          ports: [...ports],
-          endpoints: [...endpoints],
-        });
-      } catch (err) {
-        for (let missing = index; missing < contents.length; missing++) this.#expectations.onCreated(key);
-        throw err;
-      }
     }
   }
 }
