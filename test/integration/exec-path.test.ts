@@ -100,6 +100,14 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
       });
     });
 
+    it('attaches to the running process until it ends', async () => {
+      await startPod(`ticker-${protocol}`, {
+        main: ['sh', '-c', 'for n in 1 2 3 4 5 6 7 8; do echo tick; sleep 0.2; done'],
+      });
+      const result = await kubectl(['attach', `ticker-${protocol}`]);
+      expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/^(tick\n)+$/) });
+    });
+
     it('forwards ports', async () => {
       const forward = spawn(kubectlPath(), ['--kubeconfig', path.kubeconfig, 'port-forward', 'pod/web', ':8080']);
       let output = '';
@@ -135,6 +143,13 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
       await startPod('talker', { main: ['sh', '-c', 'for n in 1 2 3 4 5; do echo $n; sleep 0.3; done'] });
       const result = await kubectl(['logs', '-f', 'talker']);
       expect(result.stdout).toBe('1\n2\n3\n4\n5\n');
+    });
+
+    it('of megabytes arrive whole', async () => {
+      await startPod('loud', { main: ['sh', '-c', 'seq 1 400000'] });
+      const result = await kubectl(['logs', '-f', 'loud']);
+      expect(result.stdout.length).toBe(2_688_895);
+      expect(result.stdout.endsWith('\n400000\n')).toBe(true);
     });
 
     it('that do not exist are named in the words of Kubernetes', async () => {
