@@ -8,7 +8,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { Binder } from './binder.ts';
 import { ClusterCache } from './cache/cluster-cache.ts';
-import { createPodInfo, type PodInfo } from './cache/pod-info.ts';
+import { createPodInfo } from './cache/pod-info.ts';
 import { SiblingSelectors } from './cache/sibling-selectors.ts';
 import { computeNodeChanges, hasNodeChange } from './framework/cluster-event.ts';
 import { DEFAULT_FILTERS, DEFAULT_SCORES } from './plugins/default-plugins.ts';
@@ -127,11 +127,9 @@ function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHa
   };
   const onGone = (pod: Pod) => {
     const key = keyOf(pod);
-    const info: PodInfo = createPodInfo(pod);
     queue.remove(key);
-    const wasPlaced = cache.isPlaced(key);
-    cache.removePod(key);
-    if (wasPlaced) queue.onEvent({ kind: 'podRemoved', pod: info, nodeName: nodeNameOf(pod) });
+    const nodeName = cache.removePod(key);
+    if (nodeName !== undefined) queue.onEvent({ kind: 'podRemoved', pod: createPodInfo(pod), nodeName });
   };
   return {
     onAdd: (pod) => (nodeNameOf(pod) === '' ? onWaiting : onPlaced)(pod, undefined),

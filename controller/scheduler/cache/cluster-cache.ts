@@ -64,15 +64,17 @@ export class ClusterCache {
     this.#place({ info, node: this.#obtainNode(nodeName), isAssumed: false });
   }
 
-  removePod(key: ObjectKey): void {
+  /** Answers the node that the pod was on, or undefined. */
+  removePod(key: ObjectKey): string | undefined {
     const placement = this.#placements.get(key);
-    if (placement === undefined) return;
+    if (placement === undefined) return undefined;
     const { info, node } = placement;
     this.#placements.delete(key);
     this.terms.remove(info, node);
     this.counts.remove(info, node);
     node.removePod(info);
     if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);
+    return node.name;
   }
 
   /** Counts the pod on the node from now on, before the API knows. */

@@ -1,3 +1,4 @@
+import { Quantity } from '#api/meta/quantity.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { HostPort, PodInfo } from './pod-info.ts';
 import { amountsOfList, NO_AMOUNTS, type ResourceAmounts } from './resource-amounts.ts';
@@ -44,7 +45,7 @@ export class NodeInfo {
     this.taints = (node.spec?.taints ?? []) as readonly Taint[];
     this.isUnschedulable = node.spec?.unschedulable === true;
     this.allocatable = amountsOfList(allocatable);
-    this.allowedPods = Number(allocatable?.pods ?? 0);
+    this.allowedPods = Quantity.parse(allocatable?.pods ?? 0).value();
     this.images = new Map(
       (node.status?.images ?? []).flatMap(({ names = [], sizeBytes = 0 }) =>
         names.map((name) => [name, sizeBytes] as const),

@@ -1,0 +1,102 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { createEventRecorder } from '#api/client/event-recorder.ts';
+import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { type Event, type Namespace, type Node, type Pod, resources } from '#api/object/kinds.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { asCertificate, asComponent, createSecuredServer } from '#controller/apiserver/testing/secured-server.ts';
+import { startScheduler } from '#controller/scheduler/start-scheduler.ts';
+
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** The scheduler on the real API server, as itself, with the role that Kubernetes gives it. */
+async function setUp() {
+  const server = await createSecuredServer();
+  const admin = server.clientAs(asCertificate('admin', 'system:masters'));
+  const client = server.clientAs(asComponent('system:kube-scheduler'));
+  const abort = new AbortController();
+  const shared = { client, clock: systemClock, log: silentLogger };
+  const events = createEventRecorder({ ...shared, component: 'default-scheduler' });
+  const running = startScheduler(
+    { ...shared, events, informers: createInformerFactory(shared), random: Math.random },
+    abort.signal,
+  );
+  cleanups.push(
+    () => server.stop(),
+    () => running,
+    () => abort.abort(),
+  );
+  const of = {
+    namespaces: admin.resource<Namespace>(resources.namespaces),
+    nodes: admin.resource<Node>(resources.nodes),
+    pods: admin.resource<Pod>(resources.pods),
+    events: admin.resource<Event>(resources.events),
+  };
+  const account = admin.resource(resources.serviceAccounts);
+  await account.create({ metadata: { name: 'default', namespace: 'default' } });
+  /** Requests of the scheduler that the audit log shows as refused. */
+  const denials = () =>
+    server.auditLines
+      .map((line) => JSON.parse(line) as { user?: { username?: string }; responseStatus?: { code?: number } })
+      .filter(({ user, responseStatus }) => user?.username === 'system:kube-scheduler' && responseStatus?.code === 403);
+  return { of, denials };
+}
+
+type Clients = Awaited<ReturnType<typeof setUp>>['of'];
+
+async function addNode({ nodes }: Clients, name: string, taints: object[] = []) {
+  const metadata = { name, labels: { 'kubernetes.io/hostname': name } };
+  const created = await nodes.create({ metadata });
+  // Takes the place of the not-ready taint that admission gives to new nodes.
+  const node = await nodes.update({ ...created, spec: { taints } } as Node);
+  const allocatable = { cpu: '2', memory: '4Gi', pods: '110' };
+  await nodes.update({ ...node, status: { capacity: allocatable, allocatable } }, 'status');
+}
+
+function addPod({ pods }: Clients, name: string, cpu: string) {
+  return pods.create({
+    metadata: { name, namespace: 'default', labels: { app: 'web' } },
+    spec: { containers: [{ name: 'c', image: 'app:v1', resources: { requests: { cpu } } }] },
+  });
+}
+
+const soon = { timeout: 5000, interval: 20 };
+
+describe('scheduler on the real API server', () => {
+  it('binds pods, spreads them, and says what it did', async () => {
+    const { of, denials } = await setUp();
+    for (const name of ['a', 'b']) await addNode(of, name);
+    for (let i = 0; i < 4; i++) await addPod(of, `p${i}`, '100m');
+    const nodesOf = async () => (await of.pods.fetchList()).items.map(({ spec }) => spec?.nodeName).sort();
+    await expect.poll(nodesOf, soon).toEqual(['a', 'a', 'b', 'b']);
+    const pod = await of.pods.fetch('p0', 'default');
+    expect(pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')?.status).toBe('True');
+    const messages = async () =>
+      (await of.events.fetchList({ namespace: 'default' })).items.map(({ message }) => message);
+    await expect.poll(messages, soon).toContain(`Successfully assigned default/p0 to ${pod.spec?.nodeName}`);
+    expect(denials()).toEqual([]);
+  });
+
+  it('reports a pod that fits nowhere and places it when room is made', async () => {
+    const { of, denials } = await setUp();
+    await addNode(of, 'a', [{ key: 'dedicated', value: 'db', effect: 'NoSchedule' }]);
+    await addNode(of, 'b');
+    await addPod(of, 'first', '1500m');
+    await expect.poll(async () => (await of.pods.fetch('first', 'default')).spec?.nodeName, soon).toBe('b');
+    await addPod(of, 'second', '1500m');
+    const conditionOf = async () => {
+      const { status } = await of.pods.fetch('second', 'default');
+      const condition = status?.conditions?.find(({ type }) => type === 'PodScheduled');
+      return [condition?.status, condition?.reason, condition?.message];
+    };
+    const message = '0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s).';
+    await expect.poll(conditionOf, soon).toEqual(['False', 'Unschedulable', message]);
+    await of.pods.delete({ name: 'first', namespace: 'default', gracePeriodSeconds: 0 });
+    await expect.poll(async () => (await of.pods.fetch('second', 'default')).spec?.nodeName, soon).toBe('b');
+    await expect.poll(conditionOf, soon).toEqual(['True', undefined, undefined]);
+    expect(denials()).toEqual([]);
+  });
+});
