@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseMemoryInfo, parseOsRelease, parseResolvConf } from './facts.ts';
+import { readInventory } from './inventory.ts';
 import { createLinuxHost } from './linux-host.ts';
 import { parseMountInfo } from './mounter.ts';
 
@@ -135,6 +136,15 @@ describe('facts', () => {
     expect(await host.sourceAddressTo('127.0.0.1')).toBe('127.0.0.1');
     expect(await host.bootTimeMs()).toBeGreaterThan(0);
     expect((await host.addresses()).map(({ address }) => address)).toContain('127.0.0.1');
+  });
+
+  it('of its hardware are asked for in a process of their own', async () => {
+    const inventory = await readInventory(host.exec, {
+      nodeProgram: process.execPath,
+      resolveFrom: import.meta.filename,
+    });
+    expect(inventory.cpu.brand).not.toBe('');
+    expect(Array.isArray(inventory.disks)).toBe(true);
   });
 
   it('are read from the usual files', () => {
