@@ -15,7 +15,7 @@ import type {
   WriteOptions,
   WriteResult,
 } from './store.ts';
-import type { FieldIndex } from './store-state.ts';
+import type { IndexDefinition } from './store-state.ts';
 import type { Classifier, ValueContext } from './stored-value.ts';
 import { type InitialState, VisibleState } from './visible-state.ts';
 import { DEFAULT_PIPELINE_LIMITS, type PipelineLimits, WritePipeline } from './write-pipeline.ts';
@@ -26,8 +26,8 @@ export interface StoreOptions {
   readonly log: Logger;
   /** Labels and selectable fields of objects that were loaded rather than written. */
   readonly classify: Classifier;
-  /** Fields kept in an index; absent: none. */
-  readonly indexes?: readonly FieldIndex[];
+  /** Fields and labels kept in an index; absent: none. */
+  readonly indexes?: readonly IndexDefinition[];
   /** Kinds that live in memory alone (Events); absent: none. */
   readonly volatilePrefixes?: readonly VolatilePrefix[];
   readonly historyLimits?: Partial<HistoryLimits>;

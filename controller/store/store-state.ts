@@ -1,29 +1,33 @@
 import { keyAfter, OrderedMap, prefixEnd } from './ordered-map.ts';
 import type { Snapshot, StoredObject } from './store.ts';
 
-/** A field of the kind under `prefix` that is kept in an index. */
-export interface FieldIndex {
-  /** Ends in a slash: `/registry/pods/`. */
-  readonly prefix: string;
-  /** For example `spec.nodeName`. */
-  readonly field: string;
-}
+/** A field or a label of the kind under `prefix` (which ends in a slash: `/registry/pods/`) that is kept in an index. */
+export type IndexDefinition =
+  /** For example `spec.nodeName`. Objects without the field have the value ''. */
+  | { readonly prefix: string; readonly field: string }
+  /** For example `kubernetes.io/service-name`. Objects without the label are not in the index. */
+  | { readonly prefix: string; readonly label: string };
 
 /** Separates value and key in an index; sorts before everything that may stand in either. */
 const SEPARATOR = '\0';
+
+/** What the object has under the definition; undefined: it does not belong into the index. */
+function indexedValue(definition: IndexDefinition, object: StoredObject): string | undefined {
+  return 'field' in definition ? (object.fields[definition.field] ?? '') : object.labels[definition.label];
+}
 
 const indexKey = (value: string, key: string) => `${value}${SEPARATOR}${key}`;
 
 /** All objects and all indexes at one moment. Immutable: a write makes a new state that shares almost everything with the old one. */
 export class StoreState {
   readonly #objects: OrderedMap<StoredObject>;
-  readonly #definitions: readonly FieldIndex[];
+  readonly #definitions: readonly IndexDefinition[];
   /** In the order of the definitions; keyed by value and key. */
   readonly #indexes: readonly OrderedMap<StoredObject>[];
 
   private constructor(
     objects: OrderedMap<StoredObject>,
-    definitions: readonly FieldIndex[],
+    definitions: readonly IndexDefinition[],
     indexes: readonly OrderedMap<StoredObject>[],
   ) {
     this.#objects = objects;
@@ -31,18 +35,19 @@ export class StoreState {
     this.#indexes = indexes;
   }
 
-  static empty(definitions: readonly FieldIndex[]): StoreState {
+  static empty(definitions: readonly IndexDefinition[]): StoreState {
     return StoreState.load([], definitions);
   }
 
   /** `objects` in key order. Decodes those that an index covers. */
-  static load(objects: readonly StoredObject[], definitions: readonly FieldIndex[]): StoreState {
-    const indexes = definitions.map(({ prefix, field }) => {
-      const entries = objects
-        .filter((object) => object.key.startsWith(prefix))
-        .map((object) => [indexKey(object.fields[field] ?? '', object.key), object] as const)
-        .sort(([a], [b]) => (a < b ? -1 : 1));
-      return OrderedMap.fromSorted(entries);
+  static load(objects: readonly StoredObject[], definitions: readonly IndexDefinition[]): StoreState {
+    const indexes = definitions.map((definition) => {
+      const entries: [string, StoredObject][] = [];
+      for (const object of objects) {
+        const value = object.key.startsWith(definition.prefix) ? indexedValue(definition, object) : undefined;
+        if (value !== undefined) entries.push([indexKey(value, object.key), object]);
+      }
+      return OrderedMap.fromSorted(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
     });
     return new StoreState(OrderedMap.fromSorted(objects.map((object) => [object.key, object])), definitions, indexes);
   }
@@ -64,7 +69,15 @@ export class StoreState {
   }
 
   byField(prefix: string, field: string, value: string): Iterable<StoredObject> | undefined {
-    const at = this.#definitions.findIndex((index) => index.field === field && prefix.startsWith(index.prefix));
+    return this.#lookUp(prefix, value, (definition) => 'field' in definition && definition.field === field);
+  }
+
+  byLabel(prefix: string, label: string, value: string): Iterable<StoredObject> | undefined {
+    return this.#lookUp(prefix, value, (definition) => 'label' in definition && definition.label === label);
+  }
+
+  #lookUp(prefix: string, value: string, isMeant: (definition: IndexDefinition) => boolean) {
+    const at = this.#definitions.findIndex((definition) => prefix.startsWith(definition.prefix) && isMeant(definition));
     if (at < 0) return undefined;
     const from = indexKey(value, prefix);
     return this.#indexes[at]!.range(from, prefixEnd(from));
@@ -83,15 +96,13 @@ export class StoreState {
   ): readonly OrderedMap<StoredObject>[] {
     if (!this.#definitions.some(({ prefix }) => key.startsWith(prefix))) return this.#indexes;
     return this.#indexes.map((index, at) => {
-      const { prefix, field } = this.#definitions[at]!;
-      if (!key.startsWith(prefix)) return index;
-      const oldValue = before?.fields[field] ?? '';
-      const newValue = after?.fields[field] ?? '';
-      const cleared =
-        before !== undefined && (after === undefined || oldValue !== newValue)
-          ? index.without(indexKey(oldValue, key))
-          : index;
-      return after === undefined ? cleared : cleared.with(indexKey(newValue, key), after);
+      const definition = this.#definitions[at]!;
+      if (!key.startsWith(definition.prefix)) return index;
+      const oldValue = before && indexedValue(definition, before);
+      const newValue = after && indexedValue(definition, after);
+      const isMoved = oldValue !== undefined && oldValue !== newValue;
+      const cleared = isMoved ? index.without(indexKey(oldValue, key)) : index;
+      return after === undefined || newValue === undefined ? cleared : cleared.with(indexKey(newValue, key), after);
     });
   }
 }
@@ -126,5 +137,9 @@ export class StateSnapshot implements Snapshot {
 
   byField(prefix: string, field: string, value: string): Iterable<StoredObject> | undefined {
     return this.state.byField(prefix, field, value);
+  }
+
+  byLabel(prefix: string, label: string, value: string): Iterable<StoredObject> | undefined {
+    return this.state.byLabel(prefix, label, value);
   }
 }

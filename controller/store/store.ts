@@ -64,6 +64,8 @@ export interface Snapshot {
   count(prefix: string, afterKey?: string): number;
   /** Objects under `prefix` with this field value through an index, or undefined where the field is not indexed. */
   byField(prefix: string, field: string, value: string): Iterable<StoredObject> | undefined;
+  /** Objects under `prefix` with this value of a label through an index, or undefined where the label is not indexed. */
+  byLabel(prefix: string, label: string, value: string): Iterable<StoredObject> | undefined;
 }
 
 export interface Watcher {

@@ -2,7 +2,7 @@ import { ApiError, resourceExpired } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import { History, type HistoryLimits } from './history.ts';
 import type { StoredObject, StoreEvent, Watcher, WatchOptions } from './store.ts';
-import { type FieldIndex, StateSnapshot, StoreState } from './store-state.ts';
+import { type IndexDefinition, StateSnapshot, StoreState } from './store-state.ts';
 import { matchesField, WatchHub } from './watch-hub.ts';
 
 /** Older snapshots kept for LISTs that go on page by page. */
@@ -26,7 +26,7 @@ export interface InitialState {
 
 export interface VisibleStateOptions {
   readonly clock: Clock;
-  readonly indexes: readonly FieldIndex[];
+  readonly indexes: readonly IndexDefinition[];
   readonly historyLimits: HistoryLimits;
   /** Prefixes of which nothing survives a restart: a watch that began before it cannot resume. */
   readonly volatilePrefixes: readonly string[];

@@ -3,7 +3,7 @@ import { isGone, isTooManyRequests } from '#api/object/api-error.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import type { HistoryLimits } from '../history.ts';
-import type { Store, WriteResult } from '../store.ts';
+import type { Snapshot, Store, WriteResult } from '../store.ts';
 import type { StoreOptions } from '../store-core.ts';
 import type { GatedCommitLog } from './gated-commit-log.ts';
 import {
@@ -53,7 +53,10 @@ export function describeStoreContract(
         clock,
         log: silentLogger,
         classify: classifySample,
-        indexes: [{ prefix: PODS, field: 'spec.nodeName' }],
+        indexes: [
+          { prefix: PODS, field: 'spec.nodeName' },
+          { prefix: PODS, label: 'app' },
+        ],
         volatilePrefixes: [{ prefix: EVENTS, ttlMs: EVENT_TTL_MS }],
         historyLimits: HISTORY,
         pipelineLimits: { maxQueuedWrites: QUEUE_LIMIT },
@@ -355,6 +358,25 @@ export function describeStoreContract(
         expect([...snapshot.byField('/registry/pods/other/', 'spec.nodeName', 'n1')!]).toEqual([]);
         expect(snapshot.byField(PODS, 'status.phase', 'Running')).toBeUndefined();
         expect(snapshot.byField(LEASES, 'spec.nodeName', 'n1')).toBeUndefined();
+      });
+
+      it('answer declared labels, and leave objects without them out', async () => {
+        const put = (pod: string, labels: Record<string, string>) => {
+          const value = sampleValue('Pod', pod, { metadata: { name: pod, namespace: 'default', labels } });
+          return store.write(podKey(pod), () => ({ kind: 'put', value }));
+        };
+        await put('a', { app: 'web' });
+        await put('b', { app: 'web' });
+        await put('c', { app: 'db' });
+        await put('d', {});
+        const before = store.snapshot();
+        await put('b', { app: 'db' });
+        await put('a', {});
+        await store.write(podKey('c'), remove);
+        const withApp = (snapshot: Snapshot, app: string) => [...snapshot.byLabel(PODS, 'app', app)!].map(nameOf);
+        expect([withApp(before, 'web'), withApp(before, 'db')]).toEqual([['a', 'b'], ['c']]);
+        expect([withApp(store.snapshot(), 'web'), withApp(store.snapshot(), 'db')]).toEqual([[], ['b']]);
+        expect(store.snapshot().byLabel(PODS, 'tier', 'x')).toBeUndefined();
       });
 
       it('let a narrow watch see objects enter, change and leave, live and from history', async () => {
