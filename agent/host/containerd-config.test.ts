@@ -29,7 +29,9 @@ describe('containerd configuration', () => {
     const text = renderContainerdConfig(options);
     expect(text).toMatch(/^version = 2\n/);
     expect(text).toContain('[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "coracle.dev/pause:1"');
-    expect(text).toContain('runtimes.runc.options]\n        SystemdCgroup = true');
+    expect(text).toMatch(
+      /runtimes.runc.options\]\n {8}Root = "\/run\/coracle\/containerd\/runc"\n {8}SystemdCgroup = true/,
+    );
   });
 
   it('names the sandbox image where version 3 looks for it', () => {

@@ -68,7 +68,7 @@ function renderVersion2(options: ContainerdConfigOptions): string {
   [${cri}.containerd]
     snapshotter = ${quote(options.snapshotter)}
     default_runtime_name = "runc"
-${renderRunc(`${cri}.containerd.runtimes.runc`, options.systemdCgroup)}
+${renderRunc(`${cri}.containerd.runtimes.runc`, options)}
   [${cri}.registry]
     config_path = ${quote(options.registryConfigDirectory)}
 `;
@@ -77,7 +77,11 @@ ${renderRunc(`${cri}.containerd.runtimes.runc`, options.systemdCgroup)}
 function renderVersion3(options: ContainerdConfigOptions): string {
   const runtime = `plugins."io.containerd.cri.v1.runtime"`;
   const images = `plugins."io.containerd.cri.v1.images"`;
-  return `[plugins."io.containerd.grpc.v1.cri"]
+  // NRI listens at one fixed path: a second containerd of the host would fight for it.
+  return `[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+
+[plugins."io.containerd.grpc.v1.cri"]
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
 
@@ -89,7 +93,7 @@ function renderVersion3(options: ContainerdConfigOptions): string {
     conf_dir = ${quote(options.cniConfigDirectory)}
   [${runtime}.containerd]
     default_runtime_name = "runc"
-${renderRunc(`${runtime}.containerd.runtimes.runc`, options.systemdCgroup)}
+${renderRunc(`${runtime}.containerd.runtimes.runc`, options)}
 
 [${images}]
   snapshotter = ${quote(options.snapshotter)}
@@ -100,9 +104,11 @@ ${renderRunc(`${runtime}.containerd.runtimes.runc`, options.systemdCgroup)}
 `;
 }
 
-function renderRunc(table: string, systemdCgroup: boolean): string {
+/** runc's own state, which by default all containerds of a host share, lies with ours. */
+function renderRunc(table: string, { systemdCgroup, stateDirectory }: ContainerdConfigOptions): string {
   return `    [${table}]
       runtime_type = "io.containerd.runc.v2"
       [${table}.options]
+        Root = ${quote(`${stateDirectory}/runc`)}
         SystemdCgroup = ${systemdCgroup}`;
 }
