@@ -35,8 +35,8 @@ export interface ContainerStarterDeps {
   readonly log: Logger;
   readonly configMaps: ReferencedObjects<ConfigMap>;
   readonly secrets: ReferencedObjects<Secret>;
-  /** All Services of the cluster, for environment variables. */
-  readonly services: () => readonly Service[];
+  /** All Services of the cluster, for environment variables; undefined until they have been read once. */
+  readonly services: () => readonly Service[] | undefined;
   readonly hostIps: readonly string[];
   readonly allocatable: () => NodeAllocatable;
   readonly nodeMemoryBytes: () => number;
@@ -144,6 +144,9 @@ export class ContainerStarter {
     const { uid } = pod.metadata;
     const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
+      const known = services();
+      if (known === undefined)
+        throw new ConfigError('services have not yet been read at least once, cannot construct envvars');
       const [sources] = await Promise.all([
         this.#sources(pod, container),
         this.#makeTerminationLog(terminationLog),
@@ -153,7 +156,7 @@ export class ContainerStarter {
         pod,
         container,
         sources,
-        services: services(),
+        services: known,
         addresses: { podIps: isHostNetwork(pod) ? hostIps : podIps, hostIps },
         allocatable: allocatable(),
         attempt: step.attempt,

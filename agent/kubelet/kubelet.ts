@@ -32,6 +32,7 @@ import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
 import { TokenSource } from './volumes/token-source.ts';
 import { VolumeManager } from './volumes/volume-manager.ts';
+import { withinOrGoOn } from './within-or-go-on.ts';
 
 export interface KubeletDeps {
   /** Acts as `system:node:<name>`. */
@@ -61,6 +62,7 @@ export interface Kubelet {
 /** A relist that is later than this makes the node unready, as in Kubernetes. */
 const RELIST_LATE_MS = 180_000;
 const WIDTH_PER_CORE = 2;
+const SERVICES_WAIT_MS = 5_000;
 
 /** Puts the parts of the kubelet together; the only place that knows all of them. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
@@ -179,7 +181,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     ...shared,
     configMaps,
     secrets,
-    services: () => parts.services.list(),
+    services: () => (parts.services.hasSynced ? parts.services.list() : undefined),
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
   });
@@ -187,11 +189,13 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const gate = new StartGate(startWidth(config, facts));
   const executor = new PodExecutor({ ...shared, volumes, starter, gate, clusterDns, clusterDomain, cgroups });
   const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
+  signal.addEventListener('abort', () => probes.stopAll(), { once: true });
   const statuses = new StatusManager({ client, clock, random, log }, signal);
   manager = new PodManager({
     pods: parts.pods,
     cache,
     ledger,
+    clock,
     log,
     workerDeps: {
       ...shared,
@@ -201,6 +205,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       volumes,
       cgroups: new PodCgroups(host, cgroups),
       bootId: facts.bootId,
+      stop: signal,
     },
     admit: (pod, others) => admitPod(pod, others, node.describe()),
   });
@@ -229,7 +234,8 @@ async function run(
   node.start(signal);
   nodes.start(signal);
   services.start(signal);
-  await Promise.all([cache.prime(signal), services.waitForSync(signal)]);
+  // Without Services no container can be given its environment; pods that only need to be stopped do not wait for them for ever.
+  await Promise.all([cache.prime(signal), withinOrGoOn(deps.clock, services.waitForSync(signal), SERVICES_WAIT_MS)]);
   cache.start(signal);
   await manager.start(signal);
 }

@@ -49,10 +49,15 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly cgroups: CgroupSettings;
 }
 
-/** One pass: what is shared by its steps. */
-interface Pass {
-  readonly pod: Pod;
+export interface PassControl {
   readonly signal: AbortSignal;
+  /** The pass waits for something slow (a registry, the API server): time to show how far it came. */
+  readonly onWait: () => void;
+}
+
+/** One pass: what is shared by its steps. */
+interface Pass extends PassControl {
+  readonly pod: Pod;
   readonly volumes: Promise<ReadonlyMap<string, PreparedVolume>>;
   readonly images: ReadonlyMap<string, Promise<ImageInfo>>;
   readonly holds: Map<string, Hold>;
@@ -85,10 +90,11 @@ export class PodExecutor {
   }
 
   /** Runs the plan; returns what must wait before it is tried again. Aborting ends waits and pulls, not calls that are under way. */
-  async execute(pod: Pod, plan: PodActions, signal: AbortSignal): Promise<ReadonlyMap<string, Hold>> {
+  async execute(pod: Pod, plan: PodActions, control: PassControl): Promise<ReadonlyMap<string, Hold>> {
+    const { signal } = control;
     const steps = [...plan.actions];
     const kills = steps.filter((step) => step.kind === 'killContainer');
-    const pass = this.#begin(pod, steps, signal);
+    const pass = this.#begin(pod, steps, control);
     await Promise.all(kills.map((step) => this.#run(step, pass)));
     const rest = steps.filter((step) => step.kind !== 'killContainer');
     const brings = rest.some((step) => step.kind === 'createSandbox' || step.kind === 'startContainer');
@@ -106,7 +112,7 @@ export class PodExecutor {
   }
 
   /** Volumes and images need nothing from the sandbox: they are fetched while it is being made. */
-  #begin(pod: Pod, steps: readonly PodAction[], signal: AbortSignal): Pass {
+  #begin(pod: Pod, steps: readonly PodAction[], { signal, onWait }: PassControl): Pass {
     const images = new Map<string, Promise<ImageInfo>>();
     let volumes: Pass['volumes'] = Promise.resolve(new Map());
     const starts = steps.filter((step) => step.kind === 'startContainer');
@@ -116,7 +122,7 @@ export class PodExecutor {
     }
     if (starts.length > 0 || steps.some((step) => step.kind === 'createSandbox'))
       volumes = quiet(this.#deps.volumes.prepare(pod).then((prepared) => prepared.volumes));
-    return { pod, signal, volumes, images, holds: new Map(), slot: NO_SLOT, isBlocked: false };
+    return { pod, signal, onWait, volumes, images, holds: new Map(), slot: NO_SLOT, isBlocked: false };
   }
 
   #run<K extends PodActionKind>(step: PodAction<K>, pass: Pass): Promise<void> {
@@ -200,6 +206,7 @@ export class PodExecutor {
     ]);
     if (isSettled) return ready;
     pass.slot.release();
+    pass.onWait();
     try {
       return await ready;
     } finally {

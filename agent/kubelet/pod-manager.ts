@@ -1,12 +1,18 @@
 import type { Informer } from '#api/client/informer.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Ledger } from './ledger.ts';
+import { mayRunOffline } from './offline-boot.ts';
 import { podFromRuntime } from './orphan-pod.ts';
 import { namespaceOf, type PodUid, uidOf } from './pod-spec.ts';
 import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
+import { withinOrGoOn } from './within-or-go-on.ts';
+
+/** Without an answer of the API for this long, the node goes on with what it remembers. */
+const OFFLINE_AFTER_MS = 10_000;
 
 export interface Admission {
   readonly reason: string;
@@ -21,6 +27,7 @@ export interface PodManagerOptions {
   readonly workerDeps: Omit<PodWorkerDeps, 'onGone'>;
   /** undefined = the node takes the pod; otherwise why not. */
   readonly admit: (pod: Pod, others: readonly Pod[]) => Admission | undefined;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -40,14 +47,17 @@ export class PodManager {
 
   /** Call after the ledger was loaded and the cache primed. Rejects when aborted. */
   async start(signal: AbortSignal): Promise<void> {
-    const { pods } = this.#options;
+    const { pods, clock } = this.#options;
     pods.addHandler({
       onAdd: (pod) => this.#onPod(pod),
       onUpdate: (_previous, pod) => this.#onPod(pod),
       onDelete: (pod) => this.#onDelete(pod),
     });
     pods.start(signal);
-    await pods.waitForSync(signal);
+    const synced = pods.waitForSync(signal);
+    await withinOrGoOn(clock, synced, OFFLINE_AFTER_MS);
+    if (!pods.hasSynced) this.#goOnOffline();
+    await synced;
     this.#isApiSynced = true;
     this.#adoptOrphans();
   }
@@ -124,9 +134,25 @@ export class PodManager {
     worker.objectGone();
   }
 
+  /** The API cannot be asked: what the ledger remembers goes on, by the rules of offline boot. */
+  #goOnOffline(): void {
+    const { ledger, workerDeps, log } = this.#options;
+    for (const record of ledger.list()) {
+      if (this.#workers.has(record.uid) || !mayRunOffline(record, workerDeps.bootId)) continue;
+      log.info('looking after a pod without the API server', { pod: record.name, podUid: record.uid });
+      this.#uids.set(objectKey(record.namespace, record.name), record.uid);
+      this.#create(record.pod).poke();
+    }
+  }
+
   /** Ends what runs here although the API does not know it. */
   #adoptOrphans(): void {
-    const { cache, ledger, log } = this.#options;
+    const { cache, ledger, log, pods } = this.#options;
+    for (const worker of [...this.#workers.values()]) {
+      const { pod } = worker;
+      const known = pods.byKey(objectKey(namespaceOf(pod), pod.metadata.name));
+      if (known?.metadata.uid !== worker.uid) worker.objectGone();
+    }
     for (const identity of cache.listPods()) {
       if (this.#workers.has(identity.uid)) continue;
       log.info('ending an orphaned pod', { pod: identity.name, podUid: identity.uid });

@@ -45,6 +45,8 @@ export interface PodWorkerDeps extends TerminationDeps {
   readonly log: Logger;
   readonly hostIps: readonly string[];
   readonly bootId: string;
+  /** The agent ends: no new pass begins. What runs goes on without us. */
+  readonly stop: AbortSignal;
   /** Nothing of the pod is left: the worker may be dropped. */
   readonly onGone: (uid: PodUid) => void;
 }
@@ -97,8 +99,8 @@ export class PodWorker {
     const before = this.#pod;
     this.#pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined) this.#terminate('deleted');
-    else if (isSameDemand(before, pod)) return;
-    else this.#areVolumesStale = true;
+    else if (!isSameDemand(before, pod)) this.#areVolumesStale = true;
+    else if (!this.#deps.statuses.isOverwritten(pod)) return;
     this.poke();
   }
 
@@ -125,13 +127,13 @@ export class PodWorker {
   /** Something changed: run a pass now, or another one after the present pass. */
   poke(): void {
     this.#isDirty = true;
-    if (this.#isRunning || this.#phase === 'gone') return;
+    if (this.#isRunning || this.#phase === 'gone' || this.#deps.stop.aborted) return;
     this.#isRunning = true;
     void this.#run();
   }
 
   async #run(): Promise<void> {
-    while (this.#isDirty && this.#phase !== 'gone') {
+    while (this.#isDirty && this.#phase !== 'gone' && !this.#deps.stop.aborted) {
       this.#isDirty = false;
       this.#cancelWake?.();
       try {
@@ -169,7 +171,9 @@ export class PodWorker {
     this.#publish(plan, verdicts);
     await this.#refreshVolumesIfDue(pod);
     if (plan.actions.length > 0) {
-      this.#holds = new Map([...this.#holds, ...(await executor.execute(pod, plan, this.#syncAbort.signal))]);
+      const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
+      const onWait = () => this.#publish(plan, this.#probe());
+      this.#holds = new Map([...this.#holds, ...(await executor.execute(pod, plan, { signal, onWait }))]);
       // What was done changed what is observed: look again at once, and show it.
       this.#isDirty = true;
     }
@@ -200,7 +204,9 @@ export class PodWorker {
     const ledger = this.#record();
     const observed = cache.observe(this.uid);
     const { ready, started } = verdicts;
-    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, nowMs: clock.now() };
+    const previous = statuses.latest(this.#pod);
+    const nowMs = clock.now();
+    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, nowMs };
     statuses.set(this.#pod, computePodStatus(input));
   }
 

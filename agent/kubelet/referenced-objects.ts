@@ -101,7 +101,7 @@ export class ReferencedObjects<T extends Stored<object>> {
       } catch {
         // Whatever broke the watch, the cure is the same: wait, read anew, watch from there.
         if (signal.aborted) return;
-        entry.state = undefined;
+        // Until then the last known content serves: containers must be able to restart while the API server is away.
         failures++;
         await delay(clock, backoffDelayMs(failures, { ...REWATCH, random }), signal).catch(() => undefined);
         resourceVersion = (await this.#reread(entry)) ?? resourceVersion;

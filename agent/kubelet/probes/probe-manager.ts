@@ -66,6 +66,11 @@ export class ProbeManager {
     }
   }
 
+  /** The agent ends. */
+  stopAll(): void {
+    for (const uid of [...this.#pods.keys()]) this.forget(uid);
+  }
+
   forget(uid: PodUid): void {
     for (const { workers } of this.#pods.get(uid)?.values() ?? []) for (const worker of workers.values()) worker.stop();
     this.#pods.delete(uid);

@@ -22,7 +22,7 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
   const { pod, container, observed, ledger, ready, started } = input;
   const [newest, ...older] = instancesOf(observed, container.name);
   const remembered = ledger.containers[container.name];
-  const previousState = pod.status?.containerStatuses?.find(({ name }) => name === container.name);
+  const previousState = input.previous.containerStatuses?.find(({ name }) => name === container.name);
   const state = computeState(input, newest);
   // While it waits to be restarted, the newest instance is the last state.
   const lastInstance = state.waiting === undefined ? older[0] : newest;

@@ -1,5 +1,6 @@
 import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { IPodCondition } from 'kubernetes-models/v1/PodCondition';
+import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import { findContainer, isSidecar, specOf } from '../pod-spec.ts';
@@ -7,6 +8,7 @@ import type { Phase } from './pod-phase.ts';
 
 export interface ConditionsInput {
   readonly pod: Pod;
+  readonly previous: IPodStatus;
   readonly phase: Phase;
   readonly hasNetwork: boolean;
   readonly isInitialized: boolean;
@@ -34,7 +36,7 @@ const YES: Verdict = { status: 'True' };
 
 /** `lastTransitionTime` moves only when the status of a condition does. */
 export function computeConditions(input: ConditionsInput): IPodCondition[] {
-  const { pod, nowMs } = input;
+  const { pod, previous, nowMs } = input;
   const containersReady = readyVerdict(input);
   const verdicts: Readonly<Record<(typeof KUBELET_CONDITIONS)[number], Verdict>> = {
     PodReadyToStartContainers: input.hasNetwork ? YES : { status: 'False' },
@@ -46,7 +48,7 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
   const generation = pod.metadata.generation;
   return KUBELET_CONDITIONS.map((type) => {
     const verdict = verdicts[type];
-    const before = pod.status?.conditions?.find((condition) => condition.type === type);
+    const before = previous.conditions?.find((condition) => condition.type === type);
     const isSame = before?.status === verdict.status && before.lastTransitionTime;
     return {
       type,

@@ -1,6 +1,6 @@
 import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { Pod } from '#api/object/kinds.ts';
-import type { PodOutcome } from '../ledger-record.ts';
+import type { LedgerRecord } from '../ledger-record.ts';
 import { findContainer, isSidecar, restartPolicyOf, specOf } from '../pod-spec.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
@@ -10,7 +10,7 @@ export function computePhase(
   pod: Pod,
   initStatuses: readonly IContainerStatus[],
   statuses: readonly IContainerStatus[],
-  outcome: PodOutcome | undefined,
+  { outcome, terminatedAtMs }: Pick<LedgerRecord, 'outcome' | 'terminatedAtMs'>,
 ): Phase {
   if (outcome !== undefined) return outcome.phase;
   const policy = restartPolicyOf(pod);
@@ -20,7 +20,7 @@ export function computePhase(
   });
   const isBegun = statuses.some(({ state, restartCount }) => state?.waiting === undefined || (restartCount ?? 0) > 0);
   const pendingInit = init.some(({ state }) => state?.terminated?.exitCode !== 0);
-  if (pendingInit && !isBegun) {
+  if (pendingInit && !isBegun && terminatedAtMs === undefined) {
     const isFailed = init.some(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0);
     return isFailed && policy === 'Never' ? 'Failed' : 'Pending';
   }
@@ -29,6 +29,9 @@ export function computePhase(
   const ended = statuses.flatMap(
     ({ state, lastState }) => state?.terminated ?? (state?.waiting && lastState?.terminated) ?? [],
   );
+  // A pod that was ended from outside does not come back, whatever its policy.
+  if (terminatedAtMs !== undefined && running === 0)
+    return ended.length === statuses.length && ended.every(({ exitCode }) => exitCode === 0) ? 'Succeeded' : 'Failed';
   if (waiting > 0) return 'Pending';
   if (running > 0) return 'Running';
   if (ended.length < specOf(pod).containers.length || ended.length === 0) return 'Pending';

@@ -22,6 +22,8 @@ export interface PodStatusInput {
   /** Container ids whose startup probe passed or that have none and run. */
   readonly started: ReadonlySet<string>;
   readonly hostIps: readonly string[];
+  /** The freshest status known: times of transition and last states carry over from it. */
+  readonly previous: IPodStatus;
   readonly nowMs: number;
 }
 
@@ -36,13 +38,14 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
   const defaultReason = isInitialized ? 'ContainerCreating' : 'PodInitializing';
   const initStatuses = initContainers.map((container) => statusOf(container, 'PodInitializing'));
   const statuses = spec.containers.map((container) => statusOf(container, defaultReason));
-  const phase = computePhase(pod, initStatuses, statuses, ledger.outcome);
-  const podIps = isHostNetwork(pod) ? hostIps : (liveSandbox(observed)?.ips ?? knownPodIps(pod));
+  const phase = computePhase(pod, initStatuses, statuses, ledger);
+  const podIps = isHostNetwork(pod) ? hostIps : (liveSandbox(observed)?.ips ?? knownPodIps(input.previous));
   return {
     phase,
     ...(ledger.outcome?.reason ? { reason: ledger.outcome.reason, message: ledger.outcome.message } : {}),
     conditions: computeConditions({
       pod,
+      previous: input.previous,
       phase,
       hasNetwork: podIps.length > 0 && liveSandbox(observed) !== undefined,
       isInitialized,
@@ -61,7 +64,7 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
 }
 
 /** A sandbox that was stopped tells no address any more; the last known one stays in the status. */
-const knownPodIps = (pod: Pod): string[] => (pod.status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []);
+const knownPodIps = (status: IPodStatus): string[] => (status.podIPs ?? []).flatMap(({ ip }) => ip ?? []);
 
 function hasInitialized(input: PodStatusInput, initContainers: readonly IContainer[]): boolean {
   const { observed, started, ledger, pod } = input;

@@ -1,6 +1,7 @@
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { isConflict, isNotFound } from '#api/object/api-error.ts';
+import { isJsonObject } from '#api/object/json.ts';
 import { type Pod, resources } from '#api/object/kinds.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -19,8 +20,8 @@ interface Entry {
   pod: Pod;
   /** What is to be shown next; undefined when it has been sent. */
   wanted: IPodStatus | undefined;
-  /** Canonical text of what the API server accepted last. */
-  sent: string | undefined;
+  /** What the API server accepted last, and the version of the object that came of it. */
+  sent: { readonly status: IPodStatus; readonly text: string; readonly version: number } | undefined;
   isSending: boolean;
   /** The pod has ended here and its object may go once the last status is told. */
   deletion: 'none' | 'wanted' | 'done';
@@ -48,9 +49,28 @@ export class StatusManager {
   set(pod: Pod, status: IPodStatus): void {
     const entry = this.#entry(pod);
     const text = JSON.stringify(status);
-    if (entry.wanted === undefined && (entry.sent ?? ownedText(pod, status)) === text) return;
+    const present = entry.wanted === undefined ? this.#presentText(entry, status) : JSON.stringify(entry.wanted);
+    if (present === text) return;
     entry.wanted = status;
     this.#kick(entry);
+  }
+
+  /**
+   * The freshest status known: ours, while the informer has not caught up with it, else that of the API, where others (the node
+   * lifecycle controller) may have written over it.
+   */
+  latest(pod: Pod): IPodStatus {
+    const entry = this.#entries.get(uidOf(pod));
+    if (entry?.wanted !== undefined) return entry.wanted;
+    if (entry?.sent !== undefined && versionOf(pod) < entry.sent.version) return entry.sent.status;
+    return pod.status ?? {};
+  }
+
+  /** Whether someone else changed what is ours to say, since we said it. */
+  isOverwritten(pod: Pod): boolean {
+    const entry = this.#entries.get(uidOf(pod));
+    if (entry?.sent === undefined || entry.isSending || versionOf(pod) <= entry.sent.version) return false;
+    return ownedText(pod, entry.sent.status) !== entry.sent.text;
   }
 
   /** Resolves when the object is gone from the API server (by us or by anyone). Call after the last status was set. */
@@ -114,8 +134,9 @@ export class StatusManager {
   async #send(entry: Entry, status: IPodStatus): Promise<void> {
     const { pod } = entry;
     const { name, uid } = pod.metadata;
+    let answer: Pod;
     try {
-      await this.#pods.patch({
+      answer = await this.#pods.patch({
         name,
         namespace: namespaceOf(pod),
         type: 'strategic',
@@ -124,12 +145,12 @@ export class StatusManager {
         signal: this.#stop,
       });
     } catch (err) {
-      if (!isNotFound(err) && !isConflict(err)) throw err;
+      if (!isNotFound(err) && !(isConflict(err) && (await this.#isReplaced(pod)))) throw err;
       // Gone, or replaced by another pod of that name: there is nobody left to tell.
       this.forget(uidOf(pod));
       return;
     }
-    entry.sent = JSON.stringify(status);
+    entry.sent = { status, text: JSON.stringify(status), version: versionOf(answer) };
     if (entry.wanted === status) entry.wanted = undefined;
   }
 
@@ -144,25 +165,49 @@ export class StatusManager {
         signal: this.#stop,
       });
     } catch (err) {
-      if (!isNotFound(err) && !isConflict(err)) throw err;
+      if (!isNotFound(err) && !(isConflict(err) && (await this.#isReplaced(entry.pod)))) throw err;
     }
     this.forget(uidOf(entry.pod));
   }
+
+  /** A conflict may be a race of writers, which a retry settles, or another pod under the old name. */
+  async #isReplaced(pod: Pod): Promise<boolean> {
+    try {
+      const present = await this.#pods.fetch(pod.metadata.name, namespaceOf(pod), this.#stop);
+      return uidOf(present) !== uidOf(pod);
+    } catch (err) {
+      if (isNotFound(err)) return true;
+      throw err;
+    }
+  }
+
+  #presentText(entry: Entry, wanted: IPodStatus): string {
+    const { sent, pod } = entry;
+    return sent !== undefined && versionOf(pod) <= sent.version ? sent.text : ownedText(pod, wanted);
+  }
 }
+
+/** Resource versions of one resource are ordered numbers (KEP-5504); what is not a number counts as old. */
+const versionOf = (pod: Pod): number => Number(pod.metadata.resourceVersion) || 0;
 
 /** The part of the pod's present status that we would write, in the same order of keys, to see whether a write is needed at all. */
 function ownedText(pod: Pod, wanted: IPodStatus): string {
-  const present = pod.status ?? {};
-  const types = new Set((wanted.conditions ?? []).map(({ type }) => type));
-  const owned = Object.fromEntries(
-    Object.keys(wanted).map((key) => [
-      key,
-      key === 'conditions'
-        ? present.conditions?.filter(({ type }) => types.has(type))
-        : present[key as keyof IPodStatus],
-    ]),
-  );
-  return JSON.stringify(owned);
+  return JSON.stringify(alike(pod.status ?? {}, wanted));
+}
+
+/** `present` cut down to the fields that `wanted` has, in its order, so that the two texts can be compared. */
+function alike(present: unknown, wanted: unknown): unknown {
+  if (Array.isArray(wanted)) {
+    if (!Array.isArray(present)) return present;
+    const identity = (item: unknown) => (item as { type?: string; name?: string; ip?: string }) ?? {};
+    const isKeyed = wanted.every((item) => identity(item).type !== undefined);
+    const relevant = isKeyed
+      ? wanted.flatMap((item) => present.find((other) => identity(other).type === identity(item).type) ?? [])
+      : present;
+    return relevant.map((item, index) => alike(item, wanted[index]));
+  }
+  if (!isJsonObject(wanted) || !isJsonObject(present)) return present;
+  return Object.fromEntries(Object.keys(wanted).map((key) => [key, alike(present[key], wanted[key])]));
 }
 
 /**

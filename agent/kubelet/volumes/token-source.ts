@@ -9,6 +9,12 @@ const REFRESH_AT = 0.8;
 const MAX_AGE_MS = 24 * 3600_000;
 const MAX_SPREAD_MS = 10_000;
 
+const RETRY_MS = 10_000;
+
+interface KnownToken extends ProjectedToken {
+  readonly expiresAtMs: number;
+}
+
 interface TokenReply {
   readonly status?: { readonly token?: string; readonly expirationTimestamp?: string };
 }
@@ -22,7 +28,7 @@ export interface TokenSourceOptions {
 /** Asks the API server for tokens bound to a pod, and keeps them until they are due for rotation. */
 export class TokenSource {
   readonly #options: TokenSourceOptions;
-  readonly #tokens = new Map<string, ProjectedToken>();
+  readonly #tokens = new Map<string, KnownToken>();
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
@@ -32,16 +38,22 @@ export class TokenSource {
     const key = `${pod.metadata.uid} ${spec.audience ?? ''} ${spec.expirationSeconds}`;
     const known = this.#tokens.get(key);
     if (known !== undefined && this.#options.clock.now() < known.refreshAtMs) return known;
-    const fresh = await this.#request(pod, spec);
-    this.#tokens.set(key, fresh);
-    return fresh;
+    try {
+      const fresh = await this.#request(pod, spec);
+      this.#tokens.set(key, fresh);
+      return fresh;
+    } catch (err) {
+      // A token that is due for rotation is still good for a while; the API server may be away.
+      if (known === undefined || this.#options.clock.now() >= known.expiresAtMs) throw err;
+      return { ...known, refreshAtMs: this.#options.clock.now() + RETRY_MS };
+    }
   }
 
   forgetPod(uid: string): void {
     for (const key of this.#tokens.keys()) if (key.startsWith(`${uid} `)) this.#tokens.delete(key);
   }
 
-  async #request(pod: Pod, { audience, expirationSeconds }: TokenSpec): Promise<ProjectedToken> {
+  async #request(pod: Pod, { audience, expirationSeconds }: TokenSpec): Promise<KnownToken> {
     const { client, clock, random } = this.#options;
     const accounts = client.resource<ServiceAccount>(resources.serviceAccounts);
     const { name, uid } = pod.metadata;
@@ -60,6 +72,6 @@ export class TokenSource {
     if (token === undefined) throw new Error(`the API server sent no token for ServiceAccount ${account}`);
     const expiresMs = Date.parse(reply.status?.expirationTimestamp ?? '') || askedMs + expirationSeconds * 1000;
     const ageMs = Math.min((expiresMs - askedMs) * REFRESH_AT, MAX_AGE_MS);
-    return { token, refreshAtMs: askedMs + ageMs - random() * MAX_SPREAD_MS };
+    return { token, expiresAtMs: expiresMs, refreshAtMs: askedMs + ageMs - random() * MAX_SPREAD_MS };
   }
 }
