@@ -15,7 +15,7 @@ const WIDTH = 32;
 /** DELETE of a collection: every object that the selectors mean, each by the rules of a delete of its own. */
 export async function handleDeleteCollection(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, namespace } = target;
-  const options = await readDeleteOptions(context);
+  const options = await readDeleteOptions(services, context);
   const selector = parseSelector(definition, parseListOptions(context.info.query, false));
   const snapshot = services.store.snapshot();
   const waiting = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));

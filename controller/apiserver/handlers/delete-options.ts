@@ -1,9 +1,9 @@
-import { parse as parseYaml } from 'yaml';
 import { badRequest } from '#api/object/api-error.ts';
 import { type FieldError, forbiddenField, invalid, invalidObject, notSupported } from '#api/object/field-error.ts';
 import { isJsonObject, type JsonObject } from '#api/object/json.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { DeletionWish, PropagationPolicy } from '../registry/deletion-plan.ts';
+import type { RegistryServices } from '../registry/registry-services.ts';
 import { CONTENT_TYPES } from './negotiation.ts';
 import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.ts';
 
@@ -16,9 +16,9 @@ const POLICIES: readonly string[] = ['Background', 'Foreground', 'Orphan'];
 const KIND = { group: 'meta.k8s.io', version: 'v1', kind: 'DeleteOptions' };
 
 /** Options of a delete from its body, or from the query where there is none. Rejects with 400, 415 and 422. */
-export async function readDeleteOptions(context: RequestContext): Promise<DeleteOptions> {
+export async function readDeleteOptions(services: RegistryServices, context: RequestContext): Promise<DeleteOptions> {
   const body = await context.request.readBody(MAX_BODY_BYTES);
-  const fields = body.byteLength === 0 ? fromQuery(context.info.query) : decodeBody(context, body);
+  const fields = body.byteLength === 0 ? fromQuery(context.info.query) : decodeBody(services, context, body);
   const errors = optionErrors(fields);
   if (errors.length > 0) throw invalidObject(KIND, '', errors);
   const orphan = fields.orphanDependents;
@@ -35,21 +35,15 @@ export async function readDeleteOptions(context: RequestContext): Promise<Delete
   };
 }
 
-function decodeBody(context: RequestContext, body: Uint8Array): JsonObject {
-  const type = mediaTypeOf(context);
-  const isYaml = type === CONTENT_TYPES.yaml;
-  if (type !== '' && type !== CONTENT_TYPES.json && !isYaml) {
-    throw unsupportedMediaType(type, [CONTENT_TYPES.json, CONTENT_TYPES.yaml]);
-  }
-  let value: unknown;
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
-    value = isYaml ? parseYaml(text) : JSON.parse(text);
-  } catch (err) {
-    throw badRequest(`couldn't decode DeleteOptions: ${(err as Error).message}`);
-  }
-  if (!isJsonObject(value)) throw badRequest("couldn't decode DeleteOptions: not an object");
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+const EXPECTED = { group: '', version: 'v1', kind: 'DeleteOptions' };
+
+function decodeBody(services: RegistryServices, context: RequestContext, body: Uint8Array): JsonObject {
+  const type = mediaTypeOf(context) || CONTENT_TYPES.json;
+  const supported = Object.values(CONTENT_TYPES);
+  if (!supported.includes(type)) throw unsupportedMediaType(type, supported);
+  const { object } = services.format.decode(body, type, EXPECTED);
+  if (object.kind !== EXPECTED.kind) throw badRequest(`decoded object cannot be converted to ${EXPECTED.kind}`);
+  return object;
 }
 
 function fromQuery(query: URLSearchParams): JsonObject {

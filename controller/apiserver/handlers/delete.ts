@@ -9,7 +9,7 @@ import { readDeleteOptions } from './delete-options.ts';
 /** DELETE of one object: its last state for kinds that die gracefully or are held back, a Status for those that are gone. */
 export async function handleDelete(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, namespace, name } = target;
-  const { wish, dryRun } = await readDeleteOptions(context);
+  const { wish, dryRun } = await readDeleteOptions(services, context);
   const { isRemoved, view } = await deleteObject(services, { context, definition, namespace, name, wish, dryRun });
   if (!isRemoved || definition.graceful !== undefined) {
     const status = !isRemoved && wish.propagationPolicy === 'Foreground' ? 202 : 200;

@@ -1,6 +1,10 @@
 import { badRequest } from '#api/object/api-error.ts';
 import type { GroupVersionKind } from '#api/object/group-version.ts';
+import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
+import { applyJsonPatch } from '#api/patch/json-patch.ts';
+import { applyMergePatch } from '#api/patch/merge-patch.ts';
+import { applyStrategicMerge } from '#api/patch/strategic-merge.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.ts';
@@ -39,21 +43,26 @@ function parsePatch(bytes: Uint8Array): unknown {
   }
 }
 
-/** The document after a JSON, merge or strategic merge patch; the input stays as it is. */
+/** The document after a JSON, merge or strategic merge patch, not yet decoded; the input stays as it is. */
 export function applyPatch(
   services: RegistryServices,
   document: KubeObject,
   patch: PatchDocument,
   gvk: GroupVersionKind,
-): KubeObject {
+): unknown {
   switch (patch.kind) {
     case 'json':
-      return services.format.applyJsonPatch(document, patch.value);
+      return applyJsonPatch(document, patch.value);
     case 'merge':
-      return services.format.applyMergePatch(document, patch.value);
+      return applyMergePatch(document, requireObject(patch.value));
     case 'strategic':
-      return services.format.applyStrategicMerge(document, patch.value, gvk);
+      return applyStrategicMerge(document, patch.value, services.format.typeOf(gvk));
     case 'apply':
       throw badRequest('server-side apply is not a patch of a document');
   }
+}
+
+function requireObject(patch: unknown): unknown {
+  if (!isJsonObject(patch)) throw badRequest('error decoding patch: a merge patch must be an object');
+  return patch;
 }

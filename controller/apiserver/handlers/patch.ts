@@ -1,4 +1,4 @@
-import { isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
+import { badRequest, isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
 import { forbiddenField, invalidObject, required } from '#api/object/field-error.ts';
 import { apiVersionOf } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
@@ -12,7 +12,7 @@ import { answerObject } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { CONTENT_TYPES } from './negotiation.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
-import { reportProblems } from './read-body.ts';
+import { checkKind, reportProblems } from './read-body.ts';
 import { parseWriteOptions, type WriteOptions } from './request-options.ts';
 
 /** How often an apply that neither finds nor may create its object looks again. */
@@ -65,6 +65,7 @@ async function patchObject(
     change: (current) => {
       const decoded = services.format.decodeValue(applyPatch(services, current, patch, definition), definition);
       reportProblems(context, definition, decoded, options.fieldValidation);
+      checkKind(decoded.object, definition);
       return decoded.object;
     },
   });
@@ -95,7 +96,12 @@ function decodeConfiguration(services: ApiServices, target: ResourceTarget, { pa
   const { definition, context } = target;
   const decoded = services.format.decode(patch.bytes, CONTENT_TYPES.yaml, definition);
   reportProblems(context, definition, decoded, options.fieldValidation);
-  return decoded.object;
+  checkKind(decoded.object, definition);
+  const { name } = decoded.object.metadata;
+  if (name !== undefined && name !== target.name) {
+    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
+  }
+  return decoded.given;
 }
 
 async function applyToExisting(

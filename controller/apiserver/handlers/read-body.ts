@@ -60,7 +60,8 @@ export function reportProblems(
   throw strictDecodingError({ apiVersion: apiVersionOf(gvk), kind: gvk.kind }, problems);
 }
 
-function checkKind(object: KubeObject, gvk: GroupVersionKind): void {
+/** Throws 400 when the body is of another kind than its path. */
+export function checkKind(object: KubeObject, gvk: GroupVersionKind): void {
   const expected = apiVersionOf(gvk);
   if (object.apiVersion !== expected) {
     throw badRequest(

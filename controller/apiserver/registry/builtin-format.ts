@@ -1,9 +1,11 @@
 import { applyPlainDefaults, canonicalize } from '#api/codec/canonical.ts';
-import { decodeObject, parseJsonStrict } from '#api/codec/decode.ts';
+import { decodeObject, type ParsedJson, parseJsonStrict } from '#api/codec/decode.ts';
+import { decodeProtobuf } from '#api/codec/decode-protobuf.ts';
 import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { badRequest } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import { isJsonObject } from '#api/object/json.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
 import type { DecodedBody, ObjectFormat } from './object-format.ts';
 
@@ -16,15 +18,17 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
   };
   const decodeValue = (value: unknown, gvk: GroupVersionKind): DecodedBody => {
     const { object, unknownFields } = decodeObject(value, typeOf(gvk));
-    return { object, problems: unknownFields };
+    return { object, problems: unknownFields, given: value as KubeObject };
   };
   return {
     typeOf,
     decodeValue,
     decode(body, mediaType, gvk) {
-      const parsed = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
+      if (mediaType === 'application/vnd.kubernetes.protobuf') return decodeBinary(body, types, gvk);
+      const parsed: ParsedJson = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
       const decoded = decodeValue(withTypeMeta(parsed.value, gvk), gvk);
-      return { object: decoded.object, problems: [...parsed.duplicateFields, ...decoded.problems] };
+      if (parsed.duplicateFields.length === 0) return decoded;
+      return { ...decoded, problems: [...parsed.duplicateFields, ...decoded.problems] };
     },
     applyDefaults: (object, gvk) => applyPlainDefaults(object, typeOf(gvk)),
     canonicalize(object, gvk) {
@@ -32,16 +36,23 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
     },
-    applyStrategicMerge() {
-      throw badRequest('strategic merge patch is not served');
-    },
-    applyMergePatch() {
-      throw badRequest('merge patch is not served');
-    },
-    applyJsonPatch() {
-      throw badRequest('JSON patch is not served');
-    },
   };
+}
+
+/** Protobuf knows neither duplicate nor unknown fields: both are skipped, as it wants. */
+function decodeBinary(body: Uint8Array, types: TypeTable, expected: GroupVersionKind): DecodedBody {
+  const object = decodeProtobuf(body, (named) => {
+    const gvk = named.kind === '' ? expected : named;
+    const type = types.typeOf(gvk);
+    if (type === undefined) {
+      throw badRequest(
+        `no kind ${JSON.stringify(gvk.kind)} is registered for version ${JSON.stringify(apiVersionOf(gvk))}`,
+      );
+    }
+    return type;
+  });
+  if (object.kind === '') Object.assign(object, { apiVersion: apiVersionOf(expected), kind: expected.kind });
+  return { object, problems: [], given: object };
 }
 
 /** A body may leave its kind out where the path says it; anything else that it says is checked by the handler. */

@@ -6,6 +6,8 @@ export interface DecodedBody {
   readonly object: KubeObject;
   /** Unknown and duplicate fields, in Kubernetes' words: `unknown field "spec.foo"`. */
   readonly problems: readonly string[];
+  /** The value as the client wrote it, zero values and all: what a server-side apply owns. */
+  readonly given: KubeObject;
 }
 
 /** What the type table says about objects: the seam between the registry and the codec and patch modules of `api/`. */
@@ -20,7 +22,4 @@ export interface ObjectFormat {
   applyDefaults(object: KubeObject, gvk: GroupVersionKind): void;
   /** A canonical copy without resourceVersion. */
   canonicalize(object: KubeObject, gvk: GroupVersionKind): KubeObject;
-  applyStrategicMerge(document: KubeObject, patch: unknown, gvk: GroupVersionKind): KubeObject;
-  applyMergePatch(document: KubeObject, patch: unknown): KubeObject;
-  applyJsonPatch(document: KubeObject, operations: unknown): KubeObject;
 }
