@@ -15,6 +15,7 @@ import { registryCredentials } from './images/registry-credentials.ts';
 import type { KubeletConfig } from './kubelet-config.ts';
 import { KubeletLookups } from './kubelet-lookups.ts';
 import { Ledger } from './ledger.ts';
+import { runLogRotation } from './logs/log-rotator.ts';
 import { admitPod } from './node/node-admission.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { PodCgroups } from './pod-cgroups.ts';
@@ -218,10 +219,11 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
 
 /** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
 async function run(
-  { deps, nodes, services }: Parts,
+  { deps, nodes, services, paths }: Parts,
   { node, cache, manager }: { node: NodeAgent; cache: RuntimeCache; manager: PodManager },
   signal: AbortSignal,
 ): Promise<void> {
+  const containers = () => runningLogs(manager, cache, paths);
   let podCidrs = '';
   const onNode = (current: Node) => {
     node.onNode(current);
@@ -237,6 +239,10 @@ async function run(
   // Without Services no container can be given its environment; pods that only need to be stopped do not wait for them for ever.
   await Promise.all([cache.prime(signal), withinOrGoOn(deps.clock, services.waitForSync(signal), SERVICES_WAIT_MS)]);
   cache.start(signal);
+  void runLogRotation(
+    { fs: deps.host.fs, runtime: deps.runtime, clock: deps.clock, log: deps.log, containers },
+    signal,
+  );
   await manager.start(signal);
 }
 
@@ -261,6 +267,15 @@ async function pullCredentials(
     found.filter((secret) => secret !== undefined),
     image,
   );
+}
+
+/** Running containers and their log files, for rotation. */
+function runningLogs(manager: PodManager, cache: RuntimeCache, paths: PodPaths) {
+  return manager.list().flatMap((pod) => {
+    const running = cache.observe(uidOf(pod)).containers.filter(({ state }) => state === 'RUNNING');
+    const folder = paths.logDirectory(pod);
+    return running.map(({ id, name, attempt }) => ({ id, logPath: `${folder}/${PodPaths.logFile(name, attempt)}` }));
+  });
 }
 
 /** The node API may be up before the kubelet is: until then nothing is found. */

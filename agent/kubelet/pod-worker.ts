@@ -11,7 +11,7 @@ import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from 
 import { computePodActions, type Hold, type PodActions, type WaitingReason } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodExecutor } from './pod-executor.ts';
-import { type PodUid, uidOf } from './pod-spec.ts';
+import { formatPod, type PodUid, uidOf } from './pod-spec.ts';
 import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
 import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
@@ -66,6 +66,7 @@ export class PodWorker {
   #pod: Pod;
   #phase: PodPhase;
   #holds: ReadonlyMap<string, Hold> = new Map();
+  #waitingShown: ReadonlyMap<string, string> = new Map();
   #isRunning = false;
   #isDirty = false;
   #areVolumesStale = false;
@@ -169,6 +170,7 @@ export class PodWorker {
       return;
     }
     this.#publish(plan, verdicts);
+    this.#tellCrashLoops(plan.waiting);
     await this.#refreshVolumesIfDue(pod);
     if (plan.actions.length > 0) {
       const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
@@ -179,6 +181,16 @@ export class PodWorker {
     }
     const holdsUntil = [...this.#holds.values()].map((hold) => hold.untilMs).filter((untilMs) => untilMs > clock.now());
     this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, ...holdsUntil]));
+  }
+
+  /** One event each time a container begins to wait for its next restart. */
+  #tellCrashLoops(waiting: PodActions['waiting']): void {
+    for (const [name, { reason, message }] of waiting) {
+      if (reason !== 'CrashLoopBackOff' || this.#waitingShown.get(name) === message) continue;
+      const text = `Back-off restarting failed container ${name} in pod ${formatPod(this.#pod)}`;
+      this.#deps.events.container(this.#pod, name, 'Warning', 'BackOff', text);
+    }
+    this.#waitingShown = new Map([...waiting].map(([name, { message }]) => [name, message]));
   }
 
   #probe(): PodVerdicts {

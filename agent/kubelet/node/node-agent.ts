@@ -85,14 +85,11 @@ export class NodeAgent {
   }
 
   start(signal: AbortSignal): void {
-    const { client, config, clock, log } = this.#options;
-    const lease = { client, nodeName: config.nodeName, node: () => this.#node, clock, log };
     void this.#loop(signal);
-    void keepNodeLease(lease, signal);
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
-    const { clock, log, recorder, config } = this.#options;
+    const { client, clock, log, recorder, config } = this.#options;
     let isAnnounced = false;
     while (!signal.aborted) {
       this.#wake = new AbortController();
@@ -100,6 +97,8 @@ export class NodeAgent {
         await this.#report(signal);
         if (!isAnnounced) {
           isAnnounced = true;
+          // Not before there is a Node: it owns the Lease.
+          void keepNodeLease({ client, nodeName: config.nodeName, node: () => this.#node, clock, log }, signal);
           const subject = { apiVersion: 'v1', kind: 'Node', metadata: { name: config.nodeName, uid: config.nodeName } };
           recorder.record(subject, 'Normal', 'Starting', 'Starting kubelet.');
         }
