@@ -1,0 +1,160 @@
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { builtinTypes } from '#api/schema/builtin-types.ts';
+import type { Clock } from '#base/clock.ts';
+import { ConfigError } from '#base/config.ts';
+import type { Logger } from '#base/logger.ts';
+import { COMPONENT_VERSION } from '#base/version.ts';
+import { createAuditBuffer } from './apiserver/chain/audit-buffer.ts';
+import { createAuditFile } from './apiserver/chain/audit-file.ts';
+import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
+import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
+import { createClassifier } from './apiserver/registry/classify.ts';
+import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
+import { builtinResources } from './apiserver/resources/builtin-resources.ts';
+import { createSecurity, type Security } from './apiserver/security.ts';
+import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
+import { versionInfo } from './apiserver/server/version-info.ts';
+import type { ControllerConfig } from './config.ts';
+import type { ClusterPki } from './pki/cluster-pki.ts';
+import { openSqliteStore } from './store/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+import { createClusterDialer, type DirectDial } from './tunnel/cluster-dialer.ts';
+import { TunnelHub } from './tunnel/tunnel-hub.ts';
+import { diskThread } from './worker-sources.ts';
+
+export interface FrontOptions {
+  readonly config: ControllerConfig;
+  readonly pki: ClusterPki;
+  readonly serverAddress: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What is wrong, until the system's own objects and roles stand. */
+  readonly startupProblem: () => string | undefined;
+  /** The disk refuses for good: the process must end, a supervisor starts it anew. */
+  readonly onStoreBroken: (err: unknown) => void;
+}
+
+/** The API server over its store, and the tunnels of the nodes. */
+export interface Front {
+  readonly api: ApiServer;
+  readonly store: Store;
+  /** Ends tunnels, authorizers, audit and at last the store. */
+  close(): Promise<void>;
+}
+
+export async function openFront(options: FrontOptions): Promise<Front> {
+  const { config, pki, clock, log } = options;
+  const hub = new TunnelHub({ clock, log: log.child({ component: 'tunnel' }) });
+  // Streams ask the authorizer, which needs the store, which needs the definitions that hold the streams: the circle is cut here.
+  let security: Security | undefined;
+  const streams = connectSubresources(
+    {
+      kubeletTls: () => ({
+        ca: pki.caPem,
+        cert: pki.kubeletClient.certificatePem,
+        key: pki.kubeletClient.privateKeyPem,
+      }),
+      clock,
+      log,
+      authorizer: { name: 'union', authorize: (attributes) => security!.authorizer.authorize(attributes) },
+    },
+    hub,
+  );
+  const definitions = builtinResources({
+    podSubresources: streams.pods,
+    nodeSubresources: streams.nodes,
+    serviceSubresources: streams.services,
+    serviceCidr: config.serviceCidr,
+    nodePortRange: parsePortRange(config.nodePorts),
+    onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
+  });
+  const store = await openStore(options, definitions);
+  const audit =
+    config.auditLog === ''
+      ? undefined
+      : createAuditBuffer({ append: createAuditFile({ path: config.auditLog }), clock, log });
+  security = createSecurity({
+    store,
+    serviceAccountKey: pki.serviceAccountKey,
+    clock,
+    random: Math.random,
+    ...(audit === undefined ? {} : { writeAudit: (line: string) => audit.write(line) }),
+  });
+  const api = createApiServer({
+    ...security,
+    store,
+    types: builtinTypes(),
+    definitions: [...definitions, ...security.definitions],
+    dialer: createClusterDialer({ hub, lookups: createClusterLookups(store), directDial }),
+    clock,
+    log,
+    random: Math.random,
+    version: versionInfo(COMPONENT_VERSION),
+    serverAddress: options.serverAddress,
+    health: [{ name: 'poststarthook/bootstrap', endpoints: ['readyz'], check: options.startupProblem }],
+  });
+  return {
+    api,
+    store,
+    async close() {
+      hub.close();
+      api.stop();
+      security.stop();
+      await audit?.flush();
+      await store.close();
+    },
+  };
+}
+
+function openStore(
+  { config, clock, log, onStoreBroken }: FrontOptions,
+  definitions: readonly ResourceDefinition[],
+): Promise<Store> {
+  const stored = definitions.filter(
+    (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,
+  );
+  return openSqliteStore({
+    dir: join(config.dataDir, 'store'),
+    clock,
+    log: log.child({ component: 'store' }),
+    classify: createClassifier(definitions),
+    indexes: stored.flatMap(({ storagePrefix, indexedFields }) =>
+      indexedFields.map((field) => ({ prefix: `${storagePrefix}/`, field })),
+    ),
+    volatilePrefixes: stored.flatMap(({ storagePrefix, volatileTtlMs }) =>
+      volatileTtlMs === undefined ? [] : [{ prefix: `${storagePrefix}/`, ttlMs: volatileTtlMs }],
+    ),
+    worker: diskThread,
+    onBroken: onStoreBroken,
+  });
+}
+
+const DIRECT_DIAL_TIMEOUT_MS = 5_000;
+
+const directDial: DirectDial = (host, port, signal) =>
+  new Promise((resolve, reject) => {
+    const socket = connect({
+      host,
+      port,
+      timeout: DIRECT_DIAL_TIMEOUT_MS,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    socket.once('connect', () => {
+      socket.setTimeout(0);
+      socket.removeListener('error', reject);
+      resolve(socket);
+    });
+    socket.once('timeout', () =>
+      socket.destroy(new Error(`no answer from ${host}:${port} within ${DIRECT_DIAL_TIMEOUT_MS} ms`)),
+    );
+    socket.once('error', reject);
+  });
+
+function parsePortRange(text: string): { from: number; to: number } {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || from < 1 || to > 65_535 || from > to)
+    throw new ConfigError(`nodePorts: "${text}" is no range such as 30000-32767`);
+  return { from, to };
+}

@@ -1,0 +1,31 @@
+import { hostname, networkInterfaces } from 'node:os';
+
+export interface HostNames {
+  readonly hostnames: readonly string[];
+  readonly addresses: readonly string[];
+}
+
+/** Under which names and addresses clients may know this host; the serving certificate carries them all. */
+export function ownNames(further: readonly string[]): HostNames {
+  const addresses = Object.values(networkInterfaces()).flatMap((entries) =>
+    (entries ?? []).filter((e) => !e.internal).map((e) => e.address.replace(/%.*/, '')),
+  );
+  const isAddress = (name: string) => /^[\d.]+$/.test(name) || name.includes(':');
+  return {
+    hostnames: [hostname(), ...further.filter((name) => !isAddress(name))],
+    addresses: [...addresses, ...further.filter(isAddress)],
+  };
+}
+
+/**
+ * The address that other machines probably reach this host at: the first IPv4 address that is on no bridge or tunnel of container
+ * software. Hosts with several networks set `advertiseAddress`.
+ */
+export function defaultAdvertiseAddress(): string {
+  const candidates = Object.entries(networkInterfaces())
+    .filter(([name]) => !/^(lo|docker|br-|cni|coracle|veth|virbr|flannel|tun|wg)/.test(name))
+    .flatMap(([, entries]) =>
+      (entries ?? []).filter((e) => !e.internal && e.family === 'IPv4' && !e.address.startsWith('169.254.')),
+    );
+  return candidates[0]?.address ?? '127.0.0.1';
+}
