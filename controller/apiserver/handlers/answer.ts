@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { apiVersionOf } from '#api/object/group-version.ts';
+import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { isTrue } from '../chain/request-info.ts';
@@ -27,12 +27,32 @@ export function answerObject(
     return;
   }
   const object = readStored(definition, answer.view);
+  if (
+    as === 'Object' &&
+    media === 'protobuf' &&
+    sendProtobuf(services, context, { ...answer, object, gvk: definition })
+  )
+    return;
   answerValue(
     context,
     answer.status,
     transform(services, context, definition, { object, representation }),
     representation,
   );
+}
+
+interface ProtobufAnswer {
+  readonly status: number;
+  readonly object: KubeObject;
+  readonly gvk: GroupVersionKind;
+}
+
+/** False for kinds without a protobuf form: those are answered as JSON, which every client reads. */
+export function sendProtobuf(services: ApiServices, context: RequestContext, answer: ProtobufAnswer): boolean {
+  const body = services.format.toProtobuf(answer.object, answer.gvk);
+  if (body === undefined) return false;
+  context.response.send(answer.status, { 'content-type': CONTENT_TYPES.protobuf }, body);
+  return true;
 }
 
 function transform(

@@ -5,7 +5,7 @@ import { readStored } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { buildTable, type ListMeta, partialMetadata, tableOptions } from '../table/table.ts';
-import { answerValue, isPretty, listKind } from './answer.ts';
+import { answerValue, isPretty, listKind, sendProtobuf } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { decodeContinueToken, encodeContinueToken } from './continue-token.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
@@ -26,8 +26,16 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
     context.response.send(200, { 'content-type': CONTENT_TYPES.json }, body);
     return;
   }
+  if (representation.as === 'Object' && representation.media === 'protobuf' && sendPage(services, target, page)) return;
   const objects = page.items().map((item) => readStored(definition, item));
   answerValue(context, 200, transformList(services, target, { objects, meta: page.meta() }), representation);
+}
+
+function sendPage(services: ApiServices, { context, definition }: ResourceTarget, page: Page): boolean {
+  const { apiVersion, kind } = listKind(definition);
+  const items = page.items().map((item) => readStored(definition, item));
+  const object: KubeObject = { apiVersion, kind, metadata: page.meta() as object, items };
+  return sendProtobuf(services, context, { status: 200, object, gvk: { ...definition, kind } });
 }
 
 /** One page of a list. Items are found on first use, so that a cached body costs no walk. */

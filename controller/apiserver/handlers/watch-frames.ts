@@ -1,7 +1,11 @@
+import { encodeProtobufWatchEvent } from '#api/codec/encode-protobuf.ts';
 import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
+import type { Status } from '#api/object/api-error.ts';
+import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { StoredObject } from '../../store/store.ts';
 import { readStored } from '../registry/encode-object.ts';
+import type { ObjectFormat } from '../registry/object-format.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { buildTable, type IncludeObject, partialMetadata } from '../table/table.ts';
 import type { Representation } from './negotiation.ts';
@@ -10,8 +14,11 @@ export type FrameType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 /** Turns what happened to an object into the bytes of one watch frame, in the form that a watcher asked for. */
 export interface FrameEncoder {
+  readonly contentType: string;
   encode(type: FrameType, object: StoredObject): Uint8Array;
   bookmark(revision: number, annotations?: Readonly<Record<string, string>>): Uint8Array;
+  /** The last frame of a watch that cannot go on: a Status in place of an object. */
+  error(status: Status): Uint8Array;
 }
 
 const encoder = new TextEncoder();
@@ -73,6 +80,7 @@ export interface FrameOptions {
   readonly representation: Representation;
   readonly includeObject: IncludeObject;
   readonly nowMs: () => number;
+  readonly format: ObjectFormat;
 }
 
 export function createFrameEncoder(options: FrameOptions): FrameEncoder {
@@ -84,15 +92,63 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
     case 'PartialObjectMetadataList':
       return valueFrames(options, (object) => partialMetadata(object, representation.version));
     default:
-      return definition.conversion === undefined
-        ? { encode: sharedFrame, bookmark: (...args) => bookmarkFrame(definition, ...args) }
-        : valueFrames(options, (object) => object);
+      if (representation.media === 'protobuf')
+        return protobufFrames(options) ?? valueFrames(options, (object) => object);
+      return definition.conversion === undefined ? plainFrames(definition) : valueFrames(options, (object) => object);
   }
+}
+
+const JSON_TYPE = 'application/json';
+
+const plainFrames = (definition: ResourceDefinition): FrameEncoder => ({
+  contentType: JSON_TYPE,
+  encode: sharedFrame,
+  bookmark: (revision, annotations) => renderFrame('BOOKMARK', ownBookmark(definition, revision, annotations)),
+  error: errorFrame,
+});
+
+const protobufCache = new WeakMap<StoredObject, Partial<Record<FrameType, Uint8Array>>>();
+
+/** Frames as Go clients prefer them: a length of four bytes, then a WatchEvent. Undefined for kinds without a protobuf form. */
+function protobufFrames({ definition, format }: FrameOptions): FrameEncoder | undefined {
+  const encodeAs = (type: string, object: KubeObject, gvk: GroupVersionKind) => {
+    const bytes = format.toProtobuf(object, gvk);
+    return bytes === undefined ? undefined : withLength(encodeProtobufWatchEvent(type, bytes));
+  };
+  const bookmark = (revision: number, annotations?: Readonly<Record<string, string>>) =>
+    encodeAs('BOOKMARK', ownBookmark(definition, revision, annotations), definition);
+  if (bookmark(1) === undefined) return undefined;
+  const none = new Uint8Array();
+  return {
+    contentType: 'application/vnd.kubernetes.protobuf;stream=watch',
+    encode(type, stored) {
+      const render = () => encodeAs(type, readStored(definition, stored), definition) ?? none;
+      if (definition.conversion !== undefined) return render();
+      let known = protobufCache.get(stored);
+      if (known === undefined) {
+        known = {};
+        protobufCache.set(stored, known);
+      }
+      known[type] ??= render();
+      return known[type];
+    },
+    bookmark: (revision, annotations) => bookmark(revision, annotations) ?? none,
+    error: (status) => encodeAs('ERROR', status as unknown as KubeObject, STATUS_KIND) ?? none,
+  };
+}
+
+const STATUS_KIND = { group: '', version: 'v1', kind: 'Status' };
+
+function withLength(event: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(event.byteLength + 4);
+  new DataView(frame.buffer).setUint32(0, event.byteLength);
+  frame.set(event, 4);
+  return frame;
 }
 
 const renderFrame = (type: string, object: unknown) => encoder.encode(`${JSON.stringify({ type, object })}\n`);
 
-function bookmarkObject(kind: string, apiVersion: string, metadata: object): object {
+function bookmarkObject(kind: string, apiVersion: string, metadata: object): KubeObject {
   return { kind, apiVersion, metadata: { ...metadata, creationTimestamp: null } };
 }
 
@@ -100,13 +156,12 @@ function bookmarkMeta(revision: number, annotations: Readonly<Record<string, str
   return { resourceVersion: String(revision), ...(annotations === undefined ? {} : { annotations }) };
 }
 
-function bookmarkFrame(
+function ownBookmark(
   { group, version, kind }: ResourceDefinition,
   revision: number,
   annotations?: Readonly<Record<string, string>>,
-): Uint8Array {
-  const apiVersion = group === '' ? version : `${group}/${version}`;
-  return renderFrame('BOOKMARK', bookmarkObject(kind, apiVersion, bookmarkMeta(revision, annotations)));
+): KubeObject {
+  return bookmarkObject(kind, apiVersionOf({ group, version }), bookmarkMeta(revision, annotations));
 }
 
 function valueFrames(options: FrameOptions, show: (object: KubeObject) => object): FrameEncoder {
@@ -124,12 +179,16 @@ function valueFrames(options: FrameOptions, show: (object: KubeObject) => object
               bookmarkMeta(revision, annotations),
             ),
           )
-        : bookmarkFrame(definition, revision, annotations),
+        : renderFrame('BOOKMARK', ownBookmark(definition, revision, annotations)),
+    contentType: JSON_TYPE,
+    error: errorFrame,
   };
 }
 
 /** Each event is a Table of one row; only the first carries the columns. */
 class TableFrames implements FrameEncoder {
+  readonly contentType = JSON_TYPE;
+  readonly error = errorFrame;
   readonly #options: FrameOptions;
   #isFirst = true;
 
@@ -168,7 +227,6 @@ class TableFrames implements FrameEncoder {
   }
 }
 
-/** The last frame of a watch that cannot go on: a Status in place of an object. */
-export function errorFrame(status: object): Uint8Array {
+function errorFrame(status: Status): Uint8Array {
   return renderFrame('ERROR', status);
 }

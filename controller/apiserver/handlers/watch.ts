@@ -9,7 +9,7 @@ import { freshSnapshot } from './fresh-snapshot.ts';
 import { negotiate } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
 import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
-import { createFrameEncoder, departed, errorFrame, type FrameEncoder, frameBytes } from './watch-frames.ts';
+import { createFrameEncoder, departed, type FrameEncoder, frameBytes } from './watch-frames.ts';
 
 /** Told apart by clients: everything before this bookmark was there when the watch began. */
 const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
@@ -34,8 +34,9 @@ export async function handleWatch(services: ApiServices, target: ResourceTarget)
     representation,
     ...tableOptions(context.info.query),
     nowMs: () => services.clock.now(),
+    format: services.format,
   });
-  const stream = context.response.stream(200, { 'content-type': 'application/json' });
+  const stream = context.response.stream(200, { 'content-type': encoder.contentType });
   await new WatchSession({ services, target, options, selector, encoder, stream, start }).run();
 }
 
@@ -109,12 +110,12 @@ class WatchSession {
   /** The state of the beginning, no faster than the client takes it. */
   async #sendInitial(snapshot: Snapshot): Promise<void> {
     const { target, selector, encoder, stream } = this.#parts;
-    const isShared = target.definition.conversion === undefined && this.#isPlain();
+    const isPlain = target.definition.conversion === undefined && this.#isPlain();
     let batch: Uint8Array[] = [];
     let bytes = 0;
     for (const object of this.#candidates(snapshot)) {
       if (!selector.matches(object)) continue;
-      const frame = isShared ? frameBytes('ADDED', object.bytes) : encoder.encode('ADDED', object);
+      const frame = isPlain ? frameBytes('ADDED', object.bytes) : encoder.encode('ADDED', object);
       batch.push(frame);
       bytes += frame.byteLength;
       if (bytes < INITIAL_BATCH_BYTES) continue;
@@ -128,7 +129,8 @@ class WatchSession {
   }
 
   #isPlain(): boolean {
-    return negotiate(this.#parts.target.context.request.header('accept')).as === 'Object';
+    const { as, media } = negotiate(this.#parts.target.context.request.header('accept'));
+    return as === 'Object' && media !== 'protobuf';
   }
 
   #candidates(snapshot: Snapshot): Iterable<StoredObject> {
@@ -228,7 +230,7 @@ class WatchSession {
 
   #fail(err: ApiError): void {
     if (this.#isOver) return;
-    this.#parts.stream.write(errorFrame(err.toStatus()));
+    this.#parts.stream.write(this.#parts.encoder.error(err.toStatus()));
     this.#end();
   }
 

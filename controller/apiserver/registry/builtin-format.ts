@@ -2,6 +2,7 @@ import { applyPlainDefaults, canonicalize } from '#api/codec/canonical.ts';
 import { decodeObject, type ParsedJson, parseJsonStrict } from '#api/codec/decode.ts';
 import { decodeProtobuf } from '#api/codec/decode-protobuf.ts';
 import { decodeYaml } from '#api/codec/decode-yaml.ts';
+import { encodeProtobuf, hasProtobuf } from '#api/codec/encode-protobuf.ts';
 import { badRequest } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import { isJsonObject } from '#api/object/json.ts';
@@ -35,6 +36,10 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       const canonical = canonicalize(object, typeOf(gvk));
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
+    },
+    toProtobuf(object, gvk) {
+      const type = types.typeOf(gvk);
+      return type !== undefined && hasProtobuf(type) ? encodeProtobuf(object, type) : undefined;
     },
   };
 }

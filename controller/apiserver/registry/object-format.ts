@@ -22,4 +22,6 @@ export interface ObjectFormat {
   applyDefaults(object: KubeObject, gvk: GroupVersionKind): void;
   /** A canonical copy without resourceVersion. */
   canonicalize(object: KubeObject, gvk: GroupVersionKind): KubeObject;
+  /** A canonical object as Kubernetes' protobuf; undefined for kinds that have no such form. */
+  toProtobuf(object: KubeObject, gvk: GroupVersionKind): Uint8Array | undefined;
 }
