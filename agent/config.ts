@@ -9,6 +9,11 @@ export const AGENT_CONFIG = {
     description:
       'join token as `coracle token create` prints it, <id>.<secret>@sha256:<hash of the CA>; needed until the node has its own certificate',
   },
+  nodeName: {
+    type: 'string',
+    default: '',
+    description: 'name of the node, fixed when it joins; empty means the host name',
+  },
   nodeIp: {
     type: 'string',
     default: '',

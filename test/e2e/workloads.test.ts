@@ -60,8 +60,8 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
   it('shows both nodes ready with their runtime', async () => {
     const text = await ok('get', 'nodes', '-o', 'wide');
     expect(text).toMatch(/NAME\s+STATUS\s+ROLES\s+AGE\s+VERSION\s+INTERNAL-IP/);
-    expect(text).toMatch(/node-0\s+Ready\s.*192\.0\.2\.10.*containerd:\/\//);
-    expect(text).toMatch(/node-1\s+Ready\s.*192\.0\.2\.11/);
+    expect(text).toMatch(/node-0\s+Ready\s.*198\.51\.100\.10.*containerd:\/\//);
+    expect(text).toMatch(/node-1\s+Ready\s.*198\.51\.100\.11/);
   });
 
   it('creates, scales, rolls out, undoes and deletes a Deployment', async () => {

@@ -143,7 +143,7 @@ async function startAgent({ options, folder, host, index, joinToken }: AgentStar
   const nodeName = `node-${index}`;
   const socketPath = join(home, 'run', 'containerd.sock');
   const flags: Readonly<Record<string, string>> = {
-    servers: 'https://192.0.2.1:6443',
+    servers: 'https://198.51.100.1:6443',
     token: joinToken,
     'node-name': nodeName,
     'node-ip': host.address,

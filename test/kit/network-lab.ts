@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
  * Hosts on one machine: a network namespace for the controller, with a bridge, and one per node hanging on it. Everything stays inside
  * namespaces that the lab made, so no test traffic can leave and the machine's own rules are not touched.
  *
- *   hub (192.0.2.1, br0) -- n0 (192.0.2.10) -- n1 (192.0.2.11) ...
+ *   hub (198.51.100.1, br0) -- n0 (198.51.100.10) -- n1 (198.51.100.11) ...
  */
 export interface LabHost {
   readonly namespace: string;
@@ -39,8 +39,8 @@ export function labProblem(): string | undefined {
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 
 export function createNetworkLab(name: string, nodeCount: number): NetworkLab {
-  const hub = host(`${name}-hub`, '192.0.2.1');
-  const nodes = Array.from({ length: nodeCount }, (_, index) => host(`${name}-n${index}`, `192.0.2.${10 + index}`));
+  const hub = host(`${name}-hub`, '198.51.100.1');
+  const nodes = Array.from({ length: nodeCount }, (_, index) => host(`${name}-n${index}`, `198.51.100.${10 + index}`));
   for (const { namespace } of [hub, ...nodes]) {
     ip('netns', 'add', namespace);
     ip('-n', namespace, 'link', 'set', 'lo', 'up');

@@ -1,0 +1,276 @@
+import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
+import { createKubeClient } from '#api/client/kube-client.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { systemClock } from '#base/clock.ts';
+import { ConfigError } from '#base/config.ts';
+import { describeError, isAbortError } from '#base/errors.ts';
+import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { COMPONENT_VERSION, GIT_VERSION } from '#base/version.ts';
+import type { AgentConfig } from './config.ts';
+import { createCriRuntime } from './cri/cri-runtime.ts';
+import { prepareContainerd, startContainerdInstance } from './host/containerd-instance.ts';
+import type { Host } from './host/host.ts';
+import { createLinuxHost } from './host/linux-host.ts';
+import { networkProber } from './host/network-prober.ts';
+import { runIdentityRenewal } from './identity/identity-renewal.ts';
+import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
+import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
+import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';
+import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
+import { createNodeNetwork } from './node-network.ts';
+import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
+import { runTunnelClient } from './tunnel/tunnel-client.ts';
+
+const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
+
+/** The composition root of a node: makes the real parts, hands them to each other, runs until aborted. Containers go on running. */
+export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+  if (config.servers.length === 0) throw new ConfigError('no server is named: set --servers https://<controller>:6443');
+  const clock = systemClock;
+  const log = createLogger('agent', config.logLevel as LogLevel);
+  const host = createLinuxHost();
+  const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
+  const [endpoint, identity] = await Promise.all([
+    startRuntime(config, host, log),
+    join(config, nodeName, host, log, signal),
+  ]);
+  const runtime = createCriRuntime({ endpoint, clock, log: log.child({ component: 'cri' }) });
+  const network = await createNodeNetwork({ config, nodeName, host, clock, log });
+
+  const transports = {
+    node: connect(config, identity.caPem, () => identity.node, log),
+    netd: connect(config, identity.caPem, () => identity.netd, log),
+  };
+  const client = createKubeClient(transports.node);
+  const nodeIp = config.nodeIp || (await host.sourceAddressTo(new URL(config.servers[0]!).hostname));
+  if (nodeIp === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
+
+  // Runs beside the kubelet: pods must not wait for their network configuration to be written before others are looked after.
+  const onPodCidrs = (podCidrs: readonly string[]) => {
+    network.onPodCidrs(podCidrs).then(
+      () => kubelet.checkNode(),
+      (err: unknown) => log.error('the pod network could not be set up', { err: describeError(err) }),
+    );
+  };
+  const kubelet = createKubelet({
+    client,
+    runtime,
+    host,
+    prober: networkProber,
+    clock,
+    log: log.child({ component: 'kubelet' }),
+    random: Math.random,
+    config: await kubeletConfig(config, nodeName, nodeIp, host),
+    onPodCidrs,
+  });
+  await identity.ensureServing(client, []);
+  const server = createNodeServer({
+    runtime,
+    fs: host.fs,
+    dialer: host.dialer,
+    clock,
+    log: log.child({ component: 'node-api' }),
+    tls: serverTls(identity),
+    lookups: kubelet.lookups,
+  });
+  await server.listen(config.nodeApiPort);
+  keepIdentity({ identity, client, server, transports, nodeIp, log, signal });
+  network.start(createKubeClient(transports.netd), signal);
+  const tunnel = runTunnelClient(
+    {
+      nodeName,
+      server: () => config.servers[0]!,
+      tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
+      targets: { nodeApiPort: config.nodeApiPort, podAddresses: () => podAddresses(kubelet) },
+      dialer: host.dialer,
+      clock,
+      log: log.child({ component: 'tunnel' }),
+    },
+    signal,
+  );
+  log.info('the node is up', { node: nodeName, address: nodeIp });
+  // Resolves when pods are looked after; a failure here is one that a restart may cure, so it ends the process.
+  await kubelet.start(signal).catch((err: unknown) => {
+    if (!signal.aborted && !isAbortError(err)) throw err;
+  });
+  await tunnel;
+  await server.close();
+  runtime.close();
+  for (const transport of Object.values(transports)) transport.close();
+}
+
+/** Takes back what the agent put into the host: containers, mounts, rules, routes, kernel settings. The API is not asked. */
+export async function cleanUpAgent(config: AgentConfig): Promise<void> {
+  const log = createLogger('agent', config.logLevel as LogLevel);
+  const host = createLinuxHost();
+  const runtime = createCriRuntime({
+    endpoint: config.criEndpoint || `unix://${ownSocket(config)}`,
+    clock: systemClock,
+    log,
+  });
+  try {
+    if ((await host.fs.info(ownSocket(config))) !== undefined || config.criEndpoint !== '') {
+      for (const { id, labels } of await runtime.listSandboxes()) {
+        // A foreign runtime may hold sandboxes that are not ours.
+        if (labels['io.kubernetes.pod.uid'] === undefined) continue;
+        await runtime.stopSandbox(id);
+        await runtime.removeSandbox(id);
+      }
+    }
+  } catch (err) {
+    log.warn('the containers could not be ended through the runtime', { err: describeError(err) });
+  } finally {
+    runtime.close();
+  }
+  for (const { path } of (await host.mounts.list()).toReversed()) {
+    if (path.startsWith(`${config.kubeletDir}/pods/`) || path.startsWith(`${config.runDir}/pods/`))
+      await host.mounts.unmount(path);
+  }
+  const network = await createNodeNetwork({ config, nodeName: config.nodeName, host, clock: systemClock, log });
+  await network.cleanUp();
+  for (const path of [`${config.kubeletDir}/pods`, `${config.runDir}/pods`]) await host.fs.remove(path);
+  await removeLogs(config, host);
+}
+
+/** Writes the configuration of our own containerd and answers its path: for the service manager, before it starts containerd. */
+export async function writeRuntimeConfig(config: AgentConfig): Promise<string> {
+  const options = ownContainerdOptions(
+    config,
+    createLinuxHost(),
+    systemClock,
+    createLogger('agent', config.logLevel as LogLevel),
+  );
+  await prepareContainerd(options);
+  return options.configPath;
+}
+
+async function startRuntime(config: AgentConfig, host: Host, log: Logger): Promise<string> {
+  if (config.criEndpoint !== '') return config.criEndpoint;
+  const { endpoint } = await startContainerdInstance(ownContainerdOptions(config, host, systemClock, log));
+  return endpoint;
+}
+
+function join(
+  config: AgentConfig,
+  nodeName: string,
+  host: Host,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<NodeIdentity> {
+  return ensureNodeIdentity({
+    host,
+    dir: `${config.dataDir}/identity`,
+    servers: config.servers,
+    nodeName,
+    joinToken: config.token === '' ? undefined : config.token,
+    clock: systemClock,
+    log: log.child({ component: 'identity' }),
+    signal,
+    connect({ servers, caPem, keyPair, token }) {
+      const transport = createHttpTransport({
+        servers,
+        ca: caPem,
+        ...(keyPair === undefined ? {} : { cert: keyPair.certificatePem, key: keyPair.privateKeyPem }),
+        ...(token === undefined ? {} : { token }),
+        userAgent: USER_AGENT,
+        clock: systemClock,
+        log,
+      });
+      return { client: createKubeClient(transport), close: () => transport.close() };
+    },
+  });
+}
+
+function connect(config: AgentConfig, ca: string, keyPair: () => NodeIdentity['node'], log: Logger): HttpTransport {
+  const { certificatePem: cert, privateKeyPem: key } = keyPair();
+  return createHttpTransport({
+    servers: config.servers,
+    ca,
+    cert,
+    key,
+    userAgent: USER_AGENT,
+    clock: systemClock,
+    log,
+  });
+}
+
+interface IdentityKeeping {
+  readonly identity: NodeIdentity;
+  readonly client: ReturnType<typeof createKubeClient>;
+  readonly server: NodeServer;
+  readonly transports: { readonly node: HttpTransport; readonly netd: HttpTransport };
+  readonly nodeIp: string;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them. */
+function keepIdentity({ identity, client, server, transports, nodeIp, log, signal }: IdentityKeeping): void {
+  const { caPem: ca } = identity;
+  const apply = () => {
+    transports.node.updateCredentials({ ca, cert: identity.node.certificatePem, key: identity.node.privateKeyPem });
+    transports.netd.updateCredentials({ ca, cert: identity.netd.certificatePem, key: identity.netd.privateKeyPem });
+    server.updateTls(serverTls(identity));
+  };
+  identity.ensureServing(client, [nodeIp]).then(
+    (isNew) => isNew && server.updateTls(serverTls(identity)),
+    (err: unknown) => {
+      if (!signal.aborted)
+        log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
+    },
+  );
+  runIdentityRenewal({ identity, client, clock: systemClock, log, signal, onRenewed: apply }).catch((err: unknown) => {
+    if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });
+  });
+}
+
+function serverTls({ serving, caPem }: NodeIdentity): Parameters<NodeServer['updateTls']>[0] {
+  if (serving === undefined) throw new Error('the node has no serving certificate');
+  return { key: serving.privateKeyPem, cert: serving.certificatePem, clientCa: caPem };
+}
+
+async function kubeletConfig(
+  config: AgentConfig,
+  nodeName: string,
+  nodeIp: string,
+  host: Host,
+): Promise<KubeletConfig> {
+  const isSystemd = (await host.fs.info('/run/systemd/system')) !== undefined && (await host.cgroups()).version === 2;
+  return {
+    ...KUBELET_DEFAULTS,
+    nodeName,
+    nodeIps: [nodeIp],
+    clusterDns: config.clusterDns,
+    clusterDomain: config.clusterDomain,
+    rootDir: config.kubeletDir,
+    podLogsDir: config.podLogsDir,
+    containerLogsDir: config.containerLogsDir,
+    ledgerDir: `${config.dataDir}/ledger`,
+    volatileDir: `${config.runDir}/pods`,
+    cgroups: isSystemd ? { driver: 'systemd', root: '/' } : { driver: 'cgroupfs', root: '/' },
+    maxPods: config.maxPods,
+    nodeApiPort: config.nodeApiPort,
+    version: GIT_VERSION,
+  };
+}
+
+/** Addresses in the pod network only: a pod on the host's network has the host's. */
+function podAddresses(kubelet: Kubelet): ReadonlySet<string> {
+  const pods = kubelet.lookups.listPods() as readonly Pod[];
+  return new Set(
+    pods.flatMap(({ spec, status }) =>
+      spec?.hostNetwork === true ? [] : (status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []),
+    ),
+  );
+}
+
+async function removeLogs({ podLogsDir, containerLogsDir }: AgentConfig, host: Host): Promise<void> {
+  for (const name of await host.fs.list(containerLogsDir)) {
+    const target = await host.fs.readLink(`${containerLogsDir}/${name}`);
+    if (target?.startsWith(`${podLogsDir}/`)) await host.fs.remove(`${containerLogsDir}/${name}`);
+  }
+  // `<namespace>_<name>_<uid>`: only what has the shape of a pod's folder.
+  for (const name of await host.fs.list(podLogsDir)) {
+    if (/^[^_]+_[^_]+_[0-9a-f-]{32,36}$/.test(name)) await host.fs.remove(`${podLogsDir}/${name}`);
+  }
+}
