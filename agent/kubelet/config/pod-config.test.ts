@@ -1,0 +1,236 @@
+import { describe, expect, test } from 'vitest';
+import type { ImageInfo } from '../../cri/runtime.ts';
+import { container, podWith } from '../testing/pod-fixtures.ts';
+import { podCgroupParent, podCgroupPath } from './cgroup-names.ts';
+import { type ContainerConfigInput, computeContainerConfig } from './container-config.ts';
+import { computeDns } from './dns.ts';
+import { computeHostname, renderHostsFile } from './hostname.ts';
+import { containerResources, cpuQuota, cpuShares } from './linux-resources.ts';
+import { qosClassOf } from './qos.ts';
+import { amountOf, podRequest } from './resource-amounts.ts';
+import { computeSandboxConfig } from './sandbox-config.ts';
+import { containerSecurity, verifyRunAsNonRoot } from './security.ts';
+
+const GIB = 2 ** 30;
+const sized = (requests?: Record<string, string>, limits?: Record<string, string>) =>
+  container('app', { resources: { ...(requests && { requests }), ...(limits && { limits }) } });
+const podOf = (...containers: ReturnType<typeof container>[]) => podWith({ containers });
+
+test.each([
+  ['100m', 0.1],
+  ['2', 2],
+  ['1.5Gi', 1.5 * GIB],
+  ['1e3', 1000],
+  ['5k', 5000],
+  ['1E', 1e18],
+])('amountOf reads %s', (text, expected) => {
+  expect(amountOf(text)).toBeCloseTo(expected, 9);
+});
+
+test.each([
+  ['nothing set', podOf(sized()), 'BestEffort'],
+  ['limits alone', podOf(sized(undefined, { cpu: '1', memory: '1Gi' })), 'Guaranteed'],
+  [
+    'requests equal to limits',
+    podOf(sized({ cpu: '1', memory: '1Gi' }, { cpu: '1000m', memory: '1Gi' })),
+    'Guaranteed',
+  ],
+  ['a limit on one resource', podOf(sized(undefined, { cpu: '1' })), 'Burstable'],
+  ['one container without', podOf(sized(undefined, { cpu: '1', memory: '1Gi' }), container('b')), 'Burstable'],
+])('qosClassOf: %s is %3$s', (_name, pod, expected) => {
+  expect(qosClassOf(pod)).toBe(expected);
+});
+
+describe('resources', () => {
+  test('cpu shares and quota keep to the bounds of the kernel', () => {
+    expect([cpuShares(0), cpuShares(1), cpuShares(1500), cpuShares(1e9)]).toEqual([2, 2, 1536, 262_144]);
+    expect([cpuQuota(0), cpuQuota(5), cpuQuota(500)]).toEqual([0, 1000, 50_000]);
+  });
+
+  test.each([
+    ['BestEffort', sized(), 1000],
+    ['Guaranteed', sized(undefined, { cpu: '1', memory: '1Gi' }), -997],
+    ['Burstable with half of the memory', sized({ memory: '4Gi' }), 500],
+    ['Burstable with next to nothing', sized({ memory: '1Mi' }), 999],
+    ['Burstable with nearly all', sized({ memory: '8191Mi' }), 3],
+  ])('OOM score of a %s container', (_name, item, expected) => {
+    expect(containerResources(podOf(item), item, 8 * GIB).oomScoreAdj).toBe(expected);
+  });
+
+  test('a pod takes the sum of its containers and sidecars, or its largest init container', () => {
+    const cpu = (name: string, amount: string, more = {}) =>
+      container(name, { resources: { requests: { cpu: amount } }, ...more });
+    const side = cpu('side', '1', { restartPolicy: 'Always' });
+    expect(podRequest(podWith({ initContainers: [side, cpu('i', '4')], containers: [cpu('a', '1')] }), 'cpu')).toBe(5);
+    expect(
+      podRequest(podWith({ initContainers: [cpu('i', '1')], containers: [cpu('a', '1'), cpu('b', '2')] }), 'cpu'),
+    ).toBe(3);
+  });
+});
+
+describe('cgroup names', () => {
+  const pod = podWith({}, { uid: 'ab-12' });
+  test.each([
+    [{ driver: 'cgroupfs', root: '/' }, '/kubepods/besteffort/podab-12', '/kubepods/besteffort/podab-12'],
+    [
+      { driver: 'cgroupfs', root: '/node-1' },
+      '/node-1/kubepods/besteffort/podab-12',
+      '/node-1/kubepods/besteffort/podab-12',
+    ],
+    [
+      { driver: 'systemd', root: '/' },
+      'kubepods-besteffort-podab_12.slice',
+      '/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podab_12.slice',
+    ],
+  ] as const)('%o', (settings, parent, path) => {
+    expect(podCgroupParent(pod, settings)).toBe(parent);
+    expect(podCgroupPath(pod, settings)).toBe(path);
+  });
+});
+
+describe('computeDns', () => {
+  const host = { servers: ['192.168.1.1'], searches: ['lan'], options: ['edns0'] };
+  const dns = (spec: Parameters<typeof podWith>[0]) =>
+    computeDns({ pod: podWith(spec), host, clusterDns: ['10.96.0.10'], clusterDomain: 'cluster.local' });
+  const cluster = {
+    servers: ['10.96.0.10'],
+    searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'lan'],
+    options: ['ndots:5'],
+  };
+  test.each([
+    ['ClusterFirst', {}, cluster],
+    ["ClusterFirst on the host's network", { hostNetwork: true }, host],
+    ['ClusterFirstWithHostNet', { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' as const }, cluster],
+    ['Default', { dnsPolicy: 'Default' as const }, host],
+    [
+      'None with its own settings',
+      {
+        dnsPolicy: 'None' as const,
+        dnsConfig: { nameservers: ['1.1.1.1'], searches: ['x'], options: [{ name: 'ndots', value: '2' }] },
+      },
+      { servers: ['1.1.1.1'], searches: ['x'], options: ['ndots:2'] },
+    ],
+    [
+      'ClusterFirst with an option of its own',
+      { dnsConfig: { options: [{ name: 'ndots', value: '2' }] } },
+      { ...cluster, options: ['ndots:2'] },
+    ],
+  ])('%s', (_name, spec, expected) => {
+    expect(dns(spec)).toEqual(expected);
+  });
+});
+
+test('a pod of a headless Service knows its full name, in its hosts file too', () => {
+  const pod = podWith({ hostname: 'db-0', subdomain: 'db', hostAliases: [{ ip: '1.2.3.4', hostnames: ['a', 'b'] }] });
+  const name = computeHostname(pod, 'cluster.local');
+  expect(name).toEqual({ hostname: 'db-0', fqdn: 'db-0.db.default.svc.cluster.local' });
+  const text = renderHostsFile({ pod, podIps: ['10.0.0.2'], name, hostFile: undefined });
+  expect(text).toContain('10.0.0.2\tdb-0.db.default.svc.cluster.local\tdb-0\n');
+  expect(text).toContain('1.2.3.4\ta\tb\n');
+});
+
+test('a hostname is cut to what the kernel takes', () => {
+  expect(computeHostname(podWith({}, { name: `${'a'.repeat(62)}-b` }), 'cluster.local').hostname).toBe('a'.repeat(62));
+});
+
+describe('security', () => {
+  const image = (uid: number | undefined, username = ''): ImageInfo => ({
+    id: 'i',
+    repoTags: [],
+    repoDigests: [],
+    sizeBytes: 0,
+    uid,
+    username,
+  });
+  const nonRoot = podWith({ securityContext: { runAsNonRoot: true } });
+  const app = container('app');
+  test.each([
+    ['an image of root', image(0), 'container has runAsNonRoot and image will run as root'],
+    ['an image without a user', image(undefined), 'container has runAsNonRoot and image will run as root'],
+    [
+      'an image with a named user',
+      image(undefined, 'www'),
+      'image has non-numeric user (www), cannot verify user is non-root',
+    ],
+  ])('runAsNonRoot refuses %s', (_name, info, message) => {
+    expect(() => verifyRunAsNonRoot(nonRoot, app, info)).toThrow(message);
+  });
+
+  test('runAsNonRoot accepts a numeric user and is content with runAsUser', () => {
+    verifyRunAsNonRoot(nonRoot, app, image(1000));
+    verifyRunAsNonRoot(nonRoot, container('app', { securityContext: { runAsUser: 5 } }), image(0));
+  });
+
+  test("a container's settings win over the pod's, and privileged ones are unconfined", () => {
+    const pod = podWith({ securityContext: { runAsUser: 1, fsGroup: 7, seccompProfile: { type: 'RuntimeDefault' } } });
+    expect(containerSecurity(pod, container('app', { securityContext: { runAsUser: 2 } }))).toMatchObject({
+      runAsUser: 2,
+      supplementalGroups: [7],
+      seccomp: { type: 'RuntimeDefault' },
+    });
+    const privileged = container('app', { securityContext: { privileged: true } });
+    expect(containerSecurity(pod, privileged)).toMatchObject({ privileged: true, seccomp: { type: 'Unconfined' } });
+    expect(containerSecurity(podWith(), app).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+  });
+});
+
+describe('computeContainerConfig', () => {
+  const config = (more: Parameters<typeof container>[1], input: Partial<ContainerConfigInput> = {}) =>
+    computeContainerConfig({
+      pod: podWith(),
+      container: container('app', more),
+      sources: { configMaps: new Map(), secrets: new Map() },
+      services: [],
+      addresses: { podIps: [], hostIps: [] },
+      allocatable: { cpu: 1, memory: 1, 'ephemeral-storage': 1 },
+      attempt: 2,
+      image: { id: 'sha256:1', repoTags: [], repoDigests: [], sizeBytes: 0, uid: 0, username: '' },
+      volumes: new Map([['data', { hostPath: '/v/data', readOnly: false }]]),
+      hostsFile: '/pods/etc-hosts',
+      terminationLog: '/pods/term',
+      nodeMemoryBytes: GIB,
+      ...input,
+    });
+
+  test('expands command and arguments, and names log and attempt', () => {
+    const made = config({ command: ['run', '$(A)'], args: ['$$(A)'], env: [{ name: 'A', value: 'x' }] });
+    expect(made).toMatchObject({ command: ['run', 'x'], args: ['$(A)'], logPath: 'app/2.log', attempt: 2 });
+    expect(made.annotations['io.kubernetes.container.restartCount']).toBe('2');
+  });
+
+  test('mounts volumes, sub-paths, the hosts file and the termination log', () => {
+    const { mounts } = config({
+      env: [{ name: 'A', value: 'x' }],
+      volumeMounts: [
+        { name: 'data', mountPath: '/data', readOnly: true },
+        { name: 'data', mountPath: '/sub', subPathExpr: 'logs/$(A)' },
+      ],
+    });
+    expect(mounts.map(({ containerPath, hostPath, readOnly }) => [containerPath, hostPath, readOnly])).toEqual([
+      ['/data', '/v/data', true],
+      ['/sub', '/v/data/logs/x', false],
+      ['/etc/hosts', '/pods/etc-hosts', false],
+      ['/dev/termination-log', '/pods/term', false],
+    ]);
+  });
+
+  test.each(['../x', '/x', 'a/../../b'])('refuses the sub-path %s', (subPath) => {
+    expect(() => config({ volumeMounts: [{ name: 'data', mountPath: '/d', subPath }] })).toThrow('subPath');
+  });
+});
+
+test("a sandbox on the host's network has no hostname and no port mappings", () => {
+  const ports = [{ containerPort: 80, hostPort: 8080 }];
+  const make = (hostNetwork: boolean) =>
+    computeSandboxConfig({
+      pod: podWith({ hostNetwork, containers: [container('app', { ports })] }),
+      attempt: 0,
+      logDirectory: '/logs',
+      hostResolvConf: { servers: [], searches: [], options: [] },
+      clusterDns: [],
+      clusterDomain: 'cluster.local',
+      cgroups: { driver: 'cgroupfs', root: '/' },
+    });
+  expect(make(true)).toMatchObject({ hostname: '', portMappings: [], namespaces: { network: 'NODE' } });
+  expect(make(false)).toMatchObject({ hostname: 'web', portMappings: [{ hostPort: 8080, containerPort: 80 }] });
+});

@@ -1,0 +1,87 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Pod, resources } from '#api/object/kinds.ts';
+import { beginTermination, planStops, remainingGraceSeconds } from './pod-termination.ts';
+import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
+import { container, exited, instance, NOW_MS, observed, podWith, sandbox } from './testing/pod-fixtures.ts';
+
+test('sidecars are stopped last and in reverse order', () => {
+  const side = (name: string) => container(name, { restartPolicy: 'Always' });
+  const pod = podWith({ initContainers: [side('s1'), container('i'), side('s2')] });
+  const seen = observed([sandbox()], [instance('s1'), instance('s2'), exited('i', 0), instance('app')]);
+  const { first, last } = planStops(pod, seen);
+  expect(first.map(({ name }) => name)).toEqual(['app']);
+  expect(last.map(({ name }) => name)).toEqual(['s2', 's1']);
+});
+
+test('the grace period counts from its beginning and never gets below a second', () => {
+  const termination = beginTermination(podWith({ terminationGracePeriodSeconds: 30 }), 'deleted', NOW_MS);
+  expect(remainingGraceSeconds(termination, NOW_MS + 10_500)).toBe(20);
+  expect(remainingGraceSeconds(termination, NOW_MS + 99_000)).toBe(1);
+});
+
+describe('a pod that is deleted', () => {
+  let rig: KubeletRig;
+  beforeEach(async () => {
+    rig = new KubeletRig();
+    await rig.start();
+  });
+  afterEach(() => rig.stop());
+
+  const remove = (gracePeriodSeconds: number) =>
+    rig.client.resource<Pod>(resources.pods).delete({ name: 'web', namespace: 'default', gracePeriodSeconds });
+
+  test('runs preStop first, and SIGTERM gets what that left of the grace period', async () => {
+    const preStop = { sleep: { seconds: 12 } };
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { preStop } }] });
+    await remove(30);
+    await rig.advance(11_000);
+    expect(rig.runtime.callsOf('stopContainer')).toEqual([]);
+    await rig.advance(1_000);
+    expect(rig.runtime.callsOf('stopContainer')[0]?.args[1]).toBe(18);
+    expect(rig.pod()).toBeUndefined();
+  });
+
+  test('goes on when preStop fails', async () => {
+    rig.runtime.onExecSync = () => ({ stdout: new Uint8Array(), stderr: Buffer.from('no'), exitCode: 1 });
+    const preStop = { exec: { command: ['bye'] } };
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { preStop } }] });
+    await remove(5);
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+    expect(rig.eventTexts()).toContain("FailedPreStopHook: PreStopHook failed: command 'bye' exited with 1: no");
+  });
+
+  test('is stopped sooner when it is deleted again with less grace', async () => {
+    await rig.createPod();
+    const release = rig.runtime.hold('stopContainer');
+    await remove(60);
+    await rig.settle();
+    await remove(1);
+    await rig.settle();
+    expect(rig.runtime.callsOf('stopContainer').map(({ args }) => args[1])).toEqual([60, 1]);
+    release();
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+  });
+
+  test('does not wait for an image that is being pulled', async () => {
+    rig.runtime.registry.add('docker.io/library/slow:1');
+    const release = rig.runtime.hold('pullImage');
+    await rig.createPod({ containers: [{ name: 'app', image: 'slow:1' }] });
+    expect(rig.condition('PodReadyToStartContainers')?.status).toBe('True');
+    await remove(1);
+    await rig.settle();
+    release();
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+    expect(rig.runtime.callsOf('createContainer')).toEqual([]);
+  });
+
+  test('by force leaves nothing behind', async () => {
+    await rig.createPod();
+    await remove(0);
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+    expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);
+  });
+});
