@@ -34,6 +34,7 @@ describe('a pod that is deleted', () => {
     const preStop = { sleep: { seconds: 12 } };
     await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { preStop } }] });
     await remove(30);
+    await rig.settle();
     await rig.advance(11_000);
     expect(rig.runtime.callsOf('stopContainer')).toEqual([]);
     await rig.advance(1_000);
