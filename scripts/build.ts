@@ -26,6 +26,8 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node26',
+  // A dynamic import of a CommonJS build would have no named exports once bundled.
+  mainFields: ['module', 'main'],
   minify: true,
   keepNames: true,
   legalComments: 'none',
