@@ -1,0 +1,210 @@
+import http2 from 'node:http2';
+import https from 'node:https';
+import tls from 'node:tls';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLogger } from '#base/logger.ts';
+import type { Peer } from '#controller/apiserver/server/api-request.ts';
+import { type HttpsServer, listenHttps } from '#controller/apiserver/server/http-adapter.ts';
+import {
+  createTestAuthority,
+  type KeyPair,
+  type TestAuthority,
+} from '#controller/apiserver/server/testing/test-certificates.ts';
+import { createTestServer, type TestServer } from '#controller/apiserver/server/testing/test-server.ts';
+import { toyConfigMaps } from '#controller/apiserver/server/testing/toy-resources.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+
+const CONFIG_MAPS = '/api/v1/namespaces/a/configmaps';
+const ADMIN = { commonName: 'admin', organizations: ['system:masters', 'others'] };
+
+interface Reply {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: Buffer;
+}
+
+interface Call {
+  readonly method?: string;
+  readonly path: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer;
+  readonly client?: KeyPair;
+}
+
+let authority: TestAuthority;
+let admin: KeyPair;
+let api: TestServer;
+let server: HttpsServer;
+let seenPeer: Peer | undefined;
+
+beforeAll(async () => {
+  authority = await createTestAuthority();
+  admin = await authority.issue(ADMIN, 'client auth');
+  const serving = await authority.issue({ commonName: 'apiserver', organizations: [] }, 'server auth');
+  const authenticate = {
+    name: 'authenticate',
+    run(context: { request: { peer: Peer } }, next: () => Promise<void>) {
+      seenPeer = context.request.peer;
+      return next();
+    },
+  };
+  api = createTestServer({ definitions: [toyConfigMaps], filters: [authenticate] });
+  server = await listenHttps({
+    host: '127.0.0.1',
+    port: 0,
+    tls: { ...serving, ca: authority.cert },
+    handler: api.server.handle,
+    log: silentLogger,
+  });
+  const body = { metadata: { name: 'x' }, data: { a: 'b' } };
+  expect((await overHttp1({ method: 'POST', path: CONFIG_MAPS, body: JSON.stringify(body) })).status).toBe(201);
+});
+afterAll(() => server?.close());
+
+const tlsOptions = (client?: KeyPair) => ({ ca: authority.cert, ...(client ?? {}) });
+
+function overHttp1({ method = 'GET', path, headers, body, client }: Call): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const request = https.request(
+      { host: '127.0.0.1', port: server.port, method, path, headers, agent: false, ...tlsOptions(client) },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk) => chunks.push(chunk));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers as Record<string, string>,
+            body: Buffer.concat(chunks),
+          }),
+        );
+        response.on('error', reject);
+      },
+    );
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+function overHttp2({ method = 'GET', path, headers, body, client }: Call): Promise<Reply> {
+  const session = http2.connect(`https://127.0.0.1:${server.port}`, tlsOptions(client));
+  return new Promise<Reply>((resolve, reject) => {
+    session.on('error', reject);
+    const stream = session.request({ ':method': method, ':path': path, ...headers });
+    const chunks: Buffer[] = [];
+    let head: Record<string, string> = {};
+    stream.on('response', (values) => {
+      head = values as unknown as Record<string, string>;
+    });
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('end', () => resolve({ status: Number(head[':status']), headers: head, body: Buffer.concat(chunks) }));
+    stream.on('error', reject);
+    stream.end(body);
+  }).finally(() => session.destroy());
+}
+
+describe.each([
+  ['HTTP/1.1', overHttp1],
+  ['HTTP/2', overHttp2],
+] as const)('over %s', (_name, call) => {
+  test('an object is read', async () => {
+    const reply = await call({ path: `${CONFIG_MAPS}/x` });
+    expect(reply.status).toBe(200);
+    expect(reply.headers['content-type']).toBe('application/json');
+    expect(reply.headers['audit-id']).toMatch(/^[0-9a-f-]{36}$/);
+    expect(JSON.parse(reply.body.toString())).toMatchObject({ kind: 'ConfigMap', data: { a: 'b' } });
+  });
+
+  test('a client certificate of our CA names the peer', async () => {
+    await call({ path: CONFIG_MAPS, client: admin });
+    expect(seenPeer?.certificate).toEqual(ADMIN);
+    expect(seenPeer?.address).toBe('127.0.0.1');
+  });
+
+  test('a certificate of a foreign CA names nobody', async () => {
+    const foreign = await createTestAuthority('foreign');
+    await call({ path: CONFIG_MAPS, client: await foreign.issue(ADMIN, 'client auth') });
+    expect(seenPeer?.certificate).toBeUndefined();
+    await call({ path: CONFIG_MAPS });
+    expect(seenPeer?.certificate).toBeUndefined();
+  });
+
+  test('a body over 3 MiB is refused, and the server goes on', async () => {
+    const body = Buffer.alloc(3 * 1024 * 1024 + 1, ' ');
+    const announced = await call({ method: 'POST', path: CONFIG_MAPS, body }).catch((err: Error) => err);
+    // HTTP/1.1 clients may see the connection close before they have sent it all.
+    if (!(announced instanceof Error)) expect(announced.status).toBe(413);
+    expect((await call({ path: `${CONFIG_MAPS}/x` })).status).toBe(200);
+  });
+
+  test('large answers are compressed for clients that take it', async () => {
+    const data = { pad: 'y'.repeat(200_000) };
+    await call({
+      method: 'PUT',
+      path: `${CONFIG_MAPS}/big`,
+      body: JSON.stringify({ metadata: { name: 'big' }, data }),
+    });
+    const packed = await call({ path: `${CONFIG_MAPS}/big`, headers: { 'accept-encoding': 'gzip' } });
+    expect(packed.headers['content-encoding']).toBe('gzip');
+    expect(JSON.parse(gunzipSync(packed.body).toString()).data).toEqual(data);
+    expect((await call({ path: `${CONFIG_MAPS}/big` })).headers['content-encoding']).toBeUndefined();
+    expect(
+      (await call({ path: `${CONFIG_MAPS}/x`, headers: { 'accept-encoding': 'gzip' } })).headers,
+    ).not.toHaveProperty('content-encoding');
+  });
+
+  test('HEAD has no body', async () => {
+    const reply = await call({ method: 'HEAD', path: `${CONFIG_MAPS}/x` });
+    expect([reply.status, reply.body.byteLength]).toEqual([200, 0]);
+  });
+});
+
+test('an upgrade that nobody takes is answered with a Status', async () => {
+  const text = await rawExchange(
+    `GET /api/v1/namespaces/a/pods/x/exec HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n`,
+  );
+  expect(text).toMatch(/^HTTP\/1\.1 404 /);
+  expect(text).toContain('"reason":"NotFound"');
+});
+
+test('what is no HTTP is answered with 400 and the connection closed', async () => {
+  expect(await rawExchange('NONSENSE\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+});
+
+function rawExchange(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port: server.port,
+      ca: authority.cert,
+      ALPNProtocols: ['http/1.1'],
+    });
+    let answer = '';
+    socket.once('secureConnect', () => socket.write(text));
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    socket.on('close', () => resolve(answer));
+    socket.on('error', reject);
+  });
+}
+
+test('a watch ends on the server when its HTTP/2 stream is cancelled', async () => {
+  const session = http2.connect(`https://127.0.0.1:${server.port}`, tlsOptions());
+  const stream = session.request({ ':path': `${CONFIG_MAPS}?watch=true` });
+  await new Promise((resolve) => stream.once('data', resolve));
+  const inFlight = () => Number(/^apiserver_current_inflight_requests (\d+)$/m.exec(api.server.metrics.render())?.[1]);
+  expect(inFlight()).toBe(1);
+  stream.close(http2.constants.NGHTTP2_CANCEL);
+  await waitUntil('the watch ends', 5_000, () => inFlight() === 0);
+  session.destroy();
+});
+
+test('new TLS material serves the next connection', async () => {
+  const next = await authority.issue({ commonName: 'renewed', organizations: [] }, 'server auth');
+  server.updateTls({ ...next, ca: authority.cert });
+  const socket = tls.connect({ host: '127.0.0.1', port: server.port, ca: authority.cert });
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  expect(socket.getPeerCertificate().subject.CN).toBe('renewed');
+  socket.destroy();
+});
