@@ -27,7 +27,7 @@ import type { Prober } from './prober.ts';
 import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
 import { RuntimeCache } from './runtime-cache.ts';
-import type { PodLookups } from './server/pod-lookups.ts';
+import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { StartGate } from './start-gate.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
@@ -90,18 +90,14 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     podLogs: config.podLogsDir,
     containerLogs: config.containerLogsDir,
   });
-  const required = () => {
-    if (started === undefined) throw new Error('the kubelet has not been started');
-    return started;
-  };
   return {
     nodes,
-    lookups: lazyLookups(() => required().lookups),
+    lookups: lazyLookups(() => started?.lookups),
     async start(signal) {
       started = await assemble({ deps, recorder, pods, nodes, services, paths }, signal);
       await started.run();
     },
-    checkNode: () => required().node.checkNow(),
+    checkNode: () => started?.node.checkNow(),
   };
 }
 
@@ -188,7 +184,17 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   });
   const { clusterDns, clusterDomain, cgroups } = config;
   const gate = new StartGate(startWidth(config, facts));
-  const executor = new PodExecutor({ ...shared, volumes, starter, gate, clusterDns, clusterDomain, cgroups });
+  const podCgroups = new PodCgroups({ host, settings: cgroups, cpuCount: facts.cpuCount, log });
+  const executor = new PodExecutor({
+    ...shared,
+    volumes,
+    starter,
+    gate,
+    clusterDns,
+    clusterDomain,
+    cgroups,
+    podCgroups,
+  });
   const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
   signal.addEventListener('abort', () => probes.stopAll(), { once: true });
   const statuses = new StatusManager({ client, clock, random, log }, signal);
@@ -204,7 +210,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       probes,
       statuses,
       volumes,
-      cgroups: new PodCgroups(host, cgroups),
+      cgroups: podCgroups,
       bootId: facts.bootId,
       stop: signal,
     },
@@ -278,14 +284,19 @@ function runningLogs(manager: PodManager, cache: RuntimeCache, paths: PodPaths) 
   });
 }
 
-/** The node API may be up before the kubelet is: until then nothing is found. */
-function lazyLookups(lookups: () => PodLookups): PodLookups {
+/** The node API and the tunnel may be up before the kubelet is. */
+function lazyLookups(known: () => PodLookups | undefined): PodLookups {
+  const lookups = () => {
+    const found = known();
+    if (found === undefined) throw new NodeApiError(503, 'the kubelet is still starting');
+    return found;
+  };
   return {
-    findLog: (pod, container, previous) => lookups().findLog(pod, container, previous),
-    findRunningContainer: (pod, container) => lookups().findRunningContainer(pod, container),
-    findStreams: (pod, container) => lookups().findStreams(pod, container),
-    findSandbox: (pod) => lookups().findSandbox(pod),
+    findLog: async (pod, container, previous) => lookups().findLog(pod, container, previous),
+    findRunningContainer: async (pod, container) => lookups().findRunningContainer(pod, container),
+    findStreams: async (pod, container) => lookups().findStreams(pod, container),
+    findSandbox: async (pod) => lookups().findSandbox(pod),
     isRunning: (containerId) => lookups().isRunning(containerId),
-    listPods: () => lookups().listPods(),
+    listPods: () => known()?.listPods() ?? [],
   };
 }

@@ -23,6 +23,7 @@ import {
   SANDBOX_HOLD,
   VOLUMES_HOLD,
 } from './pod-actions.ts';
+import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodEvents } from './pod-events.ts';
 import { findContainer, isHostNetwork, specOf, uidOf } from './pod-spec.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
@@ -47,6 +48,7 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly cgroups: CgroupSettings;
+  readonly podCgroups: PodCgroups;
 }
 
 export interface PassControl {
@@ -161,6 +163,8 @@ export class PodExecutor {
       // Written while the files above were made; the runtime must not know of a pod that the ledger does not.
       await ledger.settled(uidOf(pod));
       const id = await runtime.runSandbox(config, specOf(pod).runtimeClassName ?? '');
+      // The runtime has just made the pod's cgroup; its limits need not be there before the first container is.
+      void this.#deps.podCgroups.apply(pod);
       await cache.refreshSandbox(identityOf(pod), id);
     } catch (err) {
       pass.isBlocked = true;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { networkProber } from '#agent/host/network-prober.ts';
 import { createKubelet, type Kubelet } from '#agent/kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '#agent/kubelet/kubelet-config.ts';
+import { removeAllPodCgroups } from '#agent/kubelet/pod-cgroups.ts';
 import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
 import { systemClock } from '#base/clock.ts';
@@ -14,6 +15,8 @@ import { waitUntil } from '#test/kit/wait-until.ts';
 
 const missing = missingForContainerd();
 if (missing !== undefined) console.warn(`kubelet on containerd: skipped, ${missing}`);
+
+const cgroupsOf = (folder: string) => ({ driver: 'cgroupfs', root: `/${folder.split('/').at(-1)}` }) as const;
 
 type PodSpec = NonNullable<Pod['spec']>;
 const TIMEOUT_MS = 30_000;
@@ -36,7 +39,7 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
       containerLogsDir: `${folder}/logs/containers`,
       ledgerDir: `${folder}/ledger`,
       volatileDir: `${folder}/volatile`,
-      cgroups: { driver: 'cgroupfs', root: `/${folder.split('/').at(-1)}` },
+      cgroups: cgroupsOf(folder),
       version: 'v1.36.0+test',
     };
     const common = { clock: systemClock, log: silentLogger, random: Math.random };
@@ -50,7 +53,13 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
 
   afterAll(async () => {
     stop.abort();
-    await containerd?.stop();
+    if (containerd === undefined) return;
+    const { folder, host } = containerd;
+    await containerd.stop();
+    // The test's own cgroup is above `kubepods`.
+    await removeAllPodCgroups(host, cgroupsOf(folder));
+    for (const controller of await host.fs.list('/sys/fs/cgroup'))
+      await host.exec.run(['rmdir', `/sys/fs/cgroup/${controller}${cgroupsOf(folder).root}`]).catch(() => undefined);
   }, 60_000);
 
   const podNow = (name: string) =>
@@ -90,8 +99,10 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await waitUntil('plain is ready', TIMEOUT_MS, () => isReady('plain'));
     expect(podNow('plain')?.status?.podIP).toMatch(/^10\.98\.7\./);
     await remove('plain');
+    // The object goes when the last process has ended; the runtime's traces follow.
+    const folder = `${containerd.folder}/kubelet/pods`;
+    await waitUntil('its folder is gone', TIMEOUT_MS, async () => (await containerd.host.fs.list(folder)).length === 0);
     expect(await containerd.runtime.listSandboxes()).toEqual([]);
-    expect(await containerd.host.fs.list(`${containerd.folder}/kubelet/pods`)).toEqual([]);
     expect(await containerd.host.fs.list(`${containerd.folder}/logs/pods`)).toEqual([]);
     expect(await containerd.host.fs.list(`${containerd.folder}/logs/containers`)).toEqual([]);
   });

@@ -25,6 +25,11 @@ export function podCgroupParent(pod: Pod, settings: CgroupSettings): string {
 /** In slice names `-` means nesting, so the dashes of a UID become underscores. */
 const sliceName = (parts: readonly string[]) => `${parts.map((part) => part.replaceAll('-', '_')).join('-')}.slice`;
 
+/** The cgroup above all pods, relative to the mount point of a hierarchy. */
+export function podsCgroupPath({ driver, root }: CgroupSettings): string {
+  return driver === 'systemd' ? '/kubepods.slice' : `${root === '/' ? '' : root}/kubepods`;
+}
+
 /** Where the pod's cgroup is in each hierarchy, relative to its mount point. */
 export function podCgroupPath(pod: Pod, settings: CgroupSettings): string {
   const parts = elements(qosClassOf(pod), pod.metadata.uid);

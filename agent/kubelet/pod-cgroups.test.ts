@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+import { PodCgroups } from './pod-cgroups.ts';
+import { container, podWith } from './testing/pod-fixtures.ts';
+
+const GUARANTEED = podWith({
+  containers: [container('app', { resources: { limits: { cpu: '500m', memory: '64Mi' } } })],
+});
+const POD = '/kubepods/poduid-1';
+
+async function apply(host: FakeHost, directories: readonly string[]) {
+  for (const directory of directories) await host.fs.makeDirectory(`/sys/fs/cgroup${directory}`);
+  const cgroups = new PodCgroups({ host, settings: { driver: 'cgroupfs', root: '/' }, cpuCount: 4, log: silentLogger });
+  await cgroups.apply(GUARANTEED);
+  return (path: string) => host.fs.readText(`/sys/fs/cgroup${path}`);
+}
+
+test('the cgroup of a pod gets the limits of all its containers, version 2', async () => {
+  const read = await apply(new FakeHost(), [POD]);
+  expect(await read(`${POD}/cpu.weight`)).toBe('20');
+  expect(await read(`${POD}/cpu.max`)).toBe('50000 100000');
+  expect(await read(`${POD}/memory.max`)).toBe(String(64 * 2 ** 20));
+});
+
+test('the cgroup of a pod gets the limits of all its containers, version 1', async () => {
+  const host = new FakeHost();
+  host.cgroupVersion = 1;
+  const read = await apply(host, [`/cpu${POD}`, `/memory${POD}`]);
+  expect(await read(`/cpu${POD}/cpu.shares`)).toBe('512');
+  expect(await read(`/cpu${POD}/cpu.cfs_quota_us`)).toBe('50000');
+  expect(await read(`/memory${POD}/memory.limit_in_bytes`)).toBe(String(64 * 2 ** 20));
+});
+
+test.each([
+  ['cgroupfs', POD, `find /sys/fs/cgroup${POD} -depth -type d -exec rmdir --ignore-fail-on-non-empty {} +`],
+  ['systemd', '/kubepods.slice/kubepods-poduid_1.slice', 'systemctl stop kubepods-poduid_1.slice'],
+] as const)('the cgroup of a pod is removed with %s', async (driver, directory, expected) => {
+  const host = new FakeHost();
+  await host.fs.makeDirectory(`/sys/fs/cgroup${directory}`);
+  const cgroups = new PodCgroups({ host, settings: { driver, root: '/' }, cpuCount: 4, log: silentLogger });
+  await cgroups.remove(GUARANTEED);
+  expect(host.exec.calls.map(({ argv }) => argv.join(' '))).toEqual([expected]);
+});
