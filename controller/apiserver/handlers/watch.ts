@@ -207,7 +207,9 @@ class WatchSession {
       user: target.context.user.name,
       pendingBytes: stream.pendingBytes,
     });
-    this.#end();
+    this.#finish();
+    if (stream.abort === undefined) stream.end();
+    else stream.abort();
   }
 
   #scheduleBookmark(): void {

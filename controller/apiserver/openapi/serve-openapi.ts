@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { ApiError } from '#api/object/api-error.ts';
 import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { encodeJson, sendJson } from '../chain/status-answer.ts';
@@ -50,7 +51,15 @@ function index({ catalog }: OpenApiOptions, hash: string): object {
   };
 }
 
+/** Some clients ask for a protobuf form of these documents alone; JSON in its place would only confuse them. */
+function requireJson(context: RequestContext): void {
+  const accept = context.request.header('accept') ?? '';
+  if (accept === '' || /application\/json|application\/\*|\*\/\*/.test(accept)) return;
+  throw new ApiError(406, 'NotAcceptable', 'only the following media types are accepted: application/json');
+}
+
 function serveDocument(context: RequestContext, tag: string, build: () => object): void {
+  requireJson(context);
   const etag = `"${tag}"`;
   // A URL with its hash always has the same answer.
   const caching = context.info.query.has('hash')

@@ -59,6 +59,8 @@ export interface ResponseStream {
   /** Resolves when the queue has drained or the peer is gone. */
   drained(): Promise<void>;
   end(): void;
+  /** Breaks the answer off and drops what waits: for a peer that does not take it. Absent where nothing is held for long. */
+  abort?(): void;
   /** Runs once when the peer is gone or the stream has ended. */
   onClose(fn: () => void): void;
 }

@@ -115,6 +115,8 @@ function trackConnections(server: http2.Http2SecureServer): Connections {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
+    // HTTP/1.1 has no pings: a peer that vanished is noticed by the kernel.
+    socket.setKeepAlive(true, PING_INTERVAL_MS);
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('session', (session: http2.ServerHttp2Session) => {

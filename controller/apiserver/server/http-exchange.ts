@@ -185,6 +185,10 @@ class NodeResponseStream implements ResponseStream {
     if (!this.#closed) this.#outgoing.end();
   }
 
+  abort(): void {
+    if (!this.#closed) this.#outgoing.destroy();
+  }
+
   onClose(fn: () => void): void {
     if (this.#closed) fn();
     else this.#outgoing.once('close', fn);
