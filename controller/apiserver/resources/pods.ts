@@ -26,7 +26,7 @@ function podFields({ spec, status }: Pod): Record<string, string> {
 
 /** Pods with gates wait for them before the scheduler looks; everybody can see that from the first moment. */
 function initialStatus(pod: Pod): Pod['status'] {
-  const qosClass = computeQosClass(pod.spec as NonNullable<Pod['spec']>);
+  const qosClass = computeQosClass((pod.spec ?? {}) as NonNullable<Pod['spec']>);
   if ((pod.spec?.schedulingGates ?? []).length === 0) return { phase: 'Pending', qosClass };
   return {
     phase: 'Pending',
