@@ -16,6 +16,7 @@ import { runIdentityRenewal } from './identity/identity-renewal.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';
+import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
@@ -126,6 +127,7 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
     if (path.startsWith(`${config.kubeletDir}/pods/`) || path.startsWith(`${config.runDir}/pods/`))
       await host.mounts.unmount(path);
   }
+  await removeAllPodCgroups(host, await cgroupSettings(host));
   const network = await createNodeNetwork({ config, nodeName: config.nodeName, host, clock: systemClock, log });
   await network.cleanUp();
   for (const path of [`${config.kubeletDir}/pods`, `${config.runDir}/pods`]) await host.fs.remove(path);
@@ -235,7 +237,6 @@ async function kubeletConfig(
   nodeIp: string,
   host: Host,
 ): Promise<KubeletConfig> {
-  const isSystemd = (await host.fs.info('/run/systemd/system')) !== undefined && (await host.cgroups()).version === 2;
   return {
     ...KUBELET_DEFAULTS,
     nodeName,
@@ -247,11 +248,17 @@ async function kubeletConfig(
     containerLogsDir: config.containerLogsDir,
     ledgerDir: `${config.dataDir}/ledger`,
     volatileDir: `${config.runDir}/pods`,
-    cgroups: isSystemd ? { driver: 'systemd', root: '/' } : { driver: 'cgroupfs', root: '/' },
+    cgroups: await cgroupSettings(host),
     maxPods: config.maxPods,
     nodeApiPort: config.nodeApiPort,
     version: GIT_VERSION,
   };
+}
+
+/** As our own containerd is configured: systemd's slices where systemd manages the unified hierarchy. */
+async function cgroupSettings(host: Host): Promise<KubeletConfig['cgroups']> {
+  const isSystemd = (await host.fs.info('/run/systemd/system')) !== undefined && (await host.cgroups()).version === 2;
+  return { driver: isSystemd ? 'systemd' : 'cgroupfs', root: '/' };
 }
 
 /** Addresses in the pod network only: a pod on the host's network has the host's. */
