@@ -1,4 +1,4 @@
-import { ApiError } from '#api/object/api-error.ts';
+import { ApiError, badRequest } from '#api/object/api-error.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { findSubresource } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
@@ -39,6 +39,7 @@ export async function dispatchResource(services: ApiServices, context: RequestCo
   const definition = services.catalog.find(info.group, info.version, info.resource);
   if (definition === undefined) throw pathNotFound();
   const target = targetOf(context, definition);
+  checkAddress(target);
   if (info.subresource === '') return dispatchMain(services, target);
   const subresource = findSubresource(definition, info.subresource);
   if (subresource !== undefined) {
@@ -58,6 +59,21 @@ function dispatchMain(services: ApiServices, target: ResourceTarget): Promise<vo
   if (handler === undefined || !target.definition.verbs.includes(info.verb)) throw methodNotAllowed();
   if (NAMED_VERBS.has(info.verb) === (target.name === '')) throw methodNotAllowed();
   return handler(services, target);
+}
+
+const ACROSS_NAMESPACES: ReadonlySet<string> = new Set(['list', 'watch']);
+
+/**
+ * Names become parts of storage keys, and authorization has judged them as they stand in the path: an escaped slash must not lead to
+ * another object than the one that was judged. Without a namespace, namespaced kinds are only listed and watched.
+ */
+function checkAddress({ context, definition, namespace, name }: ResourceTarget): void {
+  for (const part of [namespace, name]) {
+    if (part.includes('/')) throw badRequest(`${JSON.stringify(part)} is not a valid name: may not contain '/'`);
+  }
+  if (definition.namespaced && namespace === '' && !ACROSS_NAMESPACES.has(context.info.verb)) {
+    throw name === '' ? methodNotAllowed() : pathNotFound();
+  }
 }
 
 /** Proxies and terminals are reached with any method; discovery lists the verbs that these methods mean. */

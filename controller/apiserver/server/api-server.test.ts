@@ -350,6 +350,15 @@ describe('list', () => {
   });
 });
 
+test('an escaped slash leads to no other object than the one that was authorized', async () => {
+  await api.expect(201, 'POST', PODS, pod('x'));
+  await api.expect(400, 'GET', '/api/v1/pods/a%2Fx');
+  await api.expect(400, 'DELETE', '/api/v1/namespaces/a%2Fb/pods/x');
+  await api.expect(404, 'GET', '/api/v1/pods/x');
+  await api.expect(405, 'DELETE', '/api/v1/pods');
+  await api.expect(200, 'GET', `${PODS}/x`);
+});
+
 test('methods that a resource does not serve are refused with 405', async () => {
   expect(await api.expect(405, 'POST', `${PODS}/x`, pod('x'))).toMatchObject({ reason: 'MethodNotAllowed' });
   await api.expect(405, 'PUT', PODS, pod('x'));
