@@ -46,12 +46,7 @@ export function negotiate(accept: string | undefined): Representation {
 }
 
 function choose(accept: string): Representation | undefined {
-  const clauses = accept
-    .split(',')
-    .map(parseClause)
-    .filter((clause) => clause.quality > 0)
-    .sort((a, b) => b.quality - a.quality);
-  for (const { type, params } of clauses) {
+  for (const { type, params } of acceptClauses(accept)) {
     const media = MEDIA_OF[type];
     if (media === undefined) continue;
     const as = params.get('as');
@@ -64,7 +59,23 @@ function choose(accept: string): Representation | undefined {
   return undefined;
 }
 
-function parseClause(text: string): { type: string; params: Map<string, string>; quality: number } {
+export interface AcceptClause {
+  /** In lower case. */
+  readonly type: string;
+  readonly params: ReadonlyMap<string, string>;
+  readonly quality: number;
+}
+
+/** The media types that a client accepts, the one that it likes best first. */
+export function acceptClauses(accept: string): AcceptClause[] {
+  return accept
+    .split(',')
+    .map(parseClause)
+    .filter((clause) => clause.quality > 0)
+    .sort((a, b) => b.quality - a.quality);
+}
+
+function parseClause(text: string): AcceptClause {
   const [type = '', ...rest] = text.split(';').map((part) => part.trim());
   const params = new Map(
     rest.map((part) => {

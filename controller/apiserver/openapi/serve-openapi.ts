@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { ApiError } from '#api/object/api-error.ts';
 import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import { encodeJson, sendJson } from '../chain/status-answer.ts';
+import { encodeJson, JSON_TYPE, sendJson } from '../chain/status-answer.ts';
+import { acceptClauses } from '../handlers/negotiation.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { VersionInfo } from '../server/version-info.ts';
+import { encodeOpenApiV2, OPENAPI_V2_PROTOBUF } from './openapi-v2-protobuf.ts';
 import { pathItems } from './path-items.ts';
 import { type Flavor, schemaClosure } from './type-schema.ts';
 
@@ -26,7 +28,8 @@ export function createOpenApi(options: OpenApiOptions): (context: RequestContext
   return (context) => {
     const { path } = context.info;
     if (path === '/openapi/v2') {
-      serveDocument(context, `${hash}-v2`, () => document(options, options.catalog.definitions, 2));
+      const build = () => document(options, options.catalog.definitions, 2);
+      serveDocument(context, { tag: `${hash}-v2`, forms: V2_FORMS, build });
       return true;
     }
     if (path === V3 || path === `${V3}/`) {
@@ -36,7 +39,8 @@ export function createOpenApi(options: OpenApiOptions): (context: RequestContext
     if (!path.startsWith(`${V3}/`)) return false;
     const definitions = options.catalog.definitions.filter((one) => rootOf(one) === path.slice(V3.length + 1));
     if (definitions.length === 0) return false;
-    serveDocument(context, `${hash}-${path}`, () => document(options, definitions, 3));
+    const build = () => document(options, definitions, 3);
+    serveDocument(context, { tag: `${hash}-${path}`, forms: V3_FORMS, build });
     return true;
   };
 }
@@ -51,23 +55,54 @@ function index({ catalog }: OpenApiOptions, hash: string): object {
   };
 }
 
-/** Some clients ask for a protobuf form of these documents alone; JSON in its place would only confuse them. */
-function requireJson(context: RequestContext): void {
-  const accept = context.request.header('accept') ?? '';
-  if (accept === '' || /application\/json|application\/\*|\*\/\*/.test(accept)) return;
-  throw new ApiError(406, 'NotAcceptable', 'only the following media types are accepted: application/json');
+/** A way to write a document. */
+interface Form {
+  readonly contentType: string;
+  /** Clients that keep both forms tell them apart by it. */
+  readonly tag: string;
+  readonly encode: (document: object) => Uint8Array;
 }
 
-function serveDocument(context: RequestContext, tag: string, build: () => object): void {
-  requireJson(context);
-  const etag = `"${tag}"`;
+const JSON_FORM: Form = { contentType: JSON_TYPE, tag: '', encode: encodeJson };
+const V2_PROTOBUF_FORM: Form = { contentType: OPENAPI_V2_PROTOBUF, tag: '-protobuf', encode: encodeOpenApiV2 };
+
+type Forms = Readonly<Record<string, Form>>;
+
+const V3_FORMS: Forms = { [JSON_TYPE]: JSON_FORM, 'application/*': JSON_FORM, '*/*': JSON_FORM };
+const V2_FORMS: Forms = {
+  ...V3_FORMS,
+  [OPENAPI_V2_PROTOBUF]: V2_PROTOBUF_FORM,
+  // What client-go asks for: the name of old, which is no legal media type.
+  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf': V2_PROTOBUF_FORM,
+};
+
+/** Throws 406 for a client that wants none of the forms; another one in its place would only confuse it. */
+function chooseForm(accept: string | undefined, forms: Forms): Form {
+  if (accept === undefined || accept === '') return JSON_FORM;
+  for (const { type } of acceptClauses(accept)) {
+    if (Object.hasOwn(forms, type)) return forms[type]!;
+  }
+  const types = [...new Set(Object.values(forms).map(({ contentType }) => contentType))].join(', ');
+  throw new ApiError(406, 'NotAcceptable', `only the following media types are accepted: ${types}`);
+}
+
+interface ServedDocument {
+  /** Changes with the content. */
+  readonly tag: string;
+  readonly forms: Forms;
+  readonly build: () => object;
+}
+
+function serveDocument(context: RequestContext, { tag, forms, build }: ServedDocument): void {
+  const form = chooseForm(context.request.header('accept'), forms);
+  const etag = `"${tag}${form.tag}"`;
   // A URL with its hash always has the same answer.
   const caching = context.info.query.has('hash')
     ? { 'cache-control': 'public, immutable, max-age=31536000' }
     : { 'cache-control': 'no-cache, private' };
   const headers = { etag, vary: 'Accept', ...caching };
   if (context.request.header('if-none-match') === etag) context.response.send(304, headers, new Uint8Array());
-  else context.response.send(200, { ...headers, 'content-type': 'application/json' }, encodeJson(build()));
+  else context.response.send(200, { ...headers, 'content-type': form.contentType }, form.encode(build()));
 }
 
 function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
