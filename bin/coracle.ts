@@ -90,13 +90,8 @@ async function loadConfig<S extends ConfigSpec>(
     if (name !== fallbackFile) throw new ConfigError(`${name}: no such file`);
     return parseConfig(spec, { env: process.env, argv });
   }
-  const { parse } = await import('yaml');
-  let content: unknown;
-  try {
-    content = parse(readFileSync(name, 'utf8'));
-  } catch (err) {
-    throw new ConfigError(`${name}: ${describeError(err)}`);
-  }
+  const { readConfigFile } = await import('./config-file.ts');
+  const content = readConfigFile(name);
   return parseConfig(spec, { file: { name, content }, env: process.env, argv });
 }
 

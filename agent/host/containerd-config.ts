@@ -45,6 +45,10 @@ root = ${quote(options.rootDirectory)}
 state = ${quote(options.stateDirectory)}
 disabled_plugins = [${DISABLED_PLUGINS.map(quote).join(', ')}]
 
+# What it does is in the events of the pods; a line for each step would wear the disk.
+[debug]
+  level = "warn"
+
 [grpc]
   address = ${quote(options.socketPath)}
 
