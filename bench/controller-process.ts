@@ -12,6 +12,9 @@ import { waitUntil } from '#test/kit/wait-until.ts';
 
 const root = join(import.meta.dirname, '..');
 
+/** Nobody is there: pods could not be told a loopback address, and the load comes over loopback. */
+const ADVERTISED = '192.0.2.254';
+
 /** The shipped controller on loopback, pinned to the first core, so that a load generator can have the second. */
 export interface ControllerProcess {
   readonly folder: string;
@@ -50,7 +53,7 @@ export async function startControllerProcess(port: number): Promise<ControllerPr
         '--bind-address',
         '127.0.0.1',
         '--advertise-address',
-        '127.0.0.1',
+        ADVERTISED,
         '--port',
         String(port),
         '--audit-log',
@@ -60,7 +63,7 @@ export async function startControllerProcess(port: number): Promise<ControllerPr
     );
     closeSync(log);
     await waitUntil('the kubeconfig', 30_000, () => existsSync(kubeconfig));
-    const access = parseKubeconfig(readFileSync(kubeconfig, 'utf8'));
+    const access = { ...parseKubeconfig(readFileSync(kubeconfig, 'utf8')), server: `https://127.0.0.1:${port}` };
     transport?.close();
     transport = createHttpTransport({
       servers: [access.server],
