@@ -38,11 +38,17 @@ const PARAMETERS_OF: Readonly<Record<string, readonly string[]>> = {
   delete: ['dryRun', 'gracePeriodSeconds', 'propagationPolicy'],
 };
 
+export interface PathItemOptions {
+  readonly flavor: Flavor;
+  /** Parameters that are kept back although the server takes them. */
+  readonly omit?: readonly string[];
+}
+
 /**
  * The paths of a resource with what clients look for in them: kubectl finds a kind's GVK, and whether the server validates fields and
  * dry-runs, by the extensions and parameters of its operations.
  */
-export function pathItems(definition: ResourceDefinition, flavor: Flavor): Record<string, object> {
+export function pathItems(definition: ResourceDefinition, options: PathItemOptions): Record<string, object> {
   const { group, version, resource, namespaced, verbs } = definition;
   const root = `${group === '' ? '/api' : '/apis'}/${apiVersionOf({ group, version })}`;
   const base = namespaced ? `${root}/namespaces/{namespace}/${resource}` : `${root}/${resource}`;
@@ -50,13 +56,13 @@ export function pathItems(definition: ResourceDefinition, flavor: Flavor): Recor
   const add = (path: string, item: object) => {
     if (Object.keys(item).length > 0) items[path] = item;
   };
-  if (namespaced && verbs.includes('list')) add(`${root}/${resource}`, item(definition, ['list'], COLLECTION, flavor));
-  add(base, item(definition, verbs, COLLECTION, flavor));
+  if (namespaced && verbs.includes('list')) add(`${root}/${resource}`, item(definition, ['list'], COLLECTION, options));
+  add(base, item(definition, verbs, COLLECTION, options));
   const named = verbs.filter((verb) => verb !== 'create');
-  add(`${base}/{name}`, item(definition, named, OBJECT, flavor));
-  if (definition.hasStatus) add(`${base}/{name}/status`, item(definition, ['get', 'update', 'patch'], OBJECT, flavor));
+  add(`${base}/{name}`, item(definition, named, OBJECT, options));
+  if (definition.hasStatus) add(`${base}/{name}/status`, item(definition, ['get', 'update', 'patch'], OBJECT, options));
   for (const subresource of definition.subresources) {
-    add(`${base}/{name}/${subresource.name}`, item(subresource.kind, subresource.verbs, OBJECT, flavor));
+    add(`${base}/{name}/${subresource.name}`, item(subresource.kind, subresource.verbs, OBJECT, options));
   }
   return items;
 }
@@ -65,15 +71,16 @@ function item(
   { group, version, kind }: GroupVersionKind,
   verbs: readonly string[],
   operations: typeof COLLECTION,
-  flavor: Flavor,
+  { flavor, omit = [] }: PathItemOptions,
 ): object {
   return Object.fromEntries(
     verbs.flatMap((verb) => {
       const found = operations[verb];
       if (found === undefined) return [];
       const [method, action] = found;
+      const names = (PARAMETERS_OF[action] ?? []).filter((name) => !omit.includes(name));
       const operation = {
-        parameters: (PARAMETERS_OF[action] ?? []).map((name) => parameter(name, flavor)),
+        parameters: names.map((name) => parameter(name, flavor)),
         responses: { 200: { description: 'OK' } },
         'x-kubernetes-action': action,
         'x-kubernetes-group-version-kind': { group, kind, version },

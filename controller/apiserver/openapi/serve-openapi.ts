@@ -108,11 +108,27 @@ function serveDocument(context: RequestContext, { tag, forms, build }: ServedDoc
 function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
   const { types, version } = options;
   const schemas = schemaClosure(rootTypes(types, definitions), flavor, (name) => types.byName(name));
-  const paths = Object.assign({}, ...definitions.map((definition) => pathItems(definition, flavor)));
+  const paths = Object.assign(
+    {},
+    ...definitions.map((definition) =>
+      pathItems(definition, { flavor, omit: omittedParameters(definition, options, flavor) }),
+    ),
+  );
   const info = { title: 'Kubernetes', version: version.gitVersion };
   return flavor === 3
     ? { openapi: '3.0.0', info, paths, components: { schemas } }
     : { swagger: '2.0', info, paths, definitions: schemas };
+}
+
+/**
+ * Of a kind that it does not find in v2, kubectl supposes that it is a custom one if Namespaces have `fieldValidation`, and gives up
+ * when it cannot list CustomResourceDefinitions. A server without those says so by keeping the parameter back; then kubectl goes on to
+ * `no matches for kind`. For Namespaces themselves kubectl looks in v3.
+ */
+function omittedParameters(definition: ResourceDefinition, { catalog }: OpenApiOptions, flavor: Flavor): string[] {
+  if (flavor === 3 || definition.group !== '' || definition.kind !== 'Namespace') return [];
+  const hasCustomKinds = catalog.definitions.some(({ kind }) => kind === 'CustomResourceDefinition');
+  return hasCustomKinds ? [] : ['fieldValidation'];
 }
 
 function rootTypes(types: TypeTable, definitions: readonly ResourceDefinition[]): TypeDef[] {
