@@ -123,6 +123,8 @@ if (name === undefined || name === '--help' || name === 'help') {
 } else if (argv.includes('--help')) {
   console.log(command.usage);
 } else {
+  // The clock's timers do not keep a process alive, so a command that only waits for one would be cut off by an empty event loop.
+  setInterval(() => {}, 2 ** 30);
   try {
     await command.run(argv);
   } catch (err) {

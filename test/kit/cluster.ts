@@ -49,7 +49,7 @@ export interface ClusterOptions {
 }
 
 const root = join(import.meta.dirname, '..', '..');
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 40_000;
 
 /** A whole cluster on this machine: a controller and real nodes on real containerd, each in a network of its own. */
 export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
