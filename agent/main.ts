@@ -82,7 +82,11 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
       nodeName,
       server: () => config.servers[0]!,
       tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
-      targets: { nodeApiPort: config.nodeApiPort, podAddresses: () => podAddresses(kubelet) },
+      targets: {
+        nodeApiPort: config.nodeApiPort,
+        podAddresses: () => podAddresses(kubelet),
+        hostPorts: () => hostNetworkPorts(kubelet),
+      },
       dialer: host.dialer,
       clock,
       log: log.child({ component: 'tunnel' }),
@@ -136,7 +140,7 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
 
 /** Writes the configuration of our own containerd and answers its path: for the service manager, before it starts containerd. */
 export async function writeRuntimeConfig(config: AgentConfig): Promise<string> {
-  const options = ownContainerdOptions(
+  const options = await ownContainerdOptions(
     config,
     createLinuxHost(),
     systemClock,
@@ -148,7 +152,7 @@ export async function writeRuntimeConfig(config: AgentConfig): Promise<string> {
 
 async function startRuntime(config: AgentConfig, host: Host, log: Logger): Promise<string> {
   if (config.criEndpoint !== '') return config.criEndpoint;
-  const { endpoint } = await startContainerdInstance(ownContainerdOptions(config, host, systemClock, log));
+  const { endpoint } = await startContainerdInstance(await ownContainerdOptions(config, host, systemClock, log));
   return endpoint;
 }
 
@@ -269,6 +273,13 @@ function podAddresses(kubelet: Kubelet): ReadonlySet<string> {
       spec?.hostNetwork === true ? [] : (status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []),
     ),
   );
+}
+
+/** Ports that pods on the host's network declare: the only ones of the host that the tunnel may lead to. */
+function hostNetworkPorts(kubelet: Kubelet): ReadonlySet<number> {
+  const pods = kubelet.lookups.listPods() as readonly Pod[];
+  const containers = pods.flatMap(({ spec }) => (spec?.hostNetwork === true ? (spec.containers ?? []) : []));
+  return new Set(containers.flatMap(({ ports }) => (ports ?? []).map(({ containerPort }) => containerPort)));
 }
 
 async function removeLogs({ podLogsDir, containerLogsDir }: AgentConfig, host: Host): Promise<void> {

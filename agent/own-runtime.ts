@@ -5,13 +5,14 @@ import type { ContainerdInstanceOptions } from './host/containerd-instance.ts';
 import type { Host } from './host/host.ts';
 
 /** Where our own containerd keeps everything: apart from any other containerd of the host. */
-export function ownContainerdOptions(
+export async function ownContainerdOptions(
   config: AgentConfig,
   host: Host,
   clock: Clock,
   log: Logger,
-): ContainerdInstanceOptions {
+): Promise<ContainerdInstanceOptions> {
   const { dataDir, runDir } = config;
+  const cniBinDirectory = await findCniBinDirectory(config, host);
   return {
     exec: host.exec,
     fs: host.fs,
@@ -24,6 +25,7 @@ export function ownContainerdOptions(
     logPath: `${dataDir}/containerd.log`,
     cniConfigDirectory: cniConfigDirectory(config),
     registryConfigDirectory: `${dataDir}/registries`,
+    ...(cniBinDirectory === undefined ? {} : { cniBinDirectory }),
   };
 }
 
@@ -33,4 +35,10 @@ export const ownSocket = ({ runDir }: AgentConfig): string => `${runDir}/contain
 export function cniConfigDirectory({ cniConfDir, criEndpoint, dataDir }: AgentConfig): string {
   if (cniConfDir !== '') return cniConfDir;
   return criEndpoint === '' ? `${dataDir}/cni` : '/etc/cni/net.d';
+}
+
+/** The first of the configured directories that holds the plug-in we need; undefined leaves the choice to the instance. */
+async function findCniBinDirectory({ cniBinDirs }: AgentConfig, host: Host): Promise<string | undefined> {
+  for (const path of cniBinDirs) if ((await host.fs.info(`${path}/bridge`)) !== undefined) return path;
+  return undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * One table of keys describes a process's configuration; each key is a line of the YAML file, a flag and an environment variable:
- * `proxyMode: nftables`, `--proxy-mode nftables`, `CORACLE_PROXY_MODE=nftables`. Flags win over the environment, the environment over
+ * `proxyMode: iptables`, `--proxy-mode iptables`, `CORACLE_PROXY_MODE=iptables`. Flags win over the environment, the environment over
  * the file, the file over the default.
  */
 

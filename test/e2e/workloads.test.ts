@@ -312,7 +312,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
           spec: { selector: { app: 'bundle' }, ports: [{ port: 80, targetPort: 8080 }] },
         },
         { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'bundle' }, data: { a: '1' } },
-        { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bundle' }, stringData: { b: '2' } },
+        { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bundle' }, data: { b: 'Mg==' } },
       ],
     };
     expect((await apply(list)).match(/created/g)).toHaveLength(4);
