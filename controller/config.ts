@@ -45,6 +45,12 @@ export const CONTROLLER_CONFIG = {
     default: '',
     description: 'file for the audit log, one JSON object a line; empty means none',
   },
+  authorizationLog: {
+    type: 'string',
+    default: '',
+    description:
+      'file for every question of authorization and its answer, one JSON object a line, to find the rights that a client needs; empty means none',
+  },
   nodeMonitorGraceSeconds: {
     type: 'number',
     default: 50,

@@ -5,7 +5,8 @@ import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import type { Logger } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
-import { createAuditBuffer } from './apiserver/chain/audit-buffer.ts';
+import type { RecordedDecision } from './apiserver/authorize/recording-authorizer.ts';
+import { type AuditBuffer, createAuditBuffer } from './apiserver/chain/audit-buffer.ts';
 import { createAuditFile } from './apiserver/chain/audit-file.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
@@ -70,16 +71,17 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
   const store = await openStore(options, definitions);
-  const audit =
-    config.auditLog === ''
-      ? undefined
-      : createAuditBuffer({ append: createAuditFile({ path: config.auditLog }), clock, log });
+  const audit = openLineLog(config.auditLog, clock, log);
+  const decisions = openLineLog(config.authorizationLog, clock, log);
   security = createSecurity({
     store,
     serviceAccountKey: pki.serviceAccountKey,
     clock,
     random: Math.random,
     ...(audit === undefined ? {} : { writeAudit: (line: string) => audit.write(line) }),
+    ...(decisions === undefined
+      ? {}
+      : { recordDecision: (decision: RecordedDecision) => decisions.write(JSON.stringify(decision)) }),
   });
   const api = createApiServer({
     ...security,
@@ -102,9 +104,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       api.stop();
       security.stop();
       await audit?.flush();
+      await decisions?.flush();
       await store.close();
     },
   };
+}
+
+function openLineLog(path: string, clock: Clock, log: Logger): AuditBuffer | undefined {
+  return path === '' ? undefined : createAuditBuffer({ append: createAuditFile({ path }), clock, log });
 }
 
 function openStore(

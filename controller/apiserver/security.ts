@@ -18,6 +18,7 @@ import { accessReviewResources } from './authorize/access-review-resources.ts';
 import { createNodeAuthorizer } from './authorize/node-authorizer.ts';
 import { createNodeGraph } from './authorize/node-graph.ts';
 import { createRbacAuthorizer } from './authorize/rbac-authorizer.ts';
+import { createRecordingAuthorizer, type RecordedDecision } from './authorize/recording-authorizer.ts';
 import { createUnionAuthorizer, superuserAuthorizer } from './authorize/union-authorizer.ts';
 import { createAuditFilter } from './chain/filters/audit.ts';
 import { createAuthenticateFilter } from './chain/filters/authenticate.ts';
@@ -36,6 +37,8 @@ export interface SecurityDeps {
   readonly random: () => number;
   /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
   readonly writeAudit?: (line: string) => void;
+  /** Takes every question of authorization and its answer; must not block. Undefined: none is recorded. */
+  readonly recordDecision?: (decision: RecordedDecision) => void;
 }
 
 /** Everything of the API server that says who may do what. */
@@ -66,7 +69,9 @@ export function createSecurity(deps: SecurityDeps): Security {
   ];
   const { graph, stop: stopGraph } = createNodeGraph(store);
   const rbac = createRbacAuthorizer(store);
-  const authorizer = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
+  const union = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
+  const { recordDecision } = deps;
+  const authorizer = recordDecision === undefined ? union : createRecordingAuthorizer(union, recordDecision);
   return {
     filters: [
       createAuthenticateFilter({ authenticators }),

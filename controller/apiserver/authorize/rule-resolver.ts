@@ -83,7 +83,7 @@ export function subjectKey(subject: ISubject, namespace: string): string | undef
 export const userKeys = (user: UserInfo): string[] => [`u:${user.name}`, ...user.groups.map((group) => `g:${group}`)];
 
 /** One verb on one resource (or path): the unit in which rules are compared. */
-function* breakdown(rule: PolicyRule): Generator<PolicyRule> {
+export function* breakdownRule(rule: PolicyRule): Generator<PolicyRule> {
   for (const verb of rule.verbs ?? []) {
     for (const url of rule.nonResourceURLs ?? []) yield { verbs: [verb], nonResourceURLs: [url] };
     for (const group of rule.apiGroups ?? []) {
@@ -125,7 +125,7 @@ function coversUnit(owner: CompiledRule, unit: PolicyRule): boolean {
 export function uncoveredRules(owned: readonly CompiledRule[], wanted: readonly PolicyRule[]): PolicyRule[] {
   const missing: PolicyRule[] = [];
   for (const rule of wanted) {
-    for (const unit of breakdown(rule)) {
+    for (const unit of breakdownRule(rule)) {
       if (!owned.some((owner) => coversUnit(owner, unit))) missing.push(unit);
     }
   }
