@@ -226,8 +226,11 @@ describe('a host that joins over the secured API server', () => {
       const node = api.clientAs(certificateOf(identity.node.certificatePem));
       expect(await identity.ensureServing(node, [])).toBe(true);
       const netd = api.clientAs(certificateOf(identity.netd.certificatePem));
-      await netd.resource(resources.endpointSlices).fetchList();
-      await netd.resource(resources.nodes).fetchList();
+      for (const info of [resources.endpointSlices, resources.nodes, resources.services]) {
+        const watchList = { sendInitialEvents: true, allowWatchBookmarks: true, signal: abort.signal };
+        // Its end mark comes at once.
+        for await (const event of netd.resource(info).watch(watchList)) if (event.type === 'BOOKMARK') break;
+      }
       await expect(netd.resource(resources.secrets).fetchList()).rejects.toMatchObject(forbiddenError);
       await expect(netd.resource(resources.pods).fetchList()).rejects.toMatchObject(forbiddenError);
     } finally {

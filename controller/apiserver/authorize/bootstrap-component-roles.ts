@@ -31,6 +31,11 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
     ],
   },
   {
+    // Our own proxy, the other identity of an agent. Its informers start with a watch list, so that they never need to list.
+    name: 'coracle:netd',
+    rules: [allow('watch', 'core', 'nodes services'), allow('watch', 'discovery.k8s.io', 'endpointslices')],
+  },
+  {
     name: 'system:node-bootstrapper',
     rules: [allow('create get list watch', 'certificates.k8s.io', 'certificatesigningrequests')],
   },
@@ -54,7 +59,7 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
       allow('patch update', 'core', 'pods/status'),
       allow(READ, 'apps', 'replicasets statefulsets'),
       allow(READ, 'policy', 'poddisruptionbudgets'),
-      allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities storageclasses volumeattachments'),
+      allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
     ],
   },
   {
@@ -75,7 +80,7 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
       allow('get', 'core', 'configmaps namespaces'),
       allow('create', 'core', 'serviceaccounts/token'),
       // The shared informers of all controllers run as this user.
-      allow(READ, '*', '*'),
+      allow('list watch', '*', '*'),
     ],
   },
   { name: 'system:kube-dns', rules: [allow('list watch', 'core', 'endpoints services')] },

@@ -58,7 +58,7 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:node-bootstrapper', [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-bootstrap'),
   bind(NODE_CLIENT, [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-approve-bootstrap'),
   bind(SELF_NODE_CLIENT, [group('system:nodes')], 'coracle:agent-approve-renewal'),
-  bind('system:node-proxier', [group('coracle:netd')], 'coracle:netd-proxier'),
+  bind('coracle:netd', [group('coracle:netd')]),
   ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
 ];
 

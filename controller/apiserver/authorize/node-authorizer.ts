@@ -126,14 +126,10 @@ function decidePod(
     : noOpinion('can only list/watch pods with spec.nodeName field selector');
 }
 
-/** Our extensions of Node: the way to the node, and what it may read. */
-const OWN_STREAMS: ReadonlySet<string> = new Set(['references', 'tunnel']);
-
 function decideNode({ verb, subresource, name }: AuthorizationAttributes, nodeName: string): AuthorizerDecision {
-  if (OWN_STREAMS.has(subresource)) {
-    return name === nodeName && READ_VERBS.has(verb)
-      ? ALLOW
-      : noOpinion(`node '${nodeName}' can only open its own ${subresource}`);
+  // Our extension of Node: the way to it.
+  if (subresource === 'tunnel') {
+    return name === nodeName && verb === 'get' ? ALLOW : noOpinion(`node '${nodeName}' can only open its own tunnel`);
   }
   if (subresource !== '' && subresource !== 'status') {
     return noOpinion('can only use the status subresource of its own Node');

@@ -1,4 +1,4 @@
-import { allow, EVENTS, READ } from './bootstrap-rules.ts';
+import { allow, READ } from './bootstrap-rules.ts';
 import type { PolicyRule } from './rule-resolver.ts';
 
 /**
@@ -9,7 +9,7 @@ export const NODE_COMMON_RULES: readonly PolicyRule[] = [
   allow('create', 'authentication.k8s.io', 'tokenreviews'),
   allow('create', 'authorization.k8s.io', 'localsubjectaccessreviews subjectaccessreviews'),
   allow(READ, 'core', 'services'),
-  EVENTS,
+  allow('create patch update', 'core', 'events'),
   allow('create get list watch', 'certificates.k8s.io', 'certificatesigningrequests'),
   allow('get', 'storage.k8s.io', 'volumeattachments'),
   allow(READ, 'storage.k8s.io', 'csidrivers'),
