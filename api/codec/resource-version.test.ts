@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { apiVersionOfBytes, withoutResourceVersion, withResourceVersion } from './resource-version.ts';
+import { apiVersionOfBytes, metadataOfBytes, withoutResourceVersion, withResourceVersion } from './resource-version.ts';
 
 const encode = (object: unknown) => new TextEncoder().encode(JSON.stringify(object));
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -47,5 +47,19 @@ describe('withResourceVersion', () => {
 describe('apiVersionOfBytes', () => {
   it.each(CASES)('reads the apiVersion of $name', ({ object }) => {
     expect(apiVersionOfBytes(encode(object))).toBe(object.apiVersion);
+  });
+});
+
+describe('metadataOfBytes', () => {
+  it.each(CASES)('cuts the metadata out of $name, whatever follows', ({ object }) => {
+    const bytes = encode({ ...object, data: { '}': '{"' } });
+    expect(decode(metadataOfBytes(bytes))).toBe(JSON.stringify(object.metadata));
+  });
+
+  it('finds the end of nested metadata, and refuses what has none', () => {
+    const metadata = { annotations: { a: '}}"\\' }, ownerReferences: [{ uid: '{' }, {}], labels: {} };
+    expect(decode(metadataOfBytes(encode({ apiVersion: 'v1', kind: 'A', metadata })))).toBe(JSON.stringify(metadata));
+    const cut = encode({ apiVersion: 'v1', kind: 'A', metadata }).subarray(0, -2);
+    expect(() => metadataOfBytes(cut)).toThrow(/not a canonical object/);
   });
 });

@@ -6,6 +6,7 @@
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const ZERO = 0x30;
@@ -49,6 +50,18 @@ export function apiVersionOfBytes(bytes: Uint8Array): string {
   if (!matches(bytes, 0, API_VERSION)) throw notCanonical();
   const end = stringEnd(bytes, API_VERSION.length);
   return JSON.parse(new TextDecoder().decode(bytes.subarray(API_VERSION.length - 1, end))) as string;
+}
+
+/** `metadata` of a canonical object as it stands there, braces included: a view into `bytes`, found without decoding. */
+export function metadataOfBytes(bytes: Uint8Array): Uint8Array {
+  const start = metadataStart(bytes) - 1;
+  let depth = 0;
+  for (let at = start; at < bytes.length; at++) {
+    if (bytes[at] === QUOTE) at = stringEnd(bytes, at + 1) - 1;
+    else if (bytes[at] === OPEN_BRACE) depth += 1;
+    else if (bytes[at] === CLOSE_BRACE && --depth === 0) return bytes.subarray(start, at + 1);
+  }
+  throw notCanonical();
 }
 
 /** Index of the first byte after `"metadata":{`. */

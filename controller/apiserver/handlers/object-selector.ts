@@ -30,12 +30,16 @@ export function parseSelector(
   const labels = parse(() => parseLabelSelector(options.labelSelector));
   const fields = parse(() => parseFieldSelector(options.fieldSelector));
   checkFieldNames(definition, fields, options);
+  const name = fields.exactMatch('metadata.name');
   return {
     isEverything: labels.isEmpty && fields.isEmpty,
     labels,
     fields,
+    // Labels and fields of an object that was loaded are found by decoding it: what its key rules out is not decoded.
     matches: (object) =>
-      labels.matches(object.labels) && (fields.isEmpty || fields.matches(fieldsFor(definition, object))),
+      (name === undefined || object.key.endsWith(`/${name}`)) &&
+      (labels.isEmpty || labels.matches(object.labels)) &&
+      (fields.isEmpty || fields.matches(fieldsFor(definition, object))),
   };
 }
 

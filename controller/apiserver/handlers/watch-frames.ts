@@ -1,5 +1,5 @@
 import { encodeProtobufWatchEvent } from '#api/codec/encode-protobuf.ts';
-import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
+import { metadataOfBytes, withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
 import type { Status } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
@@ -29,27 +29,32 @@ const HEADS: Readonly<Record<FrameType, Uint8Array>> = {
 };
 const TAIL = encoder.encode('}\n');
 
-/** One event is encoded once, however many watch it. Keyed by the object, whose every revision is an object of its own. */
-const frames = new WeakMap<StoredObject, Partial<Record<FrameType, Uint8Array>>>();
+/**
+ * One event is encoded once for each form, however many watch it: all its watchers are told in one go. Only the newest event's frames are
+ * kept; frames that lived as long as their object would hold the whole store twice.
+ */
+class LatestFrames {
+  #object: StoredObject | undefined;
+  #frames: Partial<Record<FrameType, Uint8Array>> = {};
 
-/** The frame of the stored bytes as they are; shared by all watchers, never written to. */
-export function sharedFrame(type: FrameType, object: StoredObject): Uint8Array {
-  let known = frames.get(object);
-  if (known === undefined) {
-    known = {};
-    frames.set(object, known);
+  get(type: FrameType, object: StoredObject, render: () => Uint8Array): Uint8Array {
+    if (object !== this.#object) {
+      this.#object = object;
+      this.#frames = {};
+    }
+    this.#frames[type] ??= render();
+    return this.#frames[type];
   }
-  known[type] ??= frameBytes(type, object.bytes);
-  return known[type];
 }
 
-/** A frame that nobody else will ask for: the initial events of one watcher. */
-export function frameBytes(type: FrameType, object: Uint8Array): Uint8Array {
-  const head = HEADS[type];
-  const frame = new Uint8Array(head.byteLength + object.byteLength + TAIL.byteLength);
-  frame.set(head, 0);
-  frame.set(object, head.byteLength);
-  frame.set(TAIL, head.byteLength + object.byteLength);
+/** The frame around JSON that is there already; a new array that owns its buffer. */
+function frameAround(pieces: readonly Uint8Array[]): Uint8Array {
+  const frame = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    frame.set(piece, at);
+    at += piece.byteLength;
+  }
   return frame;
 }
 
@@ -90,6 +95,7 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
       return new TableFrames(options);
     case 'PartialObjectMetadata':
     case 'PartialObjectMetadataList':
+      if (definition.conversion === undefined) return metadataFrames(representation.version);
       return valueFrames(options, (object) => partialMetadata(object, representation.version));
     default:
       if (representation.media === 'protobuf')
@@ -100,14 +106,42 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
 
 const JSON_TYPE = 'application/json';
 
+const plainCache = new LatestFrames();
+
+/** Stored bytes as they are. */
 const plainFrames = (definition: ResourceDefinition): FrameEncoder => ({
   contentType: JSON_TYPE,
-  encode: sharedFrame,
+  encode: (type, object) => plainCache.get(type, object, () => frameAround([HEADS[type], object.bytes, TAIL])),
   bookmark: (revision, annotations) => renderFrame('BOOKMARK', ownBookmark(definition, revision, annotations)),
   error: errorFrame,
 });
 
-const protobufCache = new WeakMap<StoredObject, Partial<Record<FrameType, Uint8Array>>>();
+type MetaVersion = Representation['version'];
+
+const metadataHead = (version: MetaVersion) =>
+  encoder.encode(`{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/${version}","metadata":`);
+const METADATA_HEADS: Readonly<Record<MetaVersion, Uint8Array>> = {
+  v1: metadataHead('v1'),
+  v1beta1: metadataHead('v1beta1'),
+};
+const METADATA_TAIL = encoder.encode('}}\n');
+const metadataCaches: Readonly<Record<MetaVersion, LatestFrames>> = {
+  v1: new LatestFrames(),
+  v1beta1: new LatestFrames(),
+};
+
+/** The metadata cut out of the stored bytes: garbage collectors watch every kind, and decoding each object for them costs more than storing it. */
+const metadataFrames = (version: MetaVersion): FrameEncoder => ({
+  contentType: JSON_TYPE,
+  encode: (type, object) =>
+    metadataCaches[version].get(type, object, () =>
+      frameAround([HEADS[type], METADATA_HEADS[version], metadataOfBytes(object.bytes), METADATA_TAIL]),
+    ),
+  bookmark: (revision, annotations) => renderFrame('BOOKMARK', partialBookmark(version, revision, annotations)),
+  error: errorFrame,
+});
+
+const protobufCache = new LatestFrames();
 
 /** Frames as Go clients prefer them: a length of four bytes, then a WatchEvent. Undefined for kinds without a protobuf form. */
 function protobufFrames({ definition, format }: FrameOptions): FrameEncoder | undefined {
@@ -123,14 +157,7 @@ function protobufFrames({ definition, format }: FrameOptions): FrameEncoder | un
     contentType: 'application/vnd.kubernetes.protobuf;stream=watch',
     encode(type, stored) {
       const render = () => encodeAs(type, readStored(definition, stored), definition) ?? none;
-      if (definition.conversion !== undefined) return render();
-      let known = protobufCache.get(stored);
-      if (known === undefined) {
-        known = {};
-        protobufCache.set(stored, known);
-      }
-      known[type] ??= render();
-      return known[type];
+      return definition.conversion === undefined ? protobufCache.get(type, stored, render) : render();
     },
     bookmark: (revision, annotations) => bookmark(revision, annotations) ?? none,
     error: (status) => encodeAs('ERROR', status as unknown as KubeObject, STATUS_KIND) ?? none,
@@ -164,22 +191,26 @@ function ownBookmark(
   return bookmarkObject(kind, apiVersionOf({ group, version }), bookmarkMeta(revision, annotations));
 }
 
+function partialBookmark(
+  version: MetaVersion,
+  revision: number,
+  annotations?: Readonly<Record<string, string>>,
+): KubeObject {
+  return bookmarkObject('PartialObjectMetadata', `meta.k8s.io/${version}`, bookmarkMeta(revision, annotations));
+}
+
 function valueFrames(options: FrameOptions, show: (object: KubeObject) => object): FrameEncoder {
   const { definition, representation } = options;
   const isPartial = representation.as !== 'Object';
   return {
     encode: (type, object) => renderFrame(type, show(readStored(definition, object))),
     bookmark: (revision, annotations) =>
-      isPartial
-        ? renderFrame(
-            'BOOKMARK',
-            bookmarkObject(
-              'PartialObjectMetadata',
-              `meta.k8s.io/${representation.version}`,
-              bookmarkMeta(revision, annotations),
-            ),
-          )
-        : renderFrame('BOOKMARK', ownBookmark(definition, revision, annotations)),
+      renderFrame(
+        'BOOKMARK',
+        isPartial
+          ? partialBookmark(representation.version, revision, annotations)
+          : ownBookmark(definition, revision, annotations),
+      ),
     contentType: JSON_TYPE,
     error: errorFrame,
   };
@@ -205,11 +236,7 @@ class TableFrames implements FrameEncoder {
     const { definition, representation } = this.#options;
     const table = this.#table([], { resourceVersion: String(revision) });
     // kubectl reads bookmarks of a Table from the metadata of its only row.
-    const object = bookmarkObject(
-      'PartialObjectMetadata',
-      `meta.k8s.io/${representation.version}`,
-      bookmarkMeta(revision, annotations),
-    );
+    const object = partialBookmark(representation.version, revision, annotations);
     return renderFrame('BOOKMARK', { ...table, rows: [{ cells: definition.columns.map(() => null), object }] });
   }
 

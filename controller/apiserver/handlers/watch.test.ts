@@ -158,6 +158,18 @@ describe('a watch', () => {
     expect(count).toBeLessThan(25);
   });
 
+  test('of metadata alone tells the whole metadata and nothing else, at the beginning and of events', async () => {
+    const accept = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io';
+    const { frames } = await watch('&sendInitialEvents=true&resourceVersionMatch=NotOlderThan', { accept });
+    await api.expect(201, 'POST', PODS, pod('y'));
+    for (const name of ['x', 'y']) {
+      const frame = await frames.next();
+      const { metadata } = (await api.expect(200, 'GET', `${PODS}/${name}`)) as { metadata: object };
+      const object = { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
+      expect(frame).toEqual({ type: 'ADDED', object });
+    }
+  });
+
   test('as a Table carries the columns in its first frame alone', async () => {
     await api.expect(201, 'POST', PODS, pod('y'));
     const { frames } = await watch('', { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' });

@@ -9,7 +9,7 @@ import { freshSnapshot } from './fresh-snapshot.ts';
 import { negotiate } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
 import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
-import { createFrameEncoder, departed, type FrameEncoder, frameBytes } from './watch-frames.ts';
+import { createFrameEncoder, departed, type FrameEncoder } from './watch-frames.ts';
 
 /** Told apart by clients: everything before this bookmark was there when the watch began. */
 const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
@@ -109,13 +109,12 @@ class WatchSession {
 
   /** The state of the beginning, no faster than the client takes it. */
   async #sendInitial(snapshot: Snapshot): Promise<void> {
-    const { target, selector, encoder, stream } = this.#parts;
-    const isPlain = target.definition.conversion === undefined && this.#isPlain();
+    const { selector, encoder, stream } = this.#parts;
     let batch: Uint8Array[] = [];
     let bytes = 0;
     for (const object of this.#candidates(snapshot)) {
       if (!selector.matches(object)) continue;
-      const frame = isPlain ? frameBytes('ADDED', object.bytes) : encoder.encode('ADDED', object);
+      const frame = encoder.encode('ADDED', object);
       batch.push(frame);
       bytes += frame.byteLength;
       if (bytes < INITIAL_BATCH_BYTES) continue;
@@ -126,11 +125,6 @@ class WatchSession {
       if (this.#isOver) return;
     }
     if (batch.length > 0) stream.write(join(batch));
-  }
-
-  #isPlain(): boolean {
-    const { as, media } = negotiate(this.#parts.target.context.request.header('accept'));
-    return as === 'Object' && media !== 'protobuf';
   }
 
   #candidates(snapshot: Snapshot): Iterable<StoredObject> {
