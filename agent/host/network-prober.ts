@@ -1,6 +1,5 @@
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
+import { http, https } from '#base/node-http.ts';
 
 /*
  * The sockets of probes and lifecycle hooks. Its shape is the kubelet's `Prober` interface (agent/kubelet/prober.ts), which this folder
@@ -59,7 +58,7 @@ async function checkHttp(check: NetworkHttpCheck): Promise<NetworkCheckResult> {
 
 function fetchOnce(url: URL, { headers }: NetworkHttpCheck, signal: AbortSignal): Promise<Answer> {
   const given = Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value]));
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const send = url.protocol === 'https:' ? https.request : http.request;
   return new Promise((resolve, reject) => {
     const options = {
       signal,

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
+import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
+import { https } from '#base/node-http.ts';
 import { type ContainerRuntime, CriError } from '../../cri/runtime.ts';
 import type { Dialer, FileSystem } from '../../host/host.ts';
 import { type LogReadOptions, readLog } from '../logs/log-reader.ts';
@@ -55,7 +56,7 @@ export function isApiServer({ commonName, organizations }: NodePeer): boolean {
 /** The node's HTTPS API on port 10250, as far as the API server uses it: logs, exec, attach, port-forward, pods, healthz. */
 export function createNodeServer(options: NodeServerOptions): NodeServer {
   const { tls, log } = options;
-  const server = createServer(
+  const server = https.createServer(
     {
       ...secureContext(tls),
       requestCert: true,

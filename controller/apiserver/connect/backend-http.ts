@@ -1,5 +1,6 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { http } from '#base/node-http.ts';
 
 export interface BackendRequest {
   readonly method: string;
@@ -32,7 +33,7 @@ const MAX_ERROR_BYTES = 64 * 1024;
 /** HTTP/1.1 over a connection that is already open; it is used for this one request (without `agent`, which would connect anew). */
 function start(connection: Duplex, request: BackendRequest): ClientRequest {
   const { method, path, headers, body } = request;
-  const outgoing = httpRequest({
+  const outgoing = http.request({
     method,
     path,
     headers: headers as Record<string, string | string[]>,
