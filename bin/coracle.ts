@@ -1,4 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 import { AGENT_CONFIG } from '#agent/config.ts';
 import {
   ConfigError,
@@ -29,6 +31,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: `coracle controller [--config ${CONTROLLER_FILE}] [flags]\n\n${renderConfigHelp(CONTROLLER_CONFIG)}`,
     async run(argv) {
       const config = await loadConfig(CONTROLLER_CONFIG, argv, CONTROLLER_FILE);
+      // Compiled code of the last start; written when the process ends. Where it cannot be written, a start takes 0.1 s longer.
+      enableCompileCache(join(config.dataDir, 'compile-cache'));
       const { runController } = await import('#controller/main.ts');
       await runController(config, stopSignal());
     },

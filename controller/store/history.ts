@@ -1,5 +1,6 @@
 import type { StoreEvent } from './store.ts';
 import type { StoreState } from './store-state.ts';
+import { StoredValue } from './stored-value.ts';
 
 /** How far back a watch may resume (contract sentence 6), and what that may cost. */
 export interface HistoryLimits {
@@ -26,7 +27,8 @@ const EVENT_OVERHEAD_BYTES = 400;
 /** Removed slots are given back once they are this many and half of the array. */
 const COMPACT_SLOTS = 1024;
 
-const costOf = (event: StoreEvent) => event.object.bytes.length + EVENT_OVERHEAD_BYTES;
+const costOf = ({ object }: StoreEvent) =>
+  (object instanceof StoredValue ? object.size : object.bytes.length) + EVENT_OVERHEAD_BYTES;
 
 /** The newest events in revision order: watches resume from them, and older snapshots are found by undoing them. */
 export class History {

@@ -21,13 +21,17 @@ const decoder = new TextDecoder();
 
 /**
  * A stored object. The decoded form is kept weakly: it costs five to ten times its bytes, and hot read paths never ask for it.
- * Labels and fields of loaded objects are found at first use, so that a start with 10,000 objects decodes only what an index needs.
+ * What a loaded object shows is made at first use, so that a start with 10,000 objects touches only what an index needs.
  */
 export class StoredValue implements StoredObject {
   readonly key: string;
   readonly revision: number;
-  readonly bytes: Uint8Array;
+  /** About the length of `bytes`, known without making them. Never changes. */
+  readonly size: number;
   readonly #context: ValueContext;
+  /** Without resourceVersion until `isComplete`. */
+  #bytes: Uint8Array;
+  #isComplete: boolean;
   #classification: Classification | undefined;
   #decoded: WeakRef<object> | undefined;
 
@@ -35,11 +39,13 @@ export class StoredValue implements StoredObject {
     key: string,
     revision: number,
     bytes: Uint8Array,
-    rest: { context: ValueContext; classification: Classification | undefined },
+    rest: { context: ValueContext; classification: Classification | undefined; isComplete: boolean },
   ) {
     this.key = key;
     this.revision = revision;
-    this.bytes = bytes;
+    this.size = bytes.length;
+    this.#bytes = bytes;
+    this.#isComplete = rest.isComplete;
     this.#context = rest.context;
     this.#classification = rest.classification;
   }
@@ -53,18 +59,20 @@ export class StoredValue implements StoredObject {
     return new StoredValue(identity.key, identity.revision, withResourceVersion(value.bytes, identity.revision), {
       context,
       classification: { labels: value.labels, fields: value.fields },
+      isComplete: true,
     });
   }
 
-  /** `bytes` without resourceVersion; labels and fields are found when they are first asked for. */
+  /** `bytes` without resourceVersion, which is put in, as labels and fields are found, when they are first asked for. */
   static loaded(
     identity: { readonly key: string; readonly revision: number },
     bytes: Uint8Array,
     context: ValueContext,
   ): StoredValue {
-    return new StoredValue(identity.key, identity.revision, withResourceVersion(bytes, identity.revision), {
+    return new StoredValue(identity.key, identity.revision, bytes, {
       context,
       classification: undefined,
+      isComplete: false,
     });
   }
 
@@ -74,7 +82,16 @@ export class StoredValue implements StoredObject {
     return new StoredValue(object.key, revision, bytes, {
       context,
       classification: object instanceof StoredValue ? object.#classification : object,
+      isComplete: true,
     });
+  }
+
+  get bytes(): Uint8Array {
+    if (!this.#isComplete) {
+      this.#bytes = withResourceVersion(this.#bytes, this.revision);
+      this.#isComplete = true;
+    }
+    return this.#bytes;
   }
 
   get labels(): Readonly<Record<string, string>> {
