@@ -1,0 +1,201 @@
+import { allow, EVENTS, READ } from '#controller/apiserver/authorize/bootstrap-rules.ts';
+import type { UnusedRights } from '#test/kit/role-usage.ts';
+
+const COMPATIBLE = 'as Kubernetes ships the role, for its own component in place of ours; ours does without';
+const OWN_READS = 'as Kubernetes ships the role; our controllers read the caches of system:kube-controller-manager';
+const NO_VOLUMES = 'as Kubernetes ships the role; nothing here binds, attaches or provisions volumes';
+const RARE = 'needed in a situation that takes longer to come than this test';
+
+/** The one rule that every role carries: events of both groups. Ours report through the core group, and never write one anew. */
+const OTHER_EVENTS: UnusedRights = {
+  why: COMPATIBLE,
+  rules: [allow('update', 'core', 'events'), allow('create patch update', 'events.k8s.io', 'events')],
+};
+const REPEATED_EVENTS: UnusedRights = {
+  why: 'an event that repeats is patched, and whether one does is a matter of timing',
+  rules: [allow('patch', 'core', 'events')],
+  sometimes: true,
+};
+const REPORTS: readonly UnusedRights[] = [OTHER_EVENTS, REPEATED_EVENTS];
+const REPORTS_TROUBLE: readonly UnusedRights[] = [
+  OTHER_EVENTS,
+  { why: RARE, rules: [allow('create patch', 'core', 'events')], sometimes: true },
+];
+const REPORTS_NOTHING: UnusedRights = { why: COMPATIBLE, rules: [EVENTS] };
+
+/** By role. This list only shrinks: a new right needs a request that uses it. */
+export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = {
+  'system:kube-scheduler': [
+    ...REPORTS,
+    {
+      why: 'as Kubernetes ships the role, for preemption, which our scheduler does not do',
+      rules: [allow('delete', 'core', 'pods')],
+    },
+    {
+      why: COMPATIBLE,
+      rules: [
+        allow('create', 'core', 'bindings'),
+        allow('update', 'core', 'pods/status'),
+        allow('create', 'authentication.k8s.io', 'tokenreviews'),
+        allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
+        allow('get list', 'core', 'namespaces nodes pods services'),
+        allow('get list', 'apps', 'replicasets'),
+        allow(READ, 'core', 'replicationcontrollers'),
+        allow(READ, 'apps', 'statefulsets'),
+        allow(READ, 'policy', 'poddisruptionbudgets'),
+      ],
+    },
+    {
+      why: NO_VOLUMES,
+      rules: [
+        allow(READ, 'core', 'persistentvolumeclaims persistentvolumes'),
+        allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
+      ],
+    },
+  ],
+  'system:volume-scheduler': [
+    {
+      why: NO_VOLUMES,
+      rules: [
+        allow(`${READ} patch update`, 'core', 'persistentvolumeclaims persistentvolumes'),
+        allow(READ, 'storage.k8s.io', 'storageclasses'),
+      ],
+    },
+  ],
+  'extension-apiserver-authentication-reader': [
+    {
+      why: 'components that answer requests themselves learn here whom to trust; ours run inside the API server',
+      rules: [allow(READ, 'core', 'configmaps', 'extension-apiserver-authentication')],
+    },
+  ],
+  'system:kube-controller-manager': [
+    REPORTS_NOTHING,
+    { why: 'informers list where a server has no watch lists; ours has', rules: [allow('list', '*', '*')] },
+    {
+      why: 'Kubernetes makes the identities of its controllers with these; ours are vouched for by the process they run in',
+      rules: [
+        allow('create get update', 'core', 'secrets serviceaccounts'),
+        allow('delete', 'core', 'secrets'),
+        allow('get', 'core', 'configmaps namespaces'),
+        allow('create', 'core', 'serviceaccounts/token'),
+        allow('create', 'authentication.k8s.io', 'tokenreviews'),
+        allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
+      ],
+    },
+  ],
+  'system:node': [
+    { why: REPEATED_EVENTS.why, rules: [allow('patch', 'core', 'events')], sometimes: true },
+    {
+      why: 'a node that joins anew, or finds its objects there, reads and corrects them; a lost watch lists again',
+      rules: [
+        allow('get patch', 'core', 'nodes'),
+        allow('get', 'core', 'pods'),
+        allow('list', 'core', 'configmaps secrets'),
+      ],
+      sometimes: true,
+    },
+    {
+      why: 'what a kubelet needs beyond our agent: mirror pods, webhook authorization, evictions, writes by update',
+      rules: [
+        allow('create', 'core', 'pods pods/eviction'),
+        allow('create', 'authentication.k8s.io', 'tokenreviews'),
+        allow('create', 'authorization.k8s.io', 'localsubjectaccessreviews subjectaccessreviews'),
+        allow('list', 'core', 'nodes pods'),
+        allow('get list', 'core', 'services'),
+        allow('get', 'core', 'endpoints'),
+        allow('update', 'core', 'events nodes nodes/status pods/status'),
+        allow('list', 'certificates.k8s.io', 'certificatesigningrequests'),
+        allow('delete patch', 'coordination.k8s.io', 'leases'),
+        allow(READ, 'node.k8s.io', 'runtimeclasses'),
+      ],
+    },
+    {
+      why: NO_VOLUMES,
+      rules: [
+        allow('get', 'core', 'persistentvolumeclaims persistentvolumes'),
+        allow('get patch update', 'core', 'persistentvolumeclaims/status'),
+        allow('create delete get patch update', 'storage.k8s.io', 'csinodes'),
+        allow(READ, 'storage.k8s.io', 'csidrivers'),
+        allow('get', 'storage.k8s.io', 'volumeattachments'),
+      ],
+    },
+  ],
+  'system:node-bootstrapper': [
+    { why: COMPATIBLE, rules: [allow('list', 'certificates.k8s.io', 'certificatesigningrequests')] },
+  ],
+  'system:controller:certificate-controller': [
+    ...REPORTS_TROUBLE,
+    { why: RARE, rules: [allow('delete', 'certificates.k8s.io', 'certificatesigningrequests')] },
+    { why: OWN_READS, rules: [allow(READ, 'certificates.k8s.io', 'certificatesigningrequests')] },
+  ],
+  'system:controller:deployment-controller': [
+    ...REPORTS,
+    {
+      why: OWN_READS,
+      rules: [
+        allow('list watch', 'apps', 'deployments'),
+        allow(READ, 'apps', 'replicasets'),
+        allow(READ, 'core', 'pods'),
+      ],
+    },
+    {
+      why: COMPATIBLE,
+      rules: [allow('update', 'apps', 'deployments/finalizers'), allow('update', 'core', 'pods')],
+    },
+  ],
+  'system:controller:endpoint-controller': [
+    ...REPORTS_TROUBLE,
+    { why: OWN_READS, rules: [allow(READ, 'core', 'pods services'), allow('get list', 'core', 'endpoints')] },
+    { why: COMPATIBLE, rules: [allow('create', 'core', 'endpoints/restricted')] },
+  ],
+  'system:controller:endpointslice-controller': [
+    ...REPORTS_TROUBLE,
+    {
+      why: OWN_READS,
+      rules: [allow(READ, 'core', 'nodes pods services'), allow(READ, 'discovery.k8s.io', 'endpointslices')],
+    },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'services/finalizers')] },
+  ],
+  'system:controller:endpointslicemirroring-controller': [
+    ...REPORTS_TROUBLE,
+    {
+      why: OWN_READS,
+      rules: [allow(READ, 'core', 'endpoints services'), allow(READ, 'discovery.k8s.io', 'endpointslices')],
+    },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'endpoints/finalizers services/finalizers')] },
+  ],
+  'system:controller:generic-garbage-collector': [
+    ...REPORTS,
+    { why: 'informers list where a server has no watch lists; ours has', rules: [allow('list', '*', '*')] },
+    { why: COMPATIBLE, rules: [allow('update', '*', '*')] },
+  ],
+  'system:controller:namespace-controller': [
+    { why: 'for kinds that cannot be deleted as a collection; all of ours can', rules: [allow('delete', '*', '*')] },
+    { why: COMPATIBLE, rules: [allow('delete', 'core', 'namespaces')] },
+    { why: OWN_READS, rules: [allow('list watch', 'core', 'namespaces')] },
+  ],
+  'system:controller:node-controller': [
+    ...REPORTS,
+    { why: OWN_READS, rules: [allow(READ, 'core', 'nodes pods')] },
+    {
+      why: COMPATIBLE,
+      rules: [
+        allow('delete update', 'core', 'nodes'),
+        allow('update', 'core', 'nodes/status pods/status'),
+        allow('delete', 'core', 'pods'),
+      ],
+    },
+  ],
+  'system:controller:pod-garbage-collector': [
+    { why: OWN_READS, rules: [allow('list watch', 'core', 'pods'), allow('list', 'core', 'nodes')] },
+  ],
+  'system:controller:replicaset-controller': [
+    ...REPORTS,
+    { why: OWN_READS, rules: [allow('list watch', 'apps', 'replicasets'), allow('list watch', 'core', 'pods')] },
+    { why: COMPATIBLE, rules: [allow('update', 'apps', 'replicasets replicasets/finalizers')] },
+  ],
+  'system:controller:root-ca-cert-publisher': [REPORTS_NOTHING],
+  'system:controller:service-account-controller': [REPORTS_NOTHING],
+  'system:controller:taint-eviction-controller': [REPEATED_EVENTS],
+  'system:controller:token-cleaner': [REPORTS_NOTHING, { why: OWN_READS, rules: [allow(READ, 'core', 'secrets')] }],
+};
