@@ -35,8 +35,14 @@ install_missing() {
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Node's own shared libraries: minimal installations lack this one.
+install_node_libraries() {
+  PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q 'libatomic\.so\.1' || install_missing /nowhere/libatomic=libatomic1
+}
+
 # The npm packages of this checkout, when they are missing or older than the lock file.
 install_npm_packages() {
+  install_node_libraries
   [ -d "$root/node_modules/.bin" ] && [ "$root/node_modules/.package-lock.json" -nt "$root/package-lock.json" ] && return 0
   command -v npm >/dev/null || install_missing npm=npm
   say "installing npm packages"
