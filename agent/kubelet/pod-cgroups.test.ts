@@ -4,9 +4,8 @@ import { FakeHost } from '#test/kit/fake-host.ts';
 import { PodCgroups } from './pod-cgroups.ts';
 import { container, podWith } from './testing/pod-fixtures.ts';
 
-const GUARANTEED = podWith({
-  containers: [container('app', { resources: { limits: { cpu: '500m', memory: '64Mi' } } })],
-});
+const AMOUNTS = { cpu: '500m', memory: '64Mi' };
+const GUARANTEED = podWith({ containers: [container('app', { resources: { requests: AMOUNTS, limits: AMOUNTS } })] });
 const POD = '/kubepods/poduid-1';
 
 async function apply(host: FakeHost, directories: readonly string[]) {

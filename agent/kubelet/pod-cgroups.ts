@@ -1,12 +1,11 @@
+import { podRequests } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from '../host/host.ts';
 import { type CgroupSettings, podCgroupPath, podsCgroupPath } from './config/cgroup-names.ts';
 import { cpuWeight, type PodLimits, podLimits } from './config/pod-limits.ts';
-import { qosClassOf } from './config/qos.ts';
-import { podRequest } from './config/resource-amounts.ts';
-import { type PodUid, uidOf } from './pod-spec.ts';
+import { type PodUid, qosClassOf, specOf, uidOf } from './pod-spec.ts';
 
 export interface PodCgroupsOptions {
   readonly host: Host;
@@ -42,7 +41,7 @@ export class PodCgroups {
       const classPath = path.slice(0, path.lastIndexOf('/'));
       if (qos !== 'BestEffort') await this.#set(path, podLimits(pod));
       if (qos === 'Burstable') {
-        this.#burstable.set(uidOf(pod), podRequest(pod, 'cpu'));
+        this.#burstable.set(uidOf(pod), podRequests(specOf(pod)).get('cpu')?.toNumber() ?? 0);
         await this.#setBurstable(classPath);
       }
       if (qos === 'BestEffort' && !this.#areClassesSet) {

@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
+import { computeQosClass, type QosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 
 /** Identity of one pod instance; a pod that is deleted and created again under the same name has another one. */
@@ -18,6 +19,9 @@ export const specOf = (pod: Pod): IPodSpec => pod.spec ?? EMPTY_SPEC;
 export const namespaceOf = (pod: Pod): string => pod.metadata.namespace ?? 'default';
 export const restartPolicyOf = (pod: Pod): RestartPolicy => specOf(pod).restartPolicy ?? 'Always';
 export const isHostNetwork = (pod: Pod): boolean => specOf(pod).hostNetwork === true;
+
+/** As the API server recorded it: the class of a pod never changes. */
+export const qosClassOf = (pod: Pod): QosClass => pod.status?.qosClass || computeQosClass(specOf(pod));
 
 /** `name_namespace(uid)`: how the kubelet names a pod in messages. */
 export const formatPod = (pod: Pod): string => `${pod.metadata.name}_${namespaceOf(pod)}(${pod.metadata.uid})`;

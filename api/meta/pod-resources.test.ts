@@ -64,6 +64,35 @@ describe('QoS class', () => {
       spec: { containers: [{}], resources: both('1', '1Gi') },
       expected: 'Guaranteed',
     },
+    {
+      name: 'empty pod-level resources above containers with limits',
+      spec: { containers: [{ resources: both('1', '1Gi') }], resources: {} },
+      expected: 'BestEffort',
+    },
+    {
+      name: 'limits alone',
+      spec: { containers: [{ resources: { limits: { cpu: '1', memory: '1Gi' } } }] },
+      expected: 'Guaranteed',
+    },
+    {
+      name: 'limits above requests of zero',
+      spec: { containers: [{ resources: { ...both('1', '1Gi'), requests: { cpu: '0', memory: '0' } } }] },
+      expected: 'Burstable',
+    },
+    {
+      name: 'a limit on one resource',
+      spec: { containers: [{ resources: { limits: { cpu: '1' } } }] },
+      expected: 'Burstable',
+    },
+    {
+      name: 'equal amounts in other words',
+      spec: {
+        containers: [
+          { resources: { requests: { cpu: '1', memory: '1Gi' }, limits: { cpu: '1000m', memory: '1024Mi' } } },
+        ],
+      },
+      expected: 'Guaranteed',
+    },
   ];
   for (const { name, spec, expected } of cases) {
     it(`is ${expected} for ${name}`, () => expect(computeQosClass(spec)).toBe(expected));

@@ -96,32 +96,39 @@ function raiseAll(total: Map<string, Quantity>, list: Resources): void {
   }
 }
 
+/** Only these two decide the class. */
 const QOS_RESOURCES = ['cpu', 'memory'] as const;
 
-/** Guaranteed: every container limits CPU and memory, to what it requests. BestEffort: none names either. */
+/**
+ * The class that decides who is evicted and killed first. Guaranteed: every container limits CPU and memory, to what it requests.
+ * BestEffort: no amount is above zero. Pod-level resources, even empty ones, speak for all containers.
+ */
 export function computeQosClass(spec: PodResourceShape): QosClass {
-  const units =
-    spec.resources !== undefined
-      ? [{ resources: spec.resources }]
-      : [...spec.containers, ...(spec.initContainers ?? [])];
-  let namesAny = false;
-  let isGuaranteed = true;
-  for (const { resources } of units) {
-    for (const name of QOS_RESOURCES) {
-      const request = amountOf(resources?.requests, name);
-      const limit = amountOf(resources?.limits, name);
-      if (request !== undefined || limit !== undefined) namesAny = true;
-      // Requests default to limits at admission, so that a limit alone is as good as both.
-      if (limit === undefined || (request !== undefined && !request.equals(limit))) isGuaranteed = false;
-    }
-  }
-  if (!namesAny) return 'BestEffort';
-  return isGuaranteed ? 'Guaranteed' : 'Burstable';
+  const units = spec.resources ? [spec] : [...spec.containers, ...(spec.initContainers ?? [])];
+  const all = units.map(({ resources }) => resources ?? {});
+  if (all.every(isUnset)) return 'BestEffort';
+  return all.every(isFullyReserved) ? 'Guaranteed' : 'Burstable';
 }
 
-function amountOf(list: ResourceList | undefined, name: string): Quantity | undefined {
-  const text = list?.[name];
-  if (text === undefined) return undefined;
-  const amount = Quantity.parse(text);
-  return amount.isZero ? undefined : amount;
+function isUnset({ limits, requests }: ResourceRequirements): boolean {
+  return QOS_RESOURCES.every((name) => amountOf(limits, name).isZero && amountOf(requests, name).isZero);
 }
+
+/** Requests default to limits at admission, so that a limit alone is as good as both. */
+function isFullyReserved({ limits, requests }: ResourceRequirements): boolean {
+  return QOS_RESOURCES.every((name) => {
+    const limit = amountOf(limits, name);
+    return !limit.isZero && (requests?.[name] === undefined || amountOf(requests, name).equals(limit));
+  });
+}
+
+function amountOf(list: ResourceList | undefined, name: string): Quantity {
+  const text = list?.[name];
+  return text === undefined ? Quantity.zero : Quantity.parse(text);
+}
+
+/** CPU in milli-cores, as the kernel's shares and quotas are computed from; 0 when it is not named. Throws QuantityError. */
+export const milliCpuOf = (list: ResourceList | undefined): number => amountOf(list, 'cpu').milliValue();
+
+/** Memory in bytes; 0 when it is not named. Throws QuantityError. */
+export const memoryBytesOf = (list: ResourceList | undefined): number => amountOf(list, 'memory').value();

@@ -1,5 +1,6 @@
+import type { QosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
-import { type QosClass, qosClassOf } from './qos.ts';
+import { qosClassOf } from '../pod-spec.ts';
 
 export type CgroupDriver = 'cgroupfs' | 'systemd';
 

@@ -1,8 +1,8 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import { Quantity } from '#api/meta/quantity.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { namespaceOf, specOf } from '../pod-spec.ts';
 import { ConfigError } from './config-error.ts';
-import { amountOf, ceilAmount } from './resource-amounts.ts';
 
 export interface PodAddresses {
   readonly podIps: readonly string[];
@@ -71,7 +71,12 @@ export function resourceFieldValue(
   const quantity = kind === 'limits' ? limits?.[name] : (requests?.[name] ?? limits?.[name]);
   const isWholeNode = quantity === undefined && kind === 'limits';
   const amount =
-    quantity === undefined ? (isWholeNode ? allocatable[name as keyof NodeAllocatable] : 0) : amountOf(quantity);
-  const divisor = ref.divisor === undefined ? 0 : amountOf(ref.divisor);
-  return String(ceilAmount((amount ?? 0) / (divisor === 0 ? 1 : divisor)));
+    quantity === undefined
+      ? isWholeNode
+        ? allocatable[name as keyof NodeAllocatable]
+        : 0
+      : Quantity.parse(quantity).toNumber();
+  const divisor = ref.divisor === undefined ? 0 : Quantity.parse(ref.divisor).toNumber();
+  // With a tolerance for binary fractions: 0.3 / 0.1 is 3, not 4.
+  return String(Math.ceil((amount ?? 0) / (divisor === 0 ? 1 : divisor) - 1e-6));
 }

@@ -1,9 +1,8 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import { memoryBytesOf, milliCpuOf } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LinuxResources } from '../../cri/runtime.ts';
-import { specOf } from '../pod-spec.ts';
-import { qosClassOf } from './qos.ts';
-import { bytesOf, milliCpuOf } from './resource-amounts.ts';
+import { qosClassOf, specOf } from '../pod-spec.ts';
 
 const SHARES_PER_CPU = 1024;
 /** The kernel's bounds of cpu.shares. */
@@ -34,7 +33,7 @@ export function containerResources(pod: Pod, container: IContainer, nodeMemoryBy
     cpuShares: cpuShares(request),
     cpuQuota: cpuQuota(milliCpuOf(limits)),
     cpuPeriod: PERIOD_US,
-    memoryLimitBytes: bytesOf(limits),
+    memoryLimitBytes: memoryBytesOf(limits),
     oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
   };
 }
@@ -46,7 +45,7 @@ export function oomScoreAdj(pod: Pod, container: IContainer, nodeMemoryBytes: nu
   if (qos === 'Guaranteed') return GUARANTEED_OOM_SCORE;
   if (qos === 'BestEffort') return BEST_EFFORT_OOM_SCORE;
   const { requests, limits } = container.resources ?? {};
-  const request = bytesOf(requests) || bytesOf(limits);
+  const request = memoryBytesOf(requests) || memoryBytesOf(limits);
   const score = 1000 - Math.floor((1000 * request) / nodeMemoryBytes);
   return Math.min(BEST_EFFORT_OOM_SCORE - 1, Math.max(1000 + GUARANTEED_OOM_SCORE, score));
 }

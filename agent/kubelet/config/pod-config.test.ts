@@ -6,8 +6,6 @@ import { type ContainerConfigInput, computeContainerConfig } from './container-c
 import { computeDns } from './dns.ts';
 import { computeHostname, renderHostsFile } from './hostname.ts';
 import { containerResources, cpuQuota, cpuShares } from './linux-resources.ts';
-import { qosClassOf } from './qos.ts';
-import { amountOf, podRequest } from './resource-amounts.ts';
 import { computeSandboxConfig } from './sandbox-config.ts';
 import { containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
@@ -15,31 +13,6 @@ const GIB = 2 ** 30;
 const sized = (requests?: Record<string, string>, limits?: Record<string, string>) =>
   container('app', { resources: { ...(requests && { requests }), ...(limits && { limits }) } });
 const podOf = (...containers: ReturnType<typeof container>[]) => podWith({ containers });
-
-test.each([
-  ['100m', 0.1],
-  ['2', 2],
-  ['1.5Gi', 1.5 * GIB],
-  ['1e3', 1000],
-  ['5k', 5000],
-  ['1E', 1e18],
-])('amountOf reads %s', (text, expected) => {
-  expect(amountOf(text)).toBeCloseTo(expected, 9);
-});
-
-test.each([
-  ['nothing set', podOf(sized()), 'BestEffort'],
-  ['limits alone', podOf(sized(undefined, { cpu: '1', memory: '1Gi' })), 'Guaranteed'],
-  [
-    'requests equal to limits',
-    podOf(sized({ cpu: '1', memory: '1Gi' }, { cpu: '1000m', memory: '1Gi' })),
-    'Guaranteed',
-  ],
-  ['a limit on one resource', podOf(sized(undefined, { cpu: '1' })), 'Burstable'],
-  ['one container without', podOf(sized(undefined, { cpu: '1', memory: '1Gi' }), container('b')), 'Burstable'],
-])('qosClassOf: %s is %3$s', (_name, pod, expected) => {
-  expect(qosClassOf(pod)).toBe(expected);
-});
 
 describe('resources', () => {
   test('cpu shares and quota keep to the bounds of the kernel', () => {
@@ -55,16 +28,6 @@ describe('resources', () => {
     ['Burstable with nearly all', sized({ memory: '8191Mi' }), 3],
   ])('OOM score of a %s container', (_name, item, expected) => {
     expect(containerResources(podOf(item), item, 8 * GIB).oomScoreAdj).toBe(expected);
-  });
-
-  test('a pod takes the sum of its containers and sidecars, or its largest init container', () => {
-    const cpu = (name: string, amount: string, more = {}) =>
-      container(name, { resources: { requests: { cpu: amount } }, ...more });
-    const side = cpu('side', '1', { restartPolicy: 'Always' });
-    expect(podRequest(podWith({ initContainers: [side, cpu('i', '4')], containers: [cpu('a', '1')] }), 'cpu')).toBe(5);
-    expect(
-      podRequest(podWith({ initContainers: [cpu('i', '1')], containers: [cpu('a', '1'), cpu('b', '2')] }), 'cpu'),
-    ).toBe(3);
   });
 });
 

@@ -1,5 +1,6 @@
+import { podRequests } from '#api/meta/pod-resources.ts';
+import { Quantity } from '#api/meta/quantity.ts';
 import type { Node, Pod } from '#api/object/kinds.ts';
-import { amountOf, podRequest } from '../config/resource-amounts.ts';
 import { allContainers, specOf } from '../pod-spec.ts';
 
 export interface Refusal {
@@ -32,15 +33,17 @@ function refuseSelector(pod: Pod, { metadata }: Pick<Node, 'metadata'>): Refusal
 
 function refuseResources(pod: Pod, others: readonly Pod[], { status }: Pick<Node, 'status'>): Refusal | undefined {
   const allocatable = status?.allocatable ?? {};
-  const maxPods = allocatable.pods === undefined ? Number.POSITIVE_INFINITY : amountOf(allocatable.pods);
+  const capacityOf = (name: string) => Quantity.parse(allocatable[name] ?? 0);
+  const maxPods = allocatable.pods === undefined ? Number.POSITIVE_INFINITY : capacityOf('pods').value();
   if (others.length + 1 > maxPods) return outOf('pods', 1, others.length, maxPods);
-  for (const name of requestedResources(pod)) {
-    const capacity = allocatable[name] === undefined ? 0 : amountOf(allocatable[name]);
-    const requested = podRequest(pod, name);
-    const used = others.reduce((sum, other) => sum + podRequest(other, name), 0);
-    if (requested > 0 && used + requested > capacity) {
-      const scale = name === 'cpu' ? 1000 : 1;
-      return outOf(name, requested * scale, used * scale, capacity * scale);
+  const requests = podRequests(specOf(pod));
+  const taken = requests.size === 0 ? [] : others.map((other) => podRequests(specOf(other)));
+  for (const [name, requested] of requests) {
+    const used = taken.reduce((sum, other) => sum.add(other.get(name) ?? Quantity.zero), Quantity.zero);
+    const capacity = capacityOf(name);
+    if (requested.sign > 0 && used.add(requested).compare(capacity) > 0) {
+      const shown = (amount: Quantity) => (name === 'cpu' ? amount.milliValue() : amount.value());
+      return outOf(name, shown(requested), shown(used), shown(capacity));
     }
   }
   return undefined;
@@ -50,16 +53,8 @@ function refuseResources(pod: Pod, others: readonly Pod[], { status }: Pick<Node
 function outOf(name: string, requested: number, used: number, capacity: number): Refusal {
   return {
     reason: `OutOf${name}`,
-    message: `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${Math.round(requested)}, used: ${Math.round(used)}, capacity: ${Math.round(capacity)}`,
+    message: `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
   };
-}
-
-function requestedResources(pod: Pod): string[] {
-  const names = new Set<string>();
-  for (const { resources } of allContainers(pod))
-    for (const name of [...Object.keys(resources?.requests ?? {}), ...Object.keys(resources?.limits ?? {})])
-      names.add(name);
-  return [...names];
 }
 
 function refusePorts(pod: Pod, others: readonly Pod[]): Refusal | undefined {

@@ -1,6 +1,7 @@
 import type { INodeStatus } from 'kubernetes-models/v1/NodeStatus';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import type { EventRecorder } from '#api/client/event-recorder.ts';
+import { Quantity } from '#api/meta/quantity.ts';
 import { isNotFound } from '#api/object/api-error.ts';
 import { type Node, resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -9,7 +10,6 @@ import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime, ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
 import type { Host, HostFacts } from '../../host/host.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
-import { amountOf } from '../config/resource-amounts.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
 import { keepNodeLease } from './node-lease.ts';
 import { registerNode } from './node-registration.ts';
@@ -65,6 +65,7 @@ export class NodeAgent {
 
   allocatable(): NodeAllocatable {
     const { cpu = 0, memory = 0, 'ephemeral-storage': disk = 0 } = this.#current?.allocatable ?? {};
+    const amountOf = (quantity: string | number) => Quantity.parse(quantity).toNumber();
     return { cpu: amountOf(cpu), memory: amountOf(memory), 'ephemeral-storage': amountOf(disk) };
   }
 

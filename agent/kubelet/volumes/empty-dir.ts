@@ -1,5 +1,5 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
-import { bytesOf } from '../config/resource-amounts.ts';
+import { Quantity } from '#api/meta/quantity.ts';
 import { specOf } from '../pod-spec.ts';
 import { applyFsGroup } from './fs-group.ts';
 import { type VolumeContext, VolumeError, type VolumeKind } from './volume-kind.ts';
@@ -22,7 +22,7 @@ export const emptyDir: VolumeKind = {
       await host.fs.chmod(path, 0o777);
     }
     if (medium === 'Memory' && !(await host.mounts.list()).some((mount) => mount.path === path)) {
-      const sizeBytes = bytesOf(sizeLimit === undefined ? undefined : { memory: sizeLimit });
+      const sizeBytes = sizeLimit === undefined ? 0 : Quantity.parse(sizeLimit).value();
       await host.mounts.mountTmpfs(path, { mode: 0o777, ...(sizeBytes > 0 ? { sizeBytes } : {}) });
     }
     if (isNew) await applyFsGroup(host.fs, path, specOf(pod).securityContext?.fsGroup);

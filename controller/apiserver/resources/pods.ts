@@ -1,3 +1,4 @@
+import { computeQosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
@@ -6,7 +7,6 @@ import { applyPodDefaults } from './pod/defaults.ts';
 import { podEphemeralContainers } from './pod/ephemeral-containers.ts';
 import { podEviction } from './pod/eviction.ts';
 import { podColumns, podRow } from './pod/printer.ts';
-import { computeQosClass } from './pod/qos.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from './pod/update.ts';
 import { validatePod } from './pod/validation.ts';
 
@@ -26,7 +26,7 @@ function podFields({ spec, status }: Pod): Record<string, string> {
 
 /** Pods with gates wait for them before the scheduler looks; everybody can see that from the first moment. */
 function initialStatus(pod: Pod): Pod['status'] {
-  const qosClass = computeQosClass((pod.spec ?? {}) as NonNullable<Pod['spec']>);
+  const qosClass = computeQosClass({ ...pod.spec, containers: pod.spec?.containers ?? [] });
   if ((pod.spec?.schedulingGates ?? []).length === 0) return { phase: 'Pending', qosClass };
   return {
     phase: 'Pending',
