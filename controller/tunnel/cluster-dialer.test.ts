@@ -12,6 +12,10 @@ const lookups: ClusterLookups = {
       web: { nodeName: 'n1', ip: '10.244.1.5', hostNetwork: false },
       far: { nodeName: 'n2', ip: '10.244.2.5', hostNetwork: false },
       host: { nodeName: 'n1', ip: 'n1-internal', hostNetwork: true },
+      loopback: { nodeName: 'n2', ip: '127.0.0.1', hostNetwork: false },
+      mapped: { nodeName: 'n2', ip: '::ffff:127.0.0.1', hostNetwork: false },
+      metadata: { nodeName: 'n2', ip: '169.254.169.254', hostNetwork: false },
+      named: { nodeName: 'n2', ip: 'localhost', hostNetwork: false },
       pending: { nodeName: '', ip: undefined, hostNetwork: false },
     })[name],
   endpoints: (_, name) =>
@@ -69,6 +73,13 @@ describe('cluster dialer', () => {
     const { dialer, dialed } = dialerWith(['n2-internal']);
     await dialer.dial({ kind: 'node', name: 'n2', port: 10250 });
     expect(dialed).toEqual(['direct n2-internal:10250', 'direct n2-external:10250']);
+  });
+
+  it.each(['loopback', 'mapped', 'metadata', 'named'])('leads to no %s address for a pod', async (name) => {
+    const { dialer, dialed } = dialerWith();
+    const dialing = dialer.dial({ kind: 'pod', namespace: 'd', name, port: 80 });
+    await expect(dialing).rejects.toMatchObject({ code: 400, message: expect.stringContaining('address not allowed') });
+    expect(dialed).toEqual([]);
   });
 
   it.each<[string, DialTarget, number, string]>([

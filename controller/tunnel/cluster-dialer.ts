@@ -1,5 +1,6 @@
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ApiError, notFound } from '#api/object/api-error.ts';
+import { ApiError, badRequest, notFound } from '#api/object/api-error.ts';
 import { describeError } from '#base/errors.ts';
 import type { ClusterDialer, DialTarget } from './dialer.ts';
 import type { TunnelHub } from './tunnel-hub.ts';
@@ -52,6 +53,20 @@ interface Route {
   readonly port: number;
 }
 
+/**
+ * Never a pod's: whoever writes a pod's status must not lead the API server to its own loopback or to a cloud's metadata. The rule is
+ * Kubernetes' own for proxied pods; behind a tunnel the agent knows better which addresses are its pods'.
+ */
+const notPodAddresses = new BlockList();
+notPodAddresses.addAddress('0.0.0.0');
+notPodAddresses.addSubnet('127.0.0.0', 8);
+notPodAddresses.addSubnet('169.254.0.0', 16);
+notPodAddresses.addSubnet('224.0.0.0', 4);
+notPodAddresses.addAddress('255.255.255.255');
+notPodAddresses.addSubnet('::', 127, 'ipv6');
+notPodAddresses.addSubnet('fe80::', 10, 'ipv6');
+notPodAddresses.addSubnet('ff00::', 8, 'ipv6');
+
 /** Nodes, pods and Services over the tunnel of the node that they are on, directly where that node has none here. */
 export function createClusterDialer(options: ClusterDialerOptions): ClusterDialer {
   const { hub, directDial } = options;
@@ -62,13 +77,23 @@ export function createClusterDialer(options: ClusterDialerOptions): ClusterDiale
       try {
         if (nodeName !== undefined && hub.isConnected(nodeName))
           return await hub.open(nodeName, { host: tunnelHost, port }, signal);
+        if (target.kind !== 'node') checkPodAddresses(directHosts);
         return await dialFirst(directDial, directHosts, port, signal);
       } catch (err) {
         signal?.throwIfAborted();
+        if (err instanceof ApiError) throw err;
         throw unreachable(target, nodeName, err);
       }
     },
   };
+}
+
+function checkPodAddresses(addresses: readonly string[]): void {
+  // An IPv4 address in IPv6 clothes is matched by the IPv4 rules.
+  const refused = addresses.find(
+    (address) => isIP(address) === 0 || notPodAddresses.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'),
+  );
+  if (refused !== undefined) throw badRequest(`address not allowed: ${refused}`);
 }
 
 async function dialFirst(
