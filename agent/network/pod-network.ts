@@ -71,12 +71,16 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
 
   async function syncRoutes(nodes: readonly Node[]): Promise<void> {
     const actual = parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL));
-    const { replace, remove } = diffRoutes(actual, computeRoutes(nodes, nodeName));
-    for (const route of replace)
-      await ip('route', 'replace', route.podCidr, 'via', route.gateway, 'proto', ROUTE_PROTOCOL);
-    for (const route of remove) await ip('route', 'del', route.podCidr, 'proto', ROUTE_PROTOCOL);
+    const { replace, remove } = diffRoutes(actual, computeRoutes(nodes, { ownName: nodeName, clusterCidr }));
+    const failures: unknown[] = [];
+    // One node that is not on this link (behind a NAT, say) must not cost the others their routes.
+    const attempt = (...args: string[]) => ip('route', ...args).catch((err: unknown) => failures.push(err));
+    for (const { podCidr, gateway } of replace)
+      await attempt('replace', podCidr, 'via', gateway, 'proto', ROUTE_PROTOCOL);
+    for (const { podCidr } of remove) await attempt('del', podCidr, 'proto', ROUTE_PROTOCOL);
     if (replace.length + remove.length > 0)
-      log.info('changed pod routes', { replaced: replace.length, removed: remove.length });
+      log.info('changed pod routes', { replaced: replace.length, removed: remove.length, failed: failures.length });
+    if (failures.length > 0) throw failures[0];
   }
 
   async function run(nodes: Informer<Node>, signal: AbortSignal): Promise<void> {

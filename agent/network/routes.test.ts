@@ -28,9 +28,13 @@ describe('computeRoutes', () => {
     },
     { name: 'none to itself', nodes: [node('me', '10.244.0.0/24', '192.0.2.1')], want: [] },
     { name: 'none without an address', nodes: [node('b', '10.244.1.0/24')], want: [] },
+    { name: 'none for the whole world', nodes: [node('b', '0.0.0.0/0', '192.0.2.2')], want: [] },
+    { name: 'none for more than the cluster', nodes: [node('b', '10.0.0.0/8', '192.0.2.2')], want: [] },
+    { name: "none for a neighbour's LAN", nodes: [node('b', '192.0.2.0/24', '192.0.2.2')], want: [] },
+    { name: 'none through what is no address', nodes: [node('b', '10.244.1.0/24', 'dev')], want: [] },
     { name: 'none without a pod range', nodes: [node('b', undefined, '192.0.2.2')], want: [] },
   ])('$name', ({ nodes, want }) => {
-    expect(computeRoutes(nodes, 'me')).toEqual(want);
+    expect(computeRoutes(nodes, { ownName: 'me', clusterCidr: '10.244.0.0/16' })).toEqual(want);
   });
 });
 

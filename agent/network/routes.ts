@@ -1,3 +1,4 @@
+import { BlockList, isIPv4 } from 'node:net';
 import type { Node } from '#api/object/kinds.ts';
 
 /** Marks our routes in the kernel (`ip route show proto 177`), so that we remove only what is ours. Unassigned in iproute2's table. */
@@ -8,14 +9,36 @@ export interface PodRoute {
   readonly gateway: string;
 }
 
-/** Routes to the pods of every other node that has told its address. Works where nodes share a link. */
-export function computeRoutes(nodes: readonly Node[], ownName: string): PodRoute[] {
+export interface RouteScope {
+  readonly ownName: string;
+  /** Pod addresses of the whole cluster. */
+  readonly clusterCidr: string;
+}
+
+/**
+ * Routes to the pods of every other node that has told its address. Works where nodes share a link. A range outside the cluster's makes
+ * none: a node that joins under 0.0.0.0/0 must not draw everybody's traffic to itself.
+ */
+export function computeRoutes(nodes: readonly Node[], { ownName, clusterCidr }: RouteScope): PodRoute[] {
   return nodes.flatMap((node) => {
     const podCidr = node.spec?.podCIDR;
-    const gateway = node.status?.addresses?.find((address) => address.type === 'InternalIP')?.address;
+    const gateway = node.status?.addresses?.find(
+      ({ type, address }) => type === 'InternalIP' && isIPv4(address),
+    )?.address;
     if (node.metadata.name === ownName || podCidr === undefined || gateway === undefined) return [];
+    if (!isWithin(podCidr, clusterCidr)) return [];
     return [{ podCidr, gateway }];
   });
+}
+
+/** IPv4 only, as the routes are. */
+function isWithin(cidr: string, outer: string): boolean {
+  const [address = '', length = ''] = cidr.split('/');
+  const [outerAddress = '', outerLength = ''] = outer.split('/');
+  if (!isIPv4(address) || !isIPv4(outerAddress) || Number(length) < Number(outerLength)) return false;
+  const range = new BlockList();
+  range.addSubnet(outerAddress, Number(outerLength));
+  return range.check(address);
 }
 
 export interface RouteChanges {
