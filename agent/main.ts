@@ -8,6 +8,7 @@ import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION, GIT_VERSION } from '#base/version.ts';
 import type { AgentConfig } from './config.ts';
 import { createCriRuntime } from './cri/cri-runtime.ts';
+import type { ContainerRuntime } from './cri/runtime.ts';
 import { prepareContainerd, startContainerdInstance } from './host/containerd-instance.ts';
 import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
@@ -113,29 +114,36 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
     clock: systemClock,
     log,
   });
-  try {
-    if ((await host.fs.info(ownSocket(config))) !== undefined || config.criEndpoint !== '') {
-      for (const { id, labels } of await runtime.listSandboxes()) {
-        // A foreign runtime may hold sandboxes that are not ours.
-        if (labels['io.kubernetes.pod.uid'] === undefined) continue;
-        await runtime.stopSandbox(id);
-        await runtime.removeSandbox(id);
-      }
-    }
-  } catch (err) {
-    log.warn('the containers could not be ended through the runtime', { err: describeError(err) });
-  } finally {
-    runtime.close();
+  // Each step on its own: what one leaves must not keep the others from going.
+  const attempt = (what: string, step: () => Promise<void>): Promise<void> =>
+    step().catch((err: unknown) => log.warn('clean-up was not complete', { what, err: describeError(err) }));
+  await attempt('containers', () => endSandboxes(config, host, runtime));
+  runtime.close();
+  await attempt('volumes', () => removeVolumes(config, host));
+  await attempt('cgroups', async () => removeAllPodCgroups(host, await cgroupSettings(host)));
+  await attempt('network', async () => {
+    const network = await createNodeNetwork({ config, nodeName: config.nodeName, host, clock: systemClock, log });
+    await network.cleanUp();
+  });
+  await attempt('logs', () => removeLogs(config, host));
+}
+
+async function endSandboxes(config: AgentConfig, host: Host, runtime: ContainerRuntime): Promise<void> {
+  if (config.criEndpoint === '' && (await host.fs.info(ownSocket(config))) === undefined) return;
+  for (const { id, labels } of await runtime.listSandboxes()) {
+    // A foreign runtime may hold sandboxes that are not ours.
+    if (labels['io.kubernetes.pod.uid'] === undefined) continue;
+    await runtime.stopSandbox(id);
+    await runtime.removeSandbox(id);
   }
-  for (const { path } of (await host.mounts.list()).toReversed()) {
-    if (path.startsWith(`${config.kubeletDir}/pods/`) || path.startsWith(`${config.runDir}/pods/`))
-      await host.mounts.unmount(path);
-  }
-  await removeAllPodCgroups(host, await cgroupSettings(host));
-  const network = await createNodeNetwork({ config, nodeName: config.nodeName, host, clock: systemClock, log });
-  await network.cleanUp();
-  for (const path of [`${config.kubeletDir}/pods`, `${config.runDir}/pods`]) await host.fs.remove(path);
-  await removeLogs(config, host);
+}
+
+/** Folders go only when every mount below them is gone: what is mounted there may be somebody's data. */
+async function removeVolumes({ kubeletDir, runDir }: AgentConfig, host: Host): Promise<void> {
+  const folders = [`${kubeletDir}/pods`, `${runDir}/pods`];
+  for (const { path } of (await host.mounts.list()).toReversed())
+    if (folders.some((folder) => path.startsWith(`${folder}/`))) await host.mounts.unmount(path);
+  for (const folder of folders) await host.fs.remove(folder);
 }
 
 /** Writes the configuration of our own containerd and answers its path: for the service manager, before it starts containerd. */
