@@ -1,11 +1,11 @@
 import { isIPv4 } from 'node:net';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
+import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '#api/object/api-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type EndpointSlice, type Endpoints, resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import { type Clock, delay, systemClock } from '#base/clock.ts';
-import { addressAt, parseCidr } from './allocation/ip-address.ts';
 import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
 import { equalJson } from './volatile-update.ts';
 

@@ -1,8 +1,8 @@
+import { parseIp } from '#api/meta/ip-address.ts';
 import { duplicate, type FieldError, invalid, notSupported, required, tooMany } from '#api/object/field-error.ts';
 import type { EndpointSlice } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { parseIp } from './allocation/ip-address.ts';
 import { age, listWithMore } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import {

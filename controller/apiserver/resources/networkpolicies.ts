@@ -1,9 +1,9 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
+import { parseCidr } from '#api/meta/ip-address.ts';
 import { type FieldError, forbiddenField, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { parseCidr } from './allocation/ip-address.ts';
 import { age, formatLabelSelector } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { PROTOCOLS, validatePort, validatePortOrName } from './validation/format.ts';

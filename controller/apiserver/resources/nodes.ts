@@ -1,3 +1,4 @@
+import { parseCidr } from '#api/meta/ip-address.ts';
 import { Quantity } from '#api/meta/quantity.ts';
 import {
   duplicate,
@@ -10,7 +11,6 @@ import {
 import type { Node } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
-import { parseCidr } from './allocation/ip-address.ts';
 import { age, NONE, UNKNOWN } from './printing/cells.ts';
 import { ageColumn, nameColumn, text, wideColumn } from './printing/columns.ts';
 import { validateLabelValue, validateQualifiedName } from './validation/format.ts';

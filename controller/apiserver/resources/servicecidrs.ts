@@ -1,8 +1,8 @@
+import { parseCidr } from '#api/meta/ip-address.ts';
 import { type FieldError, invalid, required } from '#api/object/field-error.ts';
 import type { ServiceCIDR } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { parseCidr } from './allocation/ip-address.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { validateImmutable } from './validation/format.ts';

@@ -78,10 +78,8 @@ describe('CIDR pool', () => {
 
   it('refuses blocks of other networks and sizes', () => {
     const pool = createCidrPool('10.0.0.0/22', 24);
-    expect(['10.0.4.0/24', '10.0.0.0/25', 'fd00::/24'].map((block) => pool.occupy(block))).toEqual([
-      false,
-      false,
-      false,
-    ]);
+    expect(
+      ['10.0.4.0/24', '9.255.255.0/24', '10.0.0.0/25', 'fd00::/24', 'nonsense'].map((block) => pool.occupy(block)),
+    ).toEqual([false, false, false, false, false]);
   });
 });

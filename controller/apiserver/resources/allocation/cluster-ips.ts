@@ -1,9 +1,17 @@
+import {
+  addressAt,
+  formatIp,
+  type IpFamily,
+  type IpRange,
+  parseCidr,
+  parseIp,
+  rangeContains,
+} from '#api/meta/ip-address.ts';
 import { ApiError, alreadyExists, isAlreadyExists } from '#api/object/api-error.ts';
 import type { IPAddress, ServiceCIDR } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import type { NewValue, Snapshot, Store, StoredObject } from '../../../store/store.ts';
 import { drawOrder, IP_BAND } from './bands.ts';
-import { addressAt, formatIp, type IpFamily, type IpRange, parseCidr, parseIp, rangeContains } from './ip-address.ts';
 
 const IP_ADDRESSES = { group: 'networking.k8s.io', resource: 'ipaddresses' };
 const ADDRESS_PREFIX = '/registry/ipaddresses/';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { IpFamily } from '../allocation/ip-address.ts';
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { ServiceSpec } from './defaults.ts';
 import { chooseFamilies } from './families.ts';
 

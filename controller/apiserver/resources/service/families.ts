@@ -1,5 +1,5 @@
+import { type IpFamily, parseIp } from '#api/meta/ip-address.ts';
 import { type FieldError, invalid } from '#api/object/field-error.ts';
-import { type IpFamily, parseIp } from '../allocation/ip-address.ts';
 import { isHeadless, type ServiceSpec } from './defaults.ts';
 
 type Policy = NonNullable<ServiceSpec['ipFamilyPolicy']>;

@@ -1,3 +1,4 @@
+import { parseIp } from '#api/meta/ip-address.ts';
 import { portName } from '#api/meta/names.ts';
 import {
   duplicate,
@@ -8,7 +9,6 @@ import {
   required,
 } from '#api/object/field-error.ts';
 import type { Service } from '#api/object/kinds.ts';
-import { parseIp } from '../allocation/ip-address.ts';
 import {
   PROTOCOLS,
   validateDnsLabel,

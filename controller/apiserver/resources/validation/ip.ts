@@ -1,6 +1,6 @@
+import { formatIp, type Ip, type IpRange, parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
 import { cidr, ipAddress } from '#api/meta/names.ts';
 import { type FieldError, invalid } from '#api/object/field-error.ts';
-import { formatIp, type Ip, type IpRange, parseCidr, parseIp, rangeContains } from '../allocation/ip-address.ts';
 
 export function validateIp(text: string, path: string): FieldError[] {
   return ipAddress(text).map((message) => invalid(path, text, message));
