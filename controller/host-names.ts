@@ -1,4 +1,5 @@
 import { hostname, networkInterfaces } from 'node:os';
+import { ConfigError } from '#base/config.ts';
 
 export interface HostNames {
   readonly hostnames: readonly string[];
@@ -27,5 +28,11 @@ export function defaultAdvertiseAddress(): string {
     .flatMap(([, entries]) =>
       (entries ?? []).filter((e) => !e.internal && e.family === 'IPv4' && !e.address.startsWith('169.254.')),
     );
-  return candidates[0]?.address ?? '127.0.0.1';
+  const [first] = candidates;
+  if (first === undefined) {
+    throw new ConfigError(
+      'this host has no address but loopback, so pods could not reach the API: bring a network up, or set --advertise-address',
+    );
+  }
+  return first.address;
 }

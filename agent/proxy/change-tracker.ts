@@ -82,7 +82,8 @@ export class ChangeTracker {
     const next = new Map([...this.#dirty].map((key) => [key, this.#planOf(key)] as const));
     this.#dirty.clear();
     const changes = [...next].flatMap(([key, plans]) => diffPlans(this.#installed.get(key) ?? [], plans));
-    const after = new Map([...this.#installed, ...next].filter(([, plans]) => plans.length > 0));
+    const after = new Map([...this.#installed, ...next]);
+    for (const [key, plans] of next) if (plans.length === 0) after.delete(key);
     return {
       changes,
       plans: [...after.values()].flat(),

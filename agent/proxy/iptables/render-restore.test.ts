@@ -283,6 +283,15 @@ describe('partial sync', () => {
     expect(tracer.chains('nat').length).toBe(before);
   });
 
+  it('writes a Service anew that was removed before', () => {
+    const { tracker, tracer, sync } = start();
+    tracker.onServiceDeleted(service('a'));
+    sync();
+    tracker.onService(service('a'));
+    sync();
+    expect(tracer.trace(fromPod)).toEqual(delivered('10.244.2.5:8080', false));
+  });
+
   it('moves a Service to another cluster IP', () => {
     const { tracker, tracer, sync } = start();
     tracker.onService(service('a', { clusterIP: '10.96.0.99' }));
