@@ -140,6 +140,32 @@ test.each<[name: string, spec: object, finding: string]>([
     'nodeSelectorTerms: Required value: must have at least one node selector term',
   ],
   [
+    'a node affinity with a value that no label has',
+    {
+      affinity: {
+        nodeAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: {
+            nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator: 'In', values: ['a b'] }] }],
+          },
+        },
+      },
+    },
+    'nodeSelectorTerms[0].matchExpressions[0].values[0]: Invalid value: "a b"',
+  ],
+  [
+    'a pod affinity that compares by number',
+    {
+      affinity: {
+        podAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            { topologyKey: 'zone', labelSelector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } },
+          ],
+        },
+      },
+    },
+    'matchExpressions[0].operator: Invalid value: "Gt": not a valid selector operator',
+  ],
+  [
     'a host port that differs in the host network',
     { hostNetwork: true, containers: [container({ ports: [{ containerPort: 80, hostPort: 81 }] })] },
     'spec.containers[0].ports[0].containerPort: Invalid value: 80: must match `hostPort` when `hostNetwork` is true',

@@ -1,6 +1,6 @@
-import { type FieldError, forbiddenField, invalid, notSupported, required } from '#api/object/field-error.ts';
+import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import { validateDnsLabel, validateLabelValue, validateQualifiedName } from '../validation/format.ts';
-import { validateLabelSelector, validateLabels } from '../validation/label-selector.ts';
+import { validateLabelSelector, validateLabels, validateRequirement } from '../validation/label-selector.ts';
 import type { PodSpec } from './pod-types.ts';
 
 type Toleration = NonNullable<PodSpec['tolerations']>[number];
@@ -61,35 +61,6 @@ export function validateTolerations(tolerations: readonly Toleration[] | undefin
   });
 }
 
-function validateRequirement({ key, operator, values = [] }: NodeRequirement, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  switch (operator) {
-    case 'In':
-    case 'NotIn':
-      if (values.length === 0)
-        errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-      break;
-    case 'Exists':
-    case 'DoesNotExist':
-      if (values.length > 0) {
-        errors.push(
-          forbiddenField(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
-        );
-      }
-      break;
-    case 'Gt':
-    case 'Lt':
-      if (values.length !== 1) {
-        errors.push(required(`${path}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
-      }
-      break;
-    default:
-      errors.push(invalid(`${path}.operator`, operator ?? '', 'not a valid selector operator'));
-  }
-  errors.push(...validateQualifiedName(key ?? '', `${path}.key`));
-  return errors;
-}
-
 /** Nodes can be selected by one field alone, their name, and by one value of it. */
 function validateFieldRequirement({ key, operator, values = [] }: NodeRequirement, path: string): FieldError[] {
   if (key !== 'metadata.name') return [invalid(`${path}.key`, key ?? '', 'not a valid field selector key')];
@@ -101,9 +72,10 @@ function validateFieldRequirement({ key, operator, values = [] }: NodeRequiremen
     : [required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")];
 }
 
-function validateNodeTerm(term: NodeSelectorTerm, path: string): FieldError[] {
+function validateNodeTerm(term: NodeSelectorTerm, path: string, isHard: boolean): FieldError[] {
+  const rules = { allowsOrder: true, checksValues: isHard };
   return [
-    ...(term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, `${path}.matchExpressions[${i}]`)),
+    ...(term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, `${path}.matchExpressions[${i}]`, rules)),
     ...(term.matchFields ?? []).flatMap((r, i) => validateFieldRequirement(r, `${path}.matchFields[${i}]`)),
   ];
 }
@@ -116,14 +88,14 @@ function validateNodeAffinity(affinity: NodeAffinity, path: string): FieldError[
     const at = `${path}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
     const terms = hard.nodeSelectorTerms ?? [];
     if (terms.length === 0) errors.push(required(at, 'must have at least one node selector term'));
-    for (const [i, term] of terms.entries()) errors.push(...validateNodeTerm(term, `${at}[${i}]`));
+    for (const [i, term] of terms.entries()) errors.push(...validateNodeTerm(term, `${at}[${i}]`, true));
   }
   for (const [i, { weight, preference }] of soft.entries()) {
     const at = `${path}.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
     if (!(weight >= WEIGHTS.from && weight <= WEIGHTS.to)) {
       errors.push(invalid(`${at}.weight`, weight ?? 0, 'must be in the range 1-100'));
     }
-    errors.push(...validateNodeTerm(preference ?? {}, `${at}.preference`));
+    errors.push(...validateNodeTerm(preference ?? {}, `${at}.preference`, false));
   }
   return errors;
 }

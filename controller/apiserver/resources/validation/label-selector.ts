@@ -2,29 +2,46 @@ import type { LabelSelectorObject } from '#api/meta/label-selector.ts';
 import { type FieldError, forbiddenField, invalid, required } from '#api/object/field-error.ts';
 import { validateLabelValue, validateQualifiedName } from './format.ts';
 
-type Expression = NonNullable<LabelSelectorObject['matchExpressions']>[number];
+/** What the requirements of label selectors and of node selectors have in common. */
+interface Requirement {
+  readonly key?: string;
+  readonly operator?: string;
+  readonly values?: readonly string[];
+}
 
-function validateExpression({ key, operator, values = [] }: Expression, path: string): FieldError[] {
+export interface RequirementRules {
+  /** Nodes can be compared by number too. */
+  readonly allowsOrder: boolean;
+  /** Preferences tolerate values that no label can have. */
+  readonly checksValues: boolean;
+}
+
+const LABEL_RULES: RequirementRules = { allowsOrder: false, checksValues: true };
+
+/** One entry of `matchExpressions`. */
+export function validateRequirement(
+  { key, operator, values = [] }: Requirement,
+  path: string,
+  { allowsOrder, checksValues }: RequirementRules = LABEL_RULES,
+): FieldError[] {
   const errors: FieldError[] = [];
-  switch (operator) {
-    case 'In':
-    case 'NotIn':
-      if (values.length === 0)
-        errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-      break;
-    case 'Exists':
-    case 'DoesNotExist':
-      if (values.length > 0) {
-        errors.push(
-          forbiddenField(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
-        );
-      }
-      break;
-    default:
-      errors.push(invalid(`${path}.operator`, operator ?? '', 'not a valid selector operator'));
+  if (operator === 'In' || operator === 'NotIn') {
+    if (values.length === 0)
+      errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+  } else if (operator === 'Exists' || operator === 'DoesNotExist') {
+    if (values.length > 0)
+      errors.push(
+        forbiddenField(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+      );
+  } else if (allowsOrder && (operator === 'Gt' || operator === 'Lt')) {
+    if (values.length !== 1)
+      errors.push(required(`${path}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+  } else {
+    errors.push(invalid(`${path}.operator`, operator ?? '', 'not a valid selector operator'));
   }
   errors.push(...validateQualifiedName(key ?? '', `${path}.key`));
-  for (const [i, value] of values.entries()) errors.push(...validateLabelValue(value, `${path}.values[${i}]`));
+  if (checksValues)
+    for (const [i, value] of values.entries()) errors.push(...validateLabelValue(value, `${path}.values[${i}]`));
   return errors;
 }
 
@@ -33,7 +50,7 @@ export function validateLabelSelector(selector: LabelSelectorObject | null | und
   return [
     ...validateLabels(selector?.matchLabels, `${path}.matchLabels`),
     ...(selector?.matchExpressions ?? []).flatMap((expression, i) =>
-      validateExpression(expression, `${path}.matchExpressions[${i}]`),
+      validateRequirement(expression, `${path}.matchExpressions[${i}]`),
     ),
   ];
 }
