@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { parseNodeRoute } from './node-routes.ts';
-import { renderUpgradeRequest } from './upgrade-proxy.ts';
 
 describe('node route', () => {
   it('reads the options of logs', () => {
@@ -66,16 +65,5 @@ describe('node route', () => {
     ['/', 'notFound'],
   ])('%s is %s', (url, kind) => {
     expect(parseNodeRoute(url).kind).toBe(kind);
-  });
-});
-
-describe('upgrade request to the runtime', () => {
-  it('carries the handshake and nothing else of the caller', () => {
-    const raw = ['Host', 'n1', 'Connection', 'Upgrade', 'Upgrade', 'SPDY/3.1', 'Authorization', 'Bearer x'];
-    raw.push('X-Stream-Protocol-Version', 'v5.channel.k8s.io', 'X-Stream-Protocol-Version', 'v4.channel.k8s.io');
-    expect(renderUpgradeRequest('POST', new URL('http://127.0.0.1:4321/exec/token'), raw)).toBe(
-      'POST /exec/token HTTP/1.1\r\nHost: 127.0.0.1:4321\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n' +
-        'X-Stream-Protocol-Version: v5.channel.k8s.io\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n',
-    );
   });
 });

@@ -54,7 +54,7 @@ async function serveStreams(
   const isTranslated = kind === 'websocket' && CHANNEL_PROTOCOLS.some((protocol) => offered.includes(protocol));
   const connection = await dialKubelet(services.dialer, location, options.kubeletTls(), context.request.signal);
   if (!isTranslated) {
-    passThrough(takeOver(context), connection, context.request.method, path, location.name);
+    passThrough(takeOver(context), connection, { method: context.request.method, path, host: location.name });
     return;
   }
   const attempt = await upgradeBackend(connection, {

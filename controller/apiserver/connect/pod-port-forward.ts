@@ -46,7 +46,7 @@ async function servePortForward(
   const path = `/portForward/${[info.namespace, pod.metadata.name].map(encodeURIComponent).join('/')}?${ports}`;
   const connection = await dialKubelet(services.dialer, location, options.kubeletTls(), request.signal);
   if (!isTunneled) {
-    passThrough(takeOver(context), connection, request.method, path, location.name);
+    passThrough(takeOver(context), connection, { method: request.method, path, host: location.name });
     return;
   }
   const headers = {

@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { badRequest } from '#api/object/api-error.ts';
+import { renderUpgradeRequest, type UpgradeTarget } from '#api/tunnel/upgrade-request.ts';
 import { joinStreams } from '#base/join-streams.ts';
 import { attributesOf, denied } from '../authorize/attributes.ts';
 import type { RequestContext } from '../chain/request-context.ts';
@@ -43,31 +43,9 @@ export function takeOver(context: RequestContext): UpgradedSocket {
   return upgrade();
 }
 
-/** Headers of a streaming handshake; the client's credentials and everything else stay here. */
-const HANDSHAKE_HEADERS = new Set([
-  'connection',
-  'upgrade',
-  'x-stream-protocol-version',
-  'sec-websocket-key',
-  'sec-websocket-version',
-  'sec-websocket-protocol',
-  'sec-websocket-extensions',
-]);
-
-/** `name: value` lines of the client's handshake, repeats kept. */
-function handshakeLines({ rawHeaders }: IncomingMessage): string[] {
-  const lines: string[] = [];
-  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]!;
-    if (HANDSHAKE_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[index + 1]}`);
-  }
-  return lines;
-}
-
 /** Sends the client's own handshake to the backend and joins the two connections: the backend's answer reaches the client byte by byte. */
-export function passThrough(client: UpgradedSocket, backend: Duplex, method: string, path: string, host: string): void {
-  const lines = [`${method} ${path} HTTP/1.1`, `Host: ${host}`, ...handshakeLines(client.incoming)];
-  backend.write(`${lines.join('\r\n')}\r\n\r\n`);
+export function passThrough(client: UpgradedSocket, backend: Duplex, target: UpgradeTarget): void {
+  backend.write(renderUpgradeRequest(target, client.incoming.rawHeaders));
   if (client.head.length > 0) backend.write(client.head);
   joinStreams(client.socket, backend);
 }
