@@ -32,6 +32,9 @@ export interface PodNetwork {
   cleanUp(): Promise<void>;
 }
 
+/** Makes traffic between two ports of a bridge pass iptables; nothing loads it by itself. */
+const BRIDGE_MODULE = 'br_netfilter';
+
 /** Keys that pod traffic needs, with the reason in the log when the kernel lacks one. */
 const SYSCTLS: readonly (readonly [string, string, string])[] = [
   ['net.ipv4.ip_forward', '1', 'pods cannot be reached from other hosts'],
@@ -39,7 +42,7 @@ const SYSCTLS: readonly (readonly [string, string, string])[] = [
   [
     'net.bridge.bridge-nf-call-iptables',
     '1',
-    'pods cannot reach Services whose endpoint is on the same node (module br_netfilter)',
+    `pods cannot reach Services whose endpoint is on the same node (module ${BRIDGE_MODULE})`,
   ],
 ];
 
@@ -111,6 +114,10 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
 
   return {
     async applyPodCidr(podCidr) {
+      // Built into some kernels and missing from others: the warning below tells when it matters.
+      await host.exec
+        .run(['modprobe', BRIDGE_MODULE])
+        .catch((err: unknown) => log.debug('module not loaded', { module: BRIDGE_MODULE, err: describeError(err) }));
       for (const [name, value, consequence] of SYSCTLS) {
         if (!(await options.changes.setSysctl(name, value)))
           log.warn('the kernel refuses a setting', { sysctl: name, consequence });

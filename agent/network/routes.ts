@@ -1,4 +1,4 @@
-import { BlockList, isIPv4 } from 'node:net';
+import { parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
 import type { Node } from '#api/object/kinds.ts';
 
 /** Marks our routes in the kernel (`ip route show proto 177`), so that we remove only what is ours. Unassigned in iproute2's table. */
@@ -23,7 +23,7 @@ export function computeRoutes(nodes: readonly Node[], { ownName, clusterCidr }: 
   return nodes.flatMap((node) => {
     const podCidr = node.spec?.podCIDR;
     const gateway = node.status?.addresses?.find(
-      ({ type, address }) => type === 'InternalIP' && isIPv4(address),
+      ({ type, address }) => type === 'InternalIP' && parseIp(address)?.family === 'IPv4',
     )?.address;
     if (node.metadata.name === ownName || podCidr === undefined || gateway === undefined) return [];
     if (!isWithin(podCidr, clusterCidr)) return [];
@@ -33,12 +33,10 @@ export function computeRoutes(nodes: readonly Node[], { ownName, clusterCidr }: 
 
 /** IPv4 only, as the routes are. */
 function isWithin(cidr: string, outer: string): boolean {
-  const [address = '', length = ''] = cidr.split('/');
-  const [outerAddress = '', outerLength = ''] = outer.split('/');
-  if (!isIPv4(address) || !isIPv4(outerAddress) || Number(length) < Number(outerLength)) return false;
-  const range = new BlockList();
-  range.addSubnet(outerAddress, Number(outerLength));
-  return range.check(address);
+  const inner = parseCidr(cidr);
+  const range = parseCidr(outer);
+  if (inner === undefined || range?.family !== 'IPv4' || inner.prefixLength < range.prefixLength) return false;
+  return rangeContains(range, { family: inner.family, value: inner.base });
 }
 
 export interface RouteChanges {
