@@ -11,6 +11,7 @@ import {
   readlink,
   rename,
   rm,
+  rmdir,
   statfs,
   symlink,
   unlink,
@@ -48,6 +49,7 @@ export function createFileSystem(): FileSystem {
     chmod,
     chown,
     remove,
+    removeEmptyDirectories,
     open: openFile,
     watch,
     async diskUsage(path) {
@@ -113,6 +115,18 @@ async function remove(path: string): Promise<void> {
   if (inside !== undefined)
     throw Object.assign(new Error(`EBUSY: ${inside.path} is still mounted, not removing ${target}`), { code: 'EBUSY' });
   await rm(target, { recursive: true, force: true });
+}
+
+/** `rmdir` is the only judge of what is empty: a cgroup has files and goes all the same, unless somebody runs in it. */
+async function removeEmptyDirectories(path: string): Promise<void> {
+  const entries = await unlessAbsent(readdir(path, { withFileTypes: true }), []);
+  for (const entry of entries) if (entry.isDirectory()) await removeEmptyDirectories(join(path, entry.name));
+  try {
+    await rmdir(path);
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTEMPTY' && code !== 'EBUSY') throw err;
+  }
 }
 
 async function openFile(path: string): Promise<ReadableFile> {

@@ -75,6 +75,11 @@ export interface FileSystem {
   chown(path: string, uid: number, gid: number): Promise<void>;
   /** Recursive; absent is fine. Never crosses into a mount point: unmount first. */
   remove(path: string): Promise<void>;
+  /**
+   * Removes directories by rmdir alone, from the leaves up: a cgroup's files cannot be unlinked. Absent is fine, and what is not empty
+   * (a cgroup with processes in it too) stays with all above it.
+   */
+  removeEmptyDirectories(path: string): Promise<void>;
   /** Opens for positioned reads; for log following. */
   open(path: string): Promise<ReadableFile>;
   /** Fires (without detail) when something under the path changed, until aborted. */

@@ -85,6 +85,16 @@ describe('file system', () => {
     expect(await host.fs.info('/etc')).toMatchObject({ type: 'directory' });
   });
 
+  it('removes empty directories from the leaves up and leaves the others', async () => {
+    const tree = join(folder, 'tree');
+    await host.fs.makeDirectory(join(tree, 'empty', 'leaf'));
+    await host.fs.makeDirectory(join(tree, 'used', 'leaf'));
+    writeFileSync(join(tree, 'used', 'file'), '');
+    await host.fs.removeEmptyDirectories(tree);
+    expect([await host.fs.list(tree), await host.fs.list(join(tree, 'used'))]).toEqual([['used'], ['file']]);
+    await host.fs.removeEmptyDirectories(join(tree, 'absent'));
+  });
+
   it('reads at positions and knows the file from the one that takes its name', async () => {
     const path = join(folder, 'log');
     writeFileSync(path, 'hello');

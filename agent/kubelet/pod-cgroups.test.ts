@@ -31,13 +31,23 @@ test('the cgroup of a pod gets the limits of all its containers, version 1', asy
   expect(await read(`/memory${POD}/memory.limit_in_bytes`)).toBe(String(64 * 2 ** 20));
 });
 
-test.each([
-  ['cgroupfs', POD, `find /sys/fs/cgroup${POD} -depth -type d -exec rmdir --ignore-fail-on-non-empty {} +`],
-  ['systemd', '/kubepods.slice/kubepods-poduid_1.slice', 'systemctl stop kubepods-poduid_1.slice'],
-] as const)('the cgroup of a pod is removed with %s', async (driver, directory, expected) => {
+const cgroupsOf = (host: FakeHost, driver: 'cgroupfs' | 'systemd') =>
+  new PodCgroups({ host, settings: { driver, root: '/' }, cpuCount: 4, log: silentLogger });
+
+test.each([1, 2] as const)('the empty cgroups of a pod are removed without a program, version %i', async (version) => {
   const host = new FakeHost();
-  await host.fs.makeDirectory(`/sys/fs/cgroup${directory}`);
-  const cgroups = new PodCgroups({ host, settings: { driver, root: '/' }, cpuCount: 4, log: silentLogger });
-  await cgroups.remove(GUARANTEED);
-  expect(host.exec.calls.map(({ argv }) => argv.join(' '))).toEqual([expected]);
+  host.cgroupVersion = version;
+  const hierarchy = version === 2 ? '/sys/fs/cgroup' : '/sys/fs/cgroup/cpu';
+  await host.fs.makeDirectory(`${hierarchy}${POD}/container`);
+  await cgroupsOf(host, 'cgroupfs').remove(GUARANTEED);
+  expect(await host.fs.info(`${hierarchy}${POD}`)).toBeUndefined();
+  expect(await host.fs.info(`${hierarchy}/kubepods`)).toBeDefined();
+  expect(host.exec.calls).toEqual([]);
+});
+
+test('the slice of a pod is stopped with systemd', async () => {
+  const host = new FakeHost();
+  await host.fs.makeDirectory('/sys/fs/cgroup/kubepods.slice/kubepods-poduid_1.slice');
+  await cgroupsOf(host, 'systemd').remove(GUARANTEED);
+  expect(host.exec.calls.map(({ argv }) => argv.join(' '))).toEqual(['systemctl stop kubepods-poduid_1.slice']);
 });

@@ -87,27 +87,15 @@ async function removeCgroup(host: Host, settings: CgroupSettings, path: string):
   const { version, root } = await host.cgroups();
   const candidates =
     version === 2 ? [`${root}${path}`] : (await host.fs.list(root)).map((controller) => `${root}/${controller}${path}`);
-  const present: string[] = [];
-  for (const directory of candidates) if ((await host.fs.info(directory)) !== undefined) present.push(directory);
-  if (present.length === 0) return;
-  if (settings.driver === 'systemd') {
-    // The slice is a unit: stopping it removes the cgroup, while removing the cgroup alone would leave the unit.
-    await host.exec.run(['systemctl', 'stop', path.slice(path.lastIndexOf('/') + 1)]);
+  if (settings.driver !== 'systemd') {
+    for (const directory of candidates) await host.fs.removeEmptyDirectories(directory);
     return;
   }
-  // Files of a cgroup cannot be unlinked: only rmdir removes one, from the leaves up.
-  await host.exec.run([
-    'find',
-    ...present,
-    '-depth',
-    '-type',
-    'd',
-    '-exec',
-    'rmdir',
-    '--ignore-fail-on-non-empty',
-    '{}',
-    '+',
-  ]);
+  const isPresent = await Promise.all(
+    candidates.map(async (directory) => (await host.fs.info(directory)) !== undefined),
+  );
+  // The slice is a unit: stopping it removes the cgroup, while removing the cgroup alone would leave the unit.
+  if (isPresent.includes(true)) await host.exec.run(['systemctl', 'stop', path.slice(path.lastIndexOf('/') + 1)]);
 }
 
 const shares = (cpuShares: number): PodLimits => ({ cpuShares, cpuQuota: 0, memoryBytes: 0 });

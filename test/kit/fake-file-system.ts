@@ -158,6 +158,17 @@ export class FakeFileSystem implements FileSystem {
     this.#notify(target);
   }
 
+  async removeEmptyDirectories(path: string): Promise<void> {
+    this.#check(path);
+    // The deepest come first, so that a directory is empty by its turn if it ever will be.
+    const inside = this.paths(path).sort((a, b) => b.length - a.length);
+    for (const name of inside) {
+      const isEmpty = !this.paths(name).some((other) => other !== name);
+      if (isEmpty && this.#nodes.get(name)?.type === 'directory') this.#nodes.delete(name);
+    }
+    this.#notify(normalize(path));
+  }
+
   async open(path: string): Promise<ReadableFile> {
     const node = this.#require(path);
     return {
