@@ -25,7 +25,10 @@ function filesOf(unit: string): string[] {
 }
 
 const isInstalled = (file: string) =>
-  installed.has(file) || (['/usr/bin', '/usr/sbin'].includes(dirname(file)) && programs.has(basename(file)));
+  installed.has(file) ||
+  // systemd looks a bare name up itself.
+  programs.has(file) ||
+  (['/usr/bin', '/usr/sbin'].includes(dirname(file)) && programs.has(basename(file)));
 
 describe.each(readdirSync(join(root, 'systemd')))('systemd/%s', (file) => {
   const name = /^coracle-(\w+)\.service$/.exec(file)?.[1] ?? '';

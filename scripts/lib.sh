@@ -15,6 +15,18 @@ die() {
 require_root() { [ "$(id -u)" = 0 ] || die "run this as root: sudo $0"; }
 has_systemd() { [ -d /run/systemd/system ]; }
 
+# The process that plays systemd for a service here, or nothing. A recorded number may since have been given to another process, so only
+# one that runs our supervisor counts. Arguments: service
+supervisor_of() {
+  local pid
+  pid=$(cat "$run_dir/$1.pid" 2>/dev/null) || return 1
+  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "$prefix/bin/supervise $1 " || return 1
+  echo "$pid"
+}
+
+# For wait_for: a zombie that nobody reaps (containers without an init) counts as stopped. Arguments: service
+is_stopped() { ! supervisor_of "$1"; }
+
 # Installs the packages whose program is missing. A program that is there, from whatever source (Docker's own containerd for one), is used
 # as it is: no container engine of the host is ever replaced.
 # Arguments: program=package ...

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compareHosts, type HostSnapshot, takeHostSnapshot } from '#test/kit/host-snapshot.ts';
@@ -52,5 +53,29 @@ describe.skipIf(problem !== undefined)('scripts/up and scripts/down', () => {
     const down = script('down');
     expect(down.status, down.stderr).toBe(0);
     expect(compareHosts(before, takeHostSnapshot())).toEqual([]);
+  });
+
+  it('starts over a run that ended long ago: a process number given away, a token expired', {
+    timeout: 400_000,
+  }, () => {
+    const bystander = spawn('sleep', ['600']);
+    try {
+      for (const folder of ['/run/coracle', '/etc/coracle']) mkdirSync(folder, { recursive: true });
+      writeFileSync('/run/coracle/controller.pid', `${bystander.pid}\n`);
+      const address = Object.values(networkInterfaces())
+        .flatMap((entries) => entries ?? [])
+        .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+      const expired = `token: "abcdef.0123456789abcdef@sha256:${'0'.repeat(64)}"`;
+      writeFileSync('/etc/coracle/agent.yaml', `servers:\n  - https://${address}:6443\n${expired}\nlogLevel: debug\n`);
+      const up = script('up');
+      expect(up.status, up.stderr).toBe(0);
+      expect(readFileSync('/etc/coracle/agent.yaml', 'utf8')).toContain('logLevel: debug');
+      const down = script('down');
+      expect(down.status, down.stderr).toBe(0);
+      expect([bystander.exitCode, bystander.signalCode]).toEqual([null, null]);
+      expect(compareHosts(before, takeHostSnapshot())).toEqual([]);
+    } finally {
+      bystander.kill();
+    }
   });
 });
