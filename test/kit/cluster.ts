@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, openSync, readFileSync } from 'node:fs';
+import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderBusyboxArchive } from './image-archive.ts';
@@ -58,7 +58,7 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
   const started: (() => Promise<void>)[] = [];
   const destroy = async () => {
     for (const stop of started.toReversed()) await stop();
-    for (const pid of processesMatching(folder)) killQuietly(pid);
+    endProcesses(folder);
     unmountBelow(folder);
     lab.destroy();
     await rm(folder, { recursive: true, force: true });
@@ -181,7 +181,7 @@ async function importImage(socketPath: string, home: string, image: string | und
 /** Ends the agent, then its containers and containerd, which outlive the agent on purpose. */
 async function stopNode(agent: TestAgent): Promise<void> {
   await agent.stop();
-  for (const pid of processesMatching(`${agent.folder}/`)) killQuietly(pid);
+  endProcesses(`${agent.folder}/`);
   await waitUntil(
     `the processes of ${agent.nodeName} to end`,
     10_000,
@@ -220,6 +220,26 @@ async function startProcess(host: LabHost, logPath: string, command: readonly st
 function launch([program, ...args]: readonly string[], logPath: string): ChildProcess {
   const log = openSync(logPath, 'a');
   return spawn(program!, args, { stdio: ['ignore', log, log] });
+}
+
+/** Processes with the text in their command line, and the containers of those that are shims: a container outlives its shim. */
+function endProcesses(text: string): void {
+  const pids = processesMatching(text);
+  for (const pid of [...pids.flatMap(containersOf), ...pids]) killQuietly(pid);
+}
+
+function containersOf(pid: number): number[] {
+  try {
+    if (!readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('containerd-shim')) return [];
+    // The shim has several threads, and each lists the children that it started.
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
+  } catch (err) {
+    // Gone meanwhile.
+    if (['ENOENT', 'ESRCH'].includes((err as NodeJS.ErrnoException).code ?? '')) return [];
+    throw err;
+  }
 }
 
 function killQuietly(pid: number): void {
