@@ -48,6 +48,10 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     iptables: binaries.iptables,
   });
   const backend = proxyBackend(options, binaries);
+  let ownPodCidr: string | undefined;
+  const applyPodCidr = async () => {
+    if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
+  };
   return {
     start(client, signal) {
       const informers = createInformerFactory({ client, clock, log });
@@ -60,13 +64,19 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
           backend,
           clock,
           log: log.child({ component: 'proxy' }),
+          // The masquerade of pods stands in the same tables.
+          onRulesLost: () => {
+            applyPodCidr().catch((err: unknown) =>
+              log.error('the pod network could not be set up again', { err: describeError(err) }),
+            );
+          },
         }).start(signal);
       }
       informers.start(signal);
     },
     async onPodCidrs(podCidrs) {
-      const podCidr = podCidrs.find((cidr) => !cidr.includes(':'));
-      if (config.networkMode === 'routes' && podCidr !== undefined) await podNetwork.applyPodCidr(podCidr);
+      ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
+      await applyPodCidr();
     },
     cleanUp: () => cleanUp(backend, podNetwork, changes, log),
   };

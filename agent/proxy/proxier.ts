@@ -14,6 +14,8 @@ export interface ProxierDeps {
   readonly backend: ProxyBackend;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Somebody flushed the tables: rules of others than the proxy are gone too. */
+  readonly onRulesLost?: () => void;
   /** How often the kernel is asked whether somebody flushed our rules. */
   readonly intactCheckIntervalMs?: number;
 }
@@ -93,6 +95,7 @@ export function createProxier(deps: ProxierDeps): Proxier {
       try {
         if (!needsFullSync && !tracker.hasChanges && !(await backend.isIntact())) {
           log.warn('proxy rules were removed by somebody else; writing them again');
+          deps.onRulesLost?.();
           requireFullSync();
         }
         if (needsFullSync || tracker.hasChanges) await syncOnce();

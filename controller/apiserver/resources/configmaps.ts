@@ -13,7 +13,8 @@ function validateConfigMap(configMap: ConfigMap): FieldError[] {
   let totalBytes = 0;
   for (const [key, value] of Object.entries(data)) {
     errors.push(...validateDataKey(key, `data[${key}]`));
-    if (key in binaryData) errors.push(invalid(`data[${key}]`, key, `duplicate of key present in binaryData`));
+    if (Object.hasOwn(binaryData, key))
+      errors.push(invalid(`data[${key}]`, key, `duplicate of key present in binaryData`));
     totalBytes += Buffer.byteLength(value);
   }
   for (const [key, value] of Object.entries(binaryData)) {
