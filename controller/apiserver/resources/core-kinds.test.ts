@@ -82,6 +82,13 @@ test('an immutable ConfigMap keeps its data', async () => {
   expect(status.message).toContain('data: Forbidden');
 });
 
+test('a ConfigMap takes keys that objects inherit', async () => {
+  const data = { constructor: '1', toString: '2' };
+  const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'odd' }, data };
+  await api.expect(201, 'POST', '/api/v1/namespaces/a/configmaps', body);
+  expect((await api.expect(200, 'GET', '/api/v1/namespaces/a/configmaps/odd')).data).toEqual(data);
+});
+
 test('an Event has two faces', async () => {
   const body = {
     apiVersion: 'v1',
