@@ -188,14 +188,17 @@ function fingerprint(path: string, entry: Dirent): string {
   }
 }
 
-/** Command lines of long-lived processes that could be ours. */
+/** What scripts/up starts carries one of these paths; other clusters of the same machine are not its business. */
+const OURS = /\/(usr\/lib|run|var\/lib)\/coracle\b/;
+
+/** Command lines of processes that scripts/up has started. */
 function processes(): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-        return /coracle|containerd/.test(line) && !line.includes('vitest') ? [line] : [];
+        return OURS.test(line) ? [line] : [];
       } catch {
         return [];
       }
