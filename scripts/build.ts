@@ -2,7 +2,7 @@
  * Bundles everything that is measured or installed into out/: running from sources costs 37 MB of resident memory for the type stripper.
  * One entry per thread, code shared between them in chunks, so that `coracle agent` never loads the controller.
  */
-import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import { build } from 'esbuild';
 
@@ -38,5 +38,3 @@ await build({
     js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
   },
 });
-
-cpSync(join(root, 'protos'), join(outdir, 'protos'), { recursive: true });

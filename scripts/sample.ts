@@ -10,7 +10,7 @@ import { createHttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { isAlreadyExists } from '#api/object/api-error.ts';
-import { type Deployment, type Node, resources, type Service } from '#api/object/kinds.ts';
+import { type Deployment, type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { delay, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
@@ -60,6 +60,15 @@ async function ensure<T extends Stored<object>>(
   } catch (err) {
     if (!isAlreadyExists(err)) throw err;
   }
+}
+
+/** What stands between the pods and an answer, for whoever reads the failure. */
+async function describePods(): Promise<string> {
+  const { items } = await client.resource<Pod>(resources.pods).fetchList({ namespace: NAMESPACE });
+  const lines = items.map(
+    ({ metadata, spec, status }) => `${metadata.name} on ${spec?.nodeName ?? 'no node'}: ${JSON.stringify(status)}`,
+  );
+  return lines.length === 0 ? 'no pod was made' : lines.join('\n');
 }
 
 const labels = { app: NAME };
@@ -125,6 +134,7 @@ try {
   console.log(`kubectl --kubeconfig ${kubeconfigPath} get pods`);
 } catch (err) {
   console.error(`sample: ${describeError(err)}`);
+  console.error(await describePods().catch((cause: unknown) => `its pods cannot be listed: ${describeError(cause)}`));
   process.exitCode = 1;
 }
 process.exit();
