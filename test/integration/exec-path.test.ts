@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { containerConfig, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
-import { type ExecPath, startExecPath } from '#test/kit/exec-path.ts';
+import { type ExecPath, type PathPod, startExecPath } from '#test/kit/exec-path.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { kubectlPath, runKubectl } from '#test/kit/kubectl.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
@@ -34,7 +35,10 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
     await containerd?.stop();
   });
 
-  async function startPod(name: string, commands: Readonly<Record<string, readonly string[]>>): Promise<void> {
+  async function startPod(
+    name: string,
+    commands: Readonly<Record<string, readonly string[]>>,
+  ): Promise<PathPod['containers']> {
     const { runtime, folder } = containerd;
     const base = sandboxConfig(randomUUID(), `${folder}/logs`);
     const namespaces = { ...base.namespaces, network: 'POD' as const };
@@ -49,6 +53,7 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
     }
     const [ip = ''] = (await runtime.sandboxStatus(sandboxId)).ips;
     path.addPod({ name, sandboxId, ip, containers });
+    return containers;
   }
 
   const kubectl = (args: readonly string[], stdin?: string) =>
@@ -146,8 +151,12 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
     });
 
     it('of megabytes arrive whole', async () => {
-      await startPod('loud', { main: ['sh', '-c', 'seq 1 400000'] });
-      const result = await kubectl(['logs', '-f', 'loud']);
+      // It stays until its log is written: the runtime's shim gives the output of an ended process 2 s to drain, and drops the rest.
+      const { main } = await startPod('loud', { main: ['sh', '-c', 'seq 1 400000; exec sleep 1000'] });
+      const following = kubectl(['logs', '-f', 'loud']);
+      await waitUntil('the log is written', 60_000, async () => (await tailOf(main!.logPath)).endsWith(' F 400000\n'));
+      await containerd.runtime.stopContainer(main!.id, 0);
+      const result = await following;
       expect(result.stdout.length).toBe(2_688_895);
       expect(result.stdout.endsWith('\n400000\n')).toBe(true);
     });
@@ -243,3 +252,14 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
     });
   }
 });
+
+async function tailOf(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, Math.max(0, size - 64));
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
