@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Everything of a host that an installation could leave behind, as `category: item` -> fingerprint. */
 export type HostSnapshot = ReadonlyMap<string, string>;
@@ -103,7 +103,7 @@ export function takeHostSnapshot(): HostSnapshot {
     'nft',
     output('nft', 'list', 'ruleset').filter((line) => line.startsWith('table') || line.includes('chain')),
   );
-  addLines(snapshot, 'cgroup', spawnLines('find', ['/sys/fs/cgroup', '-type', 'd']));
+  addLines(snapshot, 'cgroup', cgroups());
   addLines(snapshot, 'user', readFileSync('/etc/passwd', 'utf8').split('\n'));
   for (const line of output('sysctl', '-a')) {
     const [key = '', value = ''] = line.split(' = ');
@@ -186,6 +186,21 @@ function fingerprint(path: string, entry: Dirent): string {
   } catch {
     return 'gone';
   }
+}
+
+/**
+ * All cgroups but the ones beside our own: there whoever started this test (a job runner, logind) puts its other sessions, which come and
+ * go while it runs. Pods have their own tree at the root.
+ */
+function cgroups(): string[] {
+  const sessions = readFileSync('/proc/self/cgroup', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => dirname(line.split(':').slice(2).join(':')))
+    .filter((parent) => parent !== '/');
+  return spawnLines('find', ['/sys/fs/cgroup', '-type', 'd']).filter(
+    (path) => !sessions.some((parent) => path.includes(`${parent}/`)),
+  );
 }
 
 /** What scripts/up starts carries one of these paths; other clusters of the same machine are not its business. */
