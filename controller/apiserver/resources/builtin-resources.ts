@@ -11,6 +11,7 @@ import { deployments } from './deployments.ts';
 import { endpoints } from './endpoints.ts';
 import { endpointSlices } from './endpointslices.ts';
 import { events, eventsInEventsGroup } from './events.ts';
+import { flowSchemas } from './flowschemas.ts';
 import { ingressClasses } from './ingressclasses.ts';
 import { ingresses } from './ingresses.ts';
 import { ipAddresses } from './ipaddresses.ts';
@@ -22,6 +23,7 @@ import { nodes } from './nodes.ts';
 import { podDisruptionBudgets } from './poddisruptionbudgets.ts';
 import { pods } from './pods.ts';
 import { priorityClasses } from './priorityclasses.ts';
+import { priorityLevelConfigurations } from './prioritylevelconfigurations.ts';
 import { replicaSets } from './replicasets.ts';
 import { resourceQuotas } from './resourcequotas.ts';
 import { roleBindings } from './rolebindings.ts';
@@ -81,6 +83,8 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     ingressClasses,
     ingresses,
     ipAddresses,
+    flowSchemas,
+    priorityLevelConfigurations,
     networkPolicies,
     serviceCidrs,
     runtimeClasses,
