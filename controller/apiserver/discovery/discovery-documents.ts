@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
-import type { CatalogGroup, CatalogVersion, ResourceCatalog } from '../registry/resource-catalog.ts';
+import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
+import type { DiscoveredGroup, DiscoveredVersion } from './discovery-source.ts';
 
 /** `meta.k8s.io` APIVersions: the legacy root `/api`. */
 export function apiVersions(serverAddress: string): object {
@@ -13,28 +14,28 @@ export function apiVersions(serverAddress: string): object {
 }
 
 /** `/apis`: every named group. */
-export function apiGroupList(catalog: ResourceCatalog): object {
+export function apiGroupList(groups: readonly DiscoveredGroup[]): object {
   return {
     kind: 'APIGroupList',
     apiVersion: 'v1',
-    groups: catalog.groups.filter(({ group }) => group !== '').map(groupEntry),
+    groups: groups.filter(({ group }) => group !== '').map(groupEntry),
   };
 }
 
 /** `/apis/<group>`, or undefined for a group that is not served. */
-export function apiGroup(catalog: ResourceCatalog, name: string): object | undefined {
-  const found = name === '' ? undefined : catalog.groups.find(({ group }) => group === name);
+export function apiGroup(groups: readonly DiscoveredGroup[], name: string): object | undefined {
+  const found = name === '' ? undefined : groups.find(({ group }) => group === name);
   return found === undefined ? undefined : { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(found) };
 }
 
-function groupEntry({ group, versions }: CatalogGroup) {
+function groupEntry({ group, versions }: DiscoveredGroup) {
   const entries = versions.map(({ version }) => ({ groupVersion: apiVersionOf({ group, version }), version }));
   return { name: group, versions: entries, preferredVersion: entries[0] };
 }
 
 /** `/api/v1` and `/apis/<group>/<version>`, or undefined where nothing is served. */
 export function apiResourceList(catalog: ResourceCatalog, group: string, version: string): object | undefined {
-  const found = findVersion(catalog, group, version);
+  const found = catalog.groups.find((one) => one.group === group)?.versions.find((one) => one.version === version);
   if (found === undefined) return undefined;
   return {
     kind: 'APIResourceList',
@@ -45,10 +46,6 @@ export function apiResourceList(catalog: ResourceCatalog, group: string, version
       ...subresourcesOf(definition).map((subresource) => subresourceEntry(definition, subresource)),
     ]),
   };
-}
-
-function findVersion(catalog: ResourceCatalog, group: string, version: string): CatalogVersion | undefined {
-  return catalog.groups.find((one) => one.group === group)?.versions.find((one) => one.version === version);
 }
 
 function mainEntry(definition: ResourceDefinition): object {
@@ -97,7 +94,7 @@ function subresourcesOf(definition: ResourceDefinition): SubresourceView[] {
 }
 
 /** `apidiscovery.k8s.io` APIGroupDiscoveryList: everything of one root (`/api` or `/apis`) in one answer. */
-export function aggregatedDiscovery(groups: readonly CatalogGroup[], version: 'v2' | 'v2beta1'): object {
+export function aggregatedDiscovery(groups: readonly DiscoveredGroup[], version: 'v2' | 'v2beta1'): object {
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: `apidiscovery.k8s.io/${version}`,
@@ -106,11 +103,15 @@ export function aggregatedDiscovery(groups: readonly CatalogGroup[], version: 'v
       metadata: { ...(group === '' ? {} : { name: group }), creationTimestamp: null },
       versions: versions.map((one) => ({
         version: one.version,
-        resources: one.resources.map(aggregatedResource),
-        freshness: 'Current',
+        resources: resourcesOf(one),
+        freshness: one.freshness,
       })),
     })),
   };
+}
+
+function resourcesOf({ served }: DiscoveredVersion): readonly object[] {
+  return 'own' in served ? served.own.map(aggregatedResource) : served.foreign;
 }
 
 function aggregatedResource(definition: ResourceDefinition): object {

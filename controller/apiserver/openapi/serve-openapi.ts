@@ -15,6 +15,20 @@ export interface OpenApiOptions {
   readonly catalog: ResourceCatalog;
   readonly types: TypeTable;
   readonly version: VersionInfo;
+  readonly sources?: readonly OpenApiSource[];
+}
+
+/** OpenAPI of groups that another server answers behind this one. Whoever passes their requests on serves `/openapi/v3/<root>` too. */
+export interface OpenApiSource {
+  /** Changes whenever one of the answers does. */
+  readonly revision: number;
+  /** Hash of the v3 document of each root, such as `apis/metrics.k8s.io/v1beta1`. */
+  roots(): Readonly<Record<string, string>>;
+  /** What belongs into the v2 document of all. */
+  swagger(): {
+    readonly paths: Readonly<Record<string, object>>;
+    readonly definitions: Readonly<Record<string, object>>;
+  };
 }
 
 const V3 = '/openapi/v3';
@@ -24,35 +38,66 @@ const V3 = '/openapi/v3';
  * by hash, and megabytes of schema would sit in memory for the few minutes a year in which somebody asks.
  */
 export function createOpenApi(options: OpenApiOptions): (context: RequestContext) => boolean {
-  const hash = catalogHash(options);
+  const hashes = new RootHashes(options);
   return (context) => {
     const { path } = context.info;
     if (path === '/openapi/v2') {
-      const build = () => document(options, options.catalog.definitions, 2);
-      serveDocument(context, { tag: `${hash}-v2`, forms: V2_FORMS, build });
+      const build = () => wholeDocument(options);
+      serveDocument(context, { tag: `${hashes.ofAll()}-v2`, forms: V2_FORMS, build });
       return true;
     }
     if (path === V3 || path === `${V3}/`) {
-      sendJson(context.response, 200, index(options, hash));
+      sendJson(context.response, 200, index(hashes.byRoot()));
       return true;
     }
     if (!path.startsWith(`${V3}/`)) return false;
-    const definitions = options.catalog.definitions.filter((one) => rootOf(one) === path.slice(V3.length + 1));
+    const root = path.slice(V3.length + 1);
+    const definitions = options.catalog.definitions.filter((one) => rootOf(one) === root);
     if (definitions.length === 0) return false;
     const build = () => document(options, definitions, 3);
-    serveDocument(context, { tag: `${hash}-${path}`, forms: V3_FORMS, build });
+    serveDocument(context, { tag: hashes.byRoot().get(root) ?? '', forms: V3_FORMS, build });
     return true;
   };
 }
 
+/** Hash of each root's document, kept until the catalog or a source changes. A change in one group leaves the others' as they are. */
+class RootHashes {
+  readonly #options: OpenApiOptions;
+  #revision = '';
+  #hashes: ReadonlyMap<string, string> = new Map();
+  #all = '';
+
+  constructor(options: OpenApiOptions) {
+    this.#options = options;
+  }
+
+  byRoot(): ReadonlyMap<string, string> {
+    const { catalog, sources = [] } = this.#options;
+    const revision = [catalog, ...sources].map((one) => one.revision).join();
+    if (revision === this.#revision) return this.#hashes;
+    const roots = [...new Set(catalog.definitions.map(rootOf))];
+    const own = roots.map((root) => [root, rootHash(this.#options, root)] as const);
+    const foreign = sources.flatMap((source) => Object.entries(source.roots()));
+    this.#hashes = new Map([...own, ...foreign].sort(([a], [b]) => (a < b ? -1 : 1)));
+    this.#all = hashOf([...this.#hashes].map((pair) => pair.join(' ')));
+    this.#revision = revision;
+    return this.#hashes;
+  }
+
+  ofAll(): string {
+    this.byRoot();
+    return this.#all;
+  }
+}
+
+const hashOf = (lines: readonly string[]) => createHash('sha256').update(lines.join('\n')).digest('hex').toUpperCase();
+
 const rootOf = ({ group, version }: ResourceDefinition) =>
   group === '' ? `api/${version}` : `apis/${group}/${version}`;
 
-function index({ catalog }: OpenApiOptions, hash: string): object {
-  const roots = [...new Set(catalog.definitions.map(rootOf))].sort();
-  return {
-    paths: Object.fromEntries(roots.map((root) => [root, { serverRelativeURL: `${V3}/${root}?hash=${hash}` }])),
-  };
+function index(hashes: ReadonlyMap<string, string>): object {
+  const entries = [...hashes].map(([root, hash]) => [root, { serverRelativeURL: `${V3}/${root}?hash=${hash}` }]);
+  return { paths: Object.fromEntries(entries) };
 }
 
 /** A way to write a document. */
@@ -105,6 +150,16 @@ function serveDocument(context: RequestContext, { tag, forms, build }: ServedDoc
   else context.response.send(200, { ...headers, 'content-type': form.contentType }, form.encode(build()));
 }
 
+function wholeDocument(options: OpenApiOptions): object {
+  const own = document(options, options.catalog.definitions, 2) as { paths: object; definitions: object };
+  const foreign = (options.sources ?? []).map((source) => source.swagger());
+  return {
+    ...own,
+    paths: Object.assign({}, ...foreign.map(({ paths }) => paths), own.paths),
+    definitions: Object.assign({}, ...foreign.map(({ definitions }) => definitions), own.definitions),
+  };
+}
+
 function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
   const { types, version } = options;
   const schemas = schemaClosure(rootTypes(types, definitions), flavor, (name) => types.byName(name));
@@ -140,14 +195,13 @@ function rootTypes(types: TypeTable, definitions: readonly ResourceDefinition[])
   return gvks.flatMap(({ group, version, kind }) => types.typeOf({ group, version, kind }) ?? []);
 }
 
-/** Changes whenever the served kinds or the server's version do. */
-function catalogHash({ catalog, version }: OpenApiOptions): string {
-  const kinds = catalog.definitions.map(
-    ({ group, version: v, resource, verbs, subresources }) =>
-      `${group}/${v}/${resource}:${verbs.join()}:${subresources.map(({ name }) => name).join()}`,
-  );
-  return createHash('sha256')
-    .update([version.gitVersion, ...kinds].join('\n'))
-    .digest('hex')
-    .toUpperCase();
+/** Changes whenever the served kinds of the root or the server's version do. */
+function rootHash({ catalog, version }: OpenApiOptions, root: string): string {
+  const kinds = catalog.definitions
+    .filter((definition) => rootOf(definition) === root)
+    .map(
+      ({ group, version: v, resource, verbs, subresources, schemaHash = '' }) =>
+        `${group}/${v}/${resource}:${verbs.join()}:${subresources.map(({ name }) => name).join()}:${schemaHash}`,
+    );
+  return hashOf([root, version.gitVersion, ...kinds]);
 }

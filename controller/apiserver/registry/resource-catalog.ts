@@ -10,6 +10,8 @@ export interface CatalogVersion {
 export interface CatalogGroup {
   /** '' for the core group. */
   readonly group: string;
+  /** `groupPriorityMinimum` of its APIService: higher ones come first in discovery. */
+  readonly priority: number;
   /** The preferred one first. */
   readonly versions: readonly CatalogVersion[];
 }
@@ -17,24 +19,71 @@ export interface CatalogGroup {
 /** Groups in the order in which kubectl looks a bare resource name up; what is not named here comes after, by name. */
 const GROUP_ORDER: readonly string[] = ['', 'apps', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io'];
 
-/** Which kinds the server serves, by address. */
+/**
+ * Which kinds the server serves, by address. The built-in ones are there for good; others come and go while the server runs. Whoever
+ * keeps something computed from the catalog compares `revision`.
+ */
 export class ResourceCatalog {
+  readonly #builtin: readonly ResourceDefinition[];
   readonly #byAddress = new Map<string, ResourceDefinition>();
-  readonly groups: readonly CatalogGroup[];
-  readonly definitions: readonly ResourceDefinition[];
+  /** Definitions by whoever brought them: the name of a CustomResourceDefinition. */
+  readonly #custom = new Map<string, readonly ResourceDefinition[]>();
+  #view: { readonly definitions: readonly ResourceDefinition[]; readonly groups: readonly CatalogGroup[] } | undefined;
+  #revision = 0;
 
-  constructor(definitions: readonly ResourceDefinition[]) {
-    this.definitions = definitions;
-    for (const definition of definitions) {
+  constructor(builtin: readonly ResourceDefinition[]) {
+    this.#builtin = builtin;
+    for (const definition of builtin) {
       const address = addressOf(definition.group, definition.version, definition.resource);
       if (this.#byAddress.has(address)) throw new Error(`resource ${address} is defined twice`);
       this.#byAddress.set(address, definition);
     }
-    this.groups = groupDefinitions(definitions);
+  }
+
+  /** Grows with every change of what is served. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get definitions(): readonly ResourceDefinition[] {
+    return this.#computeView().definitions;
+  }
+
+  get groups(): readonly CatalogGroup[] {
+    return this.#computeView().groups;
   }
 
   find(group: string, version: string, resource: string): ResourceDefinition | undefined {
     return this.#byAddress.get(addressOf(group, version, resource));
+  }
+
+  /** Serves these definitions for `owner` instead of those it had; an empty list takes them away. An address that is taken stays as it is. */
+  replace(owner: string, definitions: readonly ResourceDefinition[]): void {
+    for (const former of this.#custom.get(owner) ?? []) {
+      const address = addressOf(former.group, former.version, former.resource);
+      if (this.#byAddress.get(address) === former) this.#byAddress.delete(address);
+    }
+    const accepted = definitions.filter(({ group, version, resource }) => {
+      return !this.#byAddress.has(addressOf(group, version, resource));
+    });
+    for (const definition of accepted) {
+      this.#byAddress.set(addressOf(definition.group, definition.version, definition.resource), definition);
+    }
+    if (accepted.length === 0) this.#custom.delete(owner);
+    else this.#custom.set(owner, accepted);
+    this.#view = undefined;
+    this.#revision++;
+  }
+
+  #computeView() {
+    if (this.#view === undefined) {
+      const definitions = [...this.#builtin, ...[...this.#custom.values()].flat()];
+      this.#view = {
+        definitions,
+        groups: groupDefinitions(definitions, new Set(this.#builtin.map(({ group }) => group))),
+      };
+    }
+    return this.#view;
   }
 }
 
@@ -60,18 +109,24 @@ export function storagePrefixOf(definition: ResourceDefinition, namespace: strin
 
 const addressOf = (group: string, version: string, resource: string) => `${group}/${version}/${resource}`;
 
-function groupDefinitions(definitions: readonly ResourceDefinition[]): CatalogGroup[] {
-  const rank = (group: string) => {
+/** Kubernetes' priorities: groups of its own stand far above those of custom kinds. */
+const BUILTIN_PRIORITY = 17_000;
+const CUSTOM_PRIORITY = 1_000;
+
+function groupDefinitions(definitions: readonly ResourceDefinition[], builtin: ReadonlySet<string>): CatalogGroup[] {
+  const priority = (group: string) => {
+    if (!builtin.has(group)) return CUSTOM_PRIORITY;
     const index = GROUP_ORDER.indexOf(group);
-    return index < 0 ? GROUP_ORDER.length : index;
+    return BUILTIN_PRIORITY + (index < 0 ? 0 : GROUP_ORDER.length - index);
   };
   const names = [...new Set(definitions.map((definition) => definition.group))];
-  names.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  names.sort((a, b) => priority(b) - priority(a) || (a < b ? -1 : 1));
   return names.map((group) => {
     const members = definitions.filter((definition) => definition.group === group);
     const versions = [...new Set(members.map((definition) => definition.version))].sort(compareVersions);
     return {
       group,
+      priority: priority(group),
       versions: versions.map((version) => ({
         version,
         resources: members

@@ -60,6 +60,8 @@ export interface ResourceDefinition extends ResourceInfo {
   warnings(object: KubeObject, old: KubeObject | undefined): readonly string[];
   /** Selectable fields besides metadata.name and metadata.namespace; each value a string. */
   selectableFields(object: KubeObject): Readonly<Record<string, string>>;
+  /** Changes with the schema of a custom kind; built-in kinds have the type table's. */
+  readonly schemaHash?: string;
   /** Names of selectable fields kept in an index (spec.nodeName of pods). */
   readonly indexedFields: readonly string[];
   /** True when nothing but volatile fields (Lease renewTime, node heartbeats) differ. Both are canonical. */

@@ -8,12 +8,13 @@ import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
 import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
 import type { Filter, RequestContext } from '../chain/request-context.ts';
 import { sendJson, sendText } from '../chain/status-answer.ts';
+import type { DiscoverySource } from '../discovery/discovery-source.ts';
 import { createDiscovery } from '../discovery/serve-discovery.ts';
 import type { ApiServices } from '../handlers/api-services.ts';
 import { dispatchResource, pathNotFound } from '../handlers/dispatch-resource.ts';
 import { ListBodyCache } from '../handlers/list-body-cache.ts';
 import { methodNotAllowed } from '../handlers/subresource.ts';
-import { createOpenApi } from '../openapi/serve-openapi.ts';
+import { createOpenApi, type OpenApiSource } from '../openapi/serve-openapi.ts';
 import { createObjectFormat } from '../registry/builtin-format.ts';
 import { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
@@ -48,6 +49,10 @@ export interface ApiServerOptions {
   readonly serverAddress: string;
   readonly health?: readonly HealthCheck[];
   readonly extraPaths?: readonly ExtraPath[];
+  /** Groups that other servers answer behind this one, for discovery; their requests are somebody else's to pass on. */
+  readonly discoverySources?: readonly DiscoverySource[];
+  /** Their parts of the OpenAPI documents. */
+  readonly openApiSources?: readonly OpenApiSource[];
   /** Appended to `/metrics`: text of other registries. */
   readonly extraMetrics?: () => string | Promise<string>;
 }
@@ -115,8 +120,17 @@ function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPa
 }
 
 function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog, metrics: RequestMetrics) {
-  const discovery = createDiscovery({ catalog, serverAddress: options.serverAddress });
-  const openApi = createOpenApi({ catalog, types: options.types, version: options.version });
+  const discovery = createDiscovery({
+    catalog,
+    sources: options.discoverySources ?? [],
+    serverAddress: options.serverAddress,
+  });
+  const openApi = createOpenApi({
+    catalog,
+    types: options.types,
+    version: options.version,
+    sources: options.openApiSources ?? [],
+  });
   return async (context: RequestContext): Promise<void> => {
     const { path } = context.info;
     const extra = findExtra(options, path);
