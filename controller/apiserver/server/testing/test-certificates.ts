@@ -13,7 +13,8 @@ export interface KeyPair {
 
 export interface TestAuthority {
   readonly cert: string;
-  issue(subject: Subject, usage: CertificateUsage): Promise<KeyPair>;
+  /** `dnsNames` besides localhost. */
+  issue(subject: Subject, usage: CertificateUsage, dnsNames?: readonly string[]): Promise<KeyPair>;
 }
 
 const HOUR_MS = 3_600_000;
@@ -34,13 +35,13 @@ export async function createTestAuthority(name = 'test-ca'): Promise<TestAuthori
   );
   return {
     cert,
-    async issue(subject, usage) {
+    async issue(subject, usage, dnsNames = []) {
       const leafKey = await generatePrivateKeyPem();
       const template = {
         subject,
         publicKey: createPublicKey(leafKey),
         usages: [usage, 'digital signature'] as const,
-        altNames: { dnsNames: ['localhost'], addresses: ['127.0.0.1'] },
+        altNames: { dnsNames: ['localhost', ...dnsNames], addresses: ['127.0.0.1'] },
         ...validity,
       };
       return { key: leafKey, cert: await issueCertificate(template, { certificatePem: cert, privateKeyPem: key }) };
