@@ -26,6 +26,7 @@ export interface ResourceHooks<T> {
   prepareForCreate(object: T, context: StrategyContext): void;
   prepareForUpdate(object: T, old: T, context: StrategyContext): void;
   validate(object: T, context: StrategyContext): readonly FieldError[];
+  validateCreate(object: T, context: StrategyContext): readonly FieldError[];
   validateUpdate(object: T, old: T, context: StrategyContext): readonly FieldError[];
   prepareForStatusUpdate(object: T, old: T, context: StrategyContext): void;
   validateStatusUpdate(object: T, old: T, context: StrategyContext): readonly FieldError[];
@@ -52,6 +53,7 @@ const defaultHooks: ResourceHooks<KubeObject> = {
   prepareForCreate() {},
   prepareForUpdate() {},
   validate: () => NO_ERRORS,
+  validateCreate: () => NO_ERRORS,
   validateUpdate: () => NO_ERRORS,
   prepareForStatusUpdate() {},
   validateStatusUpdate: () => NO_ERRORS,

@@ -52,6 +52,8 @@ export interface ResourceDefinition extends ResourceInfo {
   prepareForUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
   /** Findings on a whole object; run at creation and, with validateUpdate, at every update. */
   validate(object: KubeObject, context: StrategyContext): readonly FieldError[];
+  /** Findings on a new object alone: rules that objects which are there already need not keep. */
+  validateCreate(object: KubeObject, context: StrategyContext): readonly FieldError[];
   /** Immutability and transitions. */
   validateUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): readonly FieldError[];
   prepareForStatusUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;

@@ -5,7 +5,11 @@ import type { ResourceDefinition, StrategyContext } from './resource-definition.
 
 /** Throws 422 with every finding on a new object. */
 export function validateNew(definition: ResourceDefinition, object: KubeObject, context: StrategyContext): void {
-  refuse(definition, object, [...metadataErrors(definition, object), ...definition.validate(object, context)]);
+  refuse(definition, object, [
+    ...metadataErrors(definition, object),
+    ...definition.validate(object, context),
+    ...definition.validateCreate(object, context),
+  ]);
 }
 
 /** Throws 422 with every finding on a changed one; `as` chooses the strategy's rules. */

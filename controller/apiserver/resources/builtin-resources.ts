@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
+import type { ExpressionCheck } from './admission/policy-expressions.ts';
 import type { PortRange } from './allocation/node-ports.ts';
 import { bindings } from './bindings.ts';
 import { certificateSigningRequests } from './certificatesigningrequests.ts';
@@ -17,6 +18,9 @@ import { ingresses } from './ingresses.ts';
 import { ipAddresses } from './ipaddresses.ts';
 import { leases } from './leases.ts';
 import { limitRanges } from './limitranges.ts';
+import { mutatingAdmissionPolicies } from './mutatingadmissionpolicies.ts';
+import { mutatingAdmissionPolicyBindings } from './mutatingadmissionpolicybindings.ts';
+import { mutatingWebhookConfigurations } from './mutatingwebhookconfigurations.ts';
 import { namespaces } from './namespaces.ts';
 import { networkPolicies } from './networkpolicies.ts';
 import { nodes } from './nodes.ts';
@@ -33,6 +37,9 @@ import { secrets } from './secrets.ts';
 import { serviceAccounts } from './serviceaccounts.ts';
 import { serviceCidrs } from './servicecidrs.ts';
 import { services } from './services.ts';
+import { validatingAdmissionPolicies } from './validatingadmissionpolicies.ts';
+import { validatingAdmissionPolicyBindings } from './validatingadmissionpolicybindings.ts';
+import { validatingWebhookConfigurations } from './validatingwebhookconfigurations.ts';
 
 export interface BuiltinResourceOptions {
   /** Ways to a pod's containers: log, exec, attach, portforward, proxy. */
@@ -42,6 +49,8 @@ export interface BuiltinResourceOptions {
   /** Where cluster IPs come from; one range per family, comma-separated. */
   readonly serviceCidr: string;
   readonly nodePortRange: PortRange;
+  /** Compiles the CEL expressions of webhooks and policies; without it they are taken as they are. */
+  readonly checkExpressions?: ExpressionCheck;
   readonly nowMs?: () => number;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
@@ -83,6 +92,12 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     ingressClasses,
     ingresses,
     ipAddresses,
+    mutatingAdmissionPolicies(options.checkExpressions),
+    mutatingAdmissionPolicyBindings,
+    mutatingWebhookConfigurations(options.checkExpressions),
+    validatingAdmissionPolicies(options.checkExpressions),
+    validatingAdmissionPolicyBindings,
+    validatingWebhookConfigurations(options.checkExpressions),
     flowSchemas,
     priorityLevelConfigurations,
     networkPolicies,
