@@ -116,6 +116,12 @@ export function alreadyExists(r: ResourceName, name: string): ApiError {
   return new ApiError(409, 'AlreadyExists', `${qualified(r)} "${name}" already exists`, detailsOf(r, name));
 }
 
+/** A name that the server drew is taken, as often as it tried. */
+export function generatedNameTaken(r: ResourceName, name: string): ApiError {
+  const message = `${qualified(r)} "${name}" already exists, the server was not able to generate a unique name for the object`;
+  return new ApiError(409, 'AlreadyExists', message, { ...detailsOf(r, name), retryAfterSeconds: 1 });
+}
+
 export function conflict(r: ResourceName, name: string, why: string): ApiError {
   return new ApiError(
     409,

@@ -16,9 +16,11 @@ const WIDTH = 32;
 export async function handleDeleteCollection(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, namespace } = target;
   const options = await readDeleteOptions(services, context);
-  const selector = parseSelector(definition, parseListOptions(context.info.query, false));
+  const listOptions = parseListOptions(context.info.query, false);
+  const selector = parseSelector(definition, listOptions);
   const snapshot = services.store.snapshot();
-  const waiting = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));
+  const all = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));
+  const waiting = listOptions.limit > 0 ? all.slice(0, listOptions.limit) : all;
   const deleted: ObjectView[] = [];
   const worker = async () => {
     for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {

@@ -9,10 +9,12 @@ import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.t
 
 export interface DeleteOptions {
   readonly wish: DeletionWish;
+  /** The client wants to hear that dependents are still to go: 202 in place of 200. */
+  readonly isCascading: boolean;
   readonly dryRun: boolean;
 }
 
-const POLICIES: readonly string[] = ['Background', 'Foreground', 'Orphan'];
+const POLICIES: readonly string[] = ['Foreground', 'Background', 'Orphan'];
 const KIND = { group: 'meta.k8s.io', version: 'v1', kind: 'DeleteOptions' };
 
 /** Options of a delete from its body, or from the query where there is none. Rejects with 400, 415 and 422. */
@@ -27,10 +29,11 @@ export async function readDeleteOptions(services: RegistryServices, context: Req
   const preconditions = fields.preconditions as DeletionWish['preconditions'];
   return {
     wish: {
-      gracePeriodSeconds: fields.gracePeriodSeconds as number | undefined,
+      gracePeriodSeconds: graceOf(fields.gracePeriodSeconds as number | undefined),
       propagationPolicy: policy as PropagationPolicy | undefined,
       preconditions,
     },
+    isCascading: policy === 'Foreground' || orphan === false,
     dryRun: isDryRun(fields.dryRun) || context.info.query.getAll('dryRun').includes('All'),
   };
 }
@@ -49,7 +52,7 @@ function decodeBody(services: RegistryServices, context: RequestContext, body: U
 function fromQuery(query: URLSearchParams): JsonObject {
   const fields: JsonObject = {};
   const grace = query.get('gracePeriodSeconds');
-  if (grace !== null) fields.gracePeriodSeconds = Number(grace);
+  if (grace !== null) fields.gracePeriodSeconds = integerOf(grace);
   const policy = query.get('propagationPolicy');
   if (policy !== null) fields.propagationPolicy = policy;
   const orphan = query.get('orphanDependents');
@@ -58,6 +61,14 @@ function fromQuery(query: URLSearchParams): JsonObject {
   if (dryRun.length > 0) fields.dryRun = dryRun;
   return fields;
 }
+
+function integerOf(text: string): number {
+  if (!/^-?\d{1,15}$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  return Number(text);
+}
+
+/** A negative wish means one second. */
+const graceOf = (seconds: number | undefined) => (seconds !== undefined && seconds < 0 ? 1 : seconds);
 
 const isDryRun = (value: unknown) => Array.isArray(value) && value.includes('All');
 
@@ -71,7 +82,7 @@ function optionErrors(fields: JsonObject): FieldError[] {
     errors.push(invalid('propagationPolicy', policy, 'orphanDependents and deletionPropagation cannot be both set'));
   }
   if (policy !== undefined && !POLICIES.includes(String(policy))) {
-    errors.push(notSupported('propagationPolicy', policy, POLICIES));
+    errors.push(notSupported('propagationPolicy', policy, [...POLICIES, 'nil']));
   }
   if (Array.isArray(dryRun)) {
     for (const value of dryRun) if (value !== 'All') errors.push(notSupported('dryRun', value, ['All']));

@@ -6,14 +6,33 @@ import { answerObject, answerValue } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { readDeleteOptions } from './delete-options.ts';
 
-/** DELETE of one object: its last state for kinds that die gracefully or are held back, a Status for those that are gone. */
+/** Kinds whose delete answers the object itself: clients generated from Kubernetes' OpenAPI decode it as that. `group/resource`. */
+const ANSWERING_LAST_STATE: ReadonlySet<string> = new Set([
+  '/persistentvolumeclaims',
+  '/persistentvolumes',
+  '/pods',
+  '/podtemplates',
+  '/resourcequotas',
+  '/serviceaccounts',
+  '/services',
+  'resource.k8s.io/deviceclasses',
+  'resource.k8s.io/resourceclaims',
+  'resource.k8s.io/resourceclaimtemplates',
+  'resource.k8s.io/resourceslices',
+  'storage.k8s.io/csidrivers',
+  'storage.k8s.io/csinodes',
+  'storage.k8s.io/storageclasses',
+  'storage.k8s.io/volumeattachments',
+  'storage.k8s.io/volumeattributesclasses',
+]);
+
+/** DELETE of one object: its last state where something holds it back or the kind says so, else a Status. */
 export async function handleDelete(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, namespace, name } = target;
-  const { wish, dryRun } = await readDeleteOptions(services, context);
+  const { wish, isCascading, dryRun } = await readDeleteOptions(services, context);
   const { isRemoved, view } = await deleteObject(services, { context, definition, namespace, name, wish, dryRun });
-  if (!isRemoved || definition.graceful !== undefined) {
-    const status = !isRemoved && wish.propagationPolicy === 'Foreground' ? 202 : 200;
-    answerObject(services, context, definition, { status, view });
+  if (!isRemoved || ANSWERING_LAST_STATE.has(`${definition.group}/${definition.resource}`)) {
+    answerObject(services, context, definition, { status: !isRemoved && isCascading ? 202 : 200, view });
     return;
   }
   const object: KubeObject = readStored(definition, view);

@@ -1,5 +1,12 @@
 import { badRequest } from '#api/object/api-error.ts';
-import { type FieldError, forbiddenField, invalid, invalidObject, notSupported } from '#api/object/field-error.ts';
+import {
+  type FieldError,
+  forbiddenField,
+  invalid,
+  invalidObject,
+  notSupported,
+  tooLong,
+} from '#api/object/field-error.ts';
 import { isTrue } from '../chain/request-info.ts';
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
@@ -13,7 +20,7 @@ export interface WriteOptions {
   readonly force: boolean;
 }
 
-const FIELD_VALIDATIONS: readonly string[] = ['Ignore', 'Strict', 'Warn'];
+const FIELD_VALIDATIONS: readonly string[] = ['', 'Ignore', 'Strict', 'Warn'];
 const MAX_MANAGER_BYTES = 128;
 
 /** Throws 422 naming the option, as Kubernetes does; `kind` is CreateOptions, UpdateOptions or PatchOptions. */
@@ -22,9 +29,7 @@ export function parseWriteOptions(query: URLSearchParams, kind: string): WriteOp
   const dryRuns = query.getAll('dryRun').filter((value) => value !== '');
   for (const value of dryRuns) if (value !== 'All') errors.push(notSupported('dryRun', value, ['All']));
   const manager = query.get('fieldManager') ?? undefined;
-  if (manager !== undefined && Buffer.byteLength(manager) > MAX_MANAGER_BYTES) {
-    errors.push(invalid('fieldManager', manager, `may not be more than ${MAX_MANAGER_BYTES} bytes`));
-  }
+  if (manager !== undefined) errors.push(...managerErrors(manager));
   const validation = query.get('fieldValidation') || 'Warn';
   if (!FIELD_VALIDATIONS.includes(validation)) {
     errors.push(notSupported('fieldValidation', validation, FIELD_VALIDATIONS));
@@ -36,6 +41,21 @@ export function parseWriteOptions(query: URLSearchParams, kind: string): WriteOp
     fieldValidation: validation as FieldValidation,
     force: isTrue(query.get('force')),
   };
+}
+
+/** Not printable by Go's reckoning; a space is, other white space is not. */
+const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u;
+
+function managerErrors(manager: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (Buffer.byteLength(manager) > MAX_MANAGER_BYTES) errors.push(tooLong('fieldManager', MAX_MANAGER_BYTES));
+  const found = UNPRINTABLE.exec(manager);
+  if (found !== null) {
+    const code = (found[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+    const at = Buffer.byteLength(manager.slice(0, found.index));
+    errors.push(invalid('fieldManager', manager, `invalid character U+${code} (at position ${at})`));
+  }
+  return errors;
 }
 
 export interface ListOptions {

@@ -1,11 +1,11 @@
-import { ApiError, alreadyExists, badRequest, isAlreadyExists } from '#api/object/api-error.ts';
+import { ApiError, alreadyExists, badRequest, generatedNameTaken, isAlreadyExists } from '#api/object/api-error.ts';
 import { invalidObject, required } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
 import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
-import { toNewValue, viewOf } from './encode-object.ts';
+import { readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
 import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
@@ -32,6 +32,8 @@ export interface CreateRequest {
 /** Runs defaults, admission, strategy and validation over a new object and stores it. Rejects with ApiError. */
 export async function createObject(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
   const { metadata } = request.object;
+  if ((metadata.resourceVersion ?? '0') !== '0' && metadata.resourceVersion !== '')
+    throw badRequest('resourceVersion should not be set on objects to be created');
   if (metadata.name || !metadata.generateName) return createOnce(services, request);
   const base = metadata.generateName;
   for (let tries = 1; ; tries++) {
@@ -40,7 +42,9 @@ export async function createObject(services: RegistryServices, request: CreateRe
     try {
       return await createOnce(services, { ...request, object });
     } catch (err) {
-      if (!isAlreadyExists(err) || tries === MAX_GENERATED_TRIES) throw err;
+      if (!isAlreadyExists(err)) throw err;
+      if (tries === MAX_GENERATED_TRIES)
+        throw generatedNameTaken(resourceName(request.definition), object.metadata.name);
     }
   }
 }
@@ -106,7 +110,7 @@ async function store(services: RegistryServices, request: CreateRequest, object:
     definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
   );
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
-    if (current !== undefined) throw alreadyExists(resourceName(definition), name);
+    if (current !== undefined) throw nameTaken(definition, name, readStored(definition, current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
   });
   return result.object ?? viewOf(value, undefined);
@@ -128,12 +132,15 @@ function admissionFor(request: CreateRequest, object: KubeObject): AdmissionRequ
   };
 }
 
-/** The object goes where the path says; a body that says otherwise is a mistake worth refusing. */
+function nameTaken(definition: ResourceDefinition, name: string, live: KubeObject): ApiError {
+  const taken = alreadyExists(resourceName(definition), name);
+  if (live.metadata.deletionTimestamp === undefined) return taken;
+  return new ApiError(taken.code, taken.reason, `object is being deleted: ${taken.message}`, taken.details);
+}
+
+/** The object goes where the path says; a body that says otherwise is a mistake worth refusing, but for what belongs nowhere. */
 export function checkNamespace(definition: ResourceDefinition, object: KubeObject, namespace: string): void {
   if (!definition.namespaced) {
-    if (object.metadata.namespace) {
-      throw badRequest(`namespace must be empty for cluster-scoped kind ${definition.kind}`);
-    }
     delete object.metadata.namespace;
     return;
   }

@@ -1,8 +1,7 @@
-import { ApiError, conflict, type ResourceName } from '#api/object/api-error.ts';
+import { conflict } from '#api/object/api-error.ts';
 import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
 import { copyObject } from './object-meta.ts';
-import { resourceName } from './resource-catalog.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
 
 export type PropagationPolicy = 'Foreground' | 'Background' | 'Orphan';
@@ -13,6 +12,7 @@ export interface Preconditions {
 }
 
 export interface DeletionWish {
+  /** Not negative. */
   readonly gracePeriodSeconds?: number | undefined;
   readonly propagationPolicy?: PropagationPolicy | undefined;
   readonly preconditions?: Preconditions | undefined;
@@ -28,22 +28,27 @@ export type DeletionPlan =
 const ORPHAN = 'orphan';
 const FOREGROUND = 'foregroundDeletion';
 
-/** Throws 409 when the object is not the one that the client meant. */
-export function checkPreconditions(
-  resource: ResourceName,
+/** Throws 409 when the object is not the one that the client meant; named by its kind, as Kubernetes does here. */
+function checkPreconditions(
+  definition: ResourceDefinition,
   metadata: ObjectMeta,
   wanted: Preconditions | undefined,
 ): void {
-  const name = metadata.name ?? '';
-  if (wanted?.uid !== undefined && wanted.uid !== metadata.uid) {
-    const why = `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${metadata.uid ?? ''}`;
-    throw conflict(resource, name, why);
+  const { uid, resourceVersion } = wanted ?? {};
+  const refuse = (why: string) => {
+    throw conflict({ group: definition.group, resource: definition.kind }, metadata.name ?? '', why);
+  };
+  if (uid !== undefined && uid !== metadata.uid) {
+    refuse(
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid ?? ''}). ` +
+        'The object might have been deleted and then recreated',
+    );
   }
-  if (wanted?.resourceVersion !== undefined && wanted.resourceVersion !== metadata.resourceVersion) {
-    const why =
-      `Precondition failed: ResourceVersion in precondition: ${wanted.resourceVersion}, ` +
-      `ResourceVersion in object meta: ${metadata.resourceVersion ?? ''}`;
-    throw conflict(resource, name, why);
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
+    refuse(
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record ` +
+        `(${metadata.resourceVersion ?? ''}). The object might have been modified`,
+    );
   }
 }
 
@@ -57,10 +62,7 @@ export function planDeletion(
   wish: DeletionWish,
   nowMs: number,
 ): DeletionPlan {
-  checkPreconditions(resourceName(definition), current.metadata, wish.preconditions);
-  if (wish.gracePeriodSeconds !== undefined && wish.gracePeriodSeconds < 0) {
-    throw new ApiError(422, 'Invalid', 'gracePeriodSeconds must be non-negative');
-  }
+  checkPreconditions(definition, current.metadata, wish.preconditions);
   const object = copyObject(current);
   const isChanged = applyPropagation(object.metadata, wish.propagationPolicy);
   const isHeld = (object.metadata.finalizers?.length ?? 0) > 0 || definition.isHeld?.(object) === true;

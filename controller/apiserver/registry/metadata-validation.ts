@@ -22,6 +22,17 @@ export function metadataErrors(definition: ResourceDefinition, object: KubeObjec
   ];
 }
 
+/** Findings on a change of metadata: what is on its way out takes no new guardians. */
+export function metadataUpdateErrors(next: KubeObject, old: KubeObject): FieldError[] {
+  if (old.metadata.deletionTimestamp === undefined) return [];
+  const known = new Set(old.metadata.finalizers ?? []);
+  const added = [...new Set(next.metadata.finalizers ?? [])].filter((finalizer) => !known.has(finalizer)).sort();
+  if (added.length === 0) return [];
+  const list = added.map((finalizer) => JSON.stringify(finalizer)).join(', ');
+  const detail = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`;
+  return [forbiddenField('metadata.finalizers', detail)];
+}
+
 function labelErrors(labels: Readonly<Record<string, string>>): FieldError[] {
   return Object.entries(labels).flatMap(([key, value]) => [
     ...qualifiedName(key).map((why) => invalid('metadata.labels', key, why)),

@@ -1,10 +1,16 @@
 import { badRequest, conflict, notFound } from '#api/object/api-error.ts';
-import { invalid, invalidObject } from '#api/object/field-error.ts';
+import { invalidObject } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject, WriteDecision } from '../../store/store.ts';
-import type { AdmissionRequest } from '../admission/admission-plugin.ts';
+import type { AdmissionRequest, AdmissionTarget } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
+import {
+  awaitMutatingAdmission,
+  awaitsAdmission,
+  awaitValidatingAdmission,
+  runMutatingAdmission,
+  runValidatingAdmission,
+} from './admit.ts';
 import { release } from './create-object.ts';
 import { isDeletionComplete } from './deletion-plan.ts';
 import { isNoOp, readStored, toNewValue, viewOf } from './encode-object.ts';
@@ -12,11 +18,11 @@ import { withRecordedUpdate } from './field-manager.ts';
 import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
-import type { ResourceDefinition, StrategyContext } from './resource-definition.ts';
+import type { Allocation, ResourceDefinition, StrategyContext, SubresourceDefinition } from './resource-definition.ts';
 import { validateChanged } from './validate-object.ts';
 
-/** An allocating update starts over this often when the object changed under it. */
-const MAX_ALLOCATION_TRIES = 5;
+/** An update that waits on its way to the write starts over this often when the object changed under it. */
+const MAX_TRIES = 20;
 
 export interface UpdateRequest {
   readonly context: RequestContext;
@@ -27,6 +33,8 @@ export interface UpdateRequest {
   readonly as: 'main' | 'status' | 'raw';
   /** '' for the main resource. */
   readonly subresource: string;
+  /** Set where clients see another face of the object (scale): admission is shown that face. */
+  readonly face?: SubresourceDefinition;
   readonly dryRun: boolean;
   readonly manager: string;
   /** True for server-side apply, whose `change` computes managedFields itself. */
@@ -43,7 +51,8 @@ export interface UpdateRequest {
 /** Read-modify-write through admission and strategy. Rejects with 404, 409, 422 and whatever `change` throws. */
 export function updateObject(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
   const allocates = request.definition.allocate !== undefined && request.as === 'main';
-  return allocates ? updateWithAllocation(services, request) : updateInPlace(services, request);
+  const waits = allocates || (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(request)));
+  return waits ? updateFromSnapshot(services, request, allocates) : updateInPlace(services, request);
 }
 
 async function updateInPlace(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
@@ -57,32 +66,54 @@ async function updateInPlace(services: RegistryServices, request: UpdateRequest)
   return finish(services, request, outcome, result);
 }
 
-/** The allocation is asynchronous, so it happens before the write, which then insists on the state it was made for. */
-async function updateWithAllocation(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
-  const { definition } = request;
+/**
+ * Allocation and some plug-ins of admission are asynchronous. They work on the newest durable state, and the write then insists on it:
+ * what changed in between makes everything start over, as Kubernetes' GuaranteedUpdate does.
+ */
+async function updateFromSnapshot(
+  services: RegistryServices,
+  request: UpdateRequest,
+  allocates: boolean,
+): Promise<ObjectView> {
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(keyOf(request));
     const live = liveObject(request, seen);
-    const next = computeNext(services, request, live);
+    const next = await computeNextAwaited(services, request, live);
     const strategy = strategyContext(services, request.context, request.dryRun);
-    const allocation = await definition.allocate?.(next, live, services.store, strategy);
-    let isStale = false;
+    const allocation = allocates
+      ? await request.definition.allocate?.(next, live, services.store, strategy)
+      : undefined;
+    const attempt = { seen: seen as StoredObject, live, next, allocation, isStale: false };
     try {
-      let outcome: Outcome | undefined;
-      const result = await services.store.write(keyOf(request), (current) => {
-        isStale = current === undefined || current.revision !== seen?.revision;
-        if (isStale) throw conflict(resourceName(definition), request.name, MODIFIED);
-        outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });
-        return outcome.decision;
-      });
-      if (request.dryRun) await allocation?.release();
-      else await allocation?.commit?.();
-      return finish(services, request, outcome, result);
+      return await writeAttempt(services, request, attempt);
     } catch (err) {
       await release(allocation);
-      if (!isStale || tries === MAX_ALLOCATION_TRIES) throw err;
+      if (!attempt.isStale || tries === MAX_TRIES || request.context.request.signal.aborted) throw err;
     }
   }
+}
+
+interface Attempt {
+  readonly seen: StoredObject;
+  readonly live: KubeObject;
+  readonly next: KubeObject;
+  readonly allocation: Allocation | undefined;
+  /** Set when the object is no longer the one that was seen. */
+  isStale: boolean;
+}
+
+async function writeAttempt(services: RegistryServices, request: UpdateRequest, attempt: Attempt): Promise<ObjectView> {
+  const { seen, live, next, allocation } = attempt;
+  let outcome: Outcome | undefined;
+  const result = await services.store.write(keyOf(request), (current) => {
+    attempt.isStale = current === undefined || current.revision !== seen.revision;
+    if (attempt.isStale) throw conflict(resourceName(request.definition), request.name, MODIFIED);
+    outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });
+    return outcome.decision;
+  });
+  if (request.dryRun) await allocation?.release();
+  else await allocation?.commit?.();
+  return finish(services, request, outcome, result);
 }
 
 const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
@@ -133,25 +164,84 @@ const keyOf = (request: UpdateRequest) => storageKey(request.definition, request
 
 /** The canonical state after the request, or the reason why not. */
 function computeNext(services: RegistryServices, request: UpdateRequest, live: KubeObject): KubeObject {
-  const { definition, context, as } = request;
+  const change = beginUpdate(services, request, live);
+  const { admission } = change;
+  if (admission === undefined) return services.format.canonicalize(change.next, request.definition);
+  const asked = runMutatingAdmission(services.admission, admission);
+  completeUpdate(services, request, change, asked);
+  runValidatingAdmission(services.admission, admission);
+  return finishUpdate(services, request, change);
+}
+
+/** The same with plug-ins that wait for somebody. */
+async function computeNextAwaited(
+  services: RegistryServices,
+  request: UpdateRequest,
+  live: KubeObject,
+): Promise<KubeObject> {
+  const change = beginUpdate(services, request, live);
+  const { admission } = change;
+  if (admission === undefined) return services.format.canonicalize(change.next, request.definition);
+  await awaitMutatingAdmission(services.admission, admission);
+  completeUpdate(services, request, change, true);
+  await awaitValidatingAdmission(services.admission, admission);
+  return finishUpdate(services, request, change);
+}
+
+interface Change {
+  readonly live: KubeObject;
+  /** Private; the object itself, also where admission sees a face of it. */
+  next: KubeObject;
+  readonly wishedFields: KubeObject['metadata']['managedFields'];
+  /** Undefined for raw updates. */
+  readonly admission: AdmissionRequest | undefined;
+}
+
+/** What the client wants, as mutating admission sees it. */
+function beginUpdate(services: RegistryServices, request: UpdateRequest, live: KubeObject): Change {
+  const { definition, as } = request;
   const next = request.change(live);
   checkIdentity(request, next, live);
   const wishedFields = next.metadata.managedFields;
   carrySystemFields(next.metadata, live.metadata);
   delete next.metadata.resourceVersion;
-  if (as === 'raw') return services.format.canonicalize(next, definition);
-
-  const strategy = strategyContext(services, context, request.dryRun);
+  if (as === 'raw') return { live, next, wishedFields, admission: undefined };
   separateStatus(request, next, live);
   services.format.applyDefaults(next, definition);
   definition.applyDefaults(next);
-  const admission = admissionFor(request, next, live);
-  if (runMutatingAdmission(services.admission, admission)) services.format.applyDefaults(next, definition);
+  return { live, next, wishedFields, admission: admissionFor(services, request, next, live) };
+}
+
+/** Takes over what mutating admission made of it, and asks the strategy whether that may be. */
+function completeUpdate(services: RegistryServices, request: UpdateRequest, change: Change, asked: boolean): void {
+  const { definition, context, as } = request;
+  const { admission, live } = change;
+  if (asked && admission?.object !== undefined) takeOver(services, request, change, admission.object);
+  const { next } = change;
+  const strategy = strategyContext(services, context, request.dryRun);
   if (as === 'status') definition.prepareForStatusUpdate(next, live, strategy);
   else definition.prepareForUpdate(next, live, strategy);
   validate(request, next, live, strategy);
-  runValidatingAdmission(services.admission, admission);
+}
 
+function takeOver(
+  services: RegistryServices,
+  { face, definition }: UpdateRequest,
+  change: Change,
+  admitted: KubeObject,
+): void {
+  if (face?.face !== undefined) change.next = copyObject(face.face.apply(admitted, change.next));
+  else if (admitted !== change.next) {
+    change.next = admitted;
+    carrySystemFields(admitted.metadata, change.live.metadata);
+    delete admitted.metadata.resourceVersion;
+  }
+  services.format.applyDefaults(change.next, definition);
+}
+
+function finishUpdate(services: RegistryServices, request: UpdateRequest, change: Change): KubeObject {
+  const { definition, as, manager, subresource } = request;
+  const { live, next, wishedFields } = change;
   if (wishedFields === undefined) delete next.metadata.managedFields;
   else next.metadata.managedFields = wishedFields;
   const canonical = services.format.canonicalize(next, definition);
@@ -159,7 +249,6 @@ function computeNext(services: RegistryServices, request: UpdateRequest, live: K
     canonical.metadata.generation = (live.metadata.generation ?? 0) + 1;
   }
   if (request.keepManagedFields) return canonical;
-  const { manager, subresource } = request;
   return withRecordedUpdate(services, { definition, live, next: canonical, manager, subresource });
 }
 
@@ -187,8 +276,10 @@ function checkIdentity(request: UpdateRequest, next: KubeObject, live: KubeObjec
   const version = metadata.resourceVersion ?? '';
   if (version === '' || version === '0') {
     if (!request.requireVersion || definition.allowUnconditionalUpdate) return;
-    const detail = 'must be specified for an update';
-    throw invalidObject(definition, name, [invalid('metadata.resourceVersion', 0, detail)]);
+    // Go prints the unset version so, and names the resource in place of the kind: scripts look for the sentence.
+    const message = 'Invalid value: 0x0: must be specified for an update';
+    const kind = { ...definition, kind: definition.resource };
+    throw invalidObject(kind, name, [{ type: 'FieldValueInvalid', field: 'metadata.resourceVersion', message }]);
   }
   if (version !== live.metadata.resourceVersion) throw conflict(resourceName(definition), name, MODIFIED);
 }
@@ -213,7 +304,7 @@ function restore(next: KubeObject, live: KubeObject, field: string): void {
   else next[field] = copyObject(live[field]);
 }
 
-function admissionFor(request: UpdateRequest, object: KubeObject, oldObject: KubeObject): AdmissionRequest {
+function targetOf(request: UpdateRequest): AdmissionTarget {
   const { context, definition, namespace, name, subresource, dryRun } = request;
   return {
     operation: 'UPDATE',
@@ -222,9 +313,20 @@ function admissionFor(request: UpdateRequest, object: KubeObject, oldObject: Kub
     namespace: definition.resource === 'namespaces' && definition.group === '' ? name : namespace,
     name,
     user: context.user,
-    object,
-    oldObject,
     dryRun,
     context,
   };
+}
+
+function admissionFor(
+  services: RegistryServices,
+  request: UpdateRequest,
+  next: KubeObject,
+  live: KubeObject,
+): AdmissionRequest {
+  const target = targetOf(request);
+  const { face } = request;
+  if (face?.face === undefined) return { ...target, object: next, oldObject: live, objects: services };
+  const [object, oldObject] = [face.face.get(next), face.face.get(live)];
+  return { ...target, object, oldObject, kind: face.kind, objects: services };
 }

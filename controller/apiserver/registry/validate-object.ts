@@ -1,6 +1,6 @@
 import { type FieldError, invalidObject } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
-import { metadataErrors } from './metadata-validation.ts';
+import { metadataErrors, metadataUpdateErrors } from './metadata-validation.ts';
 import type { ResourceDefinition, StrategyContext } from './resource-definition.ts';
 
 /** Throws 422 with every finding on a new object. */
@@ -23,7 +23,7 @@ export function validateChanged(
     as === 'status'
       ? definition.validateStatusUpdate(next, old, context)
       : [...definition.validate(next, context), ...definition.validateUpdate(next, old, context)];
-  refuse(definition, next, [...metadataErrors(definition, next), ...own]);
+  refuse(definition, next, [...metadataErrors(definition, next), ...metadataUpdateErrors(next, old), ...own]);
 }
 
 function refuse(definition: ResourceDefinition, object: KubeObject, errors: readonly FieldError[]): void {

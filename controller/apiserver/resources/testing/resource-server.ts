@@ -1,9 +1,13 @@
-import { createTestServer, type TestServer } from '../../server/testing/test-server.ts';
+import { createTestServer, type TestServer, type TestServerOptions } from '../../server/testing/test-server.ts';
 import { type BuiltinResourceOptions, builtinResources } from '../builtin-resources.ts';
 
 /** An API server of all built-in kinds over a memory store, without security. */
-export function createResourceServer(options: Partial<BuiltinResourceOptions> = {}): TestServer {
+export function createResourceServer(
+  options: Partial<BuiltinResourceOptions> = {},
+  server: Omit<TestServerOptions, 'definitions'> = {},
+): TestServer {
   return createTestServer({
+    ...server,
     definitions: builtinResources({
       podSubresources: [],
       nodeSubresources: [],

@@ -1,6 +1,7 @@
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import type { HistoryLimits } from '../../../store/history.ts';
 import { createMemoryStore } from '../../../store/memory-store.ts';
 import type { Store } from '../../../store/store.ts';
 import type { AdmissionPlugin } from '../../admission/admission-plugin.ts';
@@ -34,7 +35,9 @@ export interface TestServerOptions {
   readonly admission?: readonly AdmissionPlugin[];
   /** Replaces filters of the same name; the others let everything pass. */
   readonly filters?: readonly Filter[];
-  readonly historyLimits?: { readonly minRevisions?: number };
+  readonly historyLimits?: Partial<HistoryLimits>;
+  /** Uniform in [0, 1); absent: 27 draws in turn, one for each character of a generated name. */
+  readonly random?: () => number;
 }
 
 /** An API server over a memory store and a clock that stands still; everybody may do everything. */
@@ -45,6 +48,7 @@ export function createTestServer(options: TestServerOptions): TestServer {
     log: silentLogger,
     classify: createClassifier(options.definitions),
     freezeObjects: true,
+    ...(options.historyLimits === undefined ? {} : { historyLimits: options.historyLimits }),
     indexes: options.definitions.flatMap((definition) =>
       definition.indexedFields.map((field) => ({ prefix: `${definition.storagePrefix}/`, field })),
     ),
@@ -61,7 +65,7 @@ export function createTestServer(options: TestServerOptions): TestServer {
     tokens: { issue: () => Promise.reject(new Error('no tokens')) },
     clock,
     log: silentLogger,
-    random: () => (draws++ % 27) / 27,
+    random: options.random ?? (() => (draws++ % 27) / 27),
     newUid: () => `uid-${++uids}`,
     version: versionInfo('0.0.0-test'),
     serverAddress: '127.0.0.1:6443',

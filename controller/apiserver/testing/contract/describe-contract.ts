@@ -1,0 +1,11 @@
+import type { ContractSuite } from './contract-target.ts';
+import { describeCreate } from './create-contract.ts';
+import { describeDelete } from './delete-contract.ts';
+import { describeUpdate } from './update-contract.ts';
+
+/** The rules of the API that clients rely on, each as a named test. */
+export function describeContract(suite: ContractSuite): void {
+  describeCreate(suite);
+  describeUpdate(suite);
+  describeDelete(suite);
+}
