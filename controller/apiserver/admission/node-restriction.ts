@@ -4,7 +4,7 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Store } from '../../store/store.ts';
 import { nodeNameOf } from '../authorize/node-identity.ts';
 import { podReferences } from '../authorize/pod-references.ts';
-import type { AdmissionPlugin, AdmissionRequest } from './admission-plugin.ts';
+import type { AdmissionPlugin, AdmissionRequest, AdmissionTarget } from './admission-plugin.ts';
 import { changedLabels, isRestrictedNodeLabel } from './node-labels.ts';
 import { isMirrorPod } from './pod-request.ts';
 
@@ -27,7 +27,7 @@ export function nodeRestriction({ store }: { readonly store: Store }): Admission
     ['coordination.k8s.io/leases', checkLease],
     ['storage.k8s.io/csinodes', checkOwnName],
   ]);
-  const checkOf = ({ resource }: AdmissionRequest) => checks.get(`${resource.group}/${resource.resource}`);
+  const checkOf = ({ resource }: AdmissionTarget) => checks.get(`${resource.group}/${resource.resource}`);
   return {
     name: 'NodeRestriction',
     handles: (request) => checkOf(request) !== undefined && nodeNameOf(request.user) !== undefined,

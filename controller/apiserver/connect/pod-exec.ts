@@ -30,6 +30,7 @@ export function podStreams(name: 'exec' | 'attach', options: ConnectOptions): Su
     name,
     verbs: ['create', 'get'],
     kind: { group: '', version: 'v1', kind: name === 'exec' ? 'PodExecOptions' : 'PodAttachOptions' },
+    connects: true,
     handle: (context, services) => serveStreams(name, options, context, services),
   };
 }

@@ -25,6 +25,7 @@ export function podPortForward(options: ConnectOptions): SubresourceDefinition {
     name: 'portforward',
     verbs: ['create', 'get'],
     kind: { group: '', version: 'v1', kind: 'PodPortForwardOptions' },
+    connects: true,
     handle: (context, services) => servePortForward(options, context, services),
   };
 }

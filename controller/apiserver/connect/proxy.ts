@@ -26,6 +26,7 @@ function proxySubresource(kind: string, open: OpenBackend): SubresourceDefinitio
     name: 'proxy',
     verbs: VERBS,
     kind: { group: '', version: 'v1', kind },
+    connects: true,
     handle: (context, services) => serveProxy(open, context, services),
   };
 }

@@ -1,6 +1,7 @@
 import { ApiError, notFound } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
-import { runMutatingAdmission, runValidatingAdmission } from '../registry/admit.ts';
+import type { AdmissionRequest } from '../admission/admission-plugin.ts';
+import { admitRequest } from '../registry/admit.ts';
 import { deleteObject } from '../registry/delete-object.ts';
 import type { PropagationPolicy } from '../registry/deletion-plan.ts';
 import { readStored } from '../registry/encode-object.ts';
@@ -11,12 +12,14 @@ import type { SubresourceServices } from '../registry/resource-definition.ts';
 import { updateObject } from '../registry/update-object.ts';
 import { answerValue } from './answer.ts';
 import type { ApiServices, SubresourceTarget } from './api-services.ts';
+import { admitConnection } from './connect-admission.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
 import { readObject, reportProblems } from './read-body.ts';
 import { parseWriteOptions, type WriteOptions } from './request-options.ts';
 
 /** A subresource with behaviour of its own. */
 export async function handleOwnSubresource(services: ApiServices, target: SubresourceTarget): Promise<void> {
+  if (target.subresource.connects) await admitConnection(services, target);
   await target.subresource.handle?.(target.context, subresourceServices(services, target));
 }
 
@@ -42,7 +45,9 @@ function subresourceServices(services: ApiServices, target: SubresourceTarget): 
       return readStored(definition, view);
     },
     async deleteObject(context, namespace, name, options) {
-      const { view } = await deleteObject(services, {
+      // What asks for it (an Eviction) was admitted; Kubernetes does not ask for the deletion again.
+      const admitted = { ...services, admission: [] };
+      const { view } = await deleteObject(admitted, {
         context,
         definition,
         namespace,
@@ -68,21 +73,22 @@ async function readAdmittedBody(services: ApiServices, target: SubresourceTarget
   const object = await readObject(services, context, subresource.kind, options.fieldValidation);
   services.format.applyDefaults(object, subresource.kind);
   if (context.info.verb !== 'create') return object;
-  const admission = {
-    operation: 'CREATE' as const,
+  const admission: AdmissionRequest = {
+    operation: 'CREATE',
     resource: definition,
     subresource: subresource.name,
-    namespace,
+    namespace: definition.group === '' && definition.resource === 'namespaces' ? name : namespace,
     name,
     user: context.user,
     object,
     oldObject: undefined,
+    kind: subresource.kind,
     dryRun: options.dryRun,
     context,
+    objects: services,
   };
-  runMutatingAdmission(services.admission, admission);
-  runValidatingAdmission(services.admission, admission);
-  return object;
+  await admitRequest(services.admission, admission);
+  return admission.object ?? object;
 }
 
 /** GET, PUT and PATCH of another face of the object (scale). */
@@ -143,6 +149,7 @@ async function changeFace(
     name,
     as: subresource.face?.as ?? 'main',
     subresource: subresource.name,
+    face: subresource,
     dryRun: options.dryRun,
     manager: fieldManagerOf(context, options.fieldManager),
     change(current) {

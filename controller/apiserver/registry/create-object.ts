@@ -4,7 +4,13 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
 import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
+import {
+  awaitMutatingAdmission,
+  awaitsAdmission,
+  awaitValidatingAdmission,
+  runMutatingAdmission,
+  runValidatingAdmission,
+} from './admit.ts';
 import { readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
 import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
@@ -51,7 +57,10 @@ export async function createObject(services: RegistryServices, request: CreateRe
 
 async function createOnce(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
   const { definition, dryRun } = request;
-  const prepared = prepare(services, request);
+  const begun = beginCreate(services, request);
+  const prepared = awaitsAdmission(services.admission, begun.admission)
+    ? await prepareAwaited(services, request, begun)
+    : prepare(services, request, begun);
   const allocation = await definition.allocate?.(
     prepared,
     undefined,
@@ -69,16 +78,50 @@ async function createOnce(services: RegistryServices, request: CreateRequest): P
   }
 }
 
-function prepare(services: RegistryServices, request: CreateRequest): KubeObject {
-  const { definition, context, dryRun } = request;
-  const strategy = strategyContext(services, context, dryRun);
-  const object = request.object;
+interface NewObject {
+  /** Holds the object on its way. */
+  readonly admission: AdmissionRequest;
+  readonly wishedFields: KubeObject['metadata']['managedFields'];
+}
+
+function prepare(services: RegistryServices, request: CreateRequest, begun: NewObject): KubeObject {
+  const { admission } = begun;
+  if (runMutatingAdmission(services.admission, admission)) {
+    services.format.applyDefaults(admission.object as KubeObject, request.definition);
+  }
+  completeNew(services, request, admission);
+  runValidatingAdmission(services.admission, admission);
+  return finishNew(services, request, begun);
+}
+
+/** The same with plug-ins that wait for somebody. */
+async function prepareAwaited(
+  services: RegistryServices,
+  request: CreateRequest,
+  begun: NewObject,
+): Promise<KubeObject> {
+  const { admission } = begun;
+  await awaitMutatingAdmission(services.admission, admission);
+  services.format.applyDefaults(admission.object as KubeObject, request.definition);
+  completeNew(services, request, admission);
+  await awaitValidatingAdmission(services.admission, admission);
+  return finishNew(services, request, begun);
+}
+
+/** A new object as mutating admission sees it: defaulted, nothing of the server's own in it yet. */
+function beginCreate(services: RegistryServices, request: CreateRequest): NewObject {
+  const { definition, object } = request;
   checkNamespace(definition, object, request.namespace);
   services.format.applyDefaults(object, definition);
   definition.applyDefaults(object);
-  const admission = admissionFor(request, object);
-  if (runMutatingAdmission(services.admission, admission)) services.format.applyDefaults(object, definition);
-  const wishedFields = object.metadata.managedFields;
+  return { admission: admissionFor(services, request, object), wishedFields: object.metadata.managedFields };
+}
+
+/** What the server says of a new object, and whether it is valid. */
+function completeNew(services: RegistryServices, request: CreateRequest, admission: AdmissionRequest): void {
+  const { definition, context, dryRun } = request;
+  const strategy = strategyContext(services, context, dryRun);
+  const object = admission.object as KubeObject;
   clearSystemFields(object.metadata);
   object.metadata.uid = services.newUid();
   object.metadata.creationTimestamp = toTime(strategy.nowMs);
@@ -87,7 +130,15 @@ function prepare(services: RegistryServices, request: CreateRequest): KubeObject
   requireName(definition, object);
   context.warnings.push(...definition.warnings(object, undefined));
   validateNew(definition, object, strategy);
-  runValidatingAdmission(services.admission, admission);
+}
+
+function finishNew(
+  services: RegistryServices,
+  request: CreateRequest,
+  { admission, wishedFields }: NewObject,
+): KubeObject {
+  const { definition } = request;
+  const object = admission.object as KubeObject;
   if (wishedFields !== undefined) object.metadata.managedFields = wishedFields;
   const canonical = services.format.canonicalize(object, definition);
   if (request.keepManagedFields) return canonical;
@@ -116,7 +167,7 @@ async function store(services: RegistryServices, request: CreateRequest, object:
   return result.object ?? viewOf(value, undefined);
 }
 
-function admissionFor(request: CreateRequest, object: KubeObject): AdmissionRequest {
+function admissionFor(services: RegistryServices, request: CreateRequest, object: KubeObject): AdmissionRequest {
   const { context, definition, namespace, dryRun } = request;
   return {
     operation: 'CREATE',
@@ -129,6 +180,7 @@ function admissionFor(request: CreateRequest, object: KubeObject): AdmissionRequ
     oldObject: undefined,
     dryRun,
     context,
+    objects: services,
   };
 }
 

@@ -1,10 +1,10 @@
-import { notFound } from '#api/object/api-error.ts';
+import { conflict, notFound } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { WriteDecision } from '../../store/store.ts';
-import type { AdmissionRequest } from '../admission/admission-plugin.ts';
+import type { AdmissionRequest, AdmissionTarget } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import { runMutatingAdmission, runValidatingAdmission } from './admit.ts';
-import { type DeletionWish, planDeletion } from './deletion-plan.ts';
+import { admitRequest, awaitsAdmission, runMutatingAdmission, runValidatingAdmission } from './admit.ts';
+import { type DeletionPlan, type DeletionWish, planDeletion } from './deletion-plan.ts';
 import { readStored, toNewValue } from './encode-object.ts';
 import type { ObjectView, RegistryServices } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
@@ -26,15 +26,56 @@ export interface DeleteOutcome {
   readonly view: ObjectView;
 }
 
+/** A delete that waits for admission starts over this often when the object changed under it. */
+const MAX_TRIES = 20;
+
 /** Removes the object or marks it, as grace and finalizers allow. Rejects with 404, 409 on preconditions, 403 of admission. */
 export async function deleteObject(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
+  if (awaitsAdmission(services.admission, targetOf(request))) return deleteFromSnapshot(services, request);
+  return writeDeletion(services, request, (live) => {
+    const admission = admissionFor(services, request, live);
+    runMutatingAdmission(services.admission, admission);
+    runValidatingAdmission(services.admission, admission);
+  });
+}
+
+/** Some plug-ins of admission are asynchronous: the write insists on the state that they were shown. */
+async function deleteFromSnapshot(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
+  const { definition, namespace, name, context } = request;
+  const key = storageKey(definition, namespace, name);
+  for (let tries = 1; ; tries++) {
+    const seen = services.store.snapshot().get(key);
+    if (seen === undefined) throw notFound(resourceName(definition), name);
+    const live = readStored(definition, seen);
+    planDeletion(definition, live, request.wish, services.clock.now());
+    await admitRequest(services.admission, admissionFor(services, request, live));
+    let isStale = false;
+    try {
+      return await writeDeletion(services, request, (current) => {
+        isStale = current.metadata.resourceVersion !== live.metadata.resourceVersion;
+        if (isStale) throw conflict(resourceName(definition), name, 'the object has been modified');
+      });
+    } catch (err) {
+      if (!isStale || tries === MAX_TRIES || context.request.signal.aborted) throw err;
+    }
+  }
+}
+
+/** `admit` runs on the state that is written over, and throws to refuse. */
+async function writeDeletion(
+  services: RegistryServices,
+  request: DeleteObjectRequest,
+  admit: (live: KubeObject) => void,
+): Promise<DeleteOutcome> {
   const { definition, namespace, name } = request;
   let isRemoved = false;
   let last: KubeObject | undefined;
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
     if (current === undefined) throw notFound(resourceName(definition), name);
     last = readStored(definition, current);
-    const decision = decide(services, request, last);
+    const plan = planDeletion(definition, last, request.wish, services.clock.now());
+    admit(last);
+    const decision = decide(services, request, plan);
     isRemoved = decision.kind === 'delete';
     return request.dryRun ? { kind: 'unchanged' } : decision;
   });
@@ -43,12 +84,7 @@ export async function deleteObject(services: RegistryServices, request: DeleteOb
   return { isRemoved, view: result.object };
 }
 
-function decide(services: RegistryServices, request: DeleteObjectRequest, live: KubeObject): WriteDecision {
-  const { definition } = request;
-  const plan = planDeletion(definition, live, request.wish, services.clock.now());
-  const admission = admissionFor(request, live);
-  runMutatingAdmission(services.admission, admission);
-  runValidatingAdmission(services.admission, admission);
+function decide(services: RegistryServices, { definition }: DeleteObjectRequest, plan: DeletionPlan): WriteDecision {
   if (plan.kind === 'remove') return { kind: 'delete' };
   if (plan.kind === 'wait') return { kind: 'unchanged' };
   delete plan.object.metadata.resourceVersion;
@@ -57,7 +93,7 @@ function decide(services: RegistryServices, request: DeleteObjectRequest, live: 
   return { kind: 'put', value: toNewValue(services, definition, object, durability) };
 }
 
-function admissionFor(request: DeleteObjectRequest, oldObject: KubeObject): AdmissionRequest {
+function targetOf(request: DeleteObjectRequest): AdmissionTarget {
   const { context, definition, namespace, name, dryRun } = request;
   return {
     operation: 'DELETE',
@@ -66,9 +102,15 @@ function admissionFor(request: DeleteObjectRequest, oldObject: KubeObject): Admi
     namespace: definition.resource === 'namespaces' && definition.group === '' ? name : namespace,
     name,
     user: context.user,
-    object: undefined,
-    oldObject,
     dryRun,
     context,
   };
+}
+
+function admissionFor(
+  services: RegistryServices,
+  request: DeleteObjectRequest,
+  oldObject: KubeObject,
+): AdmissionRequest {
+  return { ...targetOf(request), object: undefined, oldObject, deletion: request.wish, objects: services };
 }

@@ -130,6 +130,8 @@ export interface SubresourceDefinition {
     get(object: KubeObject): KubeObject;
     apply(face: KubeObject, object: KubeObject): KubeObject;
   };
+  /** Leads into a container or a proxied server: admission sees a CONNECT with the options of the request as its object. */
+  readonly connects?: true;
   /** Everything else. Answers through `context.response`; errors are thrown. */
   handle?(context: RequestContext, services: SubresourceServices): Promise<void>;
 }
@@ -146,7 +148,7 @@ export interface SubresourceServices {
     change: (object: KubeObject) => KubeObject,
     options?: UpdateObjectOptions,
   ): Promise<KubeObject>;
-  /** The generic delete path of the parent (grace, finalizers, admission of DELETE); answers the object as it is afterwards. */
+  /** The generic delete path of the parent (grace, finalizers; no admission beyond the subresource's own); answers the object as it is afterwards. */
   deleteObject(
     context: RequestContext,
     namespace: string,
