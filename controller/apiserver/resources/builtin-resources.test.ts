@@ -31,13 +31,18 @@ const PRINTED_AS: Readonly<Record<string, string>> = {
   ValidatingWebhookConfiguration: 'ValidatingWebhook',
 };
 
+/** Kinds of the aggregator print themselves; the reference lists kube-apiserver's own printers only. */
+const UNLISTED: Readonly<Record<string, readonly string[]>> = {
+  APIService: ['Name string name 0', 'Service string  0', 'Available string  0', 'Age date  0'],
+};
+
 test.runIf(hasReference).each(titles)('%s has the columns of Kubernetes', (_title, definition) => {
   const wanted = lines('kubectl-columns.tsv').filter(
     ([kind]) => kind === (PRINTED_AS[definition.kind] ?? definition.kind),
   );
   const expected =
     wanted.length === 0
-      ? ['Name string name 0', 'Created At date  0']
+      ? (UNLISTED[definition.kind] ?? ['Name string name 0', 'Created At date  0'])
       : wanted.map(([, name, type, format, priority]) => `${name} ${type} ${format} ${priority}`);
   const actual = definition.columns.map(
     ({ name, type, format = '', priority }) => `${name} ${type} ${format} ${priority}`,
@@ -83,12 +88,12 @@ const context = {
   request: { user: { name: 'u', groups: [] }, info: { verb: 'create', subresource: '' } },
 } as unknown as StrategyContext;
 
-test.runIf(hasReference).each(titles)('%s takes an object with every field set', (_title, definition) => {
-  const file = join(
-    REFERENCE,
-    'roundtrip',
-    `${definition.group || 'core'}.${definition.version}.${definition.kind}.json`,
-  );
+const exampleOf = ({ group, version, kind }: ResourceDefinition) =>
+  join(REFERENCE, 'roundtrip', `${group || 'core'}.${version}.${kind}.json`);
+const exemplary = titles.filter(([, definition]) => existsSync(exampleOf(definition)));
+
+test.runIf(hasReference).each(exemplary)('%s takes an object with every field set', (_title, definition) => {
+  const file = exampleOf(definition);
   const read = () => JSON.parse(readFileSync(file, 'utf8')) as KubeObject;
   const object = read();
   definition.applyDefaults(object);
@@ -123,6 +128,7 @@ test('storage prefixes are those of Kubernetes where they differ from the resour
       .map(({ storagePrefix, resource }) => [resource, storagePrefix]),
   );
   expect(special).toEqual({
+    apiservices: '/registry/apiregistration.k8s.io/apiservices',
     endpoints: '/registry/services/endpoints',
     ingresses: '/registry/ingress',
     nodes: '/registry/minions',

@@ -2,12 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
 import type { ExpressionCheck } from './admission/policy-expressions.ts';
 import type { PortRange } from './allocation/node-ports.ts';
+import { apiServices } from './apiservices.ts';
 import { bindings } from './bindings.ts';
 import { certificateSigningRequests } from './certificatesigningrequests.ts';
 import { clusterRoleBindings } from './clusterrolebindings.ts';
 import { clusterRoles } from './clusterroles.ts';
 import { configMaps } from './configmaps.ts';
 import { controllerRevisions } from './controllerrevisions.ts';
+import { csiDrivers } from './csidrivers.ts';
+import { csiNodes } from './csinodes.ts';
+import { csiStorageCapacities } from './csistoragecapacities.ts';
 import { deployments } from './deployments.ts';
 import { endpoints } from './endpoints.ts';
 import { endpointSlices } from './endpointslices.ts';
@@ -37,9 +41,12 @@ import { secrets } from './secrets.ts';
 import { serviceAccounts } from './serviceaccounts.ts';
 import { serviceCidrs } from './servicecidrs.ts';
 import { services } from './services.ts';
+import { storageClasses } from './storageclasses.ts';
 import { validatingAdmissionPolicies } from './validatingadmissionpolicies.ts';
 import { validatingAdmissionPolicyBindings } from './validatingadmissionpolicybindings.ts';
 import { validatingWebhookConfigurations } from './validatingwebhookconfigurations.ts';
+import { volumeAttachments } from './volumeattachments.ts';
+import { volumeAttributesClasses } from './volumeattributesclasses.ts';
 
 export interface BuiltinResourceOptions {
   /** Ways to a pod's containers: log, exec, attach, portforward, proxy. */
@@ -92,6 +99,7 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     ingressClasses,
     ingresses,
     ipAddresses,
+    apiServices,
     mutatingAdmissionPolicies(options.checkExpressions),
     mutatingAdmissionPolicyBindings,
     mutatingWebhookConfigurations(options.checkExpressions),
@@ -109,5 +117,11 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     roleBindings,
     roles,
     priorityClasses,
+    csiDrivers,
+    csiNodes,
+    csiStorageCapacities,
+    storageClasses,
+    volumeAttachments,
+    volumeAttributesClasses,
   ];
 }

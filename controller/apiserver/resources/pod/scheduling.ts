@@ -80,15 +80,23 @@ function validateNodeTerm(term: NodeSelectorTerm, path: string, isHard: boolean)
   ];
 }
 
+/** A `NodeSelector` as a hard rule: here, and on volumes and devices. */
+export function validateNodeSelector(
+  selector: { readonly nodeSelectorTerms?: readonly NodeSelectorTerm[] },
+  path: string,
+): FieldError[] {
+  const at = `${path}.nodeSelectorTerms`;
+  const terms = selector.nodeSelectorTerms ?? [];
+  const errors = terms.length === 0 ? [required(at, 'must have at least one node selector term')] : [];
+  return [...errors, ...terms.flatMap((term, i) => validateNodeTerm(term, `${at}[${i}]`, true))];
+}
+
 function validateNodeAffinity(affinity: NodeAffinity, path: string): FieldError[] {
   const hard = affinity.requiredDuringSchedulingIgnoredDuringExecution;
   const soft = affinity.preferredDuringSchedulingIgnoredDuringExecution ?? [];
   const errors: FieldError[] = [];
   if (hard !== undefined) {
-    const at = `${path}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
-    const terms = hard.nodeSelectorTerms ?? [];
-    if (terms.length === 0) errors.push(required(at, 'must have at least one node selector term'));
-    for (const [i, term] of terms.entries()) errors.push(...validateNodeTerm(term, `${at}[${i}]`, true));
+    errors.push(...validateNodeSelector(hard, `${path}.requiredDuringSchedulingIgnoredDuringExecution`));
   }
   for (const [i, { weight, preference }] of soft.entries()) {
     const at = `${path}.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
