@@ -3,26 +3,16 @@
  * moment a watch shows it Ready. Prints one JSON line. usage: pod-client.ts <kubeconfig> <count> serial|burst
  */
 import { readFileSync } from 'node:fs';
-import { createHttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { type Pod, resources } from '#api/object/kinds.ts';
-import { systemClock } from '#base/clock.ts';
-import { silentLogger } from '#base/logger.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const [path = '', count = '1', mode = 'serial'] = process.argv.slice(2);
 const access = parseKubeconfig(readFileSync(path, 'utf8'));
-const transport = createHttpTransport({
-  servers: [access.server],
-  ca: access.ca!,
-  cert: access.cert!,
-  key: access.key!,
-  userAgent: 'bench',
-  clock: systemClock,
-  log: silentLogger,
-});
+const transport = createKubeconfigTransport(access, 'bench');
 const pods = createKubeClient(transport).resource<Pod>(resources.pods);
 
 const createdMs = new Map<string, number>();

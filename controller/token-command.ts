@@ -1,13 +1,12 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import type { ResourceClient } from '#api/client/client.ts';
-import { createHttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError, parseConfig } from '#base/config.ts';
-import { silentLogger } from '#base/logger.ts';
 import {
   bootstrapTokenSecret,
   generateBootstrapToken,
@@ -33,15 +32,7 @@ export async function runTokenCommand(argv: readonly string[], kubeconfigPath: s
   if (!existsSync(kubeconfigPath))
     throw new ConfigError(`${kubeconfigPath} does not exist: run this where the controller runs, or set KUBECONFIG`);
   const access = parseKubeconfig(readFileSync(kubeconfigPath, 'utf8'));
-  const transport = createHttpTransport({
-    servers: [access.server],
-    userAgent: 'coracle-token',
-    clock: systemClock,
-    log: silentLogger,
-    ...(access.ca === undefined ? {} : { ca: access.ca }),
-    ...(access.cert === undefined ? {} : { cert: access.cert }),
-    ...(access.key === undefined ? {} : { key: access.key }),
-  });
+  const transport = createKubeconfigTransport(access, 'coracle-token');
   const secrets = createKubeClient(transport).resource<Secret>(resources.secrets);
   try {
     switch (action) {

@@ -6,15 +6,21 @@
 import { readFileSync } from 'node:fs';
 import { createExecutor } from '#agent/host/executor.ts';
 import type { KubeClient } from '#api/client/client.ts';
-import { createHttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { isAlreadyExists } from '#api/object/api-error.ts';
-import { type Deployment, type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
+import {
+  type Event as CoreEvent,
+  type Deployment,
+  type Node,
+  type Pod,
+  resources,
+  type Service,
+} from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { delay, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
-import { silentLogger } from '#base/logger.ts';
 import { renderBusyboxArchive } from '#test/kit/image-archive.ts';
 
 const NAMESPACE = 'default';
@@ -62,13 +68,21 @@ async function ensure<T extends Stored<object>>(
   }
 }
 
-/** What stands between the pods and an answer, for whoever reads the failure. */
+/** What stands between the pods and an answer, for whoever reads the failure: their states, and what has been complained about. */
 async function describePods(): Promise<string> {
-  const { items } = await client.resource<Pod>(resources.pods).fetchList({ namespace: NAMESPACE });
-  const lines = items.map(
-    ({ metadata, spec, status }) => `${metadata.name} on ${spec?.nodeName ?? 'no node'}: ${JSON.stringify(status)}`,
-  );
-  return lines.length === 0 ? 'no pod was made' : lines.join('\n');
+  const { items: pods } = await client.resource<Pod>(resources.pods).fetchList({ namespace: NAMESPACE });
+  const { items: events } = await client.resource<CoreEvent>(resources.events).fetchList({ namespace: NAMESPACE });
+  const states = pods.map(({ metadata, spec, status }) => {
+    const conditions = status?.conditions?.map((condition) => `${condition.type}=${condition.status}`).join(' ');
+    const containers = status?.containerStatuses
+      ?.map(({ name, state }) => `${name}: ${JSON.stringify(state)}`)
+      .join(' ');
+    return `${metadata.name} on ${spec?.nodeName ?? 'no node'}: ${status?.phase} ${conditions} ${containers ?? ''}`;
+  });
+  const complaints = events
+    .filter(({ type }) => type === 'Warning')
+    .map(({ involvedObject, reason, message }) => `${involvedObject?.name}: ${reason}: ${message}`);
+  return [...(pods.length === 0 ? ['no pod was made'] : states), ...new Set(complaints)].join('\n');
 }
 
 const labels = { app: NAME };
@@ -105,15 +119,7 @@ const service = {
 setInterval(() => {}, 2 ** 30);
 
 const access = parseKubeconfig(readFileSync(kubeconfigPath, 'utf8'));
-const transport = createHttpTransport({
-  servers: [access.server],
-  userAgent: 'coracle-sample',
-  clock: systemClock,
-  log: silentLogger,
-  ...(access.ca === undefined ? {} : { ca: access.ca }),
-  ...(access.cert === undefined ? {} : { cert: access.cert }),
-  ...(access.key === undefined ? {} : { key: access.key }),
-});
+const transport = createKubeconfigTransport(access, 'coracle-sample');
 const client = createKubeClient(transport);
 
 try {

@@ -169,6 +169,7 @@ export class PodExecutor {
     } catch (err) {
       pass.isBlocked = true;
       const message = describeError(err);
+      this.#deps.log.warn('pod sandbox could not be created', { pod: pod.metadata.name, err: message });
       events.pod(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
       pass.holds.set(SANDBOX_HOLD, { untilMs: this.#deps.clock.now() + RETRY_MS, waiting: undefined });
       if (isTaken(err) && record !== undefined) {
@@ -222,6 +223,7 @@ export class PodExecutor {
     const { clock, events, log } = this.#deps;
     const { pod } = pass;
     if (err instanceof VolumesNotReady) {
+      log.warn('volumes are not ready', { pod: pod.metadata.name, err: err.message });
       events.pod(pod, 'Warning', 'FailedMount', err.message);
       pass.holds.set(VOLUMES_HOLD, { untilMs: clock.now() + RETRY_MS, waiting: undefined });
       pass.isBlocked = true;
