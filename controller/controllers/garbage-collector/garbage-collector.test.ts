@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type ConfigMap, type Pod, type ReplicaSet, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Node, type Pod, type ReplicaSet, resources } from '#api/object/kinds.ts';
 import type { OwnerReference } from '#api/object/kube-object.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { startGarbageCollector } from './garbage-collector.ts';
@@ -103,6 +103,25 @@ describe('garbage collector', () => {
     await settle();
     expect((await sets.fetchList()).items).toEqual([]);
     expect((await pods.fetch('child', 'n')).metadata.ownerReferences).toEqual([]);
+  });
+
+  it('deletes what names an owner of another namespace, which is no owner', async () => {
+    const { sets, refTo, addPod, names, start } = setUp();
+    const owner = await sets.create({ metadata: { name: 'owner', namespace: 'elsewhere' } });
+    await addPod('child', refTo(owner));
+    await start(startGarbageCollector);
+    expect(await names()).toEqual([]);
+  });
+
+  it('leaves a cluster-scoped object alone whose owner is in a namespace, also once that owner is gone', async () => {
+    const { client, sets, refTo, addSet, start, settle } = setUp();
+    const nodes = client.resource<Node>(resources.nodes);
+    const owner = await addSet('owner');
+    await nodes.create({ metadata: { name: 'child', ownerReferences: [refTo(owner)] } });
+    await start(startGarbageCollector);
+    await sets.delete({ name: 'owner', namespace: 'n' });
+    await settle();
+    expect((await nodes.fetchList()).items).toHaveLength(1);
   });
 
   it('deletes nothing when the owner is of a kind that it cannot ask about', async () => {

@@ -43,7 +43,7 @@ class GarbageCollector {
   readonly #monitors: ResourceMonitors;
   readonly #checks: WorkQueue<string>;
   readonly #orphans: WorkQueue<string>;
-  /** Uids of owners that the server said are gone. */
+  /** Owners that the server said are gone; see absenceKey. */
   readonly #absent = new Set<string>();
   #wakeDiscovery = () => {};
 
@@ -99,7 +99,7 @@ class GarbageCollector {
       onUpdate: (_, object) => put(object),
       onDelete: ({ metadata }) => {
         const removed = this.#graph.remove(metadata.uid);
-        this.#rememberAbsent(metadata.uid);
+        this.#rememberAbsent(absenceKey(metadata.uid, info.namespaced ? metadata.namespace : undefined));
         if (removed !== undefined) this.#enqueue(touchedByRemoval(removed, this.#graph));
       },
     };
@@ -110,8 +110,8 @@ class GarbageCollector {
     for (const uid of orphan) this.#orphans.add(uid);
   }
 
-  #rememberAbsent(uid: string): void {
-    this.#absent.add(uid);
+  #rememberAbsent(key: string): void {
+    this.#absent.add(key);
     if (this.#absent.size <= MAX_ABSENT) return;
     const oldest = this.#absent.values().next();
     if (!oldest.done) this.#absent.delete(oldest.value);
@@ -147,10 +147,6 @@ class GarbageCollector {
   }
 
   async #stateOf(ref: OwnerReference, dependent: GraphNode): Promise<OwnerState> {
-    const known = this.#graph.byUid(ref.uid);
-    // Its deletion, when it comes, brings us back here.
-    if (known !== undefined) return isDeletingDependents(known) ? 'waiting' : 'solid';
-    if (this.#absent.has(ref.uid)) return 'absent';
     const info = this.#monitors.infoOf(ref.apiVersion, ref.kind);
     if (info === undefined) {
       this.#wakeDiscovery();
@@ -160,12 +156,18 @@ class GarbageCollector {
       this.#reportImpossibleOwner(ref, dependent);
       return 'solid';
     }
+    const namespace = info.namespaced ? dependent.namespace : undefined;
+    const known = this.#graph.byUid(ref.uid);
+    // Its deletion, when it comes, brings us back here. An object of that uid elsewhere is not the owner that is meant.
+    if (known?.name === ref.name && known.namespace === namespace)
+      return isDeletingDependents(known) ? 'waiting' : 'solid';
+    if (this.#absent.has(absenceKey(ref.uid, namespace))) return 'absent';
     return this.#fetchOwnerState(ref, info, dependent);
   }
 
   async #fetchOwnerState(ref: OwnerReference, info: ResourceInfo, dependent: GraphNode): Promise<OwnerState> {
+    const namespace = info.namespaced ? dependent.namespace : undefined;
     try {
-      const namespace = info.namespaced ? dependent.namespace : undefined;
       const { metadata } = await this.#context.client.metadata(info).fetch(ref.name, namespace);
       if (metadata.uid === ref.uid) {
         this.#checks.addAfter(dependent.uid, UNSEEN_OWNER_MS);
@@ -174,7 +176,7 @@ class GarbageCollector {
     } catch (err) {
       if (!isNotFound(err)) throw err;
     }
-    this.#rememberAbsent(ref.uid);
+    this.#rememberAbsent(absenceKey(ref.uid, namespace));
     return 'absent';
   }
 
@@ -254,6 +256,11 @@ class GarbageCollector {
       else throw err;
     }
   }
+}
+
+/** The namespace belongs to it: an owner is looked for where its dependent is, and may be there for one and absent for another. */
+function absenceKey(uid: string, namespace: string | undefined): string {
+  return `${uid} ${namespace ?? ''}`;
 }
 
 export function startGarbageCollector(context: ControllerContext, signal: AbortSignal): Promise<void> {
