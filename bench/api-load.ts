@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type ConfigMap, type Role, type RoleBinding, resources, type ServiceAccount } from '#api/object/kinds.ts';
+import { type ControllerProcess, memoryOf, startControllerProcess } from '#test/kit/controller-process.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
-import { type ControllerProcess, memoryOf, startControllerProcess } from './controller-process.ts';
 import type { Result } from './result.ts';
 
 /** What a Kubernetes 1.36 API server with etcd reached on the same kind of machine with the same client (DESIGN, numbers to reach). */
@@ -20,7 +20,7 @@ const SECONDS = 10;
 
 /** GET, CREATE and LIST over TLS with a ServiceAccount token, RBAC and audit on, 10,000 objects in the store, a core each for server and client. */
 export async function measureApi(): Promise<Result[]> {
-  const controller = await startControllerProcess(16_443);
+  const controller = await startControllerProcess({ port: 16_443, core: 0 });
   try {
     const token = await prepare(controller);
     const idle = memoryOf(controller.pid);

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
-import { memoryOf } from './controller-process.ts';
+import { memoryOf } from '#test/kit/controller-process.ts';
 import { quantile, type Result } from './result.ts';
 import { measureRuntimeFloor } from './runtime-floor.ts';
 

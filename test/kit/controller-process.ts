@@ -2,38 +2,55 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { get } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { KubeClient } from '#api/client/client.ts';
-import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
+import type { HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
-import { systemClock } from '#base/clock.ts';
-import { silentLogger } from '#base/logger.ts';
-import { waitUntil } from '#test/kit/wait-until.ts';
+import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** Often enough for a number of milliseconds, seldom enough not to be a load. */
 const READY_POLL_MS = 5;
 
-const root = join(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '..', '..');
 
 /** Nobody is there: pods could not be told a loopback address, and the load comes over loopback. */
 const ADVERTISED = '192.0.2.254';
 
-/** The shipped controller on loopback, pinned to the first core, so that a load generator can have the second. */
+export interface ControllerProcessOptions {
+  /** Absent: any that is free now. It stays the same over restarts. */
+  readonly port?: number;
+  /** The only core that it may use, so that a load generator has the others for itself; absent: any. */
+  readonly core?: number;
+  /** Run from the TypeScript sources even where a bundle was built. */
+  readonly fromSource?: boolean;
+  readonly flags?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A real controller on loopback, with a folder of its own. */
 export interface ControllerProcess {
   readonly folder: string;
   readonly kubeconfig: string;
   readonly access: KubeconfigAccess;
   readonly client: KubeClient;
   readonly pid: number;
+  readonly logPath: string;
   /** Milliseconds from the start of the process to its first answered request. */
   readonly readyMs: number;
-  restart(): Promise<void>;
+  /** SIGTERM unless said otherwise. */
+  end(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** After `end`: the same command, folder and port. */
+  start(): Promise<void>;
+  restart(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startControllerProcess(port: number): Promise<ControllerProcess> {
-  const folder = await mkdtemp('/tmp/coracle-bench-');
+export async function startControllerProcess(options: ControllerProcessOptions = {}): Promise<ControllerProcess> {
+  const folder = await mkdtemp('/tmp/coracle-controller-');
+  const port = options.port ?? (await freePort());
   const kubeconfig = join(folder, 'admin.kubeconfig');
   let child: ChildProcess;
   let transport: HttpTransport | undefined;
@@ -43,28 +60,24 @@ export async function startControllerProcess(port: number): Promise<ControllerPr
   async function start(): Promise<void> {
     const log = openSync(join(folder, 'controller.log'), 'a');
     const startedMs = performance.now();
-    child = spawn(
-      'taskset',
-      [
-        '-c',
-        '0',
-        join(root, 'bin/coracle'),
-        'controller',
-        '--data-dir',
-        join(folder, 'data'),
-        '--kubeconfig',
-        kubeconfig,
-        '--bind-address',
-        '127.0.0.1',
-        '--advertise-address',
-        ADVERTISED,
-        '--port',
-        String(port),
-        '--audit-log',
-        join(folder, 'audit.log'),
-      ],
-      { stdio: ['ignore', log, log] },
-    );
+    const [program = '', ...args] = [
+      ...(options.core === undefined ? [] : ['taskset', '-c', String(options.core)]),
+      join(root, 'bin/coracle'),
+      'controller',
+      '--data-dir',
+      join(folder, 'data'),
+      '--kubeconfig',
+      kubeconfig,
+      '--bind-address',
+      '127.0.0.1',
+      '--advertise-address',
+      ADVERTISED,
+      '--port',
+      String(port),
+      ...(options.flags ?? ['--audit-log', join(folder, 'audit.log')]),
+    ];
+    const env = { ...process.env, ...(options.fromSource ? { CORACLE_FROM_SOURCE: '1' } : {}), ...options.environment };
+    child = spawn(program, args, { stdio: ['ignore', log, log], env });
     closeSync(log);
     await waitUntil('the kubeconfig', 30_000, () => existsSync(kubeconfig));
     const access = { ...parseKubeconfig(readFileSync(kubeconfig, 'utf8')), server: `https://127.0.0.1:${port}` };
@@ -75,22 +88,15 @@ export async function startControllerProcess(port: number): Promise<ControllerPr
     }
     readyMs = performance.now() - startedMs;
     transport?.close();
-    transport = createHttpTransport({
-      servers: [access.server],
-      ca: access.ca!,
-      cert: access.cert!,
-      key: access.key!,
-      userAgent: 'bench',
-      clock: systemClock,
-      log: silentLogger,
-    });
+    transport = createKubeconfigTransport(access, 'test');
     self.access = access;
     self.client = createKubeClient(transport);
   }
 
-  async function end(): Promise<void> {
+  async function end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
+    child.kill(signal);
     await gone;
   }
 
@@ -100,9 +106,12 @@ export async function startControllerProcess(port: number): Promise<ControllerPr
     kubeconfig: { value: kubeconfig },
     pid: { get: () => child.pid },
     readyMs: { get: () => readyMs },
+    logPath: { value: join(folder, 'controller.log') },
+    end: { value: end },
+    start: { value: start },
     restart: {
-      value: async () => {
-        await end();
+      value: async (signal?: 'SIGTERM' | 'SIGKILL') => {
+        await end(signal);
         await start();
       },
     },
@@ -124,6 +133,17 @@ function isReady({ server, ca }: KubeconfigAccess): Promise<boolean> {
       resolve(response.statusCode === 200);
     });
     request.on('error', () => resolve(false));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
   });
 }
 
