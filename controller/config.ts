@@ -51,6 +51,12 @@ export const CONTROLLER_CONFIG = {
     description:
       'file for every question of authorization and its answer, one JSON object a line, to find the rights that a client needs; empty means none',
   },
+  maxRequestsInflight: {
+    type: 'number',
+    default: 400,
+    description: 'requests that run at once; with the next, the seats that priority and fairness shares out',
+  },
+  maxMutatingRequestsInflight: { type: 'number', default: 200, description: 'the same for requests that write' },
   nodeMonitorGraceSeconds: {
     type: 'number',
     default: 50,

@@ -78,6 +78,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     serviceAccountKey: pki.serviceAccountKey,
     clock,
     random: Math.random,
+    totalSeats: config.maxRequestsInflight + config.maxMutatingRequestsInflight,
     ...(audit === undefined ? {} : { writeAudit: (line: string) => audit.write(line) }),
     ...(decisions === undefined
       ? {}
@@ -94,6 +95,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     random: Math.random,
     version: versionInfo(COMPONENT_VERSION),
     serverAddress: options.serverAddress,
+    extraMetrics: () => security.renderMetrics(),
     health: [{ name: 'poststarthook/bootstrap', endpoints: ['readyz'], check: options.startupProblem }],
   });
   return {

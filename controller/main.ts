@@ -11,6 +11,7 @@ import { describeError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
+import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
@@ -77,6 +78,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
     clock,
     log,
   });
+  const stopFlowConfiguration = startFlowConfigurationUpkeep({ client: own, clock, log });
   await writeKubeconfig(config, pki, advertiseAddress);
   const stopRenewal = startPkiRenewal({
     pki,
@@ -95,6 +97,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   log.info('stopping');
   stopRenewal();
   stopAggregation();
+  stopFlowConfiguration();
   await stopBrain();
   await server.close(SHUTDOWN_GRACE_MS);
   await front.close();

@@ -25,7 +25,11 @@ import { createAuthenticateFilter } from './chain/filters/authenticate.ts';
 import { createAuthorizeFilter } from './chain/filters/authorize.ts';
 import { createFlowControlFilter } from './chain/filters/flow-control.ts';
 import { createImpersonateFilter } from './chain/filters/impersonate.ts';
-import type { Authorizer, Filter, RequestContext } from './chain/request-context.ts';
+import type { Authorizer, Filter, RequestContext, RequestInfo } from './chain/request-context.ts';
+import { flowControlDumps } from './flow-control/debug-dumps.ts';
+import { FlowController } from './flow-control/flow-controller.ts';
+import { FlowMetrics } from './flow-control/flow-metrics.ts';
+import { followFlowConfiguration } from './flow-control/maintain-configuration.ts';
 import type { ResourceDefinition, TokenIssuer } from './registry/resource-definition.ts';
 import type { ExtraPath } from './server/api-server.ts';
 
@@ -37,6 +41,8 @@ export interface SecurityDeps {
   readonly random: () => number;
   /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
   readonly writeAudit?: (line: string) => void;
+  /** Seats of priority and fairness; default 600, Kubernetes' 400 reads and 200 writes. */
+  readonly totalSeats?: number;
   /** Takes every question of authorization and its answer; must not block. Undefined: none is recorded. */
   readonly recordDecision?: (decision: RecordedDecision) => void;
 }
@@ -51,8 +57,29 @@ export interface Security {
   readonly definitions: readonly ResourceDefinition[];
   /** Keys and metadata by which others verify our ServiceAccount tokens. */
   readonly extraPaths: readonly ExtraPath[];
+  /** Text for `/metrics`. */
+  renderMetrics(): string;
   /** Ends the watches behind the authorizers. */
   stop(): void;
+}
+
+const TOTAL_SEATS = 600;
+
+/** Storage prefixes that are not the resource's name. */
+const PREFIXES: Readonly<Record<string, string>> = {
+  endpoints: 'services/endpoints',
+  ingresses: 'ingress',
+  nodes: 'minions',
+  replicationcontrollers: 'controllers',
+  services: 'services/specs',
+};
+
+/** How much a list goes through, by the place where its kind lies: built-in kinds under their name, custom ones under their group's. */
+function countObjects(store: Store, { group, resource, namespace }: RequestInfo): number {
+  const snapshot = store.snapshot();
+  const within = namespace === '' ? '' : `${namespace}/`;
+  const count = snapshot.count(`/registry/${PREFIXES[resource] ?? resource}/${within}`);
+  return count > 0 || group === '' ? count : snapshot.count(`/registry/${group}/${resource}/${within}`);
 }
 
 /** Puts authenticators, authorizers and admission together, each table in the order in which it is asked. */
@@ -72,20 +99,29 @@ export function createSecurity(deps: SecurityDeps): Security {
   const union = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
   const { recordDecision } = deps;
   const authorizer = recordDecision === undefined ? union : createRecordingAuthorizer(union, recordDecision);
+  const flowMetrics = new FlowMetrics();
+  const flowController = new FlowController({
+    clock,
+    metrics: flowMetrics,
+    totalSeats: deps.totalSeats ?? TOTAL_SEATS,
+  });
+  const stopFlowConfiguration = followFlowConfiguration(store, flowController);
   return {
     filters: [
       createAuthenticateFilter({ authenticators }),
       createAuditFilter({ clock, write: deps.writeAudit }),
       createImpersonateFilter({ authorizer }),
-      createFlowControlFilter({ clock }),
+      createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
       createAuthorizeFilter({ authorizer }),
     ],
     admission: builtinAdmission({ store, authorizer, rbac, random: deps.random }),
     authorizer,
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
-    extraPaths: discoveryOfKeys(key),
+    extraPaths: [...discoveryOfKeys(key), ...flowControlDumps(flowController)],
+    renderMetrics: () => flowMetrics.render(flowController.levels),
     stop() {
+      stopFlowConfiguration();
       stopGraph();
       rbac.stop();
     },

@@ -38,11 +38,20 @@ export class ChainResponse implements ApiResponse {
     const context = this.#context;
     if (context === undefined) return headers;
     context.statusCode = status;
+    const { flow, onAnswer } = context;
+    if (onAnswer !== undefined) {
+      context.onAnswer = undefined;
+      onAnswer();
+    }
     const complete: Record<string, string | readonly string[]> = {
       'audit-id': context.auditId,
       'cache-control': 'no-cache, private',
       ...headers,
     };
+    if (flow !== undefined && flow.schemaUid !== '') {
+      complete['x-kubernetes-pf-flowschema-uid'] = flow.schemaUid;
+      complete['x-kubernetes-pf-prioritylevel-uid'] = flow.levelUid;
+    }
     if (context.warnings.length > 0) complete.warning = renderWarnings(context.warnings);
     return complete;
   }

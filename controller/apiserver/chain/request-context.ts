@@ -49,6 +49,10 @@ export interface RequestContext {
   readonly auditAnnotations: Record<string, string>;
   /** Status code that was sent, for audit and metrics. */
   statusCode: number;
+  /** The priority level and schema that the request belongs to; set by flow control, told in headers. */
+  flow?: { readonly schemaUid: string; readonly levelUid: string };
+  /** Called once, when the answer begins. Whoever sets it calls what was there before. */
+  onAnswer?: (() => void) | undefined;
 }
 
 /** A link of the chain: does its part, then calls `next`, or answers by throwing ApiError. */

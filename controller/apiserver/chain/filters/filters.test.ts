@@ -7,7 +7,6 @@ import { createAuditBuffer } from '../audit-buffer.ts';
 import type { AuthorizationAttributes, Authorizer, UserInfo } from '../request-context.ts';
 import { createAuditFilter } from './audit.ts';
 import { createAuthorizeFilter } from './authorize.ts';
-import { classifyRequest, createFlowControlFilter, DEFAULT_LEVELS } from './flow-control.ts';
 import { createImpersonateFilter } from './impersonate.ts';
 
 const done = () => Promise.resolve();
@@ -131,108 +130,5 @@ describe('the impersonate filter', () => {
       run({ 'impersonate-user': 'system:serviceaccount:n:sa' }, ({ namespace }) => namespace !== 'n'),
     ).rejects.toThrow('cannot impersonate resource "serviceaccounts" in API group "" in the namespace "n"');
     await expect(run({ 'impersonate-group': 'x' })).rejects.toMatchObject({ code: 400 });
-  });
-});
-
-describe('classifyRequest', () => {
-  it.each<[string, UserInfo, Parameters<typeof fakeContext>[0], string]>([
-    ['an administrator', user('a', 'system:masters'), {}, 'exempt'],
-    ['a heartbeat', user('system:node:a', 'system:nodes'), { info: { resource: 'leases', verb: 'update' } }, 'exempt'],
-    ['a node', user('system:node:a', 'system:nodes'), {}, 'node'],
-    [
-      'a controller',
-      user('system:serviceaccount:kube-system:x', 'system:serviceaccounts', 'system:serviceaccounts:kube-system'),
-      {},
-      'system',
-    ],
-    ['the scheduler', user('system:kube-scheduler'), {}, 'system'],
-    ['a workload', user('system:serviceaccount:n:x', 'system:serviceaccounts'), {}, 'workload'],
-    ['a person', user('ann'), {}, 'global-default'],
-    ['a shell', user('ann'), { info: { subresource: 'exec' } }, 'exempt'],
-  ])('puts %s where it belongs', (_, who, facts, level) => {
-    expect(classifyRequest({ ...fakeContext(facts), user: who })).toBe(level);
-  });
-});
-
-describe('the flow-control filter', () => {
-  const limits = { seats: 2, queuePerFlow: 2, queue: 4 };
-  const setUp = () => {
-    const clock = new FakeClock();
-    const filter = createFlowControlFilter({ clock, levels: { ...DEFAULT_LEVELS, 'global-default': limits } });
-    const started: string[] = [];
-    const send = (name: string, verb = 'get') => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const context = fakeContext({ info: { verb }, user: user(name) });
-      const result = filter.run(context, () => {
-        started.push(name);
-        return promise;
-      });
-      result.catch(() => {});
-      return { result, finish: resolve, context };
-    };
-    return { clock, send, started };
-  };
-  const turn = () => new Promise((resolve) => setImmediate(resolve));
-
-  it('runs as many requests as there are seats, and the next when one is free', async () => {
-    const { send, started } = setUp();
-    const first = send('a');
-    send('a');
-    send('b');
-    expect(started).toEqual(['a', 'a']);
-    first.finish();
-    await turn();
-    expect(started).toEqual(['a', 'a', 'b']);
-  });
-
-  it('does not let a flood starve others', async () => {
-    const { send, started } = setUp();
-    const running = [send('a'), send('a')];
-    for (const name of ['a', 'a', 'b', 'c']) send(name);
-    for (const { finish } of running) finish();
-    await turn();
-    expect(started).toEqual(['a', 'a', 'a', 'b']);
-  });
-
-  it('answers 429 with a time to come back when its queues are full', async () => {
-    const { send } = setUp();
-    for (const name of ['a', 'a', 'a', 'a']) send(name);
-    await expect(send('a').result).rejects.toMatchObject({ code: 429, details: { retryAfterSeconds: 1 } });
-    send('b');
-    send('c');
-    await expect(send('d').result).rejects.toMatchObject({ code: 429 });
-  });
-
-  it('gives up after the longest wait, and its place is free again', async () => {
-    const { send, clock, started } = setUp();
-    const [first] = [send('a'), send('a')];
-    const waiting = send('b');
-    await clock.advance(15_000);
-    await expect(waiting.result).rejects.toMatchObject({ code: 429 });
-    send('c');
-    first!.finish();
-    await turn();
-    expect(started).toEqual(['a', 'a', 'c']);
-  });
-
-  it('frees the seat of a watch once its answer has begun', async () => {
-    const { send, clock, started } = setUp();
-    const watches = [send('a', 'watch'), send('a', 'watch')];
-    send('b');
-    expect(started).toEqual(['a', 'a']);
-    watches[0]!.context.response.started = true;
-    await clock.advance(20);
-    expect(started).toEqual(['a', 'a', 'b']);
-  });
-
-  it('frees the seat of a request that fails', async () => {
-    const clock = new FakeClock();
-    const filter = createFlowControlFilter({
-      clock,
-      levels: { ...DEFAULT_LEVELS, 'global-default': { ...limits, seats: 1, queue: 0 } },
-    });
-    const run = () => filter.run(fakeContext(), () => Promise.reject(new Error('boom')));
-    await expect(run()).rejects.toThrow('boom');
-    await expect(run()).rejects.toThrow('boom');
   });
 });

@@ -1,173 +1,187 @@
 import { tooManyRequests } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
-import { FairQueue, type Waiter } from '../fair-queue.ts';
-import type { Filter, RequestContext } from '../request-context.ts';
+import { type FlowClass, type FlowController, flowName } from '../../flow-control/flow-controller.ts';
+import { type QueuedSeat, Refused } from '../../flow-control/priority-level.ts';
+import { estimateFinalSeats, estimateSeats, type WorkFacts } from '../../flow-control/work-estimate.ts';
+import { isLongRunning } from '../handler-chain.ts';
+import type { Filter, RequestContext, RequestInfo } from '../request-context.ts';
 
-export type PriorityLevelName = 'exempt' | 'node' | 'system' | 'workload' | 'global-default';
+/** How long a write's event takes to spread, by Kubernetes' estimate. */
+const EVENT_SPREAD_MS = 5;
 
-export interface PriorityLevelLimits {
-  /** Requests of the level that may run at once. */
+export interface FlowControlDeps {
+  readonly controller: FlowController;
+  readonly clock: Clock;
+  /** Objects of the collection that the request reads. */
+  readonly countObjects: (info: RequestInfo) => number;
+}
+
+/** Seats in hand. */
+interface Held {
+  readonly flow: FlowClass;
   readonly seats: number;
-  /** Requests that may wait, of one flow and of all. */
-  readonly queuePerFlow: number;
-  readonly queue: number;
+  readonly finalSeats: number;
+  readonly startMs: number;
+  readonly queued: QueuedSeat | undefined;
 }
 
 /**
- * The levels are apart so that a flood of one cannot starve another: nodes' heartbeats, our own components, workloads, the rest.
- * Seats bound work that waits (for the disk, for a webhook): the event loop itself runs one request at a time.
+ * Priority and fairness: seats for requests by priority level, fair queues where a level is full, 429 beyond. While seats are free a
+ * request costs a classification and two additions.
  */
-export const DEFAULT_LEVELS: Readonly<Record<Exclude<PriorityLevelName, 'exempt'>, PriorityLevelLimits>> = {
-  node: { seats: 150, queuePerFlow: 50, queue: 5000 },
-  system: { seats: 150, queuePerFlow: 200, queue: 2000 },
-  workload: { seats: 200, queuePerFlow: 100, queue: 2000 },
-  'global-default': { seats: 100, queuePerFlow: 50, queue: 1000 },
-};
+export function createFlowControlFilter(deps: FlowControlDeps): Filter {
+  const { controller, clock } = deps;
+  const watchers = new WatcherCounts();
+  const facts: WorkFacts = { countObjects: deps.countObjects, countWatchers: watchers.count };
+  const spreading = new SpreadingEvents(clock);
 
-/** Longest wait for a seat: a quarter of the request timeout, as in Kubernetes. */
-const MAX_WAIT_MS = 15_000;
-/** How often watches that are being set up are looked at. */
-const SETUP_POLL_MS = 20;
-
-const STREAMING_SUBRESOURCES: ReadonlySet<string> = new Set([
-  'exec',
-  'attach',
-  'portforward',
-  'proxy',
-  'log',
-  'tunnel',
-  'references',
-]);
-
-/** Which level a request belongs to. Pure; the first rule that matches wins. */
-export function classifyRequest({ user, info }: Pick<RequestContext, 'user' | 'info'>): PriorityLevelName {
-  const { groups, name } = user;
-  if (groups.includes('system:masters')) return 'exempt';
-  // Streams last as long as the client likes; health questions must be answered when all seats are taken.
-  if (!info.isResourceRequest || STREAMING_SUBRESOURCES.has(info.subresource)) return 'exempt';
-  if (groups.includes('system:nodes') || groups.includes('coracle:netd')) {
-    const isHeartbeat = info.resource === 'leases' || (info.resource === 'nodes' && info.subresource === 'status');
-    return isHeartbeat ? 'exempt' : 'node';
-  }
-  if (groups.includes('system:serviceaccounts:kube-system')) return 'system';
-  if (groups.includes('system:serviceaccounts')) return 'workload';
-  return name.startsWith('system:') && name !== 'system:anonymous' ? 'system' : 'global-default';
-}
-
-class PriorityLevel {
-  readonly #limits: PriorityLevelLimits;
-  readonly #clock: Clock;
-  readonly #waiting = new FairQueue();
-  #seated = 0;
-
-  constructor(limits: PriorityLevelLimits, clock: Clock) {
-    this.#limits = limits;
-    this.#clock = clock;
-  }
-
-  /** Undefined when a seat was free, else a promise of one; throws or rejects with 429. */
-  acquire(flow: string, signal: AbortSignal): Promise<void> | undefined {
-    if (this.#seated < this.#limits.seats && this.#waiting.length === 0) {
-      this.#seated++;
-      return undefined;
+  const finish = ({ flow, seats, finalSeats, startMs, queued }: Held, isWatch: boolean): void => {
+    const elapsedMs = clock.monotonic() - startMs;
+    const { series, level } = flow;
+    (isWatch ? series.watchInitSeconds : series.executionSeconds).observe(elapsedMs / 1000);
+    series.executing.value--;
+    series.seatsInUse.value -= seats;
+    if (queued !== undefined) queued.queues.settle(queued.queue, seats, elapsedMs);
+    if (finalSeats === 0) level.release(seats);
+    else {
+      if (seats > finalSeats) level.release(seats - finalSeats);
+      spreading.add(flow, finalSeats);
     }
-    if (this.#waiting.length >= this.#limits.queue || this.#waiting.lengthOf(flow) >= this.#limits.queuePerFlow) {
-      throw refused();
+  };
+
+  const runSeated = async (context: RequestContext, held: Held, next: () => Promise<void>): Promise<void> => {
+    if (context.info.verb === 'watch') return runWatch(context, held, next);
+    try {
+      await next();
+    } finally {
+      finish(held, false);
     }
-    return this.#wait(flow, signal);
-  }
+  };
 
-  /** Gives the seat to who waits longest in the flow whose turn it is. */
-  release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#seated--;
-    else next.seat();
-  }
+  /** A watch holds its seats until its answer begins. */
+  const runWatch = async (context: RequestContext, held: Held, next: () => Promise<void>): Promise<void> => {
+    let isHeld = true;
+    const release = () => {
+      if (!isHeld) return;
+      isHeld = false;
+      finish(held, true);
+    };
+    const before = context.onAnswer;
+    context.onAnswer = () => {
+      before?.();
+      release();
+    };
+    watchers.add(context.info, 1);
+    try {
+      await next();
+    } finally {
+      watchers.add(context.info, -1);
+      release();
+    }
+  };
 
-  #wait(flow: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (finish: () => void) => () => {
-        if (waiter.done) return;
-        waiter.done = true;
-        cancelTimer();
-        signal.removeEventListener('abort', giveUp);
-        finish();
-      };
-      const waiter: Waiter = { done: false, seat: () => settle(resolve)() };
-      const giveUp = settle(() => {
-        this.#waiting.remove(flow, waiter);
-        reject(refused());
-      });
-      const cancelTimer = this.#clock.after(MAX_WAIT_MS, giveUp);
-      signal.addEventListener('abort', giveUp, { once: true });
-      this.#waiting.push(flow, waiter);
-    });
+  const seated = (flow: FlowClass, seats: number, finalSeats: number, queued: QueuedSeat | undefined): Held => {
+    const { series } = flow;
+    series.dispatched.value++;
+    series.executing.value++;
+    series.seatsInUse.value += seats;
+    series.seats.observe(seats);
+    return { flow, seats, finalSeats, startMs: clock.monotonic(), queued };
+  };
+
+  const runQueued = async (
+    context: RequestContext,
+    flow: FlowClass,
+    wanted: { readonly seats: number; readonly finalSeats: number },
+    next: () => Promise<void>,
+  ): Promise<void> => {
+    const queued = await waitForSeats(clock, context, flow, wanted.seats);
+    return runSeated(context, seated(flow, wanted.seats, wanted.finalSeats, queued), next);
+  };
+
+  return {
+    name: 'flow-control',
+    run(context, next) {
+      const { info } = context;
+      // Streams last as long as the client likes.
+      if (isLongRunning(info) && info.verb !== 'watch') return next();
+      const flow = controller.classify(context);
+      context.flow = flow;
+      const { level } = flow;
+      let seats = 1;
+      let finalSeats = 0;
+      if (!level.isExempt && info.isResourceRequest) {
+        seats = estimateSeats(info, facts, level.maxSeats);
+        finalSeats = estimateFinalSeats(info, facts, level.maxSeats);
+        seats = Math.max(seats, finalSeats);
+      }
+      if (level.tryAcquire(seats)) return runSeated(context, seated(flow, seats, finalSeats, undefined), next);
+      return runQueued(context, flow, { seats, finalSeats }, next);
+    },
+  };
+}
+
+async function waitForSeats(
+  clock: Clock,
+  context: RequestContext,
+  flow: FlowClass,
+  seats: number,
+): Promise<QueuedSeat> {
+  const { level, series } = flow;
+  const fromMs = clock.monotonic();
+  const waitedSeconds = () => (clock.monotonic() - fromMs) / 1000;
+  series.waiting.value++;
+  try {
+    const wish = { seats, flow: flowName(flow, context.user, context.info), signal: context.request.signal };
+    const waiting = level.enqueue(wish);
+    series.queueLength.observe(level.waiting);
+    const queued = await waiting;
+    series.waitedSeconds.observe(waitedSeconds());
+    return queued;
+  } catch (err) {
+    if (!(err instanceof Refused)) throw err;
+    series.refused(err.reason).value++;
+    series.refusedAfterSeconds.observe(waitedSeconds());
+    level.retryAfter.recordRefusal(clock.now());
+    throw tooManyRequests('Too many requests, please try again later.', level.retryAfter.seconds);
+  } finally {
+    series.waiting.value--;
   }
 }
 
-const refused = () => tooManyRequests('too many requests, please try again later', 1);
+/** Watches by resource. */
+class WatcherCounts {
+  readonly #counts = new Map<string, number>();
 
-export interface FlowControlDeps {
-  readonly clock: Clock;
-  readonly levels?: typeof DEFAULT_LEVELS;
+  readonly count = ({ resource }: RequestInfo): number => this.#counts.get(resource) ?? 0;
+
+  add({ resource }: RequestInfo, delta: number): void {
+    const count = (this.#counts.get(resource) ?? 0) + delta;
+    if (count === 0) this.#counts.delete(resource);
+    else this.#counts.set(resource, count);
+  }
 }
 
-/** A watch that holds a seat until its answer has begun. */
-interface WatchSetup {
-  readonly context: RequestContext;
-  readonly release: () => void;
-}
-
-class WatchSetups {
+/** Seats of writes whose events are on their way, with one timer between them. */
+class SpreadingEvents {
   readonly #clock: Clock;
-  readonly #pending = new Set<WatchSetup>();
-  #cancel: (() => void) | undefined;
+  #waiting: { readonly flow: FlowClass; readonly seats: number; readonly dueMs: number }[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Runs the watch and frees its seat once the answer has begun or the watch has ended, whichever comes first. */
-  async run(setup: WatchSetup, next: () => Promise<void>): Promise<void> {
-    this.#pending.add(setup);
-    this.#cancel ??= this.#clock.after(SETUP_POLL_MS, this.#poll);
-    try {
-      await next();
-    } finally {
-      this.#finish(setup);
-    }
+  add(flow: FlowClass, seats: number): void {
+    this.#waiting.push({ flow, seats, dueMs: this.#clock.monotonic() + EVENT_SPREAD_MS });
+    if (this.#waiting.length === 1) this.#clock.after(EVENT_SPREAD_MS, this.#sweep);
   }
 
-  #finish(setup: WatchSetup): void {
-    if (this.#pending.delete(setup)) setup.release();
-  }
-
-  readonly #poll = (): void => {
-    this.#cancel = undefined;
-    for (const setup of this.#pending) if (setup.context.response.started) this.#finish(setup);
-    if (this.#pending.size > 0) this.#cancel = this.#clock.after(SETUP_POLL_MS, this.#poll);
-  };
-}
-
-/** Bounds concurrent requests per priority level, queues fairly per user, and answers 429 beyond. Free of cost while seats are free. */
-export function createFlowControlFilter({ clock, levels = DEFAULT_LEVELS }: FlowControlDeps): Filter {
-  const byName = new Map(
-    Object.entries(levels).map(([name, limits]) => [name, new PriorityLevel(limits, clock)] as const),
-  );
-  const setups = new WatchSetups(clock);
-  return {
-    name: 'flow-control',
-    async run(context, next) {
-      const level = byName.get(classifyRequest(context));
-      if (level === undefined) return next();
-      const waiting = level.acquire(context.user.name, context.request.signal);
-      if (waiting !== undefined) await waiting;
-      if (context.info.verb === 'watch') return setups.run({ context, release: () => level.release() }, next);
-      try {
-        await next();
-      } finally {
-        level.release();
-      }
-    },
+  readonly #sweep = (): void => {
+    const nowMs = this.#clock.monotonic();
+    const due = this.#waiting.filter(({ dueMs }) => dueMs <= nowMs);
+    this.#waiting = this.#waiting.filter(({ dueMs }) => dueMs > nowMs);
+    for (const { flow, seats } of due) flow.level.release(seats);
+    const [first] = this.#waiting;
+    if (first !== undefined) this.#clock.after(Math.max(1, first.dueMs - nowMs), this.#sweep);
   };
 }
