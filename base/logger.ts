@@ -12,33 +12,41 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** A logger that adds these fields to every line. */
+  /** A logger that adds these fields to every line. A `component` is one within ours: `brain` and then `scheduler` is `brain/scheduler`. */
   child(fields: LogFields): Logger;
 }
 
-function adapt(target: PinoLogger): Logger {
+/** Each child is made anew from the root with all its fields: pino's own children repeat a key that is given twice, which is no good JSON. */
+function adapt(root: PinoLogger, fields: LogFields): Logger {
+  const target = root.child(fields);
   return {
-    debug: (message, fields) => target.debug(fields ?? {}, message),
-    info: (message, fields) => target.info(fields ?? {}, message),
-    warn: (message, fields) => target.warn(fields ?? {}, message),
-    error: (message, fields) => target.error(fields ?? {}, message),
-    child: (fields) => adapt(target.child(fields)),
+    debug: (message, extra) => target.debug(extra ?? {}, message),
+    info: (message, extra) => target.info(extra ?? {}, message),
+    warn: (message, extra) => target.warn(extra ?? {}, message),
+    error: (message, extra) => target.error(extra ?? {}, message),
+    child: (more) => adapt(root, { ...fields, ...more, component: componentPath(fields.component, more.component) }),
   };
 }
 
-/** Writes one JSON line per message to standard error; `err` fields are printed with stack and cause. */
-export function createLogger(component: string, level: LogLevel = 'info'): Logger {
-  return adapt(
-    pino(
-      {
-        level,
-        base: { component },
-        timestamp: pino.stdTimeFunctions.isoTime,
-        formatters: { level: (label) => ({ level: label }) },
-      },
-      pino.destination({ fd: 2, sync: true }),
-    ),
+function componentPath(parent: unknown, child: unknown): unknown {
+  return child === undefined ? parent : `${parent}/${child}`;
+}
+
+/** Where lines go; undefined writes to standard error at once, so that the last words of a crash are not lost. */
+export type LogDestination = { write(line: string): void };
+
+/** Writes one JSON line per message; `err` fields are printed with stack and cause. */
+export function createLogger(component: string, level: LogLevel = 'info', destination?: LogDestination): Logger {
+  const root = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination ?? pino.destination({ fd: 2, sync: true }),
   );
+  return adapt(root, { component });
 }
 
 export const silentLogger: Logger = {
