@@ -13,6 +13,7 @@ import { csiDrivers } from './csidrivers.ts';
 import { csiNodes } from './csinodes.ts';
 import { csiStorageCapacities } from './csistoragecapacities.ts';
 import { deployments } from './deployments.ts';
+import { deviceClasses } from './deviceclasses.ts';
 import { endpoints } from './endpoints.ts';
 import { endpointSlices } from './endpointslices.ts';
 import { events, eventsInEventsGroup } from './events.ts';
@@ -33,7 +34,10 @@ import { pods } from './pods.ts';
 import { priorityClasses } from './priorityclasses.ts';
 import { priorityLevelConfigurations } from './prioritylevelconfigurations.ts';
 import { replicaSets } from './replicasets.ts';
+import { resourceClaims } from './resourceclaims.ts';
+import { resourceClaimTemplates } from './resourceclaimtemplates.ts';
 import { resourceQuotas } from './resourcequotas.ts';
+import { resourceSlices } from './resourceslices.ts';
 import { roleBindings } from './rolebindings.ts';
 import { roles } from './roles.ts';
 import { runtimeClasses } from './runtimeclasses.ts';
@@ -117,6 +121,10 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     roleBindings,
     roles,
     priorityClasses,
+    deviceClasses,
+    resourceClaims,
+    resourceClaimTemplates,
+    resourceSlices,
     csiDrivers,
     csiNodes,
     csiStorageCapacities,
