@@ -60,6 +60,10 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
       allow(READ, 'apps', 'replicasets statefulsets'),
       allow(READ, 'policy', 'poddisruptionbudgets'),
       allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
+      allow(READ, 'resource.k8s.io', 'deviceclasses resourceslices'),
+      allow(`${READ} patch update`, 'resource.k8s.io', 'resourceclaims'),
+      allow('patch update', 'resource.k8s.io', 'resourceclaims/status'),
+      allow('update', 'core', 'pods/finalizers'),
     ],
   },
   {

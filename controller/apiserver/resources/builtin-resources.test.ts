@@ -85,6 +85,7 @@ test.runIf(hasReference).each(titles)('%s serves the verbs of Kubernetes', (_tit
 const context = {
   nowMs: 0,
   dryRun: false,
+  snapshot: { get: () => undefined },
   request: { user: { name: 'u', groups: [] }, info: { verb: 'create', subresource: '' } },
 } as unknown as StrategyContext;
 
