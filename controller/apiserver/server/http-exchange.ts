@@ -105,7 +105,7 @@ export class NodeApiResponse implements ApiResponse {
     if (body.byteLength >= GZIP_MIN_BYTES && takesGzip(this.#incoming) && headers['content-encoding'] === undefined) {
       gzip(body, { level: GZIP_LEVEL }, (err, packed) => {
         if (err === null)
-          this.#write(status, { ...headers, 'content-encoding': 'gzip', vary: 'Accept-Encoding' }, packed);
+          this.#write(status, { ...headers, 'content-encoding': 'gzip', vary: varyWithEncoding(headers) }, packed);
         else this.#write(status, headers, body);
       });
       return;
@@ -147,6 +147,10 @@ function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): 
   }
   outgoing.end();
 }
+
+/** What the answer varies by already, and its compression. */
+const varyWithEncoding = ({ vary }: HeaderMap) =>
+  vary === undefined ? 'Accept-Encoding' : `${String(vary)}, Accept-Encoding`;
 
 const takesGzip = (incoming: NodeRequest) => /\bgzip\b/.test(String(incoming.headers['accept-encoding'] ?? ''));
 
