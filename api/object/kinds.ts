@@ -1,5 +1,10 @@
+import type { IDaemonSet } from 'kubernetes-models/apps/v1/DaemonSet';
 import type { IDeployment } from 'kubernetes-models/apps/v1/Deployment';
 import type { IReplicaSet } from 'kubernetes-models/apps/v1/ReplicaSet';
+import type { IStatefulSet } from 'kubernetes-models/apps/v1/StatefulSet';
+import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler';
+import type { ICronJob } from 'kubernetes-models/batch/v1/CronJob';
+import type { IJob } from 'kubernetes-models/batch/v1/Job';
 import type { ICertificateSigningRequest } from 'kubernetes-models/certificates.k8s.io/v1/CertificateSigningRequest';
 import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
 import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/EndpointSlice';
@@ -14,7 +19,11 @@ import type { IEndpoints } from 'kubernetes-models/v1/Endpoints';
 import type { IEvent } from 'kubernetes-models/v1/Event';
 import type { INamespace } from 'kubernetes-models/v1/Namespace';
 import type { INode } from 'kubernetes-models/v1/Node';
+import type { IPersistentVolume } from 'kubernetes-models/v1/PersistentVolume';
+import type { IPersistentVolumeClaim } from 'kubernetes-models/v1/PersistentVolumeClaim';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { IPodTemplate } from 'kubernetes-models/v1/PodTemplate';
+import type { IReplicationController } from 'kubernetes-models/v1/ReplicationController';
 import type { ISecret } from 'kubernetes-models/v1/Secret';
 import type { IService } from 'kubernetes-models/v1/Service';
 import type { IServiceAccount } from 'kubernetes-models/v1/ServiceAccount';
@@ -34,6 +43,15 @@ export type Event = Stored<IEvent>;
 export type Lease = Stored<ILease>;
 export type Deployment = Stored<IDeployment>;
 export type ReplicaSet = Stored<IReplicaSet>;
+export type DaemonSet = Stored<IDaemonSet>;
+export type StatefulSet = Stored<IStatefulSet>;
+export type Job = Stored<IJob>;
+export type CronJob = Stored<ICronJob>;
+export type ReplicationController = Stored<IReplicationController>;
+export type PodTemplate = Stored<IPodTemplate>;
+export type PersistentVolume = Stored<IPersistentVolume>;
+export type PersistentVolumeClaim = Stored<IPersistentVolumeClaim>;
+export type HorizontalPodAutoscaler = Stored<IHorizontalPodAutoscaler>;
 export type ServiceCIDR = Stored<IServiceCIDR>;
 export type IPAddress = Stored<IIPAddress>;
 export type Role = Stored<IRole>;
@@ -68,9 +86,16 @@ export const resources = {
   secrets: core('secrets', 'Secret'),
   serviceAccounts: core('serviceaccounts', 'ServiceAccount'),
   events: core('events', 'Event'),
+  replicationControllers: core('replicationcontrollers', 'ReplicationController'),
+  persistentVolumes: core('persistentvolumes', 'PersistentVolume', false),
+  persistentVolumeClaims: core('persistentvolumeclaims', 'PersistentVolumeClaim'),
   leases: grouped('coordination.k8s.io', 'leases', 'Lease'),
   deployments: grouped('apps', 'deployments', 'Deployment'),
   replicaSets: grouped('apps', 'replicasets', 'ReplicaSet'),
+  daemonSets: grouped('apps', 'daemonsets', 'DaemonSet'),
+  statefulSets: grouped('apps', 'statefulsets', 'StatefulSet'),
+  jobs: grouped('batch', 'jobs', 'Job'),
+  cronJobs: grouped('batch', 'cronjobs', 'CronJob'),
   endpointSlices: grouped('discovery.k8s.io', 'endpointslices', 'EndpointSlice'),
   serviceCIDRs: grouped('networking.k8s.io', 'servicecidrs', 'ServiceCIDR', false),
   ipAddresses: grouped('networking.k8s.io', 'ipaddresses', 'IPAddress', false),

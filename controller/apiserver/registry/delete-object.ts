@@ -31,12 +31,19 @@ const MAX_TRIES = 20;
 
 /** Removes the object or marks it, as grace and finalizers allow. Rejects with 404, 409 on preconditions, 403 of admission. */
 export async function deleteObject(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
-  if (awaitsAdmission(services.admission, targetOf(request))) return deleteFromSnapshot(services, request);
+  const warning = request.definition.orphansByDefault?.warning;
+  if (warning !== undefined && request.wish.propagationPolicy === undefined) warnOnce(request.context, warning);
+  if (awaitsAdmission(services.admission, targetOf(services, request))) return deleteFromSnapshot(services, request);
   return writeDeletion(services, request, (live) => {
     const admission = admissionFor(services, request, live);
     runMutatingAdmission(services.admission, admission);
     runValidatingAdmission(services.admission, admission);
   });
+}
+
+/** A delete of a collection comes here for every object. */
+function warnOnce({ warnings }: RequestContext, warning: string): void {
+  if (!warnings.includes(warning)) warnings.push(warning);
 }
 
 /** Some plug-ins of admission are asynchronous: the write insists on the state that they were shown. */

@@ -64,7 +64,7 @@ export function planDeletion(
 ): DeletionPlan {
   checkPreconditions(definition, current.metadata, wish.preconditions);
   const object = copyObject(current);
-  const isChanged = applyPropagation(object.metadata, wish.propagationPolicy);
+  const isChanged = applyPropagation(object.metadata, policyOf(definition, object.metadata, wish));
   const isHeld = (object.metadata.finalizers?.length ?? 0) > 0 || definition.isHeld?.(object) === true;
   const grace = planGrace(definition, object, wish);
   if (!isHeld && grace.seconds === 0) return { kind: 'remove' };
@@ -114,6 +114,16 @@ function shortenGrace(metadata: ObjectMeta, seconds: number): void {
   const saved = (metadata.deletionGracePeriodSeconds ?? 0) - seconds;
   metadata.deletionTimestamp = toTime(Date.parse(metadata.deletionTimestamp ?? '') - saved * 1000);
   metadata.deletionGracePeriodSeconds = seconds;
+}
+
+/** A deletion that is under way keeps its policy; some kinds have another default than the cluster. */
+function policyOf(
+  { orphansByDefault }: ResourceDefinition,
+  { finalizers = [] }: ObjectMeta,
+  { propagationPolicy }: DeletionWish,
+): PropagationPolicy | undefined {
+  if (propagationPolicy !== undefined || orphansByDefault === undefined) return propagationPolicy;
+  return finalizers.includes(ORPHAN) || finalizers.includes(FOREGROUND) ? undefined : 'Orphan';
 }
 
 /** The garbage collector's finalizers follow the policy of the newest delete; without one they stay as they are. */

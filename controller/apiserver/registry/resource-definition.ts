@@ -50,6 +50,11 @@ export interface ResourceDefinition extends ResourceInfo {
   prepareForCreate(object: KubeObject, context: StrategyContext): void;
   /** Restores what clients may not change. `object` is the new state, changed in place; `old` is frozen. */
   prepareForUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
+  /**
+   * A delete that names no propagation policy leaves the dependents behind, as it did when these kinds were new; `warning` tells the client.
+   * Undefined: the dependents go too.
+   */
+  readonly orphansByDefault?: { readonly warning?: string };
   /** Findings on a whole object; run at creation and, with validateUpdate, at every update. */
   validate(object: KubeObject, context: StrategyContext): readonly FieldError[];
   /** Findings on a new object alone: rules that objects which are there already need not keep. */

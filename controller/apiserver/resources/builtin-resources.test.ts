@@ -133,6 +133,7 @@ test('storage prefixes are those of Kubernetes where they differ from the resour
     endpoints: '/registry/services/endpoints',
     ingresses: '/registry/ingress',
     nodes: '/registry/minions',
+    replicationcontrollers: '/registry/controllers',
     services: '/registry/services/specs',
   });
 });

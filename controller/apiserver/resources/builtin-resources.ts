@@ -9,18 +9,22 @@ import { clusterRoleBindings } from './clusterrolebindings.ts';
 import { clusterRoles } from './clusterroles.ts';
 import { configMaps } from './configmaps.ts';
 import { controllerRevisions } from './controllerrevisions.ts';
+import { cronJobs } from './cronjobs.ts';
 import { csiDrivers } from './csidrivers.ts';
 import { csiNodes } from './csinodes.ts';
 import { csiStorageCapacities } from './csistoragecapacities.ts';
+import { daemonSets } from './daemonsets.ts';
 import { deployments } from './deployments.ts';
 import { deviceClasses } from './deviceclasses.ts';
 import { endpoints } from './endpoints.ts';
 import { endpointSlices } from './endpointslices.ts';
 import { events, eventsInEventsGroup } from './events.ts';
 import { flowSchemas } from './flowschemas.ts';
+import { horizontalPodAutoscalers, horizontalPodAutoscalersV1 } from './horizontalpodautoscalers.ts';
 import { ingressClasses } from './ingressclasses.ts';
 import { ingresses } from './ingresses.ts';
 import { ipAddresses } from './ipaddresses.ts';
+import { jobs } from './jobs.ts';
 import { leases } from './leases.ts';
 import { limitRanges } from './limitranges.ts';
 import { mutatingAdmissionPolicies } from './mutatingadmissionpolicies.ts';
@@ -29,11 +33,15 @@ import { mutatingWebhookConfigurations } from './mutatingwebhookconfigurations.t
 import { namespaces } from './namespaces.ts';
 import { networkPolicies } from './networkpolicies.ts';
 import { nodes } from './nodes.ts';
+import { persistentVolumeClaims } from './persistentvolumeclaims.ts';
+import { persistentVolumes } from './persistentvolumes.ts';
 import { podDisruptionBudgets } from './poddisruptionbudgets.ts';
 import { pods } from './pods.ts';
+import { podTemplates } from './podtemplates.ts';
 import { priorityClasses } from './priorityclasses.ts';
 import { priorityLevelConfigurations } from './prioritylevelconfigurations.ts';
 import { replicaSets } from './replicasets.ts';
+import { replicationControllers } from './replicationcontrollers.ts';
 import { resourceClaims } from './resourceclaims.ts';
 import { resourceClaimTemplates } from './resourceclaimtemplates.ts';
 import { resourceQuotas } from './resourcequotas.ts';
@@ -45,6 +53,7 @@ import { secrets } from './secrets.ts';
 import { serviceAccounts } from './serviceaccounts.ts';
 import { serviceCidrs } from './servicecidrs.ts';
 import { services } from './services.ts';
+import { statefulSets } from './statefulsets.ts';
 import { storageClasses } from './storageclasses.ts';
 import { validatingAdmissionPolicies } from './validatingadmissionpolicies.ts';
 import { validatingAdmissionPolicyBindings } from './validatingadmissionpolicybindings.ts';
@@ -80,7 +89,11 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
     limitRanges,
     namespaces,
     nodes(options.nodeSubresources),
+    persistentVolumeClaims,
+    persistentVolumes,
+    podTemplates,
     pods(options.podSubresources),
+    replicationControllers,
     resourceQuotas,
     secrets,
     serviceAccounts,
@@ -94,8 +107,14 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
       onReleaseError: options.onReleaseError ?? (() => {}),
     }),
     controllerRevisions,
+    daemonSets,
     deployments,
     replicaSets,
+    statefulSets,
+    horizontalPodAutoscalers,
+    horizontalPodAutoscalersV1,
+    cronJobs,
+    jobs,
     certificateSigningRequests,
     leases,
     endpointSlices,

@@ -7,7 +7,7 @@ import { age, containerCells, formatLabelSelector } from './printing/cells.ts';
 import { ageColumn, containerColumns, nameColumn, selectorColumn, text } from './printing/columns.ts';
 import { scale } from './scale.ts';
 import { validateImmutable, validateNonNegative } from './validation/format.ts';
-import { amountOf, validateAmount } from './validation/int-or-percent.ts';
+import { amountOf, validateAmount, validateAtMostAll } from './validation/int-or-percent.ts';
 import { validateLongRunningTemplate, validateWorkloadSelector } from './workload/replica-validation.ts';
 
 const ROLLING_UPDATE = 'RollingUpdate';
@@ -43,10 +43,7 @@ function validateRollingUpdate(rollingUpdate: NonNullable<Strategy['rollingUpdat
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0) {
     errors.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
   }
-  if (typeof maxUnavailable === 'string' && amountOf(maxUnavailable) > 100) {
-    errors.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'must not be greater than 100%'));
-  }
-  return errors;
+  return [...errors, ...validateAtMostAll(maxUnavailable, `${path}.maxUnavailable`)];
 }
 
 function validateStrategy(strategy: Strategy | undefined): FieldError[] {
@@ -71,7 +68,7 @@ function validateDeployment({ spec }: Deployment): FieldError[] {
   const errors = [
     ...validateNonNegative(spec?.replicas, 'spec.replicas'),
     ...validateWorkloadSelector(spec?.selector, template, 'deployment'),
-    ...validateLongRunningTemplate(template),
+    ...validateLongRunningTemplate(template, 'ReplicaSet'),
     ...validateStrategy(spec?.strategy),
     ...validateNonNegative(spec?.minReadySeconds, 'spec.minReadySeconds'),
     ...validateNonNegative(spec?.revisionHistoryLimit, 'spec.revisionHistoryLimit'),

@@ -1,4 +1,4 @@
-import { type FieldError, invalid } from '#api/object/field-error.ts';
+import type { FieldError } from '#api/object/field-error.ts';
 import type { ReplicaSet } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
@@ -7,7 +7,11 @@ import { age, containerCells, formatLabelSelector } from './printing/cells.ts';
 import { ageColumn, containerColumns, integer, nameColumn, selectorColumn } from './printing/columns.ts';
 import { scale } from './scale.ts';
 import { validateImmutable, validateNonNegative } from './validation/format.ts';
-import { validateLongRunningTemplate, validateWorkloadSelector } from './workload/replica-validation.ts';
+import {
+  validateLongRunningTemplate,
+  validateReplicaCounts,
+  validateWorkloadSelector,
+} from './workload/replica-validation.ts';
 
 function validateReplicaSet({ spec }: ReplicaSet): FieldError[] {
   const template = spec?.template;
@@ -15,23 +19,8 @@ function validateReplicaSet({ spec }: ReplicaSet): FieldError[] {
     ...validateNonNegative(spec?.replicas, 'spec.replicas'),
     ...validateNonNegative(spec?.minReadySeconds, 'spec.minReadySeconds'),
     ...validateWorkloadSelector(spec?.selector, template, 'deployment'),
-    ...validateLongRunningTemplate(template),
+    ...validateLongRunningTemplate(template, 'ReplicaSet'),
   ];
-}
-
-const COUNTS = ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const;
-
-function validateReplicaSetStatus({ status }: ReplicaSet): FieldError[] {
-  const errors = COUNTS.flatMap((field) => validateNonNegative(status?.[field], `status.${field}`));
-  for (const field of COUNTS.slice(1)) {
-    if ((status?.[field] ?? 0) > (status?.replicas ?? 0)) {
-      errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'));
-    }
-  }
-  if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
-    errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than readyReplicas'));
-  }
-  return errors;
 }
 
 export const replicaSets: ResourceDefinition = defineResource<ReplicaSet>({
@@ -56,7 +45,7 @@ export const replicaSets: ResourceDefinition = defineResource<ReplicaSet>({
   validate: validateReplicaSet,
   validateUpdate: (replicaSet, old) =>
     validateImmutable(replicaSet.spec?.selector, old.spec?.selector, 'spec.selector'),
-  validateStatusUpdate: validateReplicaSetStatus,
+  validateStatusUpdate: ({ status }) => validateReplicaCounts(status),
   selectableFields: (replicaSet) => ({ 'status.replicas': String(replicaSet.status?.replicas ?? 0) }),
   columns: [
     nameColumn,

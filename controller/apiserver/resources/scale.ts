@@ -3,7 +3,7 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import type { SubresourceDefinition } from '../registry/resource-definition.ts';
 
 interface Scalable {
-  readonly spec?: { readonly replicas?: number; readonly selector?: LabelSelectorObject };
+  readonly spec?: { readonly replicas?: number; readonly selector?: unknown };
   readonly status?: { readonly replicas?: number };
 }
 
@@ -13,26 +13,37 @@ function metadataOf({ metadata }: KubeObject): KubeObject['metadata'] {
   return { name, namespace, uid, resourceVersion, creationTimestamp };
 }
 
-/** The Scale of anything with spec.replicas, spec.selector and status.replicas. */
-export const scale: SubresourceDefinition = {
-  name: 'scale',
-  verbs: ['get', 'patch', 'update'],
-  kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
-  face: {
-    get(object) {
-      const { spec, status } = object as Scalable;
-      const selector = labelSelectorFrom(spec?.selector).toString();
-      return {
-        apiVersion: 'autoscaling/v1',
-        kind: 'Scale',
-        metadata: metadataOf(object),
-        spec: spec?.replicas ? { replicas: spec.replicas } : {},
-        status: { replicas: status?.replicas ?? 0, ...(selector === '' ? {} : { selector }) },
-      };
+/** The Scale of anything with spec.replicas, spec.selector and status.replicas; `selectorText` reads its form of selector. */
+function scaleWith(selectorText: (selector: unknown) => string): SubresourceDefinition {
+  return {
+    name: 'scale',
+    verbs: ['get', 'patch', 'update'],
+    kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
+    face: {
+      get(object) {
+        const { spec, status } = object as Scalable;
+        const selector = selectorText(spec?.selector);
+        return {
+          apiVersion: 'autoscaling/v1',
+          kind: 'Scale',
+          metadata: metadataOf(object),
+          spec: spec?.replicas ? { replicas: spec.replicas } : {},
+          status: { replicas: status?.replicas ?? 0, ...(selector === '' ? {} : { selector }) },
+        };
+      },
+      apply(face, object) {
+        const { replicas = 0 } = (face.spec ?? {}) as { replicas?: number };
+        return { ...object, spec: { ...(object.spec as object), replicas } };
+      },
     },
-    apply(face, object) {
-      const { replicas = 0 } = (face.spec ?? {}) as { replicas?: number };
-      return { ...object, spec: { ...(object.spec as object), replicas } };
-    },
-  },
-};
+  };
+}
+
+export const scale: SubresourceDefinition = scaleWith((selector) =>
+  labelSelectorFrom(selector as LabelSelectorObject | undefined).toString(),
+);
+
+/** ReplicationControllers select by a plain map of labels. */
+export const scaleByLabels: SubresourceDefinition = scaleWith((selector) =>
+  labelSelectorFrom({ matchLabels: (selector ?? {}) as Record<string, string> }).toString(),
+);

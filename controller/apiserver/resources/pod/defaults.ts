@@ -1,4 +1,5 @@
 import type { Pod } from '#api/object/kinds.ts';
+import { applySourceDefaults } from '../storage/volume-sources.ts';
 import type { Container, LifecycleHandler, PodSpec, PodTemplateSpec, Probe, Volume } from './pod-types.ts';
 import { containersOf } from './pod-types.ts';
 
@@ -62,7 +63,7 @@ function applyVolumeDefaults(volume: Volume): void {
   if (Object.keys(volume).every((field) => field === 'name')) volume.emptyDir = {};
   if (volume.secret !== undefined) volume.secret.defaultMode ??= DEFAULT_MODE;
   if (volume.configMap !== undefined) volume.configMap.defaultMode ??= DEFAULT_MODE;
-  if (volume.hostPath !== undefined) volume.hostPath.type ??= '';
+  applySourceDefaults(volume);
   if (volume.downwardAPI !== undefined) {
     volume.downwardAPI.defaultMode ??= DEFAULT_MODE;
     applyFieldVersions(volume.downwardAPI.items);

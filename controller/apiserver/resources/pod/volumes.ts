@@ -9,7 +9,11 @@ import {
   notSupported,
   required,
 } from '#api/object/field-error.ts';
-import { validateDnsLabel, validateDnsSubdomain } from '../validation/format.ts';
+import { validateClaimSpec } from '../storage/claim-spec.ts';
+import { validateDriverName } from '../storage/validate-class.ts';
+import { type SourceFields, validateVolumeSource } from '../storage/volume-sources.ts';
+import { validateDnsLabel, validateOptionalOneOf } from '../validation/format.ts';
+import { validateLabels } from '../validation/label-selector.ts';
 import { validateFieldRef, validateResourceFieldRef } from './env.ts';
 import type { Container, Volume } from './pod-types.ts';
 
@@ -26,6 +30,7 @@ const HOST_PATH_TYPES = [
   'FileOrCreate',
   'Socket',
 ];
+const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'];
 const MIN_TOKEN_EXPIRATION_S = 10 * 60;
 const MAX_TOKEN_EXPIRATION_S = 2 ** 32;
 
@@ -143,7 +148,7 @@ function validateHostPath(source: NonNullable<Volume['hostPath']>, path: string)
   return errors;
 }
 
-/** What each kind of volume asks for; kinds that are not here are passed on to whoever can mount them. */
+/** What the kinds ask for that pods alone have, or have in another form; the others are judged as PersistentVolumes are. */
 const SOURCE_RULES: { readonly [K in keyof Volume]?: (source: NonNullable<Volume[K]>, path: string) => FieldError[] } =
   {
     emptyDir: ({ sizeLimit }, path) =>
@@ -170,15 +175,23 @@ const SOURCE_RULES: { readonly [K in keyof Volume]?: (source: NonNullable<Volume
       ...(source.sources ?? []).flatMap((projection, i) => validateProjection(projection, `${path}.sources[${i}]`)),
     ],
     persistentVolumeClaim: ({ claimName }, path) => (claimName ? [] : [required(`${path}.claimName`)]),
-    nfs: (source, path) => [
-      ...(source.server ? [] : [required(`${path}.server`)]),
-      ...(source.path ? [] : [required(`${path}.path`)]),
-      ...(source.path && !source.path.startsWith('/')
-        ? [invalid(`${path}.path`, source.path, 'must be an absolute path')]
+    csi: ({ driver, nodePublishSecretRef }, path) => [
+      ...validateDriverName(driver, `${path}.driver`),
+      ...(nodePublishSecretRef !== undefined && !nodePublishSecretRef.name
+        ? [required(`${path}.nodePublishSecretRef.name`)]
         : []),
     ],
-    csi: ({ driver }, path) =>
-      driver ? validateDnsSubdomain(driver.toLowerCase(), `${path}.driver`) : [required(`${path}.driver`)],
+    ephemeral: ({ volumeClaimTemplate }, path) =>
+      volumeClaimTemplate === undefined
+        ? [required(`${path}.volumeClaimTemplate`)]
+        : [
+            ...validateLabels(volumeClaimTemplate.metadata?.labels, `${path}.volumeClaimTemplate.metadata.labels`),
+            ...validateClaimSpec(volumeClaimTemplate.spec, `${path}.volumeClaimTemplate.spec`),
+          ],
+    image: (source, path) => [
+      ...(source.reference ? [] : [required(`${path}.reference`)]),
+      ...validateOptionalOneOf(source.pullPolicy, PULL_POLICIES, `${path}.pullPolicy`),
+    ],
   };
 
 function validateSource(volume: Volume, path: string): FieldError[] {
@@ -189,7 +202,8 @@ function validateSource(volume: Volume, path: string): FieldError[] {
   if (kind === undefined) return [required(path, 'must specify a volume type')];
   const rule = SOURCE_RULES[kind] as ((source: unknown, path: string) => FieldError[]) | undefined;
   return [
-    ...(rule?.(volume[kind], `${path}.${kind}`) ?? []),
+    ...(rule?.(volume[kind], `${path}.${kind}`) ??
+      validateVolumeSource(kind, volume[kind] as SourceFields, `${path}.${kind}`)),
     ...more.map((other) => forbiddenField(`${path}.${other}`, 'may not specify more than 1 volume type')),
   ];
 }
