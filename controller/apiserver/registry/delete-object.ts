@@ -33,7 +33,7 @@ const MAX_TRIES = 20;
 export async function deleteObject(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
   const warning = request.definition.orphansByDefault?.warning;
   if (warning !== undefined && request.wish.propagationPolicy === undefined) warnOnce(request.context, warning);
-  if (awaitsAdmission(services.admission, targetOf(services, request))) return deleteFromSnapshot(services, request);
+  if (awaitsAdmission(services.admission, targetOf(request))) return deleteFromSnapshot(services, request);
   return writeDeletion(services, request, (live) => {
     const admission = admissionFor(services, request, live);
     runMutatingAdmission(services.admission, admission);
