@@ -157,7 +157,8 @@ export function renderPaths(set: FieldSet, prefix = ''): string[] {
   return paths;
 }
 
-function renderElement(element: string): string {
+/** One element as it stands in a printed path. */
+export function renderElement(element: string): string {
   const rest = element.slice(2);
   switch (element[0]) {
     case 'f':

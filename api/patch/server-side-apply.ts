@@ -5,8 +5,10 @@ import { ApiError, badRequest, type StatusCause } from '../object/api-error.ts';
 import { deepEqual } from '../object/deep-equal.ts';
 import type { KubeObject, ManagedFieldsEntry } from '../object/kube-object.ts';
 import type { TypeDef } from '../schema/type-table.ts';
+import { checkDuplicates } from './check-configuration.ts';
 import { compareFields, fieldsOf } from './compare-fields.ts';
 import {
+  differenceOf,
   emptyFieldSet,
   equalSets,
   type FieldSet,
@@ -16,10 +18,12 @@ import {
   renderPaths,
   unionOf,
 } from './field-set.ts';
+import { fieldsLastApplied, KUBECTL, withLastApplied } from './last-applied.ts';
 import {
   buildEntry,
   emptyObjectOf,
   isSameManager,
+  recordUpdate,
   resetFieldsOf,
   setOfEntry,
   sortEntries,
@@ -47,14 +51,15 @@ export interface ApplyOptions {
 /**
  * Server-side apply: the object after the manager's configuration was merged in and what it no longer names was taken out,
  * canonical, with its managedFields. Answers `live` itself when nothing changes. Throws ApiError 409 Conflict naming every field that
- * another manager owns with another value (unless `force`), 400 for a configuration that carries managedFields.
+ * another manager owns with another value (unless `force`), 400 for a configuration that carries managedFields or names a list item twice.
  */
 export function applyConfiguration(options: ApplyOptions): KubeObject {
   const { live, type } = options;
   if ((options.config.metadata?.managedFields ?? []).length > 0) throw badRequest('metadata.managedFields must be nil');
   const config = canonicalizeGiven(options.config, type);
+  checkDuplicates(config, type);
   const base = live ?? { ...emptyObjectOf(type), apiVersion: config.apiVersion, kind: config.kind, metadata: {} };
-  const entries = live?.metadata.managedFields ?? [];
+  const entries = entriesBefore(options);
   const former = entries.find((entry) => isOwn(entry, options));
   const others = entries.filter((entry) => entry !== former);
   const wanted = recursiveDifferenceOf(fieldsOf(config, type), resetFieldsOf(options));
@@ -62,14 +67,31 @@ export function applyConfiguration(options: ApplyOptions): KubeObject {
   const merged = mergeConfiguration(base, config, type);
   const next = canonicalize(pruneRemoved(merged, { former, others, wanted, type }), type);
   const { changed, removed } = compareFields(base, next, type);
-  const conflicts = conflictsOf(others, changed);
-  if (conflicts.length > 0 && !options.force) throw conflictError(conflicts);
+  const conflicts = options.force ? [] : conflictsOf(others, differenceOf(changed, takenOver(options)));
+  if (conflicts.length > 0) throw conflictError(conflicts);
 
   const isSameOwnership = former !== undefined && equalSets(setOfEntry(former), wanted);
   const isUnchanged = isEmptySet(changed) && isEmptySet(removed) && live !== undefined && sameIdentity(live, next);
-  if (isUnchanged && (isSameOwnership || (former === undefined && isEmptySet(wanted)))) return live;
+  const isNoOp = isUnchanged && (isSameOwnership || (former === undefined && isEmptySet(wanted)));
+  if (isNoOp) return options.manager === KUBECTL ? withLastApplied(live, options.config) : live;
   const rest = takeFrom(others, unionOf(changed, removed));
-  return withManagedFields(next, sortEntries(isEmptySet(wanted) ? rest : [...rest, ownEntry(options, wanted)]));
+  const told = options.manager === KUBECTL ? withLastApplied(next, options.config) : next;
+  return withManagedFields(told, sortEntries(isEmptySet(wanted) ? rest : [...rest, ownEntry(options, wanted)]));
+}
+
+/** Whoever wrote an object whose managers are not known is one of them from its first apply on. */
+const BEFORE_FIRST_APPLY = 'before-first-apply';
+
+function entriesBefore(options: ApplyOptions): readonly ManagedFieldsEntry[] {
+  const { live } = options;
+  const entries = live?.metadata.managedFields ?? [];
+  if (live === undefined || entries.length > 0) return entries;
+  return recordUpdate({ ...options, live: undefined, next: live, manager: BEFORE_FIRST_APPLY }) ?? [];
+}
+
+/** Fields that kubectl applied itself before it did so on the server. */
+function takenOver({ live, manager, type }: ApplyOptions): FieldSet {
+  return live === undefined || manager !== KUBECTL ? emptyFieldSet : fieldsLastApplied(live, type);
 }
 
 function isOwn(entry: ManagedFieldsEntry, options: ApplyOptions): boolean {

@@ -136,9 +136,11 @@ describe('kubectl', () => {
 
   test('applies on the server and is told of conflicts', async () => {
     const config = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: a}\ndata: {key: other}\n';
+    expect(await succeed('apply --server-side -f -', config)).toContain('configmap/web serverside-applied');
+    await succeed('-n a patch configmap web -p {"data":{"key":"mine"}} --field-manager=somebody');
     const refused = await run('apply --server-side -f -', config);
     expect(refused.code).not.toBe(0);
-    expect(refused.stderr).toContain('conflict with "kubectl-client-side-apply"');
+    expect(refused.stderr).toContain('conflict with "somebody" using v1: .data.key');
     await succeed('apply --server-side --force-conflicts -f -', config);
   });
 

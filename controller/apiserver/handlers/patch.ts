@@ -1,8 +1,10 @@
 import { badRequest, isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
 import { forbiddenField, invalidObject, required } from '#api/object/field-error.ts';
-import { apiVersionOf } from '#api/object/group-version.ts';
+import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
+import { notOfType } from '#api/patch/check-configuration.ts';
 import { applyConfiguration } from '#api/patch/server-side-apply.ts';
+import type { RequestContext } from '../chain/request-context.ts';
 import { createObject } from '../registry/create-object.ts';
 import { fieldManagerOf } from '../registry/field-manager.ts';
 import { copyObject } from '../registry/object-meta.ts';
@@ -92,16 +94,42 @@ async function handleApply(services: ApiServices, target: ResourceTarget, patchi
   }
 }
 
-function decodeConfiguration(services: ApiServices, target: ResourceTarget, { patch, options }: Patching): KubeObject {
+/** The body of an apply, as given. Throws 400 for what is none of `gvk`, unknown fields included, whatever the client thinks of them. */
+export function decodeApplied(
+  services: ApiServices,
+  context: RequestContext,
+  { patch, options }: Pick<Patching, 'patch' | 'options'>,
+  gvk: GroupVersionKind,
+): KubeObject {
+  const decoded = services.format.decode(patch.bytes, CONTENT_TYPES.yaml, gvk);
+  const { given } = decoded;
+  const expected = apiVersionOf(gvk);
+  const { apiVersion } = decoded.object;
+  if (apiVersion !== expected) {
+    const why = `Specified patch version: ${apiVersion}, expected: ${expected}`;
+    throw badRequest(`Incorrect version specified in apply patch. ${why}`);
+  }
+  checkKind(decoded.object, gvk);
+  const unknown = decoded.problems.flatMap((problem) => UNKNOWN_FIELD.exec(problem)?.[1] ?? []);
+  if (unknown.length > 0)
+    throw notOfType(
+      given,
+      unknown.map((path) => `.${path}: field not declared in schema`),
+    );
+  reportProblems(context, gvk, decoded, options.fieldValidation);
+  return given;
+}
+
+const UNKNOWN_FIELD = /^unknown field "(.*)"$/;
+
+function decodeConfiguration(services: ApiServices, target: ResourceTarget, patching: Patching): KubeObject {
   const { definition, context } = target;
-  const decoded = services.format.decode(patch.bytes, CONTENT_TYPES.yaml, definition);
-  reportProblems(context, definition, decoded, options.fieldValidation);
-  checkKind(decoded.object, definition);
-  const { name } = decoded.object.metadata;
+  const config = decodeApplied(services, context, patching, definition);
+  const { name } = config.metadata ?? {};
   if (name !== undefined && name !== target.name) {
     throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
   }
-  return decoded.given;
+  return config;
 }
 
 async function applyToExisting(
@@ -133,9 +161,8 @@ async function applyAsNew(
   { options }: Patching,
   config: KubeObject,
 ): Promise<void> {
-  const { context, definition, namespace, name } = target;
+  const { context, definition, namespace } = target;
   const object = merge(services, target, { live: undefined, config, options, subresource: '' });
-  object.metadata.name ??= name;
   const view = await createObject(services, {
     context,
     definition,

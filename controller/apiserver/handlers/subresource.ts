@@ -12,7 +12,9 @@ import type { SubresourceServices } from '../registry/resource-definition.ts';
 import { updateObject } from '../registry/update-object.ts';
 import { answerValue } from './answer.ts';
 import type { ApiServices, SubresourceTarget } from './api-services.ts';
+import { applyFace } from './apply-face.ts';
 import { admitConnection } from './connect-admission.ts';
+import { checkOptions } from './patch.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
 import { readObject, reportProblems } from './read-body.ts';
 import { parseWriteOptions, type WriteOptions } from './request-options.ts';
@@ -128,6 +130,12 @@ async function patchFace(services: ApiServices, target: SubresourceTarget): Prom
   const { context, subresource } = target;
   const options = parseWriteOptions(context.info.query, 'PatchOptions');
   const patch: PatchDocument = await readPatch(context);
+  checkOptions(patch, options, context.info.query.has('force'));
+  if (patch.kind === 'apply') {
+    const view = await applyFace(services, target, { options, patch });
+    answerValue(context, 200, faceOf(target, readStored(target.definition, view)));
+    return;
+  }
   await changeFace(services, target, options, (face) => {
     const decoded = services.format.decodeValue(applyPatch(services, face, patch, subresource.kind), subresource.kind);
     reportProblems(context, subresource.kind, decoded, options.fieldValidation);

@@ -1,6 +1,8 @@
+import { describeApply } from './apply-contract.ts';
 import type { ContractSuite } from './contract-target.ts';
 import { describeCreate } from './create-contract.ts';
 import { describeDelete } from './delete-contract.ts';
+import { describePatch } from './patch-contract.ts';
 import { describeUpdate } from './update-contract.ts';
 
 /** The rules of the API that clients rely on, each as a named test. */
@@ -8,4 +10,6 @@ export function describeContract(suite: ContractSuite): void {
   describeCreate(suite);
   describeUpdate(suite);
   describeDelete(suite);
+  describePatch(suite);
+  describeApply(suite);
 }
