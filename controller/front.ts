@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
@@ -16,6 +17,8 @@ import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';
 import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
 import { versionInfo } from './apiserver/server/version-info.ts';
+import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks.ts';
+import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
 import type { ControllerConfig } from './config.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -73,8 +76,12 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const store = await openStore(options, definitions);
   const audit = openLineLog(config.auditLog, clock, log);
   const decisions = openLineLog(config.authorizationLog, clock, log);
+  const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
+  const webhookClient = createWebhookClient({ dialer, clock });
+  const webhooks = createAdmissionWebhooks({ store, client: webhookClient, clock, log, newUid: randomUUID });
   security = createSecurity({
     store,
+    webhooks,
     serviceAccountKey: pki.serviceAccountKey,
     clock,
     random: Math.random,
@@ -89,13 +96,13 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     store,
     types: builtinTypes(),
     definitions: [...definitions, ...security.definitions],
-    dialer: createClusterDialer({ hub, lookups: createClusterLookups(store), directDial }),
+    dialer,
     clock,
     log,
     random: Math.random,
     version: versionInfo(COMPONENT_VERSION),
     serverAddress: options.serverAddress,
-    extraMetrics: () => security.renderMetrics(),
+    extraMetrics: () => security.renderMetrics() + webhooks.metrics(),
     health: [{ name: 'poststarthook/bootstrap', endpoints: ['readyz'], check: options.startupProblem }],
   });
   return {
@@ -105,6 +112,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       hub.close();
       api.stop();
       security.stop();
+      webhooks.stop();
+      webhookClient.close();
       await audit?.flush();
       await decisions?.flush();
       await store.close();

@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import type { ServiceAccountKey } from '../pki/cluster-pki.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin } from './admission/admission-plugin.ts';
-import { builtinAdmission } from './admission/builtin-admission.ts';
+import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admission.ts';
 import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
@@ -39,6 +39,8 @@ export interface SecurityDeps {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Admission webhooks; without them none is asked. */
+  readonly webhooks?: AdmissionDeps['webhooks'];
   /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
   readonly writeAudit?: (line: string) => void;
   /** Seats of priority and fairness; default 600, Kubernetes' 400 reads and 200 writes. */
@@ -114,7 +116,7 @@ export function createSecurity(deps: SecurityDeps): Security {
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
       createAuthorizeFilter({ authorizer }),
     ],
-    admission: builtinAdmission({ store, authorizer, rbac, random: deps.random }),
+    admission: builtinAdmission({ ...deps, authorizer, rbac }),
     authorizer,
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),

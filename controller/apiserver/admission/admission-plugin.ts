@@ -20,6 +20,8 @@ export interface AdmissionTarget {
   readonly user: UserInfo;
   readonly dryRun: boolean;
   readonly context: RequestContext;
+  /** What plug-ins need to treat the objects of any kind. */
+  readonly objects?: AdmissionObjects;
 }
 
 /** What a plugin sees. */
@@ -31,8 +33,6 @@ export interface AdmissionRequest extends AdmissionTarget {
   readonly kind?: GroupVersionKind;
   /** Of a DELETE. */
   readonly deletion?: DeletionWish;
-  /** What plug-ins need to treat the objects of any kind. */
-  readonly objects?: AdmissionObjects;
   /** Set by the first plug-in that cares, see `reinvocationOf`. */
   reinvocation?: Reinvocation;
 }

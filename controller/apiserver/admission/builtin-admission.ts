@@ -1,6 +1,7 @@
 import type { Store } from '../../store/store.ts';
 import type { RbacAuthorizer } from '../authorize/rbac-authorizer.ts';
 import type { Authorizer } from '../chain/request-context.ts';
+import type { AdmissionWebhooks } from '../webhooks/admission-webhooks.ts';
 import type { AdmissionPlugin } from './admission-plugin.ts';
 import { certificateApproval, certificateSigning } from './certificate-requests.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
@@ -18,6 +19,8 @@ export interface AdmissionDeps {
   readonly rbac: Pick<RbacAuthorizer, 'rulesFor'>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** What users' own webhooks make of a request; without it none is asked. */
+  readonly webhooks?: Pick<AdmissionWebhooks, 'mutating' | 'validating'>;
 }
 
 /** All built-in plug-ins, in the order in which Kubernetes runs them. */
@@ -32,5 +35,7 @@ export function builtinAdmission(deps: AdmissionDeps): readonly AdmissionPlugin[
     certificateApproval(deps),
     certificateSigning(deps),
     rbacEscalation(deps),
+    // Behind all others, so that they see what will be stored and judge what all others let pass.
+    ...(deps.webhooks === undefined ? [] : [deps.webhooks.mutating, deps.webhooks.validating]),
   ];
 }

@@ -33,7 +33,7 @@ const MAX_TRIES = 20;
 export async function deleteObject(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
   const warning = request.definition.orphansByDefault?.warning;
   if (warning !== undefined && request.wish.propagationPolicy === undefined) warnOnce(request.context, warning);
-  if (awaitsAdmission(services.admission, targetOf(request))) return deleteFromSnapshot(services, request);
+  if (awaitsAdmission(services.admission, targetOf(services, request))) return deleteFromSnapshot(services, request);
   return writeDeletion(services, request, (live) => {
     const admission = admissionFor(services, request, live);
     runMutatingAdmission(services.admission, admission);
@@ -100,7 +100,7 @@ function decide(services: RegistryServices, { definition }: DeleteObjectRequest,
   return { kind: 'put', value: toNewValue(services, definition, object, durability) };
 }
 
-function targetOf(request: DeleteObjectRequest): AdmissionTarget {
+function targetOf(services: RegistryServices, request: DeleteObjectRequest): AdmissionTarget {
   const { context, definition, namespace, name, dryRun } = request;
   return {
     operation: 'DELETE',
@@ -111,6 +111,7 @@ function targetOf(request: DeleteObjectRequest): AdmissionTarget {
     user: context.user,
     dryRun,
     context,
+    objects: services,
   };
 }
 
@@ -119,5 +120,5 @@ function admissionFor(
   request: DeleteObjectRequest,
   oldObject: KubeObject,
 ): AdmissionRequest {
-  return { ...targetOf(request), object: undefined, oldObject, deletion: request.wish, objects: services };
+  return { ...targetOf(services, request), object: undefined, oldObject, deletion: request.wish };
 }

@@ -51,7 +51,7 @@ export interface UpdateRequest {
 /** Read-modify-write through admission and strategy. Rejects with 404, 409, 422 and whatever `change` throws. */
 export function updateObject(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
   const allocates = request.definition.allocate !== undefined && request.as === 'main';
-  const waits = allocates || (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(request)));
+  const waits = allocates || (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(services, request)));
   return waits ? updateFromSnapshot(services, request, allocates) : updateInPlace(services, request);
 }
 
@@ -245,7 +245,7 @@ function finishUpdate(services: RegistryServices, request: UpdateRequest, change
   if (wishedFields === undefined) delete next.metadata.managedFields;
   else next.metadata.managedFields = wishedFields;
   const canonical = services.format.canonicalize(next, definition);
-  if (definition.hasGeneration && as === 'main' && isDesiredStateChanged(canonical, live)) {
+  if (definition.hasGeneration && as === 'main' && isDesiredStateChanged(canonical, live, definition.hasStatus)) {
     canonical.metadata.generation = (live.metadata.generation ?? 0) + 1;
   }
   if (request.keepManagedFields) return canonical;
@@ -304,7 +304,7 @@ function restore(next: KubeObject, live: KubeObject, field: string): void {
   else next[field] = copyObject(live[field]);
 }
 
-function targetOf(request: UpdateRequest): AdmissionTarget {
+function targetOf(services: RegistryServices, request: UpdateRequest): AdmissionTarget {
   const { context, definition, namespace, name, subresource, dryRun } = request;
   return {
     operation: 'UPDATE',
@@ -315,6 +315,7 @@ function targetOf(request: UpdateRequest): AdmissionTarget {
     user: context.user,
     dryRun,
     context,
+    objects: services,
   };
 }
 
@@ -324,9 +325,9 @@ function admissionFor(
   next: KubeObject,
   live: KubeObject,
 ): AdmissionRequest {
-  const target = targetOf(request);
+  const target = targetOf(services, request);
   const { face } = request;
-  if (face?.face === undefined) return { ...target, object: next, oldObject: live, objects: services };
+  if (face?.face === undefined) return { ...target, object: next, oldObject: live };
   const [object, oldObject] = [face.face.get(next), face.face.get(live)];
-  return { ...target, object, oldObject, kind: face.kind, objects: services };
+  return { ...target, object, oldObject, kind: face.kind };
 }

@@ -32,7 +32,9 @@ export type Answer = any;
 
 export interface TestServerOptions {
   readonly definitions: readonly ResourceDefinition[];
-  readonly admission?: readonly AdmissionPlugin[];
+  readonly admission?:
+    | readonly AdmissionPlugin[]
+    | ((parts: { store: Store; clock: FakeClock }) => readonly AdmissionPlugin[]);
   /** Replaces filters of the same name; the others let everything pass. */
   readonly filters?: readonly Filter[];
   readonly historyLimits?: Partial<HistoryLimits>;
@@ -60,7 +62,8 @@ export function createTestServer(options: TestServerOptions): TestServer {
     types: builtinTypes(),
     definitions: options.definitions,
     filters: FILTER_ORDER.map((name) => options.filters?.find((filter) => filter.name === name) ?? passing(name)),
-    admission: options.admission ?? [],
+    admission:
+      typeof options.admission === 'function' ? options.admission({ store, clock }) : (options.admission ?? []),
     dialer: { dial: () => Promise.reject(new Error('nothing to dial')) },
     tokens: { issue: () => Promise.reject(new Error('no tokens')) },
     clock,
