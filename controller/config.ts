@@ -40,10 +40,23 @@ export const CONTROLLER_CONFIG = {
     description:
       'whether scheduler and controllers run in a thread of their own; auto means one thread below 1 GB of memory',
   },
-  auditLog: {
+  auditLogPath: {
     type: 'string',
     default: '',
     description: 'file for the audit log, one JSON object a line; empty means none',
+  },
+  auditPolicyFile: {
+    type: 'string',
+    default: '',
+    description:
+      'file with an audit.k8s.io/v1 Policy; empty means that changes and refusals are logged at level Metadata',
+  },
+  auditLogMaxsize: { type: 'number', default: 100, description: 'megabytes at which the audit log is set aside' },
+  auditLogMaxbackup: { type: 'number', default: 1, description: 'audit logs set aside that are kept; 0 means all' },
+  auditLogMaxage: {
+    type: 'number',
+    default: 0,
+    description: 'days for which audit logs set aside are kept; 0 means without limit',
   },
   authorizationLog: {
     type: 'string',

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
+import { type AuditBuffer, createAuditBuffer } from './apiserver/audit/audit-buffer.ts';
+import { type AuditFileOptions, createAuditFile } from './apiserver/audit/audit-file.ts';
+import { type AuditPolicy, parseAuditPolicy } from './apiserver/audit/audit-policy.ts';
 import type { RecordedDecision } from './apiserver/authorize/recording-authorizer.ts';
-import { type AuditBuffer, createAuditBuffer } from './apiserver/chain/audit-buffer.ts';
-import { createAuditFile } from './apiserver/chain/audit-file.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
 import { createClassifier } from './apiserver/registry/classify.ts';
@@ -74,8 +78,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
   const store = await openStore(options, definitions);
-  const audit = openLineLog(config.auditLog, clock, log);
-  const decisions = openLineLog(config.authorizationLog, clock, log);
+  const audit = openAuditLog(config, clock, log);
+  const decisions = openLineLog({ path: config.authorizationLog }, clock, log);
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
   const webhookClient = createWebhookClient({ dialer, clock });
   const webhooks = createAdmissionWebhooks({ store, client: webhookClient, clock, log, newUid: randomUUID });
@@ -85,6 +89,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     serviceAccountKey: pki.serviceAccountKey,
     clock,
     random: Math.random,
+    auditPolicy: await readAuditPolicy(config.auditPolicyFile),
     totalSeats: config.maxRequestsInflight + config.maxMutatingRequestsInflight,
     ...(audit === undefined ? {} : { writeAudit: (line: string) => audit.write(line) }),
     ...(decisions === undefined
@@ -121,8 +126,37 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   };
 }
 
-function openLineLog(path: string, clock: Clock, log: Logger): AuditBuffer | undefined {
-  return path === '' ? undefined : createAuditBuffer({ append: createAuditFile({ path }), clock, log });
+function openLineLog(file: AuditFileOptions, clock: Clock, log: Logger): AuditBuffer | undefined {
+  return file.path === '' ? undefined : createAuditBuffer({ append: createAuditFile(file), clock, log });
+}
+
+function openAuditLog(config: ControllerConfig, clock: Clock, log: Logger): AuditBuffer | undefined {
+  return openLineLog(
+    {
+      path: config.auditLogPath,
+      maxBytes: config.auditLogMaxsize * 1024 * 1024,
+      maxBackups: config.auditLogMaxbackup,
+      maxAgeMs: config.auditLogMaxage * 24 * 3_600_000,
+    },
+    clock,
+    log,
+  );
+}
+
+/** Throws ConfigError where the file is missing or wrong: a server that audits less than its administrator believes must not come up. */
+async function readAuditPolicy(path: string): Promise<AuditPolicy | undefined> {
+  if (path === '') return undefined;
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (err) {
+    throw new ConfigError(`auditPolicyFile: ${describeError(err)}`);
+  }
+  try {
+    return parseAuditPolicy(parse(text), path);
+  } catch (err) {
+    throw err instanceof ConfigError ? err : new ConfigError(`${path}: ${describeError(err)}`);
+  }
 }
 
 function openStore(

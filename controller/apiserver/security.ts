@@ -3,6 +3,7 @@ import type { ServiceAccountKey } from '../pki/cluster-pki.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin } from './admission/admission-plugin.ts';
 import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admission.ts';
+import type { AuditPolicy } from './audit/audit-policy.ts';
 import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
@@ -20,7 +21,7 @@ import { createNodeGraph } from './authorize/node-graph.ts';
 import { createRbacAuthorizer } from './authorize/rbac-authorizer.ts';
 import { createRecordingAuthorizer, type RecordedDecision } from './authorize/recording-authorizer.ts';
 import { createUnionAuthorizer, superuserAuthorizer } from './authorize/union-authorizer.ts';
-import { createAuditFilter } from './chain/filters/audit.ts';
+import { createAuditFilter, createFailedAuthenticationAudit } from './chain/filters/audit.ts';
 import { createAuthenticateFilter } from './chain/filters/authenticate.ts';
 import { createAuthorizeFilter } from './chain/filters/authorize.ts';
 import { createFlowControlFilter } from './chain/filters/flow-control.ts';
@@ -43,6 +44,8 @@ export interface SecurityDeps {
   readonly webhooks?: AdmissionDeps['webhooks'];
   /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
   readonly writeAudit?: (line: string) => void;
+  /** Which requests are audited and how closely; undefined: the default. */
+  readonly auditPolicy?: AuditPolicy | undefined;
   /** Seats of priority and fairness; default 600, Kubernetes' 400 reads and 200 writes. */
   readonly totalSeats?: number;
   /** Takes every question of authorization and its answer; must not block. Undefined: none is recorded. */
@@ -101,6 +104,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   const union = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
   const { recordDecision } = deps;
   const authorizer = recordDecision === undefined ? union : createRecordingAuthorizer(union, recordDecision);
+  const audit = { clock, write: deps.writeAudit, policy: deps.auditPolicy };
   const flowMetrics = new FlowMetrics();
   const flowController = new FlowController({
     clock,
@@ -110,8 +114,8 @@ export function createSecurity(deps: SecurityDeps): Security {
   const stopFlowConfiguration = followFlowConfiguration(store, flowController);
   return {
     filters: [
-      createAuthenticateFilter({ authenticators }),
-      createAuditFilter({ clock, write: deps.writeAudit }),
+      createAuthenticateFilter({ authenticators, onFailure: createFailedAuthenticationAudit(audit) }),
+      createAuditFilter(audit),
       createImpersonateFilter({ authorizer }),
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
       createAuthorizeFilter({ authorizer }),

@@ -74,7 +74,7 @@ export async function startControllerProcess(options: ControllerProcessOptions =
       ADVERTISED,
       '--port',
       String(port),
-      ...(options.flags ?? ['--audit-log', join(folder, 'audit.log')]),
+      ...(options.flags ?? ['--audit-log-path', join(folder, 'audit.log')]),
     ];
     const env = { ...process.env, ...(options.fromSource ? { CORACLE_FROM_SOURCE: '1' } : {}), ...options.environment };
     child = spawn(program, args, { stdio: ['ignore', log, log], env });

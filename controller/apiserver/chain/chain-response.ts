@@ -27,6 +27,7 @@ export class ChainResponse implements ApiResponse {
 
   send(status: number, headers: HeaderMap, body: Uint8Array): void {
     this.sentBytes = body.byteLength;
+    if (this.#context?.audit !== undefined) this.#context.audit.noteResponse(headers, body);
     this.#target.send(status, this.#complete(status, headers), body);
   }
 

@@ -1,4 +1,5 @@
 import type { Logger } from '#base/logger.ts';
+import type { AuditRecord } from '../audit/audit-record.ts';
 import type { ApiRequest, ApiResponse } from '../server/api-request.ts';
 
 /** `user.Info` of Kubernetes. */
@@ -33,7 +34,8 @@ export interface RequestInfo {
 
 /** One request on its way through the chain; links add what they find out. */
 export interface RequestContext {
-  readonly request: ApiRequest;
+  /** Audit puts one in its place that notes the body. */
+  request: ApiRequest;
   readonly response: ApiResponse;
   readonly info: RequestInfo;
   readonly log: Logger;
@@ -51,6 +53,8 @@ export interface RequestContext {
   statusCode: number;
   /** The priority level and schema that the request belongs to; set by flow control, told in headers. */
   flow?: { readonly schemaUid: string; readonly levelUid: string };
+  /** What audit wants to know of the request; undefined where it is not written. */
+  audit?: AuditRecord;
   /** Called once, when the answer begins. Whoever sets it calls what was there before. */
   onAnswer?: (() => void) | undefined;
 }

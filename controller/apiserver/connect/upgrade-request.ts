@@ -40,6 +40,9 @@ export function takeOver(context: RequestContext): UpgradedSocket {
   const { upgrade } = context.request;
   if (upgrade === undefined) throw badRequest('Upgrade request required');
   context.statusCode = 101;
+  const { onAnswer } = context;
+  context.onAnswer = undefined;
+  onAnswer?.();
   return upgrade();
 }
 

@@ -3,7 +3,7 @@ import { ApiError, badRequest } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import type { DecodedBody } from '../registry/object-format.ts';
+import type { DecodedBody, FormattedKind } from '../registry/object-format.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { CONTENT_TYPES } from './negotiation.ts';
 import type { FieldValidation } from './request-options.ts';
@@ -12,6 +12,8 @@ import type { FieldValidation } from './request-options.ts';
 export const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
 const ACCEPTED: ReadonlySet<string> = new Set(Object.values(CONTENT_TYPES));
+/** Custom kinds have no protobuf form. */
+const ACCEPTED_CUSTOM: ReadonlySet<string> = new Set([CONTENT_TYPES.json, CONTENT_TYPES.yaml]);
 
 /** The body's media type without parameters; '' when the client named none. */
 export function mediaTypeOf(context: RequestContext): string {
@@ -32,16 +34,18 @@ export function unsupportedMediaType(type: string, supported: Iterable<string>):
 export async function readObject(
   services: RegistryServices,
   context: RequestContext,
-  gvk: GroupVersionKind,
+  gvk: FormattedKind,
   validation: FieldValidation,
 ): Promise<KubeObject> {
   const named = mediaTypeOf(context);
   const type = named === '' ? CONTENT_TYPES.json : named;
-  if (!ACCEPTED.has(type)) throw unsupportedMediaType(type, ACCEPTED);
+  const accepted = gvk.format === undefined ? ACCEPTED : ACCEPTED_CUSTOM;
+  if (!accepted.has(type)) throw unsupportedMediaType(type, accepted);
   const body = await context.request.readBody(MAX_BODY_BYTES);
   const decoded = services.format.decode(body, type, gvk);
   reportProblems(context, gvk, decoded, validation);
   checkKind(decoded.object, gvk);
+  context.audit?.noteRequestObject(decoded.object);
   return decoded.object;
 }
 

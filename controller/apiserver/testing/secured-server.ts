@@ -6,13 +6,14 @@ import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { createMemoryStore } from '../../store/memory-store.ts';
 import type { Store } from '../../store/store.ts';
+import type { AuditPolicy } from '../audit/audit-policy.ts';
 import { ensureBootstrapPolicy } from '../authorize/ensure-bootstrap-policy.ts';
 import { createClassifier } from '../registry/classify.ts';
 import { ensureBootstrapObjects } from '../resources/bootstrap-objects.ts';
 import { builtinResources } from '../resources/builtin-resources.ts';
 import { createSecurity } from '../security.ts';
 import type { Peer } from '../server/api-request.ts';
-import { createApiServer } from '../server/api-server.ts';
+import { type ApiServer, createApiServer } from '../server/api-server.ts';
 import { callInMemory, type InMemoryRequest } from '../server/in-memory.ts';
 import { versionInfo } from '../server/version-info.ts';
 
@@ -25,6 +26,7 @@ export interface Credentials {
 export interface SecuredServer {
   readonly store: Store;
   readonly auditLines: string[];
+  readonly handle: ApiServer['handle'];
   call(
     request: InMemoryRequest & Pick<Credentials, 'token'>,
   ): Promise<{ readonly status: number; readonly body: unknown }>;
@@ -41,8 +43,12 @@ function headersOf({ token, headers }: Credentials): Record<string, string> {
   return { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) };
 }
 
+export interface SecuredServerOptions {
+  readonly auditPolicy?: AuditPolicy;
+}
+
 /** The whole API server with its security, over a memory store and the real clock, with all that a cluster starts with. */
-export async function createSecuredServer(): Promise<SecuredServer> {
+export async function createSecuredServer({ auditPolicy }: SecuredServerOptions = {}): Promise<SecuredServer> {
   const definitions = builtinResources({
     podSubresources: [],
     nodeSubresources: [],
@@ -58,6 +64,7 @@ export async function createSecuredServer(): Promise<SecuredServer> {
     clock: systemClock,
     random: Math.random,
     writeAudit: (line) => auditLines.push(line),
+    auditPolicy,
   });
   const server = createApiServer({
     ...security,
@@ -98,6 +105,7 @@ export async function createSecuredServer(): Promise<SecuredServer> {
   return {
     store,
     auditLines,
+    handle: server.handle,
     clientAs,
     async call({ token, ...request }) {
       const headers = { ...request.headers, ...headersOf({ ...(token === undefined ? {} : { token }) }) };

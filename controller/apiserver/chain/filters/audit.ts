@@ -1,103 +1,123 @@
 import { ApiError } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
-import { toMicroTime } from '#base/clock.ts';
-import type { Filter, RequestContext, UserInfo } from '../request-context.ts';
-
-export type AuditLevel = 'None' | 'Metadata';
+import { renderAuditEvent } from '../../audit/audit-event.ts';
+import { type AuditPolicy, type AuditStage, defaultAuditPolicy, REFUSAL } from '../../audit/audit-policy.ts';
+import { AuditRecord } from '../../audit/audit-record.ts';
+import type { ApiRequest, Peer, UpgradedSocket } from '../../server/api-request.ts';
+import { isLongRunning } from '../handler-chain.ts';
+import type { Filter, RequestContext } from '../request-context.ts';
 
 export interface AuditDeps {
   /** Takes one JSON line without its newline; must not block. See AuditBuffer. Undefined: nothing is written. */
   readonly write: ((line: string) => void) | undefined;
   readonly clock: Clock;
-  readonly policy?: (context: RequestContext) => AuditLevel;
+  /** Undefined: our own default. */
+  readonly policy?: AuditPolicy | undefined;
 }
 
-const READ_VERBS: ReadonlySet<string> = new Set(['get', 'list', 'watch', 'head', 'options']);
+/** Writes the events of a request that the policy names: as it comes, when a stream's answer begins, and when it is complete. */
+export function createAuditFilter({ write, clock, policy }: AuditDeps): Filter {
+  if (write === undefined) return { name: 'audit', run: (_, next) => next() };
+  const decide = policy ?? defaultAuditPolicy;
 
-/**
- * What is worth wearing out an SD card for: who changed what, and who was refused. Not: reads, heartbeats, events, and questions
- * (access and token reviews), which change nothing.
- */
-export function defaultAuditPolicy({ info, user }: RequestContext): AuditLevel {
-  if (READ_VERBS.has(info.verb) || !info.isResourceRequest) return 'None';
-  if (info.resource === 'events') return 'None';
-  if (info.group === 'authorization.k8s.io' || info.group === 'authentication.k8s.io') return 'None';
-  const isComponent = user.name.startsWith('system:');
-  if (isComponent && info.resource === 'leases') return 'None';
-  return isComponent && info.resource === 'nodes' && info.subresource === 'status' ? 'None' : 'Metadata';
-}
-
-const auditUser = ({ name, uid, groups, extra }: UserInfo) => ({
-  username: name,
-  ...(uid === undefined ? {} : { uid }),
-  groups,
-  ...(extra === undefined ? {} : { extra }),
-});
-
-function objectReference({ info }: RequestContext) {
-  const { resource, namespace, name, group, version, subresource } = info;
-  return {
-    resource,
-    ...(namespace === '' ? {} : { namespace }),
-    ...(name === '' ? {} : { name }),
-    ...(group === '' ? {} : { apiGroup: group }),
-    apiVersion: version,
-    ...(subresource === '' ? {} : { subresource }),
+  const emit = (context: RequestContext, record: AuditRecord, stage: AuditStage, error?: unknown): void => {
+    if (record.decision.omitStages.has(stage)) return;
+    const isBegun = stage !== 'RequestReceived';
+    const code =
+      error === undefined ? (isBegun ? context.statusCode : 0) : error instanceof ApiError ? error.code : 500;
+    write(renderAuditEvent(context, record, { stage, code, error, nowMs: clock.now() }));
   };
-}
 
-interface Outcome {
-  readonly code: number;
-  readonly error: unknown;
-  readonly nowMs: number;
-}
+  const runRecorded = async (context: RequestContext, record: AuditRecord, next: () => Promise<void>) => {
+    context.audit = record;
+    if (record.wantsRequest) context.request = new RecordingRequest(context.request, record);
+    emit(context, record, 'RequestReceived');
+    if (isLongRunning(context.info)) {
+      const before = context.onAnswer;
+      context.onAnswer = () => {
+        before?.();
+        emit(context, record, 'ResponseStarted');
+      };
+    }
+    try {
+      await next();
+    } catch (err) {
+      emit(context, record, 'ResponseComplete', err);
+      throw err;
+    }
+    emit(context, record, 'ResponseComplete');
+  };
 
-/** An `audit.k8s.io/v1` Event at level Metadata, stage ResponseComplete. */
-export function renderAuditEvent(context: RequestContext, { code, error, nowMs }: Outcome): string {
-  const { request, info, user, impersonator } = context;
-  const userAgent = request.header('user-agent');
-  return JSON.stringify({
-    kind: 'Event',
-    apiVersion: 'audit.k8s.io/v1',
-    level: 'Metadata',
-    auditID: context.auditId,
-    stage: 'ResponseComplete',
-    requestURI: request.query === '' ? request.path : `${request.path}?${request.query}`,
-    verb: info.verb,
-    user: auditUser(impersonator ?? user),
-    ...(impersonator === undefined ? {} : { impersonatedUser: auditUser(user) }),
-    sourceIPs: request.peer.address === '' ? [] : [request.peer.address],
-    ...(userAgent === undefined ? {} : { userAgent }),
-    ...(info.isResourceRequest ? { objectRef: objectReference(context) } : {}),
-    responseStatus: {
-      metadata: {},
-      ...(error instanceof ApiError ? { status: 'Failure', message: error.message, reason: error.reason } : {}),
-      code,
-    },
-    requestReceivedTimestamp: toMicroTime(context.receivedAtMs),
-    stageTimestamp: toMicroTime(nowMs),
-    ...(Object.keys(context.auditAnnotations).length === 0 ? {} : { annotations: context.auditAnnotations }),
-  });
-}
+  /** Without a policy of the administrator's, refusals are worth a line whatever was refused. */
+  const runUnrecorded = async (context: RequestContext, next: () => Promise<void>) => {
+    try {
+      await next();
+    } catch (err) {
+      if (err instanceof ApiError && err.code === 403) emit(context, new AuditRecord(REFUSAL), 'ResponseComplete', err);
+      throw err;
+    }
+  };
 
-/** Writes one line per request that the policy names, and per refusal (403), once the answer is complete. */
-export function createAuditFilter({ write, clock, policy = defaultAuditPolicy }: AuditDeps): Filter {
   return {
     name: 'audit',
-    async run(context, next) {
-      if (write === undefined) return next();
-      let error: unknown;
-      try {
-        await next();
-      } catch (err) {
-        error = err;
-        throw err;
-      } finally {
-        const code = error === undefined ? context.statusCode : error instanceof ApiError ? error.code : 500;
-        if (code === 403 || policy(context) !== 'None') {
-          write(renderAuditEvent(context, { code, error, nowMs: clock.now() }));
-        }
-      }
+    run(context, next) {
+      const decision = decide(context);
+      if (decision.level !== 'None') return runRecorded(context, new AuditRecord(decision), next);
+      return policy === undefined ? runUnrecorded(context, next) : next();
     },
   };
+}
+
+/**
+ * Tells of requests whose credentials were not accepted; they never reach the filter. By a configured policy alone: anybody can send
+ * them in any number.
+ */
+export function createFailedAuthenticationAudit({ write, clock, policy }: AuditDeps) {
+  return (context: RequestContext, error: ApiError): void => {
+    if (write === undefined || policy === undefined) return;
+    const nobody = { ...context, user: { name: '', groups: [] } };
+    const decision = policy(nobody);
+    const stage = 'ResponseStarted';
+    if (decision.level === 'None' || decision.omitStages.has(stage)) return;
+    write(renderAuditEvent(nobody, new AuditRecord(decision), { stage, code: error.code, error, nowMs: clock.now() }));
+  };
+}
+
+/** The same request, whose body is noted as it is read. */
+class RecordingRequest implements ApiRequest {
+  readonly #request: ApiRequest;
+  readonly #record: AuditRecord;
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly peer: Peer;
+  readonly upgrade?: () => UpgradedSocket;
+
+  constructor(request: ApiRequest, record: AuditRecord) {
+    this.#request = request;
+    this.#record = record;
+    this.method = request.method;
+    this.path = request.path;
+    this.query = request.query;
+    this.peer = request.peer;
+    if (request.upgrade !== undefined) this.upgrade = request.upgrade;
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.header(name);
+  }
+
+  headerNames(): Iterable<string> {
+    return this.#request.headerNames?.() ?? [];
+  }
+
+  async readBody(maxBytes: number): Promise<Uint8Array> {
+    const body = await this.#request.readBody(maxBytes);
+    this.#record.noteRequestBody(body, this.#request.header('content-type') ?? '');
+    return body;
+  }
 }

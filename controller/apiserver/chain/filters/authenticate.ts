@@ -1,4 +1,4 @@
-import { unauthorized } from '#api/object/api-error.ts';
+import { ApiError, unauthorized } from '#api/object/api-error.ts';
 import type { Authenticator, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 /** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
@@ -9,10 +9,12 @@ const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthe
 export interface AuthenticateDeps {
   /** Asked in order; the first that knows the request decides. */
   readonly authenticators: readonly Authenticator[];
+  /** Told of every request that is refused here. */
+  readonly onFailure?: (context: RequestContext, err: ApiError) => void;
 }
 
 /** Sets `context.user`, or answers 401. Anonymous requests pass to the health and version paths alone. */
-export function createAuthenticateFilter({ authenticators }: AuthenticateDeps): Filter {
+export function createAuthenticateFilter({ authenticators, onFailure }: AuthenticateDeps): Filter {
   /** Authenticators answer at once as a rule; a promise is awaited only where one turns up. */
   const identify = (context: RequestContext, from = 0): UserInfo | Promise<UserInfo> => {
     for (let i = from; i < authenticators.length; i++) {
@@ -26,8 +28,13 @@ export function createAuthenticateFilter({ authenticators }: AuthenticateDeps): 
   return {
     name: 'authenticate',
     async run(context, next) {
-      const user = identify(context);
-      context.user = user instanceof Promise ? await user : user;
+      try {
+        const user = identify(context);
+        context.user = user instanceof Promise ? await user : user;
+      } catch (err) {
+        if (err instanceof ApiError) onFailure?.(context, err);
+        throw err;
+      }
       return next();
     },
   };

@@ -8,7 +8,13 @@ export function createAuthorizeFilter({ authorizer }: { readonly authorizer: Aut
     run(context, next) {
       const attributes = attributesOf(context.user, context.info);
       const { decision, reason } = authorizer.authorize(attributes);
-      if (decision === 'allow') return next();
+      if (decision === 'allow') {
+        if (context.audit !== undefined) {
+          context.auditAnnotations['authorization.k8s.io/decision'] = 'allow';
+          context.auditAnnotations['authorization.k8s.io/reason'] = reason;
+        }
+        return next();
+      }
       context.auditAnnotations['authorization.k8s.io/decision'] = 'forbid';
       context.auditAnnotations['authorization.k8s.io/reason'] = reason;
       return Promise.reject(denied(attributes, reason));
