@@ -1,0 +1,111 @@
+import type { Overload } from '../library/function-table.ts';
+import { sizeOf } from '../values/compare.ts';
+import { CelList, CelMap, type CelValue } from '../values/value.ts';
+
+/** Characters are cheap: ten of them cost what one comparison does. */
+const PER_CHARACTER = 0.1;
+/** A pattern's character; patterns are assumed to be four characters per element. */
+const PER_PATTERN_CHARACTER = 0.25;
+
+/** What one call costs at run time: the numbers of Kubernetes and cel-go, since users' rules are written against them. */
+export function callCost({ name, id }: Overload, args: readonly CelValue[], result: CelValue): number {
+  const rule = BY_NAME.get(name) ?? BY_OVERLOAD.get(id);
+  return rule === undefined ? 1 : rule({ id, args, result });
+}
+
+interface CallFacts {
+  readonly id: string;
+  readonly args: readonly CelValue[];
+  readonly result: CelValue;
+}
+
+type CostRule = (call: CallFacts) => number;
+
+const sizeAt = ({ args }: CallFacts, index: number): number => {
+  const value = args[index];
+  return value === undefined ? 0 : sizeOf(value);
+};
+
+const traversal =
+  (index: number, times = 1): CostRule =>
+  (call) =>
+    Math.ceil(sizeAt(call, index) * times * PER_CHARACTER);
+
+const fixed =
+  (cost: number): CostRule =>
+  () =>
+    cost;
+
+/** Of a pattern (argument 1) against a text (argument 0); one more character, so that an empty text is not free. */
+export function patternCost(textSize: number, patternSize: number): number {
+  return Math.ceil((1 + textSize) * PER_CHARACTER) * Math.ceil(patternSize * PER_PATTERN_CHARACTER);
+}
+
+const pattern: CostRule = (call) => patternCost(sizeAt(call, 0), sizeAt(call, 1));
+
+/** Both operands are compared to the end of the shorter one. */
+const shorter: CostRule = (call) => Math.ceil(Math.min(sizeAt(call, 0), sizeAt(call, 1)) * PER_CHARACTER);
+
+/** All of a value, with what is inside of it. */
+function traversalCost(value: CelValue): number {
+  if (typeof value === 'string') return Math.trunc(Buffer.byteLength(value) * PER_CHARACTER);
+  if (value instanceof Uint8Array) return Math.trunc(value.length * PER_CHARACTER);
+  let cost = 0;
+  if (value instanceof CelList) {
+    for (const item of value) cost += traversalCost(item);
+    return cost;
+  }
+  if (!(value instanceof CelMap)) return 1;
+  for (const [key, entry] of value.entries()) cost += traversalCost(key) + traversalCost(entry);
+  return cost;
+}
+
+const wholeTraversal: CostRule = ({ args }) => (args[0] === undefined ? 0 : traversalCost(args[0]));
+
+const containsAddress: CostRule = (call) => {
+  const compared = Math.ceil(2 * sizeAt(call, 0) * PER_CHARACTER);
+  return compared + (call.id.endsWith('_string') ? Math.ceil(sizeAt(call, 1) * PER_CHARACTER) : 0);
+};
+
+const containsCidr: CostRule = (call) => containsAddress(call) + Math.ceil(sizeAt(call, 0) * PER_CHARACTER) + 1;
+
+const everyPair: CostRule = ({ args: [a, b] }) =>
+  a === undefined || b === undefined ? 1 : 1 + traversalCost(a) * traversalCost(b);
+
+const table = (rules: readonly (readonly [names: string, rule: CostRule])[]): ReadonlyMap<string, CostRule> =>
+  new Map(rules.flatMap(([names, rule]) => names.split(' ').map((name): [string, CostRule] => [name, rule])));
+
+/** One authorization check: two of them fit into one expression's budget of a webhook. */
+const AUTHORIZATION_CHECK = 350_000;
+
+const BY_NAME = table([
+  ['check', fixed(AUTHORIZATION_CHECK)],
+  ['serviceAccount path group resource subresource namespace name allowed reason error errored', fixed(1)],
+  ['fieldSelector labelSelector', traversal(1)],
+  ['isSorted sum max min indexOf lastIndexOf', wholeTraversal],
+  ['url lowerAscii upperAscii substring trim cidr isIP isCIDR quantity isQuantity semver isSemver', traversal(0)],
+  ['replace split ip.isCanonical', traversal(0, 2)],
+  ['join', ({ result }) => Math.ceil(sizeOf(result) * 2 * PER_CHARACTER)],
+  ['find findAll', pattern],
+  ['ip', (call) => (call.id === 'cidr_ip' ? 1 : traversal(0)(call))],
+  ['containsIP', containsAddress],
+  ['containsCIDR', containsCidr],
+  ['sets.contains sets.intersects sets.equivalent', everyPair],
+  [
+    'validate',
+    ({ args }) => patternCost(args[1] === undefined ? 0 : sizeOf(args[1]), args[0] === undefined ? 0 : sizeOf(args[0])),
+  ],
+]);
+
+const ORDERED_TEXT = ['less', 'less_equals', 'greater', 'greater_equals']
+  .flatMap((verb) => [`${verb}_string`, `${verb}_bytes`])
+  .join(' ');
+
+const BY_OVERLOAD = table([
+  ['starts_with_string ends_with_string string_to_bytes bytes_to_string', traversal(0)],
+  ['in_list', (call) => sizeAt(call, 1)],
+  [`equals not_equals ${ORDERED_TEXT}`, shorter],
+  ['add_string add_bytes', (call) => Math.ceil((sizeAt(call, 0) + sizeAt(call, 1)) * PER_CHARACTER)],
+  ['matches matches_string', pattern],
+  ['contains_string', (call) => traversal(0)(call) * traversal(1)(call)],
+]);
