@@ -69,6 +69,16 @@ describe('openClusterPki', () => {
     expect(admin.subject.split('\n')).toEqual(['O=system:masters', 'CN=kubernetes-admin']);
   });
 
+  it('gives front proxies a CA of their own', async () => {
+    const pki = await openClusterPki(options());
+    const [client, ca] = [pki.frontProxyClient.certificatePem, pki.frontProxyCaPem].map(
+      (pem) => new X509Certificate(pem),
+    );
+    expect(client!.subject).toBe('CN=front-proxy-client');
+    expect(client!.checkIssued(ca!)).toBe(true);
+    expect(client!.verify(new X509Certificate(pki.caPem).publicKey)).toBe(false);
+  });
+
   it('keeps everything over a restart and writes keys readable by the owner alone', async () => {
     const first = await openClusterPki(options());
     const second = await openClusterPki(options());
@@ -93,7 +103,7 @@ describe('openClusterPki', () => {
     clock.jump(240 * DAY_MS);
     expect(await pki.renew()).toEqual([]);
     clock.jump(5 * DAY_MS);
-    expect(await pki.renew()).toEqual(['serving', 'admin', 'kubeletClient']);
+    expect(await pki.renew()).toEqual(['serving', 'admin', 'kubeletClient', 'frontProxyClient']);
     expect(await pki.renew()).toEqual([]);
   });
 

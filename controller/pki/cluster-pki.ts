@@ -51,7 +51,7 @@ export type CertificateOrder = Pick<CertificateTemplate, 'subject' | 'publicKey'
   readonly durationMs: number;
 };
 
-export type OwnCertificate = 'serving' | 'admin' | 'kubeletClient';
+export type OwnCertificate = 'serving' | 'admin' | 'kubeletClient' | 'frontProxyClient';
 
 export interface ClusterPki {
   readonly caPem: string;
@@ -63,6 +63,10 @@ export interface ClusterPki {
   readonly admin: CertificateAndKey;
   /** What the API server shows to node APIs: CN=kube-apiserver-kubelet-client, O=system:masters. */
   readonly kubeletClient: CertificateAndKey;
+  /** A CA of its own: whoever it vouches for may speak in any user's name. */
+  readonly frontProxyCaPem: string;
+  /** What the API server shows to the servers of aggregated APIs: CN=front-proxy-client. */
+  readonly frontProxyClient: CertificateAndKey;
   readonly serviceAccountKey: ServiceAccountKey;
   /** Signs with the CA; never valid beyond the CA. Answers PEM, leaf only. */
   signCertificate(order: CertificateOrder): Promise<string>;
@@ -84,7 +88,13 @@ export interface ClusterPkiOptions extends PkiNames {
   readonly clusterDomain: string;
 }
 
+type Authority = 'cluster' | 'frontProxy';
+
+/** The name under which the API server comes to the servers of aggregated APIs. */
+export const FRONT_PROXY_CLIENT = 'front-proxy-client';
+
 interface LeafPlan {
+  readonly issuer: Authority;
   readonly file: string;
   readonly subject: Subject;
   readonly usages: CertificateTemplate['usages'];
@@ -108,20 +118,30 @@ export function servingNames({
 function leafPlans(options: ClusterPkiOptions): Readonly<Record<OwnCertificate, LeafPlan>> {
   return {
     serving: {
+      issuer: 'cluster',
       file: 'apiserver',
       subject: { commonName: 'kube-apiserver', organizations: [] },
       usages: ['server auth', 'digital signature'],
       altNames: servingNames(options),
     },
     admin: {
+      issuer: 'cluster',
       file: 'admin',
       subject: { commonName: 'kubernetes-admin', organizations: ['system:masters'] },
       usages: ['client auth', 'digital signature'],
       altNames: undefined,
     },
     kubeletClient: {
+      issuer: 'cluster',
       file: 'apiserver-kubelet-client',
       subject: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
+      usages: ['client auth', 'digital signature'],
+      altNames: undefined,
+    },
+    frontProxyClient: {
+      issuer: 'frontProxy',
+      file: 'front-proxy-client',
+      subject: { commonName: FRONT_PROXY_CLIENT, organizations: [] },
       usages: ['client auth', 'digital signature'],
       altNames: undefined,
     },
@@ -149,27 +169,35 @@ export function leafProblem(
 /** Opens the folder of keys and certificates, creating what is missing. Throws when a CA certificate stands there without its key. */
 export async function openClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
   await ensurePrivateFolder(options.dir);
-  const ca = await openCa(options);
+  const cas = {
+    cluster: await openCa(options, { file: 'ca', commonName: 'kubernetes' }),
+    frontProxy: await openCa(options, { file: 'front-proxy-ca', commonName: 'front-proxy-ca' }),
+  };
   const serviceAccountKey = await openServiceAccountKey(options.dir);
-  const pki = new FolderPki(options, ca, serviceAccountKey);
+  const pki = new FolderPki(options, cas, serviceAccountKey);
   await pki.renew();
   return pki;
 }
 
 const issuingTimeMs = (clock: Clock): number => Math.max(clock.now(), TIME_FLOOR_MS);
 
-async function openCa({ dir, clock, log }: ClusterPkiOptions): Promise<CertificateAndKey> {
-  const present = await readPair(dir, 'ca');
+async function openCa(
+  { dir, clock, log }: ClusterPkiOptions,
+  { file, commonName }: { readonly file: string; readonly commonName: string },
+): Promise<CertificateAndKey> {
+  const present = await readPair(dir, file);
   if (present !== undefined) return present;
-  if ((await readFileIfPresent(join(dir, 'ca.crt'))) !== undefined) {
-    throw new Error(`${dir} holds ca.crt but not ca.key: restore the key, or move ca.crt away to start a new cluster`);
+  if ((await readFileIfPresent(join(dir, `${file}.crt`))) !== undefined) {
+    throw new Error(
+      `${dir} holds ${file}.crt but not ${file}.key: restore the key, or move ${file}.crt away to start a new cluster`,
+    );
   }
   // A key without certificate is what a crash between the two writes leaves: nothing was signed with it yet, and it can go on.
-  const privateKeyPem = (await readFileIfPresent(join(dir, 'ca.key'))) ?? (await generatePrivateKeyPem());
+  const privateKeyPem = (await readFileIfPresent(join(dir, `${file}.key`))) ?? (await generatePrivateKeyPem());
   const nowMs = issuingTimeMs(clock);
   const certificatePem = await issueCertificate(
     {
-      subject: { commonName: 'kubernetes', organizations: [] },
+      subject: { commonName, organizations: [] },
       publicKey: createPublicKey(privateKeyPem),
       usages: [],
       isCa: true,
@@ -178,8 +206,8 @@ async function openCa({ dir, clock, log }: ClusterPkiOptions): Promise<Certifica
     },
     { certificatePem: undefined, privateKeyPem },
   );
-  await writePair(dir, 'ca', { certificatePem, privateKeyPem });
-  log.info('created the cluster CA', { caHash: publicKeyHash(certificatePem) });
+  await writePair(dir, file, { certificatePem, privateKeyPem });
+  log.info('created a CA', { certificate: file, caHash: publicKeyHash(certificatePem) });
   return { certificatePem, privateKeyPem };
 }
 
@@ -212,16 +240,22 @@ async function writePair(dir: string, file: string, pair: CertificateAndKey): Pr
 class FolderPki implements ClusterPki {
   readonly caPem: string;
   readonly caHash: string;
+  readonly frontProxyCaPem: string;
   readonly serviceAccountKey: ServiceAccountKey;
   readonly #options: ClusterPkiOptions;
-  readonly #ca: CertificateAndKey;
+  readonly #cas: Readonly<Record<Authority, CertificateAndKey>>;
   readonly #leaves = new Map<OwnCertificate, CertificateAndKey>();
 
-  constructor(options: ClusterPkiOptions, ca: CertificateAndKey, serviceAccountKey: ServiceAccountKey) {
+  constructor(
+    options: ClusterPkiOptions,
+    cas: Readonly<Record<Authority, CertificateAndKey>>,
+    serviceAccountKey: ServiceAccountKey,
+  ) {
     this.#options = options;
-    this.#ca = ca;
-    this.caPem = ca.certificatePem;
-    this.caHash = publicKeyHash(ca.certificatePem);
+    this.#cas = cas;
+    this.caPem = cas.cluster.certificatePem;
+    this.frontProxyCaPem = cas.frontProxy.certificatePem;
+    this.caHash = publicKeyHash(this.caPem);
     this.serviceAccountKey = serviceAccountKey;
   }
 
@@ -237,12 +271,20 @@ class FolderPki implements ClusterPki {
     return this.#leaves.get('kubeletClient')!;
   }
 
-  signCertificate({ durationMs, ...order }: CertificateOrder): Promise<string> {
+  get frontProxyClient(): CertificateAndKey {
+    return this.#leaves.get('frontProxyClient')!;
+  }
+
+  signCertificate(order: CertificateOrder): Promise<string> {
+    return this.#sign(order, this.#cas.cluster);
+  }
+
+  #sign({ durationMs, ...order }: CertificateOrder, ca: CertificateAndKey): Promise<string> {
     const nowMs = issuingTimeMs(this.#options.clock);
-    const caEndMs = readCertificateFacts(this.caPem).notAfterMs;
+    const caEndMs = readCertificateFacts(ca.certificatePem).notAfterMs;
     return issueCertificate(
       { ...order, notBeforeMs: nowMs - LEAF_BACKDATE_MS, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
-      this.#ca,
+      ca,
     );
   }
 
@@ -254,7 +296,7 @@ class FolderPki implements ClusterPki {
       LeafPlan,
     ][]) {
       const present = this.#leaves.get(which) ?? (await readPair(dir, plan.file));
-      const problem = leafProblem(present, { caPem: this.caPem, plan, nowMs: clock.now() });
+      const problem = leafProblem(present, { caPem: this.#cas[plan.issuer].certificatePem, plan, nowMs: clock.now() });
       if (problem === undefined) {
         this.#leaves.set(which, present!);
         continue;
@@ -270,14 +312,15 @@ class FolderPki implements ClusterPki {
 
   async #issueLeaf(which: OwnCertificate, plan: LeafPlan): Promise<CertificateAndKey> {
     const privateKeyPem = await generatePrivateKeyPem();
-    const { subject, usages, altNames } = plan;
-    const leafPem = await this.signCertificate({
+    const { subject, usages, altNames, issuer } = plan;
+    const order = {
       subject,
       usages,
       publicKey: createPublicKey(privateKeyPem),
       durationMs: LEAF_LIFE_MS,
       ...(altNames === undefined ? {} : { altNames }),
-    });
+    };
+    const leafPem = await this.#sign(order, this.#cas[issuer]);
     return { certificatePem: which === 'serving' ? leafPem + this.caPem : leafPem, privateKeyPem };
   }
 }
