@@ -1,27 +1,7 @@
 import { isJsonObject } from '../object/json.ts';
-import type { FieldDef, TypeDef } from '../schema/type-table.ts';
+import type { FieldDef, FieldShape, ListKey, TypeDef } from '../schema/type-table.ts';
 
-/**
- * How server-side apply sees a value: as one leaf, or as a container whose parts are owned one by one. Derived from the type table;
- * raw JSON is judged by its value (objects are containers, lists are leaves).
- */
-export type FieldShape =
-  | { readonly kind: 'leaf' }
-  | { readonly kind: 'struct'; readonly type: TypeDef }
-  | { readonly kind: 'map'; readonly element: FieldShape }
-  | {
-      readonly kind: 'keyedList';
-      readonly keys: readonly ListKey[];
-      readonly element: FieldShape;
-      readonly always: boolean;
-    }
-  | { readonly kind: 'set'; readonly always: boolean }
-  | { readonly kind: 'deduced' };
-
-export interface ListKey {
-  readonly name: string;
-  readonly default: unknown;
-}
+export type { FieldShape, ListKey };
 
 const leaf: FieldShape = { kind: 'leaf' };
 export const deducedShape: FieldShape = { kind: 'deduced' };
@@ -32,7 +12,7 @@ const structs = new WeakMap<TypeDef, FieldShape>();
 export function shapeOf(field: FieldDef): FieldShape {
   let shape = shapes.get(field);
   if (shape === undefined) {
-    shape = computeShape(field);
+    shape = field.shape ?? computeShape(field);
     shapes.set(field, shape);
   }
   return shape;

@@ -55,6 +55,31 @@ export interface FieldDef {
   /** Strategic merge patch semantics. */
   readonly patchStrategies: readonly PatchStrategy[];
   readonly patchMergeKey: string | undefined;
+  /** Set where the parts of a `json` field are known all the same: the schema of a custom kind says how they are owned. */
+  readonly shape?: FieldShape;
+}
+
+/**
+ * How server-side apply sees a value: as one leaf, or as a container whose parts are owned one by one. Raw JSON (`deduced`) is judged by
+ * its value: objects are containers, lists are leaves.
+ */
+export type FieldShape =
+  | { readonly kind: 'leaf' }
+  | { readonly kind: 'struct'; readonly type: TypeDef }
+  | { readonly kind: 'map'; readonly element: FieldShape }
+  | {
+      readonly kind: 'keyedList';
+      readonly keys: readonly ListKey[];
+      readonly element: FieldShape;
+      /** Go writes the list as null when absent: it is there, just empty. */
+      readonly always: boolean;
+    }
+  | { readonly kind: 'set'; readonly always: boolean }
+  | { readonly kind: 'deduced' };
+
+export interface ListKey {
+  readonly name: string;
+  readonly default: unknown;
 }
 
 export interface TypeDef {

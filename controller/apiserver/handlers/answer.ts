@@ -99,5 +99,5 @@ export function isPretty(context: RequestContext): boolean {
 }
 
 export function listKind(definition: ResourceDefinition): { apiVersion: string; kind: string } {
-  return { apiVersion: apiVersionOf(definition), kind: `${definition.kind}List` };
+  return { apiVersion: apiVersionOf(definition), kind: definition.listKind ?? `${definition.kind}List` };
 }

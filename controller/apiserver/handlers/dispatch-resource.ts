@@ -38,6 +38,7 @@ export async function dispatchResource(services: ApiServices, context: RequestCo
   const { info } = context;
   const definition = services.catalog.find(info.group, info.version, info.resource);
   if (definition === undefined) throw pathNotFound();
+  if (definition.deprecationWarning !== undefined) context.warnings.push(definition.deprecationWarning);
   const target = targetOf(context, definition);
   checkAddress(target);
   if (info.subresource === '') return dispatchMain(services, target);

@@ -1,11 +1,11 @@
 import { badRequest } from '#api/object/api-error.ts';
-import type { GroupVersionKind } from '#api/object/group-version.ts';
 import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import { applyJsonPatch } from '#api/patch/json-patch.ts';
 import { applyMergePatch } from '#api/patch/merge-patch.ts';
 import { applyStrategicMerge } from '#api/patch/strategic-merge.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import type { FormattedKind } from '../registry/object-format.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { MAX_BODY_BYTES, mediaTypeOf, unsupportedMediaType } from './read-body.ts';
 
@@ -26,11 +26,15 @@ export interface PatchDocument {
   readonly value: unknown;
 }
 
-/** Reads the body of a PATCH. Rejects with 413, 415, and 400 for malformed text. */
-export async function readPatch(context: RequestContext): Promise<PatchDocument> {
+/** Strategic merge goes by Go's struct tags, which custom kinds do not have. */
+const CUSTOM_TYPES: readonly string[] = Object.keys(KIND_OF_TYPE).filter((type) => KIND_OF_TYPE[type] !== 'strategic');
+
+/** Reads the body of a PATCH of `gvk`. Rejects with 413, 415, and 400 for malformed text. */
+export async function readPatch(context: RequestContext, gvk: FormattedKind): Promise<PatchDocument> {
   const type = mediaTypeOf(context);
   const kind = KIND_OF_TYPE[type];
-  if (kind === undefined) throw unsupportedMediaType(type, Object.keys(KIND_OF_TYPE));
+  const supported = gvk.format === undefined ? Object.keys(KIND_OF_TYPE) : CUSTOM_TYPES;
+  if (kind === undefined || !supported.includes(type)) throw unsupportedMediaType(type, supported);
   const bytes = await context.request.readBody(MAX_BODY_BYTES);
   return { kind, bytes, value: kind === 'apply' ? undefined : parsePatch(bytes) };
 }
@@ -48,7 +52,7 @@ export function applyPatch(
   services: RegistryServices,
   document: KubeObject,
   patch: PatchDocument,
-  gvk: GroupVersionKind,
+  gvk: FormattedKind,
 ): unknown {
   switch (patch.kind) {
     case 'json':

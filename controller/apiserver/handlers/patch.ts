@@ -28,7 +28,7 @@ export async function handlePatch(
 ): Promise<void> {
   const { context } = target;
   const options = parseWriteOptions(context.info.query, 'PatchOptions');
-  const patch = await readPatch(context);
+  const patch = await readPatch(context, target.definition);
   checkOptions(patch, options, context.info.query.has('force'));
   if (patch.kind === 'apply') await handleApply(services, target, { options, as, patch });
   else await patchObject(services, target, { options, as, patch });

@@ -129,7 +129,7 @@ async function replaceFace(services: ApiServices, target: SubresourceTarget): Pr
 async function patchFace(services: ApiServices, target: SubresourceTarget): Promise<void> {
   const { context, subresource } = target;
   const options = parseWriteOptions(context.info.query, 'PatchOptions');
-  const patch: PatchDocument = await readPatch(context);
+  const patch: PatchDocument = await readPatch(context, subresource.kind);
   checkOptions(patch, options, context.info.query.has('force'));
   if (patch.kind === 'apply') {
     const view = await applyFace(services, target, { options, patch });

@@ -98,6 +98,7 @@ class WatchSession {
   async run(): Promise<void> {
     const { stream, start, encoder, options } = this.#parts;
     stream.onClose(() => this.#finish());
+    this.#endWithKind();
     if (start.initial !== undefined) await this.#sendInitial(start.initial);
     if (this.#isOver) return;
     if (start.marksEnd) stream.write(encoder.bookmark(start.fromRevision, INITIAL_EVENTS_END));
@@ -215,6 +216,16 @@ class WatchSession {
       this.#scheduleBookmark();
     });
     this.#cancels[0] = cancel;
+  }
+
+  /** A custom kind whose definition changes or goes takes its watches along: clients come back to the new one, or to a 404. */
+  #endWithKind(): void {
+    const { retired } = this.#parts.target.definition;
+    if (retired === undefined) return;
+    const end = () => this.#end();
+    retired.addEventListener('abort', end, { once: true });
+    this.#cancels[2] = () => retired.removeEventListener('abort', end);
+    if (retired.aborted) end();
   }
 
   #limitTime(): void {

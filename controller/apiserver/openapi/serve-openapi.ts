@@ -162,7 +162,13 @@ function wholeDocument(options: OpenApiOptions): object {
 
 function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
   const { types, version } = options;
-  const schemas = schemaClosure(rootTypes(types, definitions), flavor, (name) => types.byName(name));
+  const custom = definitions.flatMap(({ openApi }) => openApi ?? []);
+  const referred = custom.flatMap(({ references }) => references.flatMap((name) => types.byName(name) ?? []));
+  const roots = [...rootTypes(types, definitions), ...referred];
+  const schemas = Object.assign(
+    schemaClosure(roots, flavor, (name) => types.byName(name)),
+    ...custom.map((models) => models.schemas(flavor)),
+  );
   const paths = Object.assign(
     {},
     ...definitions.map((definition) =>
@@ -200,8 +206,8 @@ function rootHash({ catalog, version }: OpenApiOptions, root: string): string {
   const kinds = catalog.definitions
     .filter((definition) => rootOf(definition) === root)
     .map(
-      ({ group, version: v, resource, verbs, subresources, schemaHash = '' }) =>
-        `${group}/${v}/${resource}:${verbs.join()}:${subresources.map(({ name }) => name).join()}:${schemaHash}`,
+      ({ group, version: v, resource, verbs, subresources, openApi }) =>
+        `${group}/${v}/${resource}:${verbs.join()}:${subresources.map(({ name }) => name).join()}:${openApi?.hash ?? ''}`,
     );
   return hashOf([root, version.gitVersion, ...kinds]);
 }

@@ -4,41 +4,47 @@ import { decodeProtobuf } from '#api/codec/decode-protobuf.ts';
 import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { encodeProtobuf, hasProtobuf } from '#api/codec/encode-protobuf.ts';
 import { badRequest } from '#api/object/api-error.ts';
+import { deepCopy } from '#api/object/deep-copy.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
-import type { DecodedBody, ObjectFormat } from './object-format.ts';
+import type { DecodedBody, FormattedKind, ObjectFormat } from './object-format.ts';
 
-/** The object format of every kind that `types` describes. */
+/** The object format of every kind that `types` describes, and of those that bring their own. */
 export function createObjectFormat(types: TypeTable): ObjectFormat {
-  const typeOf = (gvk: GroupVersionKind): TypeDef => {
-    const type = types.typeOf(gvk);
+  const typeOf = (gvk: FormattedKind): TypeDef => {
+    const type = gvk.format?.type ?? types.typeOf(gvk);
     if (type === undefined) throw new Error(`the type table lacks ${gvk.kind} of ${apiVersionOf(gvk)}`);
     return type;
   };
-  const decodeValue = (value: unknown, gvk: GroupVersionKind): DecodedBody => {
+  const decodeValue = (value: unknown, gvk: FormattedKind): DecodedBody => {
     const { object, unknownFields } = decodeObject(value, typeOf(gvk));
     return { object, problems: unknownFields, given: value as KubeObject };
   };
   return {
     typeOf,
-    decodeValue,
+    decodeValue: (value, gvk) =>
+      gvk.format === undefined ? decodeValue(value, gvk) : gvk.format.decodeOwned(deepCopy(value)),
     decode(body, mediaType, gvk) {
       if (mediaType === 'application/vnd.kubernetes.protobuf') return decodeBinary(body, types, gvk);
       const parsed: ParsedJson = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
-      const decoded = decodeValue(withTypeMeta(parsed.value, gvk), gvk);
+      const value = withTypeMeta(parsed.value, gvk);
+      const decoded = gvk.format === undefined ? decodeValue(value, gvk) : gvk.format.decodeOwned(value);
       if (parsed.duplicateFields.length === 0) return decoded;
       return { ...decoded, problems: [...parsed.duplicateFields, ...decoded.problems] };
     },
-    applyDefaults: (object, gvk) => applyPlainDefaults(object, typeOf(gvk)),
+    applyDefaults(object, gvk) {
+      if (gvk.format === undefined) applyPlainDefaults(object, typeOf(gvk));
+      else gvk.format.applyDefaults(object);
+    },
     canonicalize(object, gvk) {
-      const canonical = canonicalize(object, typeOf(gvk));
+      const canonical = gvk.format?.canonicalize(object) ?? canonicalize(object, typeOf(gvk));
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
     },
     toProtobuf(object, gvk) {
-      const type = types.typeOf(gvk);
+      const type = gvk.format === undefined ? types.typeOf(gvk) : undefined;
       return type !== undefined && hasProtobuf(type) ? encodeProtobuf(object, type) : undefined;
     },
   };

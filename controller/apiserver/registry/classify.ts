@@ -2,11 +2,11 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import { fieldsOf } from './encode-object.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
 
-const NOTHING = { labels: {}, fields: {} };
+const NO_FIELDS = {};
 
 /**
- * What the store needs to index objects that it loaded rather than wrote: their labels and selectable fields, by the definition whose
- * prefix the key has. Keys of kinds that nobody serves have neither.
+ * What the store needs to index objects that it loaded rather than wrote: their labels, and selectable fields by the definition whose
+ * prefix the key has. Custom kinds have no definition here: what they select by is found in the form that is asked for.
  */
 export function createClassifier(definitions: readonly ResourceDefinition[]) {
   const byPrefix = definitions
@@ -18,8 +18,8 @@ export function createClassifier(definitions: readonly ResourceDefinition[]) {
     object: unknown,
   ): { labels: Readonly<Record<string, string>>; fields: Readonly<Record<string, string>> } => {
     const definition = byPrefix.find(([prefix]) => key.startsWith(prefix))?.[1];
-    if (definition === undefined) return NOTHING;
     const typed = object as KubeObject;
-    return { labels: typed.metadata.labels ?? {}, fields: fieldsOf(definition, typed) };
+    const fields = definition === undefined ? NO_FIELDS : fieldsOf(definition, typed);
+    return { labels: typed.metadata.labels ?? {}, fields };
   };
 }

@@ -16,7 +16,8 @@ export function readStored(definition: ResourceDefinition, stored: ObjectView): 
 
 /** The definition that says which fields of the stored form are selectable. */
 export function storedDefinition(services: RegistryServices, definition: ResourceDefinition): ResourceDefinition {
-  if (definition.conversion === undefined) return definition;
+  // The fields of custom kinds are found in the form that a request asks for, never through an index.
+  if (definition.conversion === undefined || definition.format !== undefined) return definition;
   const { group, version, resource } = definition.conversion.storedAs;
   const target = services.catalog.find(group, version, resource);
   if (target === undefined)

@@ -10,18 +10,30 @@ export interface DecodedBody {
   readonly given: KubeObject;
 }
 
+/** The ways of a kind that the type table does not know: a custom one. */
+export interface KindFormat {
+  readonly type: TypeDef;
+  /** Takes ownership of `value`, which is private to the request. Throws ApiError 400. */
+  decodeOwned(value: unknown): DecodedBody;
+  applyDefaults(object: KubeObject): void;
+  canonicalize(object: KubeObject): KubeObject;
+}
+
+/** A kind by its name, or one that brings its own format along. */
+export type FormattedKind = GroupVersionKind & { readonly format?: KindFormat };
+
 /** What the type table says about objects: the seam between the registry and the codec and patch modules of `api/`. */
 export interface ObjectFormat {
   /** Throws for kinds that the table does not know. */
-  typeOf(gvk: GroupVersionKind): TypeDef;
+  typeOf(gvk: FormattedKind): TypeDef;
   /** Throws ApiError 400 for anything that is no object of this type. */
-  decode(body: Uint8Array, mediaType: string, gvk: GroupVersionKind): DecodedBody;
+  decode(body: Uint8Array, mediaType: string, gvk: FormattedKind): DecodedBody;
   /** The same for a value that is decoded already (a patched document). */
-  decodeValue(value: unknown, gvk: GroupVersionKind): DecodedBody;
+  decodeValue(value: unknown, gvk: FormattedKind): DecodedBody;
   /** Plain defaults, in place. */
-  applyDefaults(object: KubeObject, gvk: GroupVersionKind): void;
+  applyDefaults(object: KubeObject, gvk: FormattedKind): void;
   /** A canonical copy without resourceVersion. */
-  canonicalize(object: KubeObject, gvk: GroupVersionKind): KubeObject;
+  canonicalize(object: KubeObject, gvk: FormattedKind): KubeObject;
   /** A canonical object as Kubernetes' protobuf; undefined for kinds that have no such form. */
-  toProtobuf(object: KubeObject, gvk: GroupVersionKind): Uint8Array | undefined;
+  toProtobuf(object: KubeObject, gvk: FormattedKind): Uint8Array | undefined;
 }

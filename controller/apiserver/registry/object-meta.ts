@@ -41,14 +41,17 @@ export function carrySystemFields(metadata: ObjectMeta, old: ObjectMeta): void {
   if (old.generateName !== undefined) metadata.generateName = old.generateName;
 }
 
-/** True when anything but metadata and status differs: the change that a generation counts. Compares canonical objects. */
-export function isDesiredStateChanged(object: KubeObject, old: KubeObject): boolean {
-  return JSON.stringify(desiredStateOf(object)) !== JSON.stringify(desiredStateOf(old));
+/**
+ * True when anything but metadata and, where it is written apart, status differs: the change that a generation counts. Compares canonical
+ * objects.
+ */
+export function isDesiredStateChanged(object: KubeObject, old: KubeObject, hasStatus: boolean): boolean {
+  return JSON.stringify(desiredStateOf(object, hasStatus)) !== JSON.stringify(desiredStateOf(old, hasStatus));
 }
 
-function desiredStateOf(object: KubeObject): object {
-  const { apiVersion: _v, kind: _k, metadata: _m, status: _s, ...rest } = object;
-  return rest;
+function desiredStateOf(object: KubeObject, hasStatus: boolean): object {
+  const { apiVersion: _v, kind: _k, metadata: _m, status, ...rest } = object;
+  return hasStatus ? rest : { ...rest, status };
 }
 
 /** A private copy that may be changed in place. */

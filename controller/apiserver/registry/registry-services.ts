@@ -3,6 +3,7 @@ import type { Store } from '../../store/store.ts';
 import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { ObjectFormat } from './object-format.ts';
+import type { ObjectView } from './object-view.ts';
 import type { ResourceCatalog } from './resource-catalog.ts';
 import type { StrategyContext } from './resource-definition.ts';
 
@@ -19,11 +20,7 @@ export interface RegistryServices {
   readonly random: () => number;
 }
 
-/** An object as an answer needs it: encoded with its resourceVersion, decoded on demand. */
-export interface ObjectView {
-  readonly bytes: Uint8Array;
-  object(): unknown;
-}
+export type { ObjectView };
 
 export function strategyContext(services: RegistryServices, request: RequestContext, dryRun: boolean): StrategyContext {
   return { nowMs: services.clock.now(), snapshot: services.store.snapshot(), request, dryRun };

@@ -3,6 +3,8 @@ import type { ResourceInfo } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, Store } from '../../store/store.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import type { FormattedKind, KindFormat } from './object-format.ts';
+import type { ObjectView } from './object-view.ts';
 
 /** What a strategy may look at besides the object itself. */
 export interface StrategyContext {
@@ -11,6 +13,14 @@ export interface StrategyContext {
   readonly snapshot: Snapshot;
   readonly request: RequestContext;
   readonly dryRun: boolean;
+}
+
+export interface OpenApiModels {
+  /** Changes with the schemas. */
+  readonly hash: string;
+  /** Types of the type table that the schemas refer to. */
+  readonly references: readonly string[];
+  schemas(flavor: 2 | 3): Readonly<Record<string, object>>;
 }
 
 export interface TableColumn {
@@ -25,6 +35,8 @@ export interface TableColumn {
 /** One kind's way from request to store; the generic machinery does the rest. One file per resource in `resources/`. */
 export interface ResourceDefinition extends ResourceInfo {
   readonly singular: string;
+  /** `<kind>List` where absent. */
+  readonly listKind?: string;
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   /** Prefix of its keys in the store, e.g. `/registry/pods`, `/registry/services/specs`, `/registry/minions`. */
@@ -40,6 +52,11 @@ export interface ResourceDefinition extends ResourceInfo {
   readonly allowCreateOnUpdate: boolean;
   /** An update without resourceVersion is allowed (last write wins). */
   readonly allowUnconditionalUpdate: boolean;
+  /**
+   * A delete that names no propagation policy leaves the dependents behind, as it did when these kinds were new; `warning` tells the client.
+   * Undefined: the dependents go too.
+   */
+  readonly orphansByDefault?: { readonly warning?: string };
   /** For pods: graceful deletion. Undefined: objects go at once (finalizers aside). */
   readonly graceful?: GracefulDeletion;
   /** Valid object names of this kind; '' = valid. */
@@ -50,11 +67,6 @@ export interface ResourceDefinition extends ResourceInfo {
   prepareForCreate(object: KubeObject, context: StrategyContext): void;
   /** Restores what clients may not change. `object` is the new state, changed in place; `old` is frozen. */
   prepareForUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
-  /**
-   * A delete that names no propagation policy leaves the dependents behind, as it did when these kinds were new; `warning` tells the client.
-   * Undefined: the dependents go too.
-   */
-  readonly orphansByDefault?: { readonly warning?: string };
   /** Findings on a whole object; run at creation and, with validateUpdate, at every update. */
   validate(object: KubeObject, context: StrategyContext): readonly FieldError[];
   /** Findings on a new object alone: rules that objects which are there already need not keep. */
@@ -67,8 +79,14 @@ export interface ResourceDefinition extends ResourceInfo {
   warnings(object: KubeObject, old: KubeObject | undefined): readonly string[];
   /** Selectable fields besides metadata.name and metadata.namespace; each value a string. */
   selectableFields(object: KubeObject): Readonly<Record<string, string>>;
-  /** Changes with the schema of a custom kind; built-in kinds have the type table's. */
-  readonly schemaHash?: string;
+  /** Set for custom kinds, which the type table does not know. JSON and YAML are their only forms. */
+  readonly format?: KindFormat;
+  /** Aborted once another definition, or none, serves in place of this one: its watches end. */
+  readonly retired?: AbortSignal;
+  /** A sentence for everybody who uses this version of the kind. */
+  readonly deprecationWarning?: string;
+  /** OpenAPI schemas of a custom kind by name; built-in kinds have the type table's. */
+  readonly openApi?: OpenApiModels;
   /** Names of selectable fields kept in an index (spec.nodeName of pods). */
   readonly indexedFields: readonly string[];
   /** True when nothing but volatile fields (Lease renewTime, node heartbeats) differ. Both are canonical. */
@@ -89,12 +107,16 @@ export interface ResourceDefinition extends ResourceInfo {
    * Kinds that are questions rather than objects (SubjectAccessReview, TokenReview ...): create answers this and stores nothing.
    */
   readonly virtualCreate?: (object: KubeObject, context: RequestContext) => KubeObject | Promise<KubeObject>;
+  /** Kinds that nothing stores and that are found out at every read (ComponentStatus); their verbs are get and list. */
+  computedObjects?(snapshot: Snapshot, nowMs: number): readonly KubeObject[];
   /**
    * Set where this kind is another face of a stored one (events.k8s.io Events are stored as core Events): both share storagePrefix,
    * the store holds the form of `storedAs`, and every hook above sees the face's own form. Both functions are pure and may share parts.
    */
   readonly conversion?: {
-    readonly storedAs: ResourceInfo;
+    readonly storedAs: ResourceInfo & FormattedKind;
+    /** True where the stored bytes are what `fromStored` would make of them. */
+    isAsStored?(stored: ObjectView): boolean;
     toStored(object: KubeObject): KubeObject;
     fromStored(stored: KubeObject): KubeObject;
   };

@@ -130,6 +130,7 @@ test('storage prefixes are those of Kubernetes where they differ from the resour
   );
   expect(special).toEqual({
     apiservices: '/registry/apiregistration.k8s.io/apiservices',
+    customresourcedefinitions: '/registry/apiextensions.k8s.io/customresourcedefinitions',
     endpoints: '/registry/services/endpoints',
     ingresses: '/registry/ingress',
     nodes: '/registry/minions',

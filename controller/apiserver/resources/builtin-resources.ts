@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { customResourceDefinitions } from '../apiextensions/customresourcedefinitions.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
 import type { ExpressionCheck } from './admission/policy-expressions.ts';
 import type { PortRange } from './allocation/node-ports.ts';
@@ -106,6 +107,7 @@ export function builtinResources(options: BuiltinResourceOptions): readonly Reso
       newUid: options.newUid ?? randomUUID,
       onReleaseError: options.onReleaseError ?? (() => {}),
     }),
+    customResourceDefinitions,
     controllerRevisions,
     daemonSets,
     deployments,

@@ -5,6 +5,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
 import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
+import { CustomResources } from '../apiextensions/custom-resources.ts';
 import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
 import type { Filter, RequestContext } from '../chain/request-context.ts';
 import { sendJson, sendText } from '../chain/status-answer.ts';
@@ -83,6 +84,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     lists: new ListBodyCache(options.clock),
     log: options.log,
   };
+  const customResources = startCustomResources(options, services);
   const dispatchPath = createPathDispatch(options, catalog, metrics);
   const chain = createHandlerChain({
     publicEndpoint: createPublicEndpoint(options),
@@ -96,7 +98,31 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     log: options.log,
     newAuditId: randomUUID,
   });
-  return { handle: chain.handle, stop: chain.stop, catalog, metrics };
+  return {
+    handle: chain.handle,
+    stop() {
+      customResources?.stop();
+      chain.stop();
+    },
+    catalog,
+    metrics,
+  };
+}
+
+/** Serves the custom kinds of the store where CustomResourceDefinitions are among the kinds. */
+function startCustomResources(options: ApiServerOptions, services: ApiServices): CustomResources | undefined {
+  const definition = services.catalog.find('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
+  const objectMeta = options.types.byName('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta');
+  if (definition === undefined || objectMeta === undefined) return undefined;
+  const custom = new CustomResources({
+    services,
+    definition,
+    objectMeta,
+    compileRules: () => undefined,
+    log: options.log.child({ component: 'custom-resources' }),
+  });
+  custom.start();
+  return custom;
 }
 
 const DONE = Promise.resolve();

@@ -1,0 +1,55 @@
+import { ApiError } from '#api/object/api-error.ts';
+import { isJsonObject, type JsonObject } from '#api/object/json.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
+import { setOwn } from '#api/object/own-property.ts';
+import type { SubresourceDefinition } from '../registry/resource-definition.ts';
+import type { ScalePaths } from './custom-resource-definition.ts';
+import { dottedSteps, valueAtPath } from './field-path.ts';
+
+/** The scale of a custom kind: its numbers lie where the definition says. */
+export function createCustomScale(paths: ScalePaths): SubresourceDefinition {
+  const specSteps = dottedSteps(paths.specReplicasPath);
+  const statusSteps = dottedSteps(paths.statusReplicasPath);
+  const selectorSteps = dottedSteps(paths.labelSelectorPath ?? '');
+  return {
+    name: 'scale',
+    verbs: ['get', 'patch', 'update'],
+    kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
+    face: {
+      get(object) {
+        const replicas = valueAtPath(object, specSteps);
+        if (typeof replicas !== 'number') {
+          const message = `Internal error occurred: the spec replicas field ${JSON.stringify(paths.specReplicasPath)} does not exist`;
+          throw new ApiError(500, 'InternalError', message);
+        }
+        const observed = valueAtPath(object, statusSteps);
+        const selector = selectorSteps.length === 0 ? undefined : valueAtPath(object, selectorSteps);
+        const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+        return {
+          apiVersion: 'autoscaling/v1',
+          kind: 'Scale',
+          metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+          spec: replicas === 0 ? {} : { replicas },
+          status: {
+            replicas: typeof observed === 'number' ? observed : 0,
+            ...(typeof selector === 'string' && selector !== '' ? { selector } : {}),
+          },
+        };
+      },
+      apply(face, object) {
+        const { replicas = 0 } = (face.spec ?? {}) as { replicas?: number };
+        setAtPath(object, specSteps, replicas);
+        return object;
+      },
+    },
+  };
+}
+
+function setAtPath(object: KubeObject, steps: readonly string[], value: unknown): void {
+  let target: JsonObject = object;
+  for (const step of steps.slice(0, -1)) {
+    if (!isJsonObject(target[step])) setOwn(target, step, {});
+    target = target[step] as JsonObject;
+  }
+  setOwn(target, steps.at(-1)!, value);
+}

@@ -1,0 +1,69 @@
+import { toTime } from '#base/clock.ts';
+import { defineResource } from '../registry/define-resource.ts';
+import {
+  CLEANUP_FINALIZER,
+  CRD_GROUP,
+  type CustomResourceDefinition,
+  isConditionTrue,
+  withCondition,
+} from './custom-resource-definition.ts';
+import { crdErrors, crdNameErrors } from './validate-crd.ts';
+
+export const customResourceDefinitions = defineResource<CustomResourceDefinition>({
+  group: CRD_GROUP,
+  version: 'v1',
+  resource: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+  shortNames: ['crd', 'crds'],
+  categories: ['api-extensions'],
+  storagePrefix: '/registry/apiextensions.k8s.io/customresourcedefinitions',
+  hasStatus: true,
+  hasGeneration: true,
+  allowUnconditionalUpdate: false,
+  applyDefaults,
+  prepareForCreate(crd) {
+    crd.status = {};
+    rememberStorageVersion(crd);
+  },
+  prepareForUpdate: (crd) => rememberStorageVersion(crd),
+  validate: (crd) => crdNameErrors(crd),
+  validateCreate: (crd) => crdErrors(crd),
+  validateUpdate: (crd, old) => crdErrors(crd, old),
+  validateStatusUpdate: (crd, old) => crdErrors(crd, old),
+  isHeld: ({ metadata }) => metadata.deletionTimestamp === undefined,
+  prepareForDelete(object) {
+    const crd = object as CustomResourceDefinition;
+    const { metadata } = crd;
+    if (metadata.finalizers?.includes(CLEANUP_FINALIZER) !== true) {
+      metadata.finalizers = [...(metadata.finalizers ?? []), CLEANUP_FINALIZER];
+    }
+    const message =
+      'CustomResourceDefinition marked for deletion; CustomResource deletion will be initiated as soon as possible';
+    const condition = { type: 'Terminating', status: 'True', reason: 'InstanceDeletionPending', message } as const;
+    const nowTime = metadata.deletionTimestamp ?? toTime(0);
+    crd.status = { ...crd.status, conditions: withCondition(crd.status?.conditions ?? [], condition, nowTime) };
+  },
+});
+
+function applyDefaults({ spec }: CustomResourceDefinition): void {
+  const { names } = spec;
+  if (!names.singular && names.kind) names.singular = names.kind.toLowerCase();
+  if (!names.listKind && names.kind) names.listKind = `${names.kind}List`;
+  spec.conversion ??= { strategy: 'None' };
+  const service = spec.conversion.webhook?.clientConfig?.service as { port?: number } | undefined;
+  if (service !== undefined) service.port ??= 443;
+}
+
+/** Objects may be stored in every version that ever was the storage version, until somebody says that they were migrated. */
+function rememberStorageVersion(crd: CustomResourceDefinition): void {
+  const storage = crd.spec.versions.find((version) => version.storage)?.name;
+  const stored = crd.status?.storedVersions ?? [];
+  if (storage === undefined || stored.includes(storage)) return;
+  crd.status = { ...crd.status, storedVersions: [...stored, storage] };
+}
+
+/** Served while its names are its own, until its last object is gone. */
+export function isServed(crd: CustomResourceDefinition): boolean {
+  return isConditionTrue(crd, 'NamesAccepted') || isConditionTrue(crd, 'Established');
+}
