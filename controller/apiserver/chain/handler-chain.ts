@@ -160,7 +160,7 @@ export function answerError(context: RequestContext, err: unknown): void {
     });
     return;
   }
-  sendError(context.response, apiError);
+  sendError(context.response, apiError, context.request.header('accept'));
 }
 
 /** The write may still happen: Kubernetes tells so with a 504 rather than letting the client believe that it failed. */

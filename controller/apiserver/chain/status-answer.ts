@@ -1,5 +1,8 @@
+import { stringify } from 'yaml';
 import { ApiError, internalError, type Status } from '#api/object/api-error.ts';
+import { CONTENT_TYPES, negotiate, type Representation } from '../handlers/negotiation.ts';
 import type { ApiResponse, HeaderMap } from '../server/api-request.ts';
+import { protobufOf } from './protobuf-answer.ts';
 
 const encoder = new TextEncoder();
 
@@ -26,9 +29,29 @@ export function sendText(response: ApiResponse, code: number, text: string): voi
   );
 }
 
-export function sendError(response: ApiResponse, err: ApiError): void {
+/** In the form that the client accepts; as JSON where it accepts none of ours. */
+export function sendError(response: ApiResponse, err: ApiError, accept?: string): void {
   const seconds = err.details?.retryAfterSeconds;
-  sendJson(response, err.code, err.toStatus(), seconds === undefined ? {} : { 'retry-after': String(seconds) });
+  const headers: HeaderMap = seconds === undefined ? {} : { 'retry-after': String(seconds) };
+  const status = err.toStatus();
+  const media = acceptedMedia(accept);
+  const protobuf = media === 'protobuf' ? protobufOf(status) : undefined;
+  if (protobuf !== undefined) {
+    response.send(err.code, { 'content-type': CONTENT_TYPES.protobuf, ...headers }, protobuf);
+  } else if (media === 'yaml') {
+    response.send(err.code, { 'content-type': CONTENT_TYPES.yaml, ...headers }, encoder.encode(stringify(status)));
+  } else {
+    sendJson(response, err.code, status, headers);
+  }
+}
+
+function acceptedMedia(accept: string | undefined): Representation['media'] {
+  try {
+    return negotiate(accept).media;
+  } catch (err) {
+    if (err instanceof ApiError) return 'json';
+    throw err;
+  }
 }
 
 export interface SuccessDetails {

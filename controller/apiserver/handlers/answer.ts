@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
+import { protobufOf } from '../chain/protobuf-answer.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { isTrue } from '../chain/request-info.ts';
 import { encodeJson } from '../chain/status-answer.ts';
@@ -84,6 +85,11 @@ export function answerValue(
   representation: Pick<Representation, 'media'> = negotiate(context.request.header('accept')),
 ): void {
   const { media } = representation;
+  const protobuf = media === 'protobuf' ? protobufOf(value) : undefined;
+  if (protobuf !== undefined) {
+    context.response.send(status, { 'content-type': CONTENT_TYPES.protobuf }, protobuf);
+    return;
+  }
   const body =
     media === 'yaml'
       ? encoder.encode(stringify(value))

@@ -30,14 +30,18 @@ const known = new Map<string, Representation | undefined>();
 /** Clients send a handful of Accept headers; a hostile one must not fill the memory with more. */
 const MAX_KNOWN = 256;
 
-/** The first clause of an Accept header that the server can fulfil; throws 406 when there is none. */
-export function negotiate(accept: string | undefined): Representation {
+/**
+ * The first clause of an Accept header that the server can fulfil; throws 406 when there is none. Custom resources have no protobuf form
+ * of their own, but metadata alone is the same message for every kind.
+ */
+export function negotiate(accept: string | undefined, isCustom = false): Representation {
   if (accept === undefined || accept === '' || accept === 'application/json' || accept === '*/*') return PLAIN;
-  if (!known.has(accept)) {
+  const key = isCustom ? `custom ${accept}` : accept;
+  if (!known.has(key)) {
     if (known.size >= MAX_KNOWN) known.clear();
-    known.set(accept, choose(accept));
+    known.set(key, choose(accept, isCustom));
   }
-  const chosen = known.get(accept);
+  const chosen = known.get(key);
   if (chosen === undefined) {
     const types = Object.values(CONTENT_TYPES).join(', ');
     throw new ApiError(406, 'NotAcceptable', `only the following media types are accepted: ${types}`);
@@ -45,15 +49,16 @@ export function negotiate(accept: string | undefined): Representation {
   return chosen;
 }
 
-function choose(accept: string): Representation | undefined {
+function choose(accept: string, isCustom: boolean): Representation | undefined {
   for (const { type, params } of acceptClauses(accept)) {
     const media = MEDIA_OF[type];
     if (media === undefined) continue;
     const as = params.get('as');
+    if (as === undefined && media === 'protobuf' && isCustom) continue;
     if (as === undefined) return { ...PLAIN, media };
     const version = params.get('v');
     if (params.get('g') !== 'meta.k8s.io' || !TRANSFORMS.has(as)) continue;
-    if (media === 'protobuf') continue;
+    if (media === 'protobuf' && as === 'Table') continue;
     if (version === 'v1' || version === 'v1beta1') return { media, as: as as Representation['as'], version };
   }
   return undefined;
@@ -72,8 +77,11 @@ export function acceptClauses(accept: string): AcceptClause[] {
     .split(',')
     .map(parseClause)
     .filter((clause) => clause.quality > 0)
-    .sort((a, b) => b.quality - a.quality);
+    .sort((a, b) => b.quality - a.quality || wildcards(a.type) - wildcards(b.type));
 }
+
+/** What names its type goes before what takes any. */
+const wildcards = (type: string) => type.split('*').length - 1;
 
 function parseClause(text: string): AcceptClause {
   const [type = '', ...rest] = text.split(';').map((part) => part.trim());

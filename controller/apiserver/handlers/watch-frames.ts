@@ -4,6 +4,7 @@ import type { Status } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { StoredObject } from '../../store/store.ts';
+import { protobufOf } from '../chain/protobuf-answer.ts';
 import { readStored } from '../registry/encode-object.ts';
 import type { ObjectFormat } from '../registry/object-format.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
@@ -95,6 +96,7 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
       return new TableFrames(options);
     case 'PartialObjectMetadata':
     case 'PartialObjectMetadataList':
+      if (representation.media === 'protobuf') return partialProtobufFrames(options);
       if (definition.conversion === undefined) return metadataFrames(representation.version);
       return valueFrames(options, (object) => partialMetadata(object, representation.version));
     default:
@@ -154,7 +156,7 @@ function protobufFrames({ definition, format }: FrameOptions): FrameEncoder | un
   if (bookmark(1) === undefined) return undefined;
   const none = new Uint8Array();
   return {
-    contentType: 'application/vnd.kubernetes.protobuf;stream=watch',
+    contentType: PROTOBUF_STREAM,
     encode(type, stored) {
       const render = () => encodeAs(type, readStored(definition, stored), definition) ?? none;
       return definition.conversion === undefined ? protobufCache.get(type, stored, render) : render();
@@ -163,6 +165,28 @@ function protobufFrames({ definition, format }: FrameOptions): FrameEncoder | un
     error: (status) => encodeAs('ERROR', status as unknown as KubeObject, STATUS_KIND) ?? none,
   };
 }
+
+const partialProtobufCaches: Readonly<Record<MetaVersion, LatestFrames>> = {
+  v1: new LatestFrames(),
+  v1beta1: new LatestFrames(),
+};
+
+/** The same of metadata alone, which every kind has. */
+function partialProtobufFrames({ definition, representation: { version } }: FrameOptions): FrameEncoder {
+  const frame = (type: string, object: unknown) =>
+    withLength(encodeProtobufWatchEvent(type, protobufOf(object) as Uint8Array));
+  return {
+    contentType: PROTOBUF_STREAM,
+    encode: (type, stored) =>
+      partialProtobufCaches[version].get(type, stored, () =>
+        frame(type, partialMetadata(readStored(definition, stored), version)),
+      ),
+    bookmark: (revision, annotations) => frame('BOOKMARK', partialBookmark(version, revision, annotations)),
+    error: (status) => frame('ERROR', status),
+  };
+}
+
+const PROTOBUF_STREAM = 'application/vnd.kubernetes.protobuf;stream=watch';
 
 const STATUS_KIND = { group: '', version: 'v1', kind: 'Status' };
 
