@@ -124,7 +124,12 @@ function firstAddress(serviceCidr: string): string {
 }
 
 function tlsOf(pki: ClusterPki): Parameters<HttpsServer['updateTls']>[0] {
-  return { key: pki.serving.privateKeyPem, cert: pki.serving.certificatePem, ca: pki.caPem };
+  return {
+    key: pki.serving.privateKeyPem,
+    cert: pki.serving.certificatePem,
+    ca: pki.caPem,
+    frontProxyCa: pki.frontProxyCaPem,
+  };
 }
 
 /** A port whose far end may act as these users. */

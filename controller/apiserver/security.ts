@@ -1,5 +1,5 @@
 import type { Clock } from '#base/clock.ts';
-import type { ServiceAccountKey } from '../pki/cluster-pki.ts';
+import { FRONT_PROXY_CLIENT, type ServiceAccountKey } from '../pki/cluster-pki.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin } from './admission/admission-plugin.ts';
 import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admission.ts';
@@ -8,6 +8,7 @@ import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
 import { createComponentAuthenticator } from './authenticate/component.ts';
+import { createRequestHeaderAuthenticator } from './authenticate/request-header.ts';
 import { createServiceAccountTokenVerifier } from './authenticate/service-account-token.ts';
 import {
   createTokenIssuer,
@@ -96,6 +97,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   ];
   const authenticators = [
     createComponentAuthenticator(),
+    createRequestHeaderAuthenticator([FRONT_PROXY_CLIENT]),
     createClientCertificateAuthenticator(),
     createBearerTokenAuthenticator(tokenVerifiers),
   ];

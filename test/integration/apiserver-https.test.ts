@@ -33,6 +33,7 @@ interface Call {
 }
 
 let authority: TestAuthority;
+let proxies: TestAuthority;
 let admin: KeyPair;
 let api: TestServer;
 let server: HttpsServer;
@@ -40,6 +41,7 @@ let seenPeer: Peer | undefined;
 
 beforeAll(async () => {
   authority = await createTestAuthority();
+  proxies = await createTestAuthority('front-proxy-ca');
   admin = await authority.issue(ADMIN, 'client auth');
   const serving = await authority.issue({ commonName: 'apiserver', organizations: [] }, 'server auth');
   const authenticate = {
@@ -53,7 +55,7 @@ beforeAll(async () => {
   server = await listenHttps({
     host: '127.0.0.1',
     port: 0,
-    tls: { ...serving, ca: authority.cert },
+    tls: { ...serving, ca: authority.cert, frontProxyCa: proxies.cert },
     handler: api.server.handle,
     log: silentLogger,
   });
@@ -119,6 +121,13 @@ describe.each([
     await call({ path: CONFIG_MAPS, client: admin });
     expect(seenPeer?.certificate).toEqual(ADMIN);
     expect(seenPeer?.address).toBe('127.0.0.1');
+  });
+
+  test('a certificate of the front-proxy CA makes a proxy of the peer, and no user', async () => {
+    await call({ path: CONFIG_MAPS, client: await proxies.issue(ADMIN, 'client auth') });
+    expect(seenPeer).toMatchObject({ certificate: undefined, frontProxy: { commonName: 'admin' } });
+    await call({ path: CONFIG_MAPS, client: admin });
+    expect(seenPeer?.frontProxy).toBeUndefined();
   });
 
   test('a certificate of a foreign CA names nobody', async () => {

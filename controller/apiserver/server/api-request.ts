@@ -35,6 +35,8 @@ export interface Peer {
   readonly address: string;
   /** Subject of a client certificate that our client CA signed, or undefined. */
   readonly certificate: { readonly commonName: string; readonly organizations: readonly string[] } | undefined;
+  /** Subject of a client certificate of a front proxy: its CA may name any user in headers, and proves no user of its own. */
+  readonly frontProxy?: { readonly commonName: string };
   /** Set by the in-process transport alone: the component identity that the composition root bound to this port. */
   readonly component: string | undefined;
 }

@@ -1,8 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream } from './api-request.ts';
@@ -15,6 +16,8 @@ export interface TlsMaterial {
   readonly cert: string;
   /** PEM bundle of the CAs that sign client certificates. */
   readonly ca: string;
+  /** PEM of the one CA that vouches for front proxies; absent: there are none. */
+  readonly frontProxyCa?: string;
 }
 
 export interface HttpsOptions {
@@ -65,7 +68,7 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   } as http2.SecureServerOptions);
   const connections = trackConnections(server);
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
-    const request = new NodeApiRequest(incoming, peerOf(incoming));
+    const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
     outgoing.once('close', () => {
       if (!outgoing.writableFinished) request.onGone();
     });
@@ -91,7 +94,8 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
 }
 
 function secureContext(tls: TlsMaterial) {
-  return { key: tls.key, cert: tls.cert, ca: tls.ca, minVersion: 'TLSv1.2' as const };
+  const ca = tls.frontProxyCa === undefined ? tls.ca : [tls.ca, tls.frontProxyCa];
+  return { key: tls.key, cert: tls.cert, ca, minVersion: 'TLSv1.2' as const };
 }
 
 function listen(server: http2.Http2SecureServer, host: string, port: number): Promise<void> {
@@ -162,15 +166,18 @@ async function closeServer(server: http2.Http2SecureServer, { sessions, sockets 
 const peers = new WeakMap<object, Peer>();
 
 /** Facts of the connection, read once for all its requests: getPeerCertificate() parses the certificate anew on every call. */
-function peerOf(incoming: NodeRequest): Peer {
+function peerOf(incoming: NodeRequest, tls: TlsMaterial): Peer {
   const socket = incoming.socket as TLSSocket;
   // On HTTP/2 `socket` is a new proxy for each stream; the session is what lasts.
   const connection = 'stream' in incoming ? (incoming.stream.session ?? socket) : socket;
   const known = peers.get(connection);
   if (known !== undefined) return known;
+  const subject = socket.authorized ? subjectOf(socket) : undefined;
+  const isProxy = subject !== undefined && tls.frontProxyCa !== undefined && isRootedIn(socket, tls.frontProxyCa);
   const peer: Peer = {
     address: socket.remoteAddress ?? '',
-    certificate: socket.authorized ? subjectOf(socket) : undefined,
+    certificate: isProxy ? undefined : subject,
+    ...(isProxy ? { frontProxy: { commonName: subject.commonName } } : {}),
     component: undefined,
   };
   peers.set(connection, peer);
@@ -183,10 +190,23 @@ function subjectOf(socket: TLSSocket): Peer['certificate'] {
   return commonName === undefined ? undefined : { commonName, organizations: [subject?.O ?? []].flat() };
 }
 
+/** The certificate was verified against all our CAs at once; which of them it was says the end of its chain. */
+function isRootedIn(socket: TLSSocket, caPem: string): boolean {
+  const ca = new X509Certificate(caPem).fingerprint256;
+  let at: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  const seen = new Set<string>();
+  while (at?.fingerprint256 !== undefined && !seen.has(at.fingerprint256)) {
+    if (at.fingerprint256 === ca) return true;
+    seen.add(at.fingerprint256);
+    at = at.issuerCertificate;
+  }
+  return false;
+}
+
 /** Exec, attach, port-forward and tunnels: the handler may take the socket; if it answers instead, the answer is written as HTTP/1.1. */
 async function serveUpgrade(options: HttpsOptions, incoming: IncomingMessage, socket: Duplex, head: Buffer) {
   let taken = false;
-  const request = new NodeApiRequest(incoming, peerOf(incoming), () => {
+  const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls), () => {
     taken = true;
     return { socket, head, incoming };
   });
