@@ -21,6 +21,24 @@ function unpackedClient(name: 'kubectl' | 'helm'): string {
   return program;
 }
 
+/**
+ * kubectl 1.20, which speaks SPDY and knows no server-side validation, taken out of the distribution's package without installing it;
+ * undefined where the package cannot be had (it is in Debian 12).
+ */
+export function oldKubectlPath(): string | undefined {
+  const folder = join(tmpdir(), 'coracle-test-kubectl-1.20');
+  const program = join(folder, 'usr', 'bin', 'kubectl');
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  try {
+    execFileSync('apt-get', ['download', '-q', 'kubernetes-client'], { cwd: folder, stdio: 'ignore' });
+    execFileSync('sh', ['-c', 'dpkg -x kubernetes-client_1.20*.deb .'], { cwd: folder, stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  return program;
+}
+
 export interface KubectlResult {
   readonly code: number;
   readonly stdout: string;
@@ -29,6 +47,9 @@ export interface KubectlResult {
 
 export interface KubectlOptions {
   readonly kubeconfig: string;
+  /** Another version than the newest. */
+  readonly program?: string;
+  readonly environment?: Readonly<Record<string, string>>;
   /** Prefix that runs it in another network, see NetworkLab. */
   readonly enter?: readonly string[];
   readonly stdin?: string;
@@ -36,11 +57,9 @@ export interface KubectlOptions {
 }
 
 /** Runs kubectl and answers what it printed, whatever its exit code. */
-export function runKubectl(
-  args: readonly string[],
-  { kubeconfig, enter = [], stdin, timeoutMs = 120_000 }: KubectlOptions,
-): Promise<KubectlResult> {
-  const [program, ...rest] = [...enter, kubectlPath(), '--kubeconfig', kubeconfig, ...args];
+export function runKubectl(args: readonly string[], options: KubectlOptions): Promise<KubectlResult> {
+  const { kubeconfig, enter = [], stdin, timeoutMs = 120_000, environment } = options;
+  const [program, ...rest] = [...enter, options.program ?? kubectlPath(), '--kubeconfig', kubeconfig, ...args];
   return new Promise((resolve) => {
     const child = execFile(
       program!,
@@ -49,7 +68,7 @@ export function runKubectl(
       {
         timeout: timeoutMs,
         maxBuffer: 64 * 1024 * 1024,
-        env: { ...process.env, KUBECACHEDIR: join(dirname(kubeconfig), 'kube-cache') },
+        env: { ...process.env, KUBECACHEDIR: join(dirname(kubeconfig), 'kube-cache'), ...environment },
       },
       (err, stdout, stderr) => {
         const code = err === null ? 0 : typeof err.code === 'number' ? err.code : -1;
