@@ -58,9 +58,12 @@ function mainEntry(definition: ResourceDefinition): object {
     verbs,
     ...(shortNames.length === 0 ? {} : { shortNames }),
     ...(categories.length === 0 ? {} : { categories }),
-    ...(definition.virtualCreate === undefined ? { storageVersionHash: storageVersionHash(definition) } : {}),
+    ...(isStored(definition) ? { storageVersionHash: storageVersionHash(definition) } : {}),
   };
 }
+
+const isStored = ({ virtualCreate, computedObjects }: ResourceDefinition): boolean =>
+  virtualCreate === undefined && computedObjects === undefined;
 
 /** Equal as long as objects are stored in one form: storage migrators compare it. */
 function storageVersionHash(definition: ResourceDefinition): string {

@@ -3,6 +3,7 @@ import type { RequestContext } from '../chain/request-context.ts';
 import { findSubresource } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { ApiServices, ResourceHandler, ResourceTarget } from './api-services.ts';
+import { handleComputedGet, handleComputedList } from './computed.ts';
 import { handleCreate } from './create.ts';
 import { handleDelete } from './delete.ts';
 import { handleDeleteCollection } from './delete-collection.ts';
@@ -28,6 +29,12 @@ const STATUS_HANDLERS: Readonly<Record<string, ResourceHandler>> = {
   get: handleGet,
   update: (services, target) => handleUpdate(services, target, 'status'),
   patch: (services, target) => handlePatch(services, target, 'status'),
+};
+
+/** Kinds that nothing stores have no more. */
+const COMPUTED_HANDLERS: Readonly<Record<string, ResourceHandler>> = {
+  get: handleComputedGet,
+  list: handleComputedList,
 };
 
 /** Verbs that name one object, and those that name a collection. */
@@ -56,9 +63,11 @@ export async function dispatchResource(services: ApiServices, context: RequestCo
 
 function dispatchMain(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { info } = target.context;
-  const handler = RESOURCE_HANDLERS[info.verb];
+  const handlers = target.definition.computedObjects === undefined ? RESOURCE_HANDLERS : COMPUTED_HANDLERS;
+  const handler = handlers[info.verb];
   if (handler === undefined || !target.definition.verbs.includes(info.verb)) throw methodNotAllowed();
-  if (NAMED_VERBS.has(info.verb) === (target.name === '')) throw methodNotAllowed();
+  // The deprecated paths of watches may name one object.
+  if (info.verb !== 'watch' && NAMED_VERBS.has(info.verb) === (target.name === '')) throw methodNotAllowed();
   return handler(services, target);
 }
 

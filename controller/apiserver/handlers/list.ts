@@ -141,9 +141,15 @@ async function readPage(
 }
 
 async function firstSnapshot(services: ApiServices, options: ListOptions): Promise<Snapshot> {
-  if (options.resourceVersionMatch !== 'Exact') return freshSnapshot(services.store, options.resourceVersion);
+  if (!isExact(options)) return freshSnapshot(services.store, options.resourceVersion);
   await freshSnapshot(services.store, options.resourceVersion);
   return services.store.snapshotAt(parseResourceVersion(options.resourceVersion) ?? 0);
+}
+
+/** Pages of a named revision are that revision's, as from before there was a way to say so. */
+function isExact({ resourceVersion, resourceVersionMatch, limit }: ListOptions): boolean {
+  if (resourceVersionMatch !== '') return resourceVersionMatch === 'Exact';
+  return limit > 0 && resourceVersion !== '' && resourceVersion !== '0';
 }
 
 /** A token older than history offers a way on that is not consistent with the pages before. */
@@ -199,7 +205,8 @@ export function encodeList(
   return body;
 }
 
-function transformList(
+/** A list as a Table or as metadata alone, where the client asks for that. */
+export function transformList(
   services: ApiServices,
   { context, definition }: ResourceTarget,
   { objects, meta }: { readonly objects: readonly KubeObject[]; readonly meta: ListMeta },

@@ -77,7 +77,9 @@ function referenceVerbs(definition: ResourceDefinition): { main: string[]; subre
 
 test.runIf(hasReference).each(titles)('%s serves the verbs of Kubernetes', (_title, definition) => {
   const reference = referenceVerbs(definition);
-  expect([...definition.verbs].sort()).toEqual(reference.main);
+  // The reference has one word for lists and watches; what is computed at every read cannot be watched.
+  const main = reference.main.filter((verb) => verb !== 'watch' || definition.computedObjects === undefined);
+  expect([...definition.verbs].sort()).toEqual(main);
   for (const { name, verbs } of definition.subresources)
     expect([...verbs].sort(), name).toEqual(reference.subresources[name]);
 });

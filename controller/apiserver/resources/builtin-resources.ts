@@ -8,6 +8,7 @@ import { bindings } from './bindings.ts';
 import { certificateSigningRequests } from './certificatesigningrequests.ts';
 import { clusterRoleBindings } from './clusterrolebindings.ts';
 import { clusterRoles } from './clusterroles.ts';
+import { componentStatuses } from './componentstatuses.ts';
 import { configMaps } from './configmaps.ts';
 import { controllerRevisions } from './controllerrevisions.ts';
 import { cronJobs } from './cronjobs.ts';
@@ -84,6 +85,7 @@ export interface BuiltinResourceOptions {
 export function builtinResources(options: BuiltinResourceOptions): readonly ResourceDefinition[] {
   return [
     bindings,
+    componentStatuses,
     configMaps,
     endpoints,
     events,

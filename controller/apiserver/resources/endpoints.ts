@@ -65,6 +65,7 @@ export const endpoints: ResourceDefinition = defineResource<Endpoints>({
   namespaced: true,
   singular: 'endpoints',
   shortNames: ['ep'],
+  deprecationWarning: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   storagePrefix: '/registry/services/endpoints',
   allowCreateOnUpdate: true,
   applyDefaults(object) {

@@ -7,6 +7,7 @@ import { applyPodDefaults } from './pod/defaults.ts';
 import { podEphemeralContainers } from './pod/ephemeral-containers.ts';
 import { podEviction } from './pod/eviction.ts';
 import { podColumns, podRow } from './pod/printer.ts';
+import { podResize } from './pod/resize.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from './pod/update.ts';
 import { validatePod } from './pod/validation.ts';
 
@@ -62,7 +63,7 @@ export function pods(subresources: readonly SubresourceDefinition[]): ResourceDe
     categories: ['all'],
     hasStatus: true,
     hasGeneration: true,
-    subresources: [podBinding, podEphemeralContainers, podEviction, ...subresources],
+    subresources: [podBinding, podEphemeralContainers, podEviction, podResize, ...subresources],
     graceful: { graceSeconds: (object, requested) => graceSeconds(object as unknown as Pod, requested) },
     applyDefaults: applyPodDefaults,
     prepareForCreate(pod) {

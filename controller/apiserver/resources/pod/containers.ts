@@ -146,10 +146,13 @@ const NOT_FOR_EPHEMERAL = [
   'startupProbe',
   'lifecycle',
   'resources',
-] as const;
+  'resizePolicy',
+  'restartPolicy',
+  'restartPolicyRules',
+] as const satisfies readonly (keyof EphemeralContainer)[];
 
 function isGiven(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length > 0;
+  return typeof value === 'object' && value !== null ? Object.keys(value).length > 0 : Boolean(value);
 }
 
 function validateEphemeral(container: EphemeralContainer, path: string, scope: ContainerScope): FieldError[] {
@@ -157,6 +160,14 @@ function validateEphemeral(container: EphemeralContainer, path: string, scope: C
   for (const field of NOT_FOR_EPHEMERAL) {
     if (isGiven(container[field])) {
       errors.push(forbiddenField(`${path}.${field}`, 'cannot be set for an Ephemeral Container'));
+    }
+  }
+  for (const [i, mount] of (container.volumeMounts ?? []).entries()) {
+    for (const field of ['subPath', 'subPathExpr'] as const) {
+      if (mount[field]) {
+        const at = `${path}.volumeMounts[${i}].${field}`;
+        errors.push(forbiddenField(at, 'cannot be set for an Ephemeral Container'));
+      }
     }
   }
   const target = container.targetContainerName;

@@ -2,7 +2,9 @@ import { type FieldError, forbiddenField, invalid, required } from '#api/object/
 import type { Pod } from '#api/object/kinds.ts';
 import { equalJson } from '../volatile-update.ts';
 import type { Container, ContainerStatus, PodSpec } from './pod-types.ts';
+import { validatePodResize } from './resize.ts';
 import { validateTolerations } from './scheduling.ts';
+import { MIRROR_ANNOTATION } from './validation.ts';
 
 const MAY_CHANGE =
   'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
@@ -92,10 +94,13 @@ function changedFields(spec: PodSpec, old: PodSpec): string {
 }
 
 /** Ephemeral containers are only ever added. */
-function validateEphemeralUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
+function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
+  if (old.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) {
+    return [forbiddenField('', 'static pods do not support ephemeral containers')];
+  }
   const path = 'spec.ephemeralContainers';
-  const now = new Map((spec.ephemeralContainers ?? []).map((container) => [container.name, container]));
-  return (old.ephemeralContainers ?? []).flatMap((before) => {
+  const now = new Map((pod.spec?.ephemeralContainers ?? []).map((container) => [container.name, container]));
+  return (old.spec?.ephemeralContainers ?? []).flatMap((before) => {
     const container = now.get(before.name);
     if (container === undefined) {
       return [
@@ -112,7 +117,8 @@ function validateEphemeralUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
 export function validatePodUpdate(pod: Pod, old: Pod, subresource: string): FieldError[] {
   const spec = pod.spec as PodSpec;
   const oldSpec = old.spec as PodSpec;
-  if (subresource === 'ephemeralcontainers') return validateEphemeralUpdate(spec, oldSpec);
+  if (subresource === 'ephemeralcontainers') return validateEphemeralUpdate(pod, old);
+  if (subresource === 'resize') return validatePodResize(pod, old);
   for (const list of ['containers', 'initContainers'] as const) {
     if ((spec[list] ?? []).length !== (oldSpec[list] ?? []).length) {
       return [forbiddenField(`spec.${list}`, 'pod updates may not add or remove containers')];

@@ -24,7 +24,8 @@ const DEADLINE = { from: 1, to: 2 ** 31 - 1 };
 const MAX_NAMESERVERS = 3;
 const MAX_SEARCHES = 32;
 const MAX_SEARCH_CHARACTERS = 2048;
-const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+/** Marks the API's image of a pod that its node has from a file. */
+export const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 function validateDns(spec: PodSpec, path: string): FieldError[] {
   const { nameservers = [], searches = [], options = [] } = spec.dnsConfig ?? {};
