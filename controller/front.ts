@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -15,11 +15,13 @@ import { type AuditPolicy, parseAuditPolicy } from './apiserver/audit/audit-poli
 import type { RecordedDecision } from './apiserver/authorize/recording-authorizer.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
+import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
 import { createClassifier } from './apiserver/registry/classify.ts';
 import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
 import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';
 import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
+import type { HealthCheck } from './apiserver/server/health.ts';
 import { versionInfo } from './apiserver/server/version-info.ts';
 import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks.ts';
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
@@ -77,7 +79,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     nodePortRange: parsePortRange(config.nodePorts),
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
-  const store = await openStore(options, definitions);
+  const storage = new StorageMetrics(clock);
+  const store = storage.measure(await openStore(options, definitions));
   const audit = openAuditLog(config, clock, log);
   const decisions = openLineLog({ path: config.authorizationLog }, clock, log);
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
@@ -107,8 +110,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     random: Math.random,
     version: versionInfo(COMPONENT_VERSION),
     serverAddress: options.serverAddress,
-    extraMetrics: () => security.renderMetrics() + webhooks.metrics(),
-    health: [{ name: 'poststarthook/bootstrap', endpoints: ['readyz'], check: options.startupProblem }],
+    extraMetrics: async () =>
+      [
+        security.renderMetrics(),
+        webhooks.metrics(),
+        storage.render(),
+        renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
+      ].join(''),
+    health: healthChecks(options.startupProblem),
   });
   return {
     api,
@@ -124,6 +133,34 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       await store.close();
     },
   };
+}
+
+/** The checks of Kubernetes that mean something here, by its names: probes and dashboards exclude or show them by name. */
+function healthChecks(startupProblem: () => string | undefined): readonly HealthCheck[] {
+  // A store that is lost ends the process, so one that answers is well.
+  const ok = () => undefined;
+  return [
+    { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
+    { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
+    { name: 'informer-sync', endpoints: ['readyz'], check: ok },
+    { name: 'poststarthook/rbac/bootstrap-roles', endpoints: ['readyz'], check: startupProblem },
+    { name: 'poststarthook/start-system-namespaces-controller', endpoints: ['readyz'], check: startupProblem },
+    { name: 'poststarthook/priority-and-fairness-config-consumer', endpoints: ['livez', 'readyz'], check: ok },
+  ];
+}
+
+async function sizeOfFolder(folder: string): Promise<number> {
+  const names = await readdir(folder);
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(folder, name)).then(
+        ({ size }) => size,
+        // Gone since the folder was read: journals come and go.
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function openLineLog(file: AuditFileOptions, clock: Clock, log: Logger): AuditBuffer | undefined {

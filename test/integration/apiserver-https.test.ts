@@ -202,7 +202,7 @@ test('a watch ends on the server when its HTTP/2 stream is cancelled', async () 
   const session = http2.connect(`https://127.0.0.1:${server.port}`, tlsOptions());
   const stream = session.request({ ':path': `${CONFIG_MAPS}?watch=true` });
   await new Promise((resolve) => stream.once('data', resolve));
-  const inFlight = () => Number(/^apiserver_current_inflight_requests (\d+)$/m.exec(api.server.metrics.render())?.[1]);
+  const inFlight = () => Number(/^apiserver_longrunning_requests{.*} (\d+)$/m.exec(api.server.metrics.render())?.[1]);
   expect(inFlight()).toBe(1);
   stream.close(http2.constants.NGHTTP2_CANCEL);
   await waitUntil('the watch ends', 5_000, () => inFlight() === 0);

@@ -10,6 +10,7 @@ import {
   type HandlerChainOptions,
   orderFilters,
   parseGoDuration,
+  type RequestOutcome,
 } from './handler-chain.ts';
 import type { Filter, RequestContext } from './request-context.ts';
 import { sendText } from './status-answer.ts';
@@ -23,7 +24,7 @@ function chain(parts: Partial<HandlerChainOptions>) {
     publicEndpoint: () => undefined,
     filters: [],
     dispatch: async (context) => sendText(context.response, 200, 'ok'),
-    observer: { onStart() {}, onEnd: (context: RequestContext) => codes.push(context.statusCode) },
+    observer: { onStart() {}, onEnd: (_: unknown, { statusCode }: RequestOutcome) => codes.push(statusCode) },
     clock,
     log: silentLogger,
     newAuditId: () => 'audit-1',

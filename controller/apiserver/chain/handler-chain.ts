@@ -30,10 +30,16 @@ export const FILTER_ORDER = ['authenticate', 'audit', 'impersonate', 'flow-contr
 
 export type RequestHandler = (context: RequestContext) => Promise<void>;
 
-/** What the chain tells of each finished request. */
-export interface RequestObserver {
-  onStart(): void;
-  onEnd(context: RequestContext, elapsedMs: number, sentBytes: number): void;
+export interface RequestOutcome {
+  readonly statusCode: number;
+  readonly elapsedMs: number;
+  readonly sentBytes: number;
+}
+
+/** What the chain tells of each request; what `onStart` answers comes back at its end. */
+export interface RequestObserver<Token = unknown> {
+  onStart(context: RequestContext): Token;
+  onEnd(token: Token, outcome: RequestOutcome): void;
 }
 
 export interface HandlerChainOptions {
@@ -102,22 +108,30 @@ async function handleRequest(parts: ChainParts, request: ApiRequest, target: Api
   const response = new ChainResponse(target);
   let context: RequestContext | undefined;
   let clearDeadline: (() => void) | undefined;
-  options.observer.onStart();
+  let token: unknown;
   try {
     const info = computeRequestInfo(request.method, request.path, request.query);
     context = createContext(options, request, response, info);
     response.bind(context);
+    token = options.observer.onStart(context);
     if (!isLongRunning(info)) {
       clearDeadline = deadlines.add(requestTimeoutMs(info), () => expire(response));
     }
     await (options.publicEndpoint(context) ?? run(context));
   } catch (err) {
-    context ??= createContext(options, request, response, computeRequestInfo(request.method, '/', ''));
-    response.bind(context);
+    if (context === undefined) {
+      context = createContext(options, request, response, computeRequestInfo(request.method, '/', ''));
+      response.bind(context);
+      token = options.observer.onStart(context);
+    }
     answerError(context, err);
   } finally {
     clearDeadline?.();
-    if (context !== undefined) options.observer.onEnd(context, options.clock.monotonic() - startMs, response.sentBytes);
+    if (context !== undefined) {
+      const { statusCode } = context;
+      const { sentBytes } = response;
+      options.observer.onEnd(token, { statusCode, elapsedMs: options.clock.monotonic() - startMs, sentBytes });
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Logger } from '#base/logger.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import type { WatchMetrics } from '../metrics/watch-metrics.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import type { ResourceDefinition, SubresourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
 import type { ListBodyCache } from './list-body-cache.ts';
@@ -11,6 +12,7 @@ export interface ApiServices extends RegistryServices {
   readonly tokens: TokenIssuer;
   readonly lists: ListBodyCache;
   readonly log: Logger;
+  readonly watchMetrics?: WatchMetrics;
 }
 
 /** A request whose path led to a kind that is served. */

@@ -8,20 +8,23 @@ import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
 import { CustomResources } from '../apiextensions/custom-resources.ts';
 import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
 import type { Filter, RequestContext } from '../chain/request-context.ts';
-import { sendJson, sendText } from '../chain/status-answer.ts';
+import { sendJson } from '../chain/status-answer.ts';
 import type { DiscoverySource } from '../discovery/discovery-source.ts';
 import { createDiscovery } from '../discovery/serve-discovery.ts';
 import type { ApiServices } from '../handlers/api-services.ts';
 import { dispatchResource, pathNotFound } from '../handlers/dispatch-resource.ts';
 import { ListBodyCache } from '../handlers/list-body-cache.ts';
 import { methodNotAllowed } from '../handlers/subresource.ts';
+import { renderBuildInfo, renderProcessMetrics } from '../metrics/process-metrics.ts';
+import { RequestMetrics } from '../metrics/request-metrics.ts';
+import { renderObjectCounts } from '../metrics/storage-metrics.ts';
+import { WatchMetrics } from '../metrics/watch-metrics.ts';
 import { createOpenApi, type OpenApiSource } from '../openapi/serve-openapi.ts';
 import { createObjectFormat } from '../registry/builtin-format.ts';
 import { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
-import { type HealthCheck, serveHealth } from './health.ts';
-import { RequestMetrics } from './request-metrics.ts';
+import { type HealthCheck, renderHealthMetrics, serveHealth } from './health.ts';
 import type { VersionInfo } from './version-info.ts';
 
 /** A path outside the resource API that another part of the controller answers (tunnel, OIDC keys). */
@@ -70,7 +73,7 @@ export interface ApiServer {
 /** The whole server over its parts, without a socket: adapters bring the requests. */
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const catalog = new ResourceCatalog(options.definitions);
-  const metrics = new RequestMetrics();
+  const metrics: ServerMetrics = { requests: new RequestMetrics(), watches: new WatchMetrics() };
   const services: ApiServices = {
     store: options.store,
     catalog,
@@ -83,6 +86,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     tokens: options.tokens,
     lists: new ListBodyCache(options.clock),
     log: options.log,
+    watchMetrics: metrics.watches,
   };
   const customResources = startCustomResources(options, services);
   const dispatchPath = createPathDispatch(options, catalog, metrics);
@@ -93,7 +97,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       context.info.isResourceRequest && !isExtra(options, context.info.path)
         ? dispatchResource(services, context)
         : dispatchPath(context),
-    observer: metrics,
+    observer: metrics.requests,
     clock: options.clock,
     log: options.log,
     newAuditId: randomUUID,
@@ -105,7 +109,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       chain.stop();
     },
     catalog,
-    metrics,
+    metrics: metrics.requests,
   };
 }
 
@@ -145,7 +149,29 @@ function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPa
   return extraPaths.find((extra) => (extra.path.endsWith('/') ? path.startsWith(extra.path) : extra.path === path));
 }
 
-function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog, metrics: RequestMetrics) {
+interface ServerMetrics {
+  readonly requests: RequestMetrics;
+  readonly watches: WatchMetrics;
+}
+
+async function renderMetrics(options: ApiServerOptions, catalog: ResourceCatalog, metrics: ServerMetrics) {
+  return [
+    metrics.requests.render(),
+    metrics.watches.render(),
+    renderObjectCounts(options.store, catalog.definitions),
+    renderHealthMetrics(options.health ?? []),
+    renderBuildInfo({ ...options.version }),
+    await renderProcessMetrics(),
+    (await options.extraMetrics?.()) ?? '',
+  ].join('');
+}
+
+function sendMetrics({ response }: RequestContext, text: string): void {
+  const type = 'text/plain; version=0.0.4; charset=utf-8; escaping=underscores';
+  response.send(200, { 'content-type': type }, new TextEncoder().encode(text));
+}
+
+function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog, metrics: ServerMetrics) {
   const discovery = createDiscovery({
     catalog,
     sources: options.discoverySources ?? [],
@@ -163,8 +189,7 @@ function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog,
     if (extra !== undefined) return extra.handle(context);
     if (context.request.method !== 'GET' && context.request.method !== 'HEAD') throw methodNotAllowed();
     if (path === '/metrics') {
-      const more = (await options.extraMetrics?.()) ?? '';
-      sendText(context.response, 200, metrics.render() + more);
+      sendMetrics(context, await renderMetrics(options, catalog, metrics));
       return;
     }
     if (path === '/' || path === '') {

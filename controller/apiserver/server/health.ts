@@ -1,40 +1,82 @@
 import type { RequestContext } from '../chain/request-context.ts';
 import { sendText } from '../chain/status-answer.ts';
+import { renderSamples } from '../metrics/metric.ts';
 
 /** One condition of health; `check` answers what is wrong, or undefined. */
 export interface HealthCheck {
   readonly name: string;
-  /** livez says whether a restart would help, readyz whether clients should come here. */
+  /** livez says whether a restart would help, readyz whether clients should come here. `healthz` knows all of them. */
   readonly endpoints: readonly ('livez' | 'readyz')[];
   check(): string | undefined;
 }
 
-const PATH = /^\/(healthz|livez|readyz)(?:\/([^/]+))?\/?$/;
+const ok = () => undefined;
+const BOTH = ['livez', 'readyz'] as const;
+
+/** An answer at all is what these two say. */
+const OWN_CHECKS: readonly HealthCheck[] = [
+  { name: 'ping', endpoints: BOTH, check: ok },
+  { name: 'log', endpoints: BOTH, check: ok },
+];
+
+const PATH = /^\/(healthz|livez|readyz)(?:\/(.+?))?\/?$/;
+
+const checksOf = (endpoint: string, checks: readonly HealthCheck[]): readonly HealthCheck[] =>
+  [...OWN_CHECKS, ...checks].filter(
+    ({ endpoints }) => endpoint === 'healthz' || endpoints.includes(endpoint as 'livez' | 'readyz'),
+  );
 
 /** Answers the health paths before authentication: probes have no credentials. False for other paths. */
 export function serveHealth(context: RequestContext, checks: readonly HealthCheck[]): boolean {
   const match = PATH.exec(context.info.path);
   if (match === null) return false;
   const [, endpoint = '', single] = match;
+  const relevant = checksOf(endpoint, checks);
+  if (single === undefined) return answerAll(context, endpoint, relevant);
+  const one = relevant.find(({ name }) => name === single);
+  if (one === undefined) return false;
+  const problem = one.check();
+  if (problem === undefined) sendText(context.response, 200, 'ok');
+  else sendText(context.response, 500, `internal server error: ${problem}\n`);
+  return true;
+}
+
+/** Details stay in the log, as in Kubernetes: who asks here need not be known. A single check's path tells its reason. */
+function answerAll(context: RequestContext, endpoint: string, relevant: readonly HealthCheck[]): boolean {
   const { query } = context.info;
   const excluded = new Set(query.getAll('exclude'));
-  const group = endpoint === 'readyz' ? 'readyz' : 'livez';
-  const relevant = checks.filter(
-    ({ name, endpoints }) =>
-      endpoints.includes(group) && !excluded.has(name) && (single === undefined || single === name),
-  );
-  if (single !== undefined && single !== 'ping' && relevant.length === 0) return false;
-  const results = relevant.map((one) => ({ name: one.name, problem: one.check() }));
-  const isHealthy = results.every(({ problem }) => problem === undefined);
-  if (isHealthy && !query.has('verbose')) {
-    sendText(context.response, 200, 'ok');
-    return true;
+  const lines: string[] = [];
+  const failed: string[] = [];
+  for (const one of relevant) {
+    if (excluded.delete(one.name)) {
+      lines.push(`[+]${one.name} excluded: ok`);
+      continue;
+    }
+    const problem = one.check();
+    if (problem === undefined) lines.push(`[+]${one.name} ok`);
+    else {
+      failed.push(`${one.name}: ${problem}`);
+      lines.push(`[-]${one.name} failed: reason withheld`);
+    }
   }
-  const lines = [
-    '[+]ping ok',
-    ...results.map(({ name, problem }) => (problem === undefined ? `[+]${name} ok` : `[-]${name} failed: ${problem}`)),
-  ];
-  const verdict = isHealthy ? 'passed' : 'failed';
-  sendText(context.response, isHealthy ? 200 : 500, `${lines.join('\n')}\n${endpoint} check ${verdict}\n`);
+  if (excluded.size > 0) {
+    const names = [...excluded].map((name) => JSON.stringify(name)).join(', ');
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${names}`);
+  }
+  if (failed.length > 0) {
+    context.log.info('health check failed', { endpoint, failed });
+    sendText(context.response, 500, `${lines.join('\n')}\n${endpoint} check failed\n`);
+  } else if (query.has('verbose')) {
+    sendText(context.response, 200, `${lines.join('\n')}\n${endpoint} check passed\n`);
+  } else sendText(context.response, 200, 'ok');
   return true;
+}
+
+/** `kubernetes_healthcheck`: 1 where a check passes. */
+export function renderHealthMetrics(checks: readonly HealthCheck[]): string {
+  const samples = ['healthz', 'livez', 'readyz'].flatMap((endpoint) =>
+    checksOf(endpoint, checks).map((one) => [[one.name, endpoint], one.check() === undefined ? 1 : 0] as const),
+  );
+  const names = { name: 'kubernetes_healthcheck', help: 'Whether a check of health passes.', labels: ['name', 'type'] };
+  return renderSamples('gauge', names, samples);
 }

@@ -77,6 +77,7 @@ export async function createSecuredServer({ auditPolicy }: SecuredServerOptions 
     random: Math.random,
     version: versionInfo('0.0.0-test'),
     serverAddress: '127.0.0.1:6443',
+    extraMetrics: () => security.renderMetrics(),
   });
   const clientAs = (credentials: Credentials): KubeClient =>
     createKubeClient({
