@@ -29,7 +29,7 @@ export function parseSelector(
   if (options.labelSelector === '' && options.fieldSelector === '') return SELECT_ALL;
   const labels = parse(() => parseLabelSelector(options.labelSelector));
   const fields = parse(() => parseFieldSelector(options.fieldSelector));
-  checkFieldNames(definition, fields, options);
+  checkFieldNames(definition, fields);
   const name = fields.exactMatch('metadata.name');
   return {
     isEverything: labels.isEmpty && fields.isEmpty,
@@ -59,18 +59,16 @@ function parse<T>(read: () => T): T {
 
 const fieldNames = new WeakMap<ResourceDefinition, ReadonlySet<string>>();
 
-function checkFieldNames(
-  definition: ResourceDefinition,
-  fields: FieldSelector,
-  options: { readonly labelSelector: string; readonly fieldSelector: string },
-): void {
+function checkFieldNames(definition: ResourceDefinition, fields: FieldSelector): void {
   const names = selectableFieldNames(definition);
   for (const { field } of fields.requirements) {
     if (names.has(field)) continue;
-    const { group, version, resource } = definition;
-    const gvr = `${group}/${version}, Resource=${resource}`;
-    const what = `label selector "${options.labelSelector}", field selector "${options.fieldSelector}"`;
-    throw badRequest(`Unable to find "${gvr}" that match ${what}: field label not supported: ${field}`);
+    // Kinds without fields of their own share one answer in Kubernetes.
+    throw badRequest(
+      names.size > 2
+        ? `field label not supported: ${field}`
+        : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
+    );
   }
 }
 

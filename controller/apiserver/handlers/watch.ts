@@ -15,6 +15,8 @@ import { createFrameEncoder, departed, type FrameEncoder } from './watch-frames.
 const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
 
 const BOOKMARK_INTERVAL_MS = 60_000;
+/** A bookmark so long before the time-out lets the client resume from as near as can be. */
+const LAST_BOOKMARK_MS = 2_000;
 /** Without a wish of the client a watch ends after this, up to twice as long, so that a fleet's watches spread over new servers. */
 const MIN_TIMEOUT_MS = 1_800_000;
 /** A watcher this far behind is cut off: it resumes from its last revision, and the memory goes to those who keep up. */
@@ -89,6 +91,8 @@ class WatchSession {
   readonly #cancels: (() => void)[] = [];
   #watcher: Watcher | undefined;
   #isOver = false;
+  /** By the monotonic clock. */
+  #deadlineMs = Number.POSITIVE_INFINITY;
   #waiting: Uint8Array[] = [];
 
   constructor(parts: SessionParts) {
@@ -209,11 +213,14 @@ class WatchSession {
 
   #scheduleBookmark(): void {
     const { services, stream, encoder } = this.#parts;
-    const cancel = services.clock.after(BOOKMARK_INTERVAL_MS, () => {
+    const lastMs = this.#deadlineMs - LAST_BOOKMARK_MS - services.clock.monotonic();
+    if (lastMs <= 0) return;
+    const isLast = lastMs <= BOOKMARK_INTERVAL_MS;
+    const cancel = services.clock.after(isLast ? lastMs : BOOKMARK_INTERVAL_MS, () => {
       if (this.#isOver) return;
       this.#flush();
       stream.write(encoder.bookmark(services.store.revision));
-      this.#scheduleBookmark();
+      if (!isLast) this.#scheduleBookmark();
     });
     this.#cancels[0] = cancel;
   }
@@ -232,6 +239,7 @@ class WatchSession {
     const { services, options } = this.#parts;
     const askedMs = (options.timeoutSeconds ?? 0) * 1000;
     const limitMs = askedMs > 0 ? askedMs : MIN_TIMEOUT_MS * (1 + services.random());
+    this.#deadlineMs = services.clock.monotonic() + limitMs;
     this.#cancels[1] = services.clock.after(limitMs, () => this.#end());
   }
 
