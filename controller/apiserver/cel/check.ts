@@ -66,6 +66,8 @@ class Checker {
   readonly #issues: SourceIssue[] = [];
   #locals: ReadonlyMap<string, CelType> = new Map();
   #substitution: Substitution = new Map();
+  /** Lists that may hold anything: the arguments of `format`. */
+  readonly #mixedLists = new Set<number>();
   #fresh = 0;
 
   constructor(environment: CelEnvironment) {
@@ -195,6 +197,7 @@ class Checker {
       return this.#resolve(node, qualified, { overloads, args: node.args.map((arg) => this.check(arg)) });
     }
     const target = node.target as Expression;
+    for (const arg of node.args) if (node.name === 'format') this.#mixedLists.add(arg.id);
     const types = [this.check(target), ...node.args.map((arg) => this.check(arg))];
     const overloads = this.#environment.functions.get(node.name);
     if (overloads === undefined) {
@@ -290,7 +293,11 @@ class Checker {
     return this.#report(offset, `expected type 'optional_type' but found '${this.#show(known)}'`);
   }
 
-  #checkList({ elements, optional }: ListLiteral): CelType {
+  #checkList({ id, elements, optional }: ListLiteral): CelType {
+    if (this.#mixedLists.has(id)) {
+      for (const element of elements) this.check(element);
+      return listOf(DYN);
+    }
     let joined: CelType | undefined;
     for (const [index, element] of elements.entries()) {
       const type = this.#unwrapOptional(this.check(element), optional.has(index), element.offset);

@@ -89,7 +89,7 @@ export class SafePattern {
       let steps = current.size;
       // A new attempt has the lowest priority, and none is needed once something matched.
       if (best === undefined) steps += addThread(program, current, { pc: 0, start: at, codes, at });
-      if (current.size === 0) break;
+      if (current.size === 0 && best !== undefined) break;
       for (let index = 0; index < current.size; index++) {
         const instruction = program[current.pcs[index] as number] as Instruction;
         const start = current.starts[index] as number;
