@@ -52,6 +52,14 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
         allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
       ],
     },
+    {
+      why: 'as Kubernetes ships the role, for dynamic resource allocation, which our scheduler does not do',
+      rules: [
+        allow(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
+        allow('patch update', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
+        allow('update', 'core', 'pods/finalizers'),
+      ],
+    },
   ],
   'system:volume-scheduler': [
     {
