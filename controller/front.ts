@@ -9,6 +9,7 @@ import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
+import { type Aggregator, createAggregator } from './apiserver/aggregator/aggregator.ts';
 import { type AuditBuffer, createAuditBuffer } from './apiserver/audit/audit-buffer.ts';
 import { type AuditFileOptions, createAuditFile } from './apiserver/audit/audit-file.ts';
 import { type AuditPolicy, parseAuditPolicy } from './apiserver/audit/audit-policy.ts';
@@ -49,6 +50,7 @@ export interface FrontOptions {
 export interface Front {
   readonly api: ApiServer;
   readonly store: Store;
+  readonly aggregator: Aggregator;
   /** Ends tunnels, authorizers, audit and at last the store. */
   close(): Promise<void>;
 }
@@ -85,6 +87,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const decisions = openLineLog({ path: config.authorizationLog }, clock, log);
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
   const webhookClient = createWebhookClient({ dialer, clock });
+  const aggregator = createAggregator({ store, dialer, clock, log, certificate: () => pki.frontProxyClient });
   const webhooks = createAdmissionWebhooks({ store, client: webhookClient, clock, log, newUid: randomUUID });
   security = createSecurity({
     store,
@@ -105,6 +108,9 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     types: builtinTypes(),
     definitions: [...definitions, ...security.definitions],
     dialer,
+    aggregator,
+    discoverySources: [aggregator.discovery],
+    openApiSources: [aggregator.openApi],
     clock,
     log,
     random: Math.random,
@@ -122,12 +128,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   return {
     api,
     store,
+    aggregator,
     async close() {
       hub.close();
       api.stop();
       security.stop();
       webhooks.stop();
       webhookClient.close();
+      aggregator.stop();
       await audit?.flush();
       await decisions?.flush();
       await store.close();

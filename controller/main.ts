@@ -9,6 +9,7 @@ import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { ensureAuthenticationConfig } from './apiserver/aggregator/authentication-config.ts';
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
@@ -19,7 +20,7 @@ import type { ControllerConfig } from './config.ts';
 import { controllerUsers } from './controllers/start-controllers.ts';
 import { type Front, openFront } from './front.ts';
 import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
-import { type ClusterPki, type ClusterPkiOptions, openClusterPki } from './pki/cluster-pki.ts';
+import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openClusterPki } from './pki/cluster-pki.ts';
 import { createCsrSigner } from './pki/csr-signer.ts';
 import { writeDurableFile } from './pki/durable-file.ts';
 import { renderKubeconfig } from './pki/kubeconfig.ts';
@@ -79,6 +80,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
     log,
   });
   const stopFlowConfiguration = startFlowConfigurationUpkeep({ client: own, clock, log });
+  const stopAggregator = front.aggregator.start(own, front.api.catalog);
   await writeKubeconfig(config, pki, advertiseAddress);
   const stopRenewal = startPkiRenewal({
     pki,
@@ -97,6 +99,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   log.info('stopping');
   stopRenewal();
   stopAggregation();
+  stopAggregator();
   stopFlowConfiguration();
   await stopBrain();
   await server.close(SHUTDOWN_GRACE_MS);
@@ -112,6 +115,11 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
       signal,
     });
     await ensureBootstrapPolicy(own);
+    await ensureAuthenticationConfig(own, {
+      clientCa: pki.caPem,
+      frontProxyCa: pki.frontProxyCaPem,
+      allowedNames: [FRONT_PROXY_CLIENT],
+    });
     startupProblem = undefined;
   }
 }

@@ -5,6 +5,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
 import type { AdmissionPlugin } from '../admission/admission-plugin.ts';
+import type { Aggregator } from '../aggregator/aggregator.ts';
 import { CustomResources } from '../apiextensions/custom-resources.ts';
 import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
 import type { Filter, RequestContext } from '../chain/request-context.ts';
@@ -53,7 +54,9 @@ export interface ApiServerOptions {
   readonly serverAddress: string;
   readonly health?: readonly HealthCheck[];
   readonly extraPaths?: readonly ExtraPath[];
-  /** Groups that other servers answer behind this one, for discovery; their requests are somebody else's to pass on. */
+  /** Takes the requests that belong to other servers behind this one. */
+  readonly aggregator?: Pick<Aggregator, 'serve'>;
+  /** Groups that other servers answer behind this one, for discovery. */
   readonly discoverySources?: readonly DiscoverySource[];
   /** Their parts of the OpenAPI documents. */
   readonly openApiSources?: readonly OpenApiSource[];
@@ -94,9 +97,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     publicEndpoint: createPublicEndpoint(options),
     filters: orderFilters(options.filters),
     dispatch: (context) =>
-      context.info.isResourceRequest && !isExtra(options, context.info.path)
+      options.aggregator?.serve(context) ??
+      (context.info.isResourceRequest && !isExtra(options, context.info.path)
         ? dispatchResource(services, context)
-        : dispatchPath(context),
+        : dispatchPath(context)),
     observer: metrics.requests,
     clock: options.clock,
     log: options.log,
@@ -122,7 +126,6 @@ function startCustomResources(options: ApiServerOptions, services: ApiServices):
     services,
     definition,
     objectMeta,
-    compileRules: () => undefined,
     log: options.log.child({ component: 'custom-resources' }),
   });
   custom.start();
