@@ -38,6 +38,8 @@ export function requestOver(session: ClientHttp2Session, call: ContractCall): Pr
   if (body !== undefined) stream.end(body);
   return new Promise((resolve, reject) => {
     stream.once('error', reject);
+    // A session that is destroyed ends its streams without an error.
+    stream.once('close', () => reject(new Error(`${method} ${path}: the connection is gone`)));
     stream.once('response', (head) => {
       const plain = Object.entries(head).flatMap(([name, value]) =>
         name.startsWith(':') ? [] : [[name, [value].flat().join(', ')] as const],
