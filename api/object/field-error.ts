@@ -21,8 +21,14 @@ export interface FieldError {
   readonly message: string;
 }
 
+/** What is longer is cut: an answer must not be several times as large as the question. */
+const MAX_SHOWN_CHARS = 16 * 1024;
+
+const shorten = (text: string): string =>
+  text.length <= MAX_SHOWN_CHARS ? text : `${text.slice(0, MAX_SHOWN_CHARS)}...`;
+
 /** Values are printed as Go's `%#v` prints JSON-like values closely enough for users: strings quoted, the rest as JSON. */
-const show = (value: unknown): string => (value === undefined ? 'null' : JSON.stringify(value));
+const show = (value: unknown): string => (value === undefined ? 'null' : shorten(JSON.stringify(value)));
 
 export function required(field: string, detail = ''): FieldError {
   return { type: 'FieldValueRequired', field, message: `Required value${detail === '' ? '' : `: ${detail}`}` };
@@ -57,11 +63,12 @@ export function missing(field: string, value: unknown): FieldError {
 /** The 422 answer that carries every finding: `Deployment.apps "x" is invalid: [a: ..., b: ...]`. */
 export function invalidObject(gvk: GroupVersionKind, name: string, errors: readonly FieldError[]): ApiError {
   const kind = gvk.group === '' ? gvk.kind : `${gvk.kind}.${gvk.group}`;
+  const shown = shorten(name);
   const lines = [...new Set(errors.map((e) => `${e.field}: ${e.message}`))];
   const list = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`;
   const causes: StatusCause[] = errors.map((e) => ({ reason: e.type, message: e.message, field: e.field }));
-  return new ApiError(422, 'Invalid', `${kind} "${name}" is invalid: ${list}`, {
-    ...(name === '' ? {} : { name }),
+  return new ApiError(422, 'Invalid', `${kind} "${shown}" is invalid: ${list}`, {
+    ...(name === '' ? {} : { name: shown }),
     ...(gvk.group === '' ? {} : { group: gvk.group }),
     kind: gvk.kind,
     causes,

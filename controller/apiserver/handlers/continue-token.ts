@@ -14,11 +14,14 @@ export function encodeContinueToken({ revision, afterKey }: ContinueToken): stri
   return Buffer.from(JSON.stringify({ v: VERSION, rv: revision, start: afterKey })).toString('base64url');
 }
 
+/** A key that would leave the list's own range of the store. */
+const isOutside = (key: string) => key.split('/').some((part) => part === '.' || part === '..');
+
 /** Throws 400 for anything that this server did not write. */
 export function decodeContinueToken(text: string): ContinueToken {
   try {
     const { v, rv, start } = JSON.parse(Buffer.from(text, 'base64url').toString()) as Record<string, unknown>;
-    if (v === VERSION && Number.isSafeInteger(rv) && typeof start === 'string') {
+    if (v === VERSION && Number.isSafeInteger(rv) && typeof start === 'string' && !isOutside(start)) {
       return { revision: rv as number, afterKey: start };
     }
   } catch {

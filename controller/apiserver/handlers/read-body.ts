@@ -15,10 +15,12 @@ const ACCEPTED: ReadonlySet<string> = new Set(Object.values(CONTENT_TYPES));
 /** Custom kinds have no protobuf form. */
 const ACCEPTED_CUSTOM: ReadonlySet<string> = new Set([CONTENT_TYPES.json, CONTENT_TYPES.yaml]);
 
-/** The body's media type without parameters; '' when the client named none. */
+/** The body's media type without parameters; '' when the client named none. What is no media type at all is answered as it stands. */
 export function mediaTypeOf(context: RequestContext): string {
-  const type = context.request.header('content-type') ?? '';
-  return (type.split(';')[0] ?? '').trim().toLowerCase();
+  const header = context.request.header('content-type') ?? '';
+  const [type = '', ...parameters] = header.split(';').map((part) => part.trim());
+  const isWellFormed = type !== '' && parameters.every((parameter) => parameter === '' || parameter.includes('='));
+  return isWellFormed ? type.toLowerCase() : header.trim();
 }
 
 export function unsupportedMediaType(type: string, supported: Iterable<string>): ApiError {

@@ -263,7 +263,10 @@ function validate(request: UpdateRequest, next: KubeObject, live: KubeObject, st
 function checkIdentity(request: UpdateRequest, next: KubeObject, live: KubeObject): void {
   const { definition, name } = request;
   const { metadata } = next;
-  if (metadata.name !== undefined && metadata.name !== name) {
+  if (!metadata.name) {
+    throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
+  }
+  if (metadata.name !== name) {
     throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
   }
   if (metadata.namespace && metadata.namespace !== (live.metadata.namespace ?? '')) {

@@ -23,7 +23,7 @@ function validateItem(item: Item, path: string): FieldError[] {
   return ORDER.flatMap(([low, high, lowName, highName]) => {
     const [lows = {}, highs = {}] = [item[low] as Amounts | undefined, item[high] as Amounts | undefined];
     return Object.keys(lows).flatMap((name) => {
-      if (highs[name] === undefined) return [];
+      if (!Object.hasOwn(highs, name)) return [];
       const a = Quantity.parse(lows[name] as string);
       const b = Quantity.parse(highs[name] as string);
       return a.compare(b) > 0

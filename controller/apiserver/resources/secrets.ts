@@ -29,9 +29,9 @@ const dataOf = (secret: Secret): SecretData => (secret.data as unknown as Secret
 /** stringData is a way to write, never stored: it wins over data. */
 function mergeStringData(secret: Secret): void {
   if (secret.stringData === undefined) return;
-  const merged: SecretData = { ...dataOf(secret) };
-  for (const [key, value] of Object.entries(secret.stringData)) merged[key] = Buffer.from(value).toString('base64');
-  const sorted = Object.fromEntries(Object.entries(merged).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const given = Object.entries(secret.stringData).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
+  const merged = new Map<string, string>([...Object.entries(dataOf(secret)), ...(given as [string, string][])]);
+  const sorted = Object.fromEntries([...merged].sort(([a], [b]) => (a < b ? -1 : 1)));
   if (Object.keys(sorted).length > 0) secret.data = sorted as unknown as Secret['data'];
   delete secret.stringData;
 }

@@ -1,6 +1,7 @@
 import { labelSelectorFrom } from '#api/meta/label-selector.ts';
 import { type FieldError, invalid, required } from '#api/object/field-error.ts';
 import type { Job } from '#api/object/kinds.ts';
+import { validateLabelSelector } from '../validation/label-selector.ts';
 
 const CONTROLLER_UID = 'batch.kubernetes.io/controller-uid';
 const JOB_NAME = 'batch.kubernetes.io/job-name';
@@ -38,6 +39,8 @@ export function validateGeneratedSelector(job: Job): FieldError[] {
     if (!Object.hasOwn(labels, key)) return [required(path, message)];
     return labels[key] === value ? [] : [invalid(path, labels, message)];
   });
+  // One that is no selector at all is told by those who judge selectors.
+  if (validateLabelSelector(spec.selector, 'spec.selector').length > 0) return errors;
   if (!labelSelectorFrom(spec.selector).matches(expected)) {
     errors.push(invalid('spec.selector', spec.selector, '`selector` not auto-generated'));
   }

@@ -51,7 +51,7 @@ function validateRequestsWithinLimits(
 ): FieldError[] {
   return Object.entries(requests).flatMap(([name, value]) => {
     const request = parse(value);
-    if (limits[name] === undefined) {
+    if (!Object.hasOwn(limits, name)) {
       return mayOvercommit(name)
         ? []
         : [required(`${path}.limits`, 'Limit must be set for non overcommitable resources')];
