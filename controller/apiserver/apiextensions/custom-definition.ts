@@ -11,8 +11,10 @@ import { createCustomModels } from './custom-openapi.ts';
 import type { CrdVersion, CustomResourceDefinition, JsonSchema } from './custom-resource-definition.ts';
 import { createCustomScale } from './custom-scale.ts';
 import { createCustomType } from './custom-type.ts';
+import { evaluateRules } from './evaluate-rules.ts';
 import { parseFieldPath, valueAtPath } from './field-path.ts';
 import { createCustomColumns } from './printer-columns.ts';
+import { compileRuleTree } from './rule-program.ts';
 import { type CustomValidation, customObjectErrors } from './validate-custom-object.ts';
 
 export interface CustomDefinitionOptions {
@@ -20,8 +22,6 @@ export interface CustomDefinitionOptions {
   readonly objectMeta: TypeDef;
   /** Aborted when other definitions, or none, take the place of these. */
   readonly retired: AbortSignal;
-  /** Makes the rules of a schema in CEL; undefined where it has none. */
-  readonly compileRules: (schema: JsonSchema) => CustomValidation['rules'];
 }
 
 export interface CustomDefinitions {
@@ -77,7 +77,7 @@ function createCustomDefinition(
   const storedAs = { ...infoOf(crd, storage), format: formats.get(storage)! };
   const names = { ...spec.names, ...status?.acceptedNames };
   const { scale } = version.subresources ?? {};
-  const validation: CustomValidation = { schema: format.schema, scale, rules: options.compileRules(format.schema) };
+  const validation: CustomValidation = { schema: format.schema, scale, rules: rulesOf(format.schema) };
   const listKind = names.listKind || `${info.kind}List`;
   const hasStatus = version.subresources?.status !== undefined;
   return defineResource({
@@ -110,6 +110,12 @@ function createCustomDefinition(
     validateStatusUpdate: (object, old) => customObjectErrors(validation, object, old),
     selectableFields: selectableFieldsOf(version),
   });
+}
+
+/** The rules of a schema in CEL; undefined where it has none. */
+function rulesOf(schema: JsonSchema): CustomValidation['rules'] {
+  const tree = compileRuleTree(schema);
+  return tree === undefined ? undefined : (object, old) => evaluateRules(tree, object, old);
 }
 
 /** A write of the status changes nothing of the metadata but who manages what. */

@@ -277,3 +277,72 @@ describe('an object of a custom kind', () => {
     expect((await api.call(method, url, '{}', { 'content-type': type })).status).toBe(status);
   });
 });
+
+describe('rules in CEL', () => {
+  const withRules = (rules: object[], change: (spec: Answer) => void = () => {}) =>
+    crontabs((crd) => {
+      const { spec } = crd.spec.versions[0].schema.openAPIV3Schema.properties;
+      spec['x-kubernetes-validations'] = rules;
+      change(spec);
+    });
+
+  it.each([
+    [{ rule: 'self.replicas < 5' }, 'spec: Invalid value: "object": failed rule: self.replicas < 5'],
+    [{ rule: 'self.replicas < 5', message: 'too many' }, 'spec: Invalid value: "object": too many'],
+    [
+      {
+        rule: 'self.replicas < 5',
+        messageExpression: 'self.replicas > 6 ? "above six" : "above five"',
+        fieldPath: '.replicas',
+      },
+      'spec.replicas: Invalid value: "object": above six',
+    ],
+    [{ rule: 'self.replicas < 5', reason: 'FieldValueForbidden', message: 'no' }, 'spec: Forbidden: no'],
+    [
+      { rule: 'self.image == "x"' },
+      'spec: Invalid value: "object": no such key: image evaluating rule: self.image == "x"',
+    ],
+  ])('%j refuse an object that breaks them', async (rule, message) => {
+    await establish(withRules([rule]));
+    const status = await api.expect(422, 'POST', TABS, tab('a', { replicas: 7 }));
+    expect(status.message).toBe(`CronTab.stable.example.com "a" is invalid: ${message}`);
+  });
+
+  it('compare with the former state', async () => {
+    await establish(withRules([{ rule: 'self.replicas >= oldSelf.replicas', message: 'only up' }]));
+    const made = await api.expect(201, 'POST', TABS, tab('a', { replicas: 5 }));
+    made.spec.replicas = 4;
+    expect((await api.expect(422, 'PUT', `${TABS}/a`, made)).message).toContain(
+      'spec: Invalid value: "object": only up',
+    );
+    made.spec.replicas = 6;
+    await api.expect(200, 'PUT', `${TABS}/a`, made);
+  });
+
+  it('let what was broken before stay so', async () => {
+    await establish();
+    await api.expect(201, 'POST', TABS, tab('a', { replicas: 7, image: 'x' }));
+    const crd = await api.expect(200, 'GET', `${CRDS}/crontabs.stable.example.com`);
+    const { spec } = crd.spec.versions[0].schema.openAPIV3Schema.properties;
+    spec.properties.replicas['x-kubernetes-validations'] = [{ rule: 'self < 5' }];
+    spec.properties.image.maxLength = 0;
+    await api.expect(200, 'PUT', `${CRDS}/crontabs.stable.example.com`, crd);
+    await api.expect(422, 'POST', TABS, tab('b', { replicas: 7 }));
+    const made = await api.expect(200, 'GET', `${TABS}/a`);
+    made.spec.cronSpec = 'y';
+    await api.expect(200, 'PUT', `${TABS}/a`, made);
+    made.spec.replicas = 8;
+    delete made.metadata.resourceVersion;
+    made.metadata.resourceVersion = (await api.expect(200, 'GET', `${TABS}/a`)).metadata.resourceVersion;
+    await api.expect(422, 'PUT', `${TABS}/a`, made);
+  });
+
+  it.each([
+    ['self.nothing == 1', /rule: Invalid value: .*compilation failed: .*undefined field 'nothing'/s],
+    ['self.replicas + 1', /cel expression must evaluate to a bool/],
+    ['self.ports.all(a, self.ports.all(b, a.name == b.name))', /estimated rule cost exceeds budget by factor of/],
+  ])('%s is refused in a definition', async (rule, message) => {
+    const { message: text } = await api.expect(422, 'POST', CRDS, withRules([{ rule }]));
+    expect(text).toMatch(message);
+  });
+});

@@ -21,6 +21,7 @@ import {
 } from './custom-resource-definition.ts';
 import { schemaAtPath } from './field-path.ts';
 import { defaultErrors } from './validate-defaults.ts';
+import { ruleErrors } from './validate-rules.ts';
 import { schemaErrors } from './validate-schema.ts';
 import { structuralErrors } from './validate-structural.ts';
 
@@ -181,7 +182,8 @@ function rootSchemaErrors(schema: JsonSchema, hasStatus: boolean, path: string):
   const structural = structuralErrors(schema, path);
   errors.push(...(structural.length > 0 ? structural : defaultErrors(schema, path)));
   errors.push(...schemaErrors(schema, path));
-  return errors;
+  // Rules over a schema that is wrong itself only confuse.
+  return errors.length > 0 ? errors : ruleErrors(schema, path);
 }
 
 function simplePathErrors(path: string, field: string): FieldError[] {

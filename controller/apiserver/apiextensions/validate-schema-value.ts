@@ -1,8 +1,8 @@
 import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, notSupported, required, tooLong, tooMany } from '#api/object/field-error.ts';
 import { isJsonObject, type JsonObject } from '#api/object/json.ts';
+import { SafePattern } from '../cel/regex/safe-pattern.ts';
 import { additionalOf, isIntOrString, itemsOf, type JsonSchema, propertyOf } from './custom-resource-definition.ts';
-import { compiledPattern } from './schema-pattern.ts';
 import { hasFormat } from './string-formats.ts';
 
 /** The value in the old object that a value of the new one stands for; undefined where none can be told. */
@@ -96,7 +96,7 @@ function stringErrors(text: string, schema: JsonSchema, path: string): FieldErro
       errors.push(bad(path, text, `should be at least ${minLength} chars long`));
     }
   }
-  if (pattern !== undefined && pattern !== '' && !compiledPattern(pattern).test(text)) {
+  if (pattern !== undefined && pattern !== '' && !SafePattern.compile(pattern).test(text)) {
     errors.push(bad(path, text, `should match '${pattern}'`));
   }
   if (format !== undefined && !hasFormat(text, format)) {

@@ -1,4 +1,5 @@
 import { type FieldError, forbiddenField, invalid, required } from '#api/object/field-error.ts';
+import { SafePattern } from '../cel/regex/safe-pattern.ts';
 import {
   additionalOf,
   isEmbedded,
@@ -7,7 +8,6 @@ import {
   type JsonSchema,
   preservesUnknown,
 } from './custom-resource-definition.ts';
-import { compiledPattern } from './schema-pattern.ts';
 
 type Level = 'root' | 'item' | 'field';
 
@@ -134,7 +134,7 @@ function valueErrors(schema: JsonSchema, exception: 'anyOf' | 'allOf' | undefine
 
 function patternErrors(pattern: string, path: string): FieldError[] {
   try {
-    compiledPattern(pattern);
+    SafePattern.compile(pattern);
     return [];
   } catch (err) {
     const why = `must be a valid regular expression, but isn't: ${(err as Error).message}`;
