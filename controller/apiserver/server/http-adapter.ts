@@ -69,7 +69,8 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   const connections = trackConnections(server);
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
     const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
-    outgoing.once('close', () => {
+    // `on`, although it comes once: the wrapper of `once` would be made for every request.
+    outgoing.on('close', () => {
       if (!outgoing.writableFinished) request.onGone();
     });
     void options.handler(request, new NodeApiResponse(incoming, outgoing));

@@ -11,6 +11,8 @@ export type NodeResponse = ServerResponse | Http2ServerResponse;
 const GZIP_MIN_BYTES = 128 * 1024;
 /** Fastest level: the link is usually a LAN, and a Pi has better uses for its cores. */
 const GZIP_LEVEL = 1;
+/** Up to this size a body goes out in one string with its head. */
+const JOINED_BODY_BYTES = 16 * 1024;
 /** One write of a large body. Handing OpenSSL 10 MB at once would hold all of it encrypted in memory as well. */
 const WRITE_SLICE_BYTES = 1024 * 1024;
 
@@ -126,10 +128,14 @@ export class NodeApiResponse implements ApiResponse {
     const outgoing = this.#outgoing as ServerResponse;
     const complete = mutable(headers);
     if (status !== 304 && status !== 204) complete['content-length'] = String(body.byteLength);
+    const isVersion1 = outgoing.req.httpVersionMajor === 1;
     // The rest of a body that nobody reads would be taken for the next request on this connection.
-    if (outgoing.req.httpVersionMajor === 1 && !this.#incoming.complete && status >= 400) complete.connection = 'close';
+    if (isVersion1 && !this.#incoming.complete && status >= 400) complete.connection = 'close';
     outgoing.writeHead(status, complete);
     if (this.#incoming.method === 'HEAD') outgoing.end();
+    // Node holds the head as Latin-1 text. Text of the same encoding (which keeps every byte) is appended to it and written at once; bytes
+    // would cost a vectored write of two pieces, a sixth of what a bare server spends on a small answer.
+    else if (isVersion1 && body.byteLength <= JOINED_BODY_BYTES) outgoing.end(latin1Of(body), 'latin1');
     else if (body.byteLength <= WRITE_SLICE_BYTES) outgoing.end(body);
     else writeSlices(outgoing, body, 0);
   }
@@ -151,6 +157,9 @@ function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): 
 /** What the answer varies by already, and its compression. */
 const varyWithEncoding = ({ vary }: HeaderMap) =>
   vary === undefined ? 'Accept-Encoding' : `${String(vary)}, Accept-Encoding`;
+
+const latin1Of = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 
 const takesGzip = (incoming: NodeRequest) => /\bgzip\b/.test(String(incoming.headers['accept-encoding'] ?? ''));
 
