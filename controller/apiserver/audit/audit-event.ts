@@ -4,36 +4,38 @@ import type { RequestContext, UserInfo } from '../chain/request-context.ts';
 import type { AuditStage } from './audit-policy.ts';
 import type { AuditRecord } from './audit-record.ts';
 
-const auditUser = ({ name, uid, groups, extra }: UserInfo) => ({
-  ...(name === '' ? {} : { username: name }),
-  ...(uid === undefined ? {} : { uid }),
-  ...(groups.length === 0 ? {} : { groups }),
-  ...(extra === undefined ? {} : { extra }),
-});
+/* What is absent stands as undefined in the objects of this file: JSON leaves it out, and they are built for every write. */
 
-const given = (fields: Readonly<Record<string, string>>) =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
+const auditUser = ({ name, uid, groups, extra }: UserInfo) => ({
+  username: name || undefined,
+  uid,
+  groups: groups.length === 0 ? undefined : groups,
+  extra,
+});
 
 /** The request's address, completed by what its object says: a creation knows its name from the body alone. */
 function objectReference({ info }: RequestContext, { object }: AuditRecord) {
-  return given({
-    resource: info.resource,
-    namespace: info.namespace || (object?.namespace ?? ''),
-    name: info.name || (object?.name ?? ''),
-    uid: object?.uid ?? '',
-    apiGroup: info.group,
-    apiVersion: info.version,
-    resourceVersion: object?.resourceVersion ?? '',
-    subresource: info.subresource,
-  });
+  return {
+    resource: info.resource || undefined,
+    namespace: info.namespace || object?.namespace || undefined,
+    name: info.name || object?.name || undefined,
+    uid: object?.uid || undefined,
+    apiGroup: info.group || undefined,
+    apiVersion: info.version || undefined,
+    resourceVersion: object?.resourceVersion || undefined,
+    subresource: info.subresource || undefined,
+  };
 }
 
 /** Where the request came from, through which proxies: the first is what the client claims. */
 export function sourceIps(context: RequestContext): string[] {
   const { request } = context;
-  const forwarded = (request.header('x-forwarded-for') ?? '').split(',').map((one) => one.trim());
-  const claimed = [...forwarded, (request.header('x-real-ip') ?? '').trim()].filter(isAddress);
   const peer = request.peer.address.replace(/^::ffff:(?=\d+\.)/, '');
+  const forwardedFor = request.header('x-forwarded-for');
+  const realIp = request.header('x-real-ip');
+  if (forwardedFor === undefined && realIp === undefined) return peer === '' ? [] : [peer];
+  const forwarded = (forwardedFor ?? '').split(',').map((one) => one.trim());
+  const claimed = [...forwarded, (realIp ?? '').trim()].filter(isAddress);
   return [...new Set([...claimed, peer])].filter((one) => one !== '');
 }
 
@@ -48,25 +50,15 @@ export interface AuditOutcome {
 }
 
 function responseStatus({ code, error }: AuditOutcome) {
-  if (code === 0) return {};
-  const { status, message, reason, details } =
-    error instanceof ApiError
-      ? error.toStatus()
-      : { status: undefined, message: undefined, reason: undefined, details: undefined };
-  return {
-    responseStatus: {
-      metadata: {},
-      ...(status === undefined ? {} : { status, message, reason }),
-      ...(details === undefined ? {} : { details }),
-      code,
-    },
-  };
+  if (code === 0) return undefined;
+  if (!(error instanceof ApiError)) return { metadata: {}, code };
+  const { status, message, reason, details } = error.toStatus();
+  return { metadata: {}, status, message, reason, details, code };
 }
 
 /** One `audit.k8s.io/v1` Event as a line of JSON without its newline, fields in Kubernetes' order. */
 export function renderAuditEvent(context: RequestContext, record: AuditRecord, outcome: AuditOutcome): string {
   const { request, info, user, impersonator } = context;
-  const userAgent = request.header('user-agent');
   const head = JSON.stringify({
     kind: 'Event',
     apiVersion: 'audit.k8s.io/v1',
@@ -76,16 +68,16 @@ export function renderAuditEvent(context: RequestContext, record: AuditRecord, o
     requestURI: request.query === '' ? request.path : `${request.path}?${request.query}`,
     verb: info.verb,
     user: auditUser(impersonator ?? user),
-    ...(impersonator === undefined ? {} : { impersonatedUser: auditUser(user) }),
+    impersonatedUser: impersonator === undefined ? undefined : auditUser(user),
     sourceIPs: sourceIps(context),
-    ...(userAgent === undefined ? {} : { userAgent }),
-    ...(info.isResourceRequest ? { objectRef: objectReference(context, record) } : {}),
-    ...responseStatus(outcome),
+    userAgent: request.header('user-agent'),
+    objectRef: info.isResourceRequest ? objectReference(context, record) : undefined,
+    responseStatus: responseStatus(outcome),
   });
   const tail = JSON.stringify({
     requestReceivedTimestamp: toMicroTime(context.receivedAtMs),
     stageTimestamp: toMicroTime(outcome.nowMs),
-    ...(Object.keys(context.auditAnnotations).length === 0 ? {} : { annotations: context.auditAnnotations }),
+    annotations: Object.keys(context.auditAnnotations).length === 0 ? undefined : context.auditAnnotations,
   });
   // The objects are texts already: decoding and encoding them once more would double the cost of the level.
   const isBegun = outcome.stage !== 'RequestReceived';

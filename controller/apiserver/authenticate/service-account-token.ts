@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { unauthorized } from '#api/object/api-error.ts';
 import { isJsonObject, type JsonObject } from '#api/object/json.ts';
 import type { ObjectMeta } from '#api/object/kube-object.ts';
@@ -11,7 +10,7 @@ import { readUnverifiedClaims, verifyJsonWebToken } from './json-web-token.ts';
 import { serviceAccountGroups, serviceAccountUserName } from './service-account-user.ts';
 import { type KubernetesClaims, SERVICE_ACCOUNT_ISSUER } from './token-issuer.ts';
 
-/** Tokens are forgotten in insertion order beyond this many: a pod uses one at a time. */
+/** Tokens (of about 1 KB each) are forgotten in insertion order beyond this many: a pod uses one at a time. */
 const MAX_CACHED_TOKENS = 10_000;
 /** Kubernetes lets tokens of an object that is being deleted live on for a moment, so that pods can end in order. */
 const DELETION_LEEWAY_MS = 60_000;
@@ -126,6 +125,7 @@ function objectsHoldUntilMs(snapshot: Snapshot, claims: KubernetesClaims): numbe
  */
 export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOptions): TokenVerifier {
   const { store, key, clock, issuer = SERVICE_ACCOUNT_ISSUER, audiences: ownAudiences = [issuer] } = options;
+  // By the token itself: a digest would cost more than all the rest of the check, and who can read this memory can read the key as well.
   const cache = new Map<string, CachedToken>();
 
   const verifySignature = (token: string): CachedToken => {
@@ -149,14 +149,13 @@ export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOp
   return {
     name: 'service-account-token',
     verify(token, audiences = ownAudiences): VerifiedToken | undefined {
-      const digest = hash('sha256', token, 'base64');
-      let cached = cache.get(digest);
+      let cached = cache.get(token);
       if (cached === undefined) {
         if (readUnverifiedClaims(token)?.iss !== issuer) return undefined;
         cached = verifySignature(token);
         checkStillHolds(cached);
         if (cache.size >= MAX_CACHED_TOKENS) cache.delete(cache.keys().next().value!);
-        cache.set(digest, cached);
+        cache.set(token, cached);
       } else {
         checkStillHolds(cached);
       }
