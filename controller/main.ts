@@ -32,6 +32,8 @@ const APISERVER_USER = 'system:apiserver';
 const AGGREGATION_USER = 'system:serviceaccount:kube-system:clusterrole-aggregation-controller';
 /** Below this a second V8 heap costs more than it gives. */
 const ONE_THREAD_BELOW_BYTES = 1024 ** 3;
+/** The process's own limit is made for the load on the API server. */
+const BRAIN_YOUNG_MB = 12;
 /** Requests under way may finish so long after SIGTERM. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
@@ -188,7 +190,11 @@ function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): () =
     };
   }
   let stopping = false;
-  const worker = new Worker(brainThread, { workerData: { port, settings }, transferList: [port] });
+  const worker = new Worker(brainThread, {
+    workerData: { port, settings },
+    transferList: [port],
+    resourceLimits: { maxYoungGenerationSizeMb: BRAIN_YOUNG_MB },
+  });
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   worker.once('error', (err) => onBrainLost(log, stopping, err));
   return async () => {

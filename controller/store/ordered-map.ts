@@ -146,10 +146,23 @@ function put<T>(node: TreeNode<T>, key: string, value: T): TreeNode<T>[] {
     return [leaf(keys.slice(0, middle), values.slice(0, middle)), leaf(keys.slice(middle), values.slice(middle))];
   }
   const at = childIndex(node.keys, key);
-  const children = node.children.toSpliced(at, 1, ...put(node.children[at]!, key, value));
+  const child = node.children[at]!;
+  const [changed, split] = put(child, key, value);
+  if (split === undefined) return [replaceChild(node, at, changed!)];
+  const children = node.children.toSpliced(at, 1, changed!, split);
   if (children.length <= MAX_WIDTH) return [inner(children)];
   const middle = splitPoint(at, children.length);
   return [inner(children.slice(0, middle)), inner(children.slice(middle))];
+}
+
+/** The usual case of a write, and cheaper than a node made anew: keys and sizes of the other children stay as they are. */
+function replaceChild<T>(node: Inner<T>, at: number, child: TreeNode<T>): Inner<T> {
+  const first = child.keys[0]!;
+  return {
+    keys: node.keys[at] === first ? node.keys : node.keys.with(at, first),
+    children: node.children.with(at, child),
+    size: node.size - node.children[at]!.size + child.size,
+  };
 }
 
 /** Appending in key order (the usual load) leaves full nodes behind instead of half-empty ones. */

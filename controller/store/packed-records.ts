@@ -5,6 +5,7 @@
  * Layout of a record, little-endian: u32 key bytes, u32 value bytes (NO_VALUE: absent), f64 revision, f64 time in ms, u32 schema epoch,
  * u8 event type, u8 overlaid, u16 zero; then the key in UTF-8 and the value.
  */
+import type { DurableWrite } from './commit-log.ts';
 import type { StoreEventType } from './store.ts';
 
 export interface PackedRecord {
@@ -26,27 +27,30 @@ const TYPES: readonly StoreEventType[] = ['ADDED', 'MODIFIED', 'DELETED'];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The records in a buffer of their own; what follows the returned length is unused. */
-export function packRecords(records: readonly PackedRecord[]): {
+/** The writes, all of one schema epoch, in a buffer of their own; what follows the returned length is unused. */
+export function packRecords(
+  writes: readonly DurableWrite[],
+  epoch: number,
+): {
   readonly buffer: ArrayBuffer;
   readonly length: number;
 } {
   let bound = 0;
   // UTF-8 needs at most three bytes for each UTF-16 unit.
-  for (const { key, value } of records) bound += HEADER_BYTES + key.length * 3 + (value?.length ?? 0);
+  for (const { key, value } of writes) bound += HEADER_BYTES + key.length * 3 + (value?.length ?? 0);
   const bytes = new Uint8Array(bound);
   const view = new DataView(bytes.buffer);
   let at = 0;
-  for (const record of records) {
-    const { value } = record;
-    const keyBytes = encoder.encodeInto(record.key, bytes.subarray(at + HEADER_BYTES)).written;
+  for (const write of writes) {
+    const { value } = write;
+    const keyBytes = encoder.encodeInto(write.key, bytes.subarray(at + HEADER_BYTES)).written;
     view.setUint32(at, keyBytes, true);
     view.setUint32(at + 4, value?.length ?? NO_VALUE, true);
-    view.setFloat64(at + 8, record.revision, true);
-    view.setFloat64(at + 16, record.timeMs, true);
-    view.setUint32(at + 24, record.epoch, true);
-    view.setUint8(at + 28, TYPES.indexOf(record.type));
-    view.setUint8(at + 29, record.overlaid ? 1 : 0);
+    view.setFloat64(at + 8, write.revision, true);
+    view.setFloat64(at + 16, write.timeMs, true);
+    view.setUint32(at + 24, epoch, true);
+    view.setUint8(at + 28, TYPES.indexOf(write.type));
+    view.setUint8(at + 29, write.overlaid ? 1 : 0);
     at += HEADER_BYTES + keyBytes;
     if (value !== undefined) bytes.set(value, at);
     at += value?.length ?? 0;

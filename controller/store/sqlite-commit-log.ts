@@ -15,6 +15,9 @@ export interface SqliteLogOptions {
   readonly reserveBlock: number;
 }
 
+/** The thread keeps nothing: what it is sent lies outside its heap. */
+const resourceLimits = { maxYoungGenerationSizeMb: 3 };
+
 interface Waiter {
   readonly resolve: (answer: DiskAnswer) => void;
   readonly reject: (err: Error) => void;
@@ -32,8 +35,8 @@ export class SqliteCommitLog implements CommitLog {
     this.#schemaEpoch = options.schemaEpoch;
     this.#worker =
       worker instanceof URL
-        ? new Worker(worker, { name: 'disk' })
-        : new Worker(worker.source, { name: 'disk', eval: true });
+        ? new Worker(worker, { name: 'disk', resourceLimits })
+        : new Worker(worker.source, { name: 'disk', resourceLimits, eval: true });
     this.#worker.on('message', (answer: DiskAnswer) => this.#onAnswer(answer));
     this.#worker.on('error', (err) => this.#break('the disk thread failed', err));
     this.#worker.on('exit', (code) => this.#break(`the disk thread ended with code ${code}`));
@@ -54,12 +57,12 @@ export class SqliteCommitLog implements CommitLog {
   }
 
   async commit(batch: CommitBatch): Promise<void> {
-    const records = batch.writes.map((write) => ({ ...write, epoch: this.#schemaEpoch }));
-    const { buffer, length } = packRecords(records);
+    const { buffer, length } = packRecords(batch.writes, this.#schemaEpoch);
     const { reservedRevision, compactedRevision } = batch;
-    await this.#call({ kind: 'commit', buffer, length, count: records.length, reservedRevision, compactedRevision }, [
-      buffer,
-    ]);
+    await this.#call(
+      { kind: 'commit', buffer, length, count: batch.writes.length, reservedRevision, compactedRevision },
+      [buffer],
+    );
   }
 
   async close(shownRevision: number): Promise<void> {
