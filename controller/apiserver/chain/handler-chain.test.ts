@@ -12,7 +12,7 @@ import {
   parseGoDuration,
   type RequestOutcome,
 } from './handler-chain.ts';
-import type { Filter, RequestContext } from './request-context.ts';
+import type { Filter } from './request-context.ts';
 import { sendText } from './status-answer.ts';
 
 const filter = (name: string, run: Filter['run'] = (_context, next) => next()): Filter => ({ name, run });

@@ -36,7 +36,8 @@ export interface RequestInfo {
 export interface RequestContext {
   /** Audit puts one in its place that notes the body. */
   request: ApiRequest;
-  readonly response: ApiResponse;
+  /** A watch or log over a WebSocket puts its own in its place. */
+  response: ApiResponse;
   readonly info: RequestInfo;
   readonly log: Logger;
   /** Unique per request; the audit id. */

@@ -1,5 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { http } from '#base/node-http.ts';
 
 export interface BackendRequest {
@@ -7,7 +7,8 @@ export interface BackendRequest {
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  readonly body?: Uint8Array;
+  /** A stream is passed on as fast as the backend takes it. */
+  readonly body?: Uint8Array | Readable;
 }
 
 export interface BackendUpgrade {
@@ -40,7 +41,11 @@ function start(connection: Duplex, request: BackendRequest): ClientRequest {
     createConnection: () => connection,
     setHost: false,
   });
-  outgoing.end(body);
+  if (body === undefined || body instanceof Uint8Array) outgoing.end(body);
+  else {
+    body.pipe(outgoing);
+    body.once('error', (err) => outgoing.destroy(err));
+  }
   return outgoing;
 }
 

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { ApiError } from '#api/object/api-error.ts';
 import { type FieldError, forbiddenField, invalid, invalidObject } from '#api/object/field-error.ts';
 import type { RequestContext } from '../chain/request-context.ts';
@@ -97,7 +97,7 @@ function kubeletLogPath(namespace: string, pod: string, container: string, query
 }
 
 /** Copies until either side ends. A break in the middle ends the answer: its beginning is already with the client. */
-export async function copyBody(source: IncomingMessage, target: ResponseStream): Promise<void> {
+export async function copyBody(source: Readable, target: ResponseStream): Promise<void> {
   target.onClose(() => source.destroy());
   try {
     for await (const chunk of source) {

@@ -26,10 +26,11 @@ export function parsePort(text: string): number {
 }
 
 /** Headers that belong to one connection and end at a proxy; Kubernetes also keeps the client's credentials from the backend. */
-const NOT_FORWARDED = new Set([
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
   'authorization',
   'connection',
   'host',
+  'http2-settings',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authorization',
@@ -52,16 +53,47 @@ export function forwardedHeaders(rawHeaders: readonly string[]): Record<string, 
   return headers;
 }
 
+/** Who may read an answer across origins is for this server to say, whose origin the backend shares behind the proxy. */
+const NOT_RETURNED: ReadonlySet<string> = new Set([
+  'access-control-allow-credentials',
+  'access-control-allow-headers',
+  'access-control-allow-methods',
+  'access-control-allow-origin',
+  'access-control-expose-headers',
+  'access-control-max-age',
+]);
+
+/** Where the backend is reached through this server. */
+export interface ProxyPlace {
+  /** Path in front of the backend's own, without a slash at its end. */
+  readonly prefix: string;
+  /** The `Host` that the backend was called by. */
+  readonly backendHost: string;
+  /** The `Host` that the client called. */
+  readonly clientHost: string;
+}
+
+/** A link of the backend's as the client has to follow it: absolute paths within the backend lie under the prefix, others stay. */
+export function rewriteLink(link: string, { prefix, backendHost, clientHost }: ProxyPlace): string {
+  const match = /^(?:(?:https?:)?\/\/([^/?#]*))?(\/[^?#]*)?([?#].*)?$/s.exec(link);
+  if (match === null) return link;
+  const [, host, path, rest = ''] = match;
+  if (host !== undefined && host !== backendHost && host !== clientHost) return link;
+  if (path === undefined && host === undefined) return link;
+  const own = path ?? '/';
+  return own === prefix || own.startsWith(`${prefix}/`) ? own + rest : `${prefix}${own}${rest}`;
+}
+
 /** Response headers for the client; redirects within the backend stay under the proxy's path. */
 export function returnedHeaders(
   headers: Readonly<Record<string, string | string[] | undefined>>,
-  prefix: string,
+  place: ProxyPlace,
 ): Record<string, string | string[]> {
   const returned: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || (NOT_FORWARDED.has(name) && name !== 'content-length')) continue;
-    const isLocal = name === 'location' && typeof value === 'string' && /^\/(?!\/)/.test(value);
-    returned[name] = isLocal ? `${prefix}${value}` : value;
+    if (value === undefined || NOT_RETURNED.has(name)) continue;
+    if (NOT_FORWARDED.has(name) && name !== 'content-length') continue;
+    returned[name] = name === 'location' && typeof value === 'string' ? rewriteLink(value, place) : value;
   }
   return returned;
 }

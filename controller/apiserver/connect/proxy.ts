@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect } from 'node:tls';
 import { ApiError, notFound } from '#api/object/api-error.ts';
@@ -7,14 +8,15 @@ import { joinStreams } from '#base/join-streams.ts';
 import type { DialTarget } from '../../tunnel/dialer.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { SubresourceDefinition, SubresourceServices } from '../registry/resource-definition.ts';
-import { fetchFromBackend } from './backend-http.ts';
+import { type BackendRequest, fetchFromBackend } from './backend-http.ts';
 import type { ConnectOptions } from './connect-options.ts';
 import { DEFAULT_KUBELET_PORT, dialKubelet, kubeletPort } from './kubelet-client.ts';
 import { copyBody } from './pod-log.ts';
-import { forwardedHeaders, parsePort, parseProxyName, returnedHeaders } from './proxy-target.ts';
-import { takeOver } from './upgrade-request.ts';
+import { rewritableEncoding, rewriteHtml } from './proxy-html.ts';
+import { forwardedHeaders, type ProxyPlace, parsePort, parseProxyName, returnedHeaders } from './proxy-target.ts';
+import { takeOver, withoutBearerProtocol } from './upgrade-request.ts';
 
-/** A request body is read before it is sent on. */
+/** Of a body that comes whole, in process. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const VERBS = ['create', 'delete', 'get', 'patch', 'update'];
 
@@ -111,33 +113,29 @@ async function serveProxy(open: OpenBackend, context: RequestContext, services: 
   const { info, request, response } = context;
   const prefix = info.path.slice(0, info.path.length - info.rest.length).replace(/\/$/, '');
   const search = request.query === '' ? '' : `?${request.query}`;
-  if (info.rest === '' && !info.path.endsWith('/') && request.method === 'GET' && request.upgrade === undefined) {
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (info.rest === '' && !info.path.endsWith('/') && isRead && request.upgrade === undefined) {
     // Relative links of the backend's page would otherwise lead out of the proxy.
     response.send(301, { location: `${info.path}/${search}` }, new Uint8Array());
     return;
   }
   const path = `/${info.rest}${search}`;
   const connection = await open(context, services);
+  const place = { prefix, backendHost: proxyHost(info.name), clientHost: hostOf(context) };
   if (request.upgrade !== undefined) {
-    upgradeThrough(context, connection, path);
+    upgradeThrough(context, connection, { path, place });
     return;
   }
-  const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
-  const body = hasBody ? await request.readBody(MAX_BODY_BYTES) : undefined;
-  const headers = {
-    ...forwardedHeaders(rawHeadersOf(context)),
-    host: proxyHost(info.name),
-    'x-forwarded-uri': `${prefix}${path}`,
-  };
+  const headers = { ...forwardedHeaders(rawHeadersOf(context)), ...ownHeaders(context, place, path) };
   try {
     const answer = await fetchFromBackend(
       connection,
-      { method: request.method, path, headers, ...(body === undefined ? {} : { body }) },
+      { method: request.method, path, headers, ...(isRead ? {} : await bodyOf(context, headers)) },
       request.signal,
     );
-    const stream = response.stream(answer.statusCode ?? 502, returnedHeaders(answer.headers, prefix));
-    await copyBody(answer, stream);
+    await sendAnswer(context, answer, place);
   } catch (err) {
+    connection.destroy();
     if (err instanceof ApiError) throw err;
     throw new ApiError(503, 'ServiceUnavailable', `error trying to reach service: ${describeError(err)}`, undefined, {
       cause: err,
@@ -145,43 +143,75 @@ async function serveProxy(open: OpenBackend, context: RequestContext, services: 
   }
 }
 
+const hostOf = ({ request }: RequestContext) => request.header('host') ?? request.header(':authority') ?? '';
+
 function proxyHost(name: string): string {
   const { name: host, port } = parseProxyName(name);
   return port === '' ? host : `${host}:${port}`;
 }
 
-/** Headers that a proxied server usually needs; the request's seam hands them out by name only. */
-const ASKED_HEADERS = [
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'cache-control',
-  'content-encoding',
-  'content-type',
-  'cookie',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'origin',
-  'range',
-  'referer',
-  'user-agent',
-  'x-requested-with',
-];
-
-function rawHeadersOf({ request }: RequestContext): string[] {
-  return ASKED_HEADERS.flatMap((name) => {
-    const value = request.header(name);
-    return value === undefined ? [] : [name, value];
-  });
+/** What tells the backend how it was reached. */
+function ownHeaders(context: RequestContext, place: ProxyPlace, path: string): Record<string, string> {
+  const { request } = context;
+  const earlier = request.header('x-forwarded-for');
+  const { address } = request.peer;
+  return {
+    host: place.backendHost,
+    'x-forwarded-uri': `${place.prefix}${path}`,
+    'x-forwarded-proto': 'https',
+    ...(place.clientHost === '' ? {} : { 'x-forwarded-host': place.clientHost }),
+    ...(address === '' ? {} : { 'x-forwarded-for': earlier === undefined ? address : `${earlier}, ${address}` }),
+  };
 }
 
-function upgradeThrough(context: RequestContext, connection: Duplex, path: string): void {
+/** Streamed where the client's connection allows, under the length that it announced. */
+async function bodyOf(
+  { request }: RequestContext,
+  headers: Record<string, string | readonly string[]>,
+): Promise<Pick<BackendRequest, 'body'>> {
+  const stream = request.bodyStream?.();
+  const length = request.header('content-length');
+  if (stream === undefined) {
+    const body = await request.readBody(MAX_BODY_BYTES);
+    headers['content-length'] = String(body.byteLength);
+    return { body };
+  }
+  if (length !== undefined) headers['content-length'] = length;
+  return { body: stream };
+}
+
+async function sendAnswer({ response }: RequestContext, answer: IncomingMessage, place: ProxyPlace): Promise<void> {
+  const headers = returnedHeaders(answer.headers, place);
+  const decode = rewritableEncoding(headers);
+  if (decode === undefined) {
+    await copyBody(answer, response.stream(answer.statusCode ?? 502, headers));
+    return;
+  }
+  // Its length changes, and it is sent as it was before compression.
+  delete headers['content-length'];
+  delete headers['content-encoding'];
+  const stream = response.stream(answer.statusCode ?? 502, headers);
+  await copyBody(rewriteHtml(decode(answer), place), stream);
+}
+
+const rawHeadersOf = ({ request }: RequestContext): string[] =>
+  [...(request.headerNames?.() ?? [])].flatMap((name) => [name, request.header(name) ?? '']);
+
+interface UpgradePlace {
+  readonly path: string;
+  readonly place: ProxyPlace;
+}
+
+function upgradeThrough(context: RequestContext, connection: Duplex, { path, place }: UpgradePlace): void {
   const { socket, head, incoming } = takeOver(context);
-  const lines = [`${context.request.method} ${path} HTTP/1.1`, `Host: ${proxyHost(context.info.name)}`];
+  const lines = [`${context.request.method} ${path} HTTP/1.1`];
   for (const name of ['connection', 'upgrade']) lines.push(`${name}: ${incoming.headers[name]}`);
-  for (const [name, values] of Object.entries(forwardedHeaders(incoming.rawHeaders)))
-    for (const value of values) lines.push(`${name}: ${value}`);
+  const headers = {
+    ...forwardedHeaders(withoutBearerProtocol(incoming.rawHeaders)),
+    ...ownHeaders(context, place, path),
+  };
+  for (const [name, values] of Object.entries(headers))
+    for (const value of [values].flat()) lines.push(`${name}: ${value}`);
   connection.write(`${lines.join('\r\n')}\r\n\r\n`);
   if (head.length > 0) connection.write(head);
   joinStreams(socket, connection);

@@ -16,12 +16,32 @@ export function upgradeKind({ request }: RequestContext): UpgradeKind {
   return upgrade === 'websocket' ? 'websocket' : 'spdy';
 }
 
-/** Subprotocols that a WebSocket client offers, in its order. */
-export function offeredProtocols({ request }: RequestContext): readonly string[] {
-  return (request.header('sec-websocket-protocol') ?? '')
+/** Browsers, which can set no header on a WebSocket, bring their token as a subprotocol. */
+const BEARER_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
+
+const protocolsOf = (header: string) =>
+  header
     .split(',')
     .map((name) => name.trim())
-    .filter(Boolean);
+    .filter((name) => name !== '' && !name.startsWith(BEARER_PROTOCOL));
+
+/** Subprotocols that a WebSocket client offers, in its order. */
+export function offeredProtocols({ request }: RequestContext): readonly string[] {
+  return protocolsOf(request.header('sec-websocket-protocol') ?? '');
+}
+
+/** Headers as `name, value, name, value ...`, without a token among the subprotocols: no node and no backend may see it. */
+export function withoutBearerProtocol(rawHeaders: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!];
+    if (name.toLowerCase() !== 'sec-websocket-protocol') kept.push(name, value);
+    else {
+      const protocols = protocolsOf(value);
+      if (protocols.length > 0) kept.push(name, protocols.join(', '));
+    }
+  }
+  return kept;
 }
 
 /**
@@ -48,7 +68,7 @@ export function takeOver(context: RequestContext): UpgradedSocket {
 
 /** Sends the client's own handshake to the backend and joins the two connections: the backend's answer reaches the client byte by byte. */
 export function passThrough(client: UpgradedSocket, backend: Duplex, target: UpgradeTarget): void {
-  backend.write(renderUpgradeRequest(target, client.incoming.rawHeaders));
+  backend.write(renderUpgradeRequest(target, withoutBearerProtocol(client.incoming.rawHeaders)));
   if (client.head.length > 0) backend.write(client.head);
   joinStreams(client.socket, backend);
 }

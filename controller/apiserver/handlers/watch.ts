@@ -1,6 +1,7 @@
 import { type ApiError, resourceExpired } from '#api/object/api-error.ts';
 import type { Snapshot, StoredObject, StoreEvent, Watcher } from '../../store/store.ts';
 import { toApiError } from '../chain/status-answer.ts';
+import type { WatchSeries } from '../metrics/watch-metrics.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResponseStream } from '../server/api-request.ts';
 import { tableOptions } from '../table/table.ts';
@@ -94,9 +95,11 @@ class WatchSession {
   /** By the monotonic clock. */
   #deadlineMs = Number.POSITIVE_INFINITY;
   #waiting: Uint8Array[] = [];
+  readonly #series: WatchSeries | undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#series = parts.services.watchMetrics?.seriesOf(parts.target.definition);
   }
 
   async run(): Promise<void> {
@@ -124,12 +127,15 @@ class WatchSession {
       bytes += frame.byteLength;
       if (bytes < INITIAL_BATCH_BYTES) continue;
       const hasRoom = stream.write(join(batch));
+      this.#count(batch);
       batch = [];
       bytes = 0;
       if (!hasRoom) await stream.drained();
       if (this.#isOver) return;
     }
-    if (batch.length > 0) stream.write(join(batch));
+    if (batch.length === 0) return;
+    stream.write(join(batch));
+    this.#count(batch);
   }
 
   #candidates(snapshot: Snapshot): Iterable<StoredObject> {
@@ -200,6 +206,7 @@ class WatchSession {
     const frames = this.#waiting;
     this.#waiting = [];
     stream.write(join(frames));
+    this.#count(frames);
     if (stream.pendingBytes <= MAX_PENDING_BYTES) return;
     services.log.warn('watcher cut off: it does not keep up', {
       path: target.context.info.path,
@@ -209,6 +216,12 @@ class WatchSession {
     this.#finish();
     if (stream.abort === undefined) stream.end();
     else stream.abort();
+  }
+
+  #count(frames: readonly Uint8Array[]): void {
+    if (this.#series === undefined) return;
+    this.#series.events.value += frames.length;
+    for (const { byteLength } of frames) this.#series.sizes.observe(byteLength);
   }
 
   #scheduleBookmark(): void {

@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 
 /**
  * A request as the chain sees it, whoever carried it: HTTP/1.1, HTTP/2, a MessagePort from a component in this process, or a test.
@@ -16,6 +16,8 @@ export interface ApiRequest {
   headerNames?(): Iterable<string>;
   /** Reads the whole body; throws ApiError 413 beyond `maxBytes`, 400 when it breaks off. */
   readBody(maxBytes: number): Promise<Uint8Array>;
+  /** The body as it arrives, in place of `readBody`: for what passes through in any size. Absent where bodies come whole. */
+  bodyStream?(): Readable;
   /** Verified facts of the connection. */
   readonly peer: Peer;
   /** Aborted when the client goes away. */

@@ -10,6 +10,7 @@ import { CustomResources } from '../apiextensions/custom-resources.ts';
 import { createHandlerChain, orderFilters } from '../chain/handler-chain.ts';
 import type { Filter, RequestContext } from '../chain/request-context.ts';
 import { sendJson } from '../chain/status-answer.ts';
+import { answerOverWebSocket } from '../connect/web-socket-answers.ts';
 import type { DiscoverySource } from '../discovery/discovery-source.ts';
 import { createDiscovery } from '../discovery/serve-discovery.ts';
 import type { ApiServices } from '../handlers/api-services.ts';
@@ -96,11 +97,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const chain = createHandlerChain({
     publicEndpoint: createPublicEndpoint(options),
     filters: orderFilters(options.filters),
-    dispatch: (context) =>
-      options.aggregator?.serve(context) ??
-      (context.info.isResourceRequest && !isExtra(options, context.info.path)
+    dispatch(context) {
+      const remote = options.aggregator?.serve(context);
+      if (remote !== undefined) return remote;
+      if (context.request.upgrade !== undefined) answerOverWebSocket(context);
+      return context.info.isResourceRequest && !isExtra(options, context.info.path)
         ? dispatchResource(services, context)
-        : dispatchPath(context)),
+        : dispatchPath(context);
+    },
     observer: metrics.requests,
     clock: options.clock,
     log: options.log,

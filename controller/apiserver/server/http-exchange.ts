@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Readable } from 'node:stream';
 import { gzip } from 'node:zlib';
 import { ApiError, badRequest } from '#api/object/api-error.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream, UpgradedSocket } from './api-request.ts';
@@ -41,6 +42,15 @@ export class NodeApiRequest implements ApiRequest {
   header(name: string): string | undefined {
     const value = this.#incoming.headers[name];
     return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  /** Those of HTTP/2 that name the request's line are none of the client's headers. */
+  headerNames(): Iterable<string> {
+    return Object.keys(this.#incoming.headers).filter((name) => !name.startsWith(':'));
+  }
+
+  bodyStream(): Readable {
+    return this.#incoming;
   }
 
   /** Made on first use: most requests end before anybody asks. */

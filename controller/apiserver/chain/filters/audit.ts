@@ -115,6 +115,11 @@ class RecordingRequest implements ApiRequest {
     return this.#request.headerNames?.() ?? [];
   }
 
+  /** Passes through, unrecorded: it is no object of this server's. */
+  get bodyStream(): ApiRequest['bodyStream'] {
+    return this.#request.bodyStream?.bind(this.#request);
+  }
+
   async readBody(maxBytes: number): Promise<Uint8Array> {
     const body = await this.#request.readBody(maxBytes);
     this.#record.noteRequestBody(body, this.#request.header('content-type') ?? '');
