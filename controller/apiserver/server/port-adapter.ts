@@ -62,6 +62,7 @@ function toApiRequest(message: RequestMessage, signal: AbortSignal): ApiRequest 
     path: mark < 0 ? message.path : message.path.slice(0, mark),
     query: mark < 0 ? '' : message.path.slice(mark + 1),
     header: (name) => headers[name],
+    headerNames: () => Object.keys(headers),
     async readBody(maxBytes) {
       if (body === undefined) return new Uint8Array();
       if (body.byteLength > maxBytes) {

@@ -9,7 +9,7 @@ import { FILTER_ORDER } from '../../chain/handler-chain.ts';
 import type { Filter } from '../../chain/request-context.ts';
 import { createClassifier } from '../../registry/classify.ts';
 import type { ResourceDefinition } from '../../registry/resource-definition.ts';
-import { type ApiServer, createApiServer } from '../api-server.ts';
+import { type ApiServer, type ApiServerOptions, createApiServer } from '../api-server.ts';
 import { callInMemory, type InMemoryRequest, type InMemoryResponse } from '../in-memory.ts';
 import { versionInfo } from '../version-info.ts';
 
@@ -35,6 +35,8 @@ export interface TestServerOptions {
   readonly admission?:
     | readonly AdmissionPlugin[]
     | ((parts: { store: Store; clock: FakeClock }) => readonly AdmissionPlugin[]);
+  /** More parts, of those that the server stands on. */
+  readonly extend?: (parts: { store: Store; clock: FakeClock }) => Partial<ApiServerOptions>;
   /** Replaces filters of the same name; the others let everything pass. */
   readonly filters?: readonly Filter[];
   readonly historyLimits?: Partial<HistoryLimits>;
@@ -72,6 +74,7 @@ export function createTestServer(options: TestServerOptions): TestServer {
     newUid: () => `uid-${++uids}`,
     version: versionInfo('0.0.0-test'),
     serverAddress: '127.0.0.1:6443',
+    ...options.extend?.({ store, clock }),
   });
   const call: TestServer['call'] = (method, url, body, headers) =>
     callInMemory(server.handle, {
