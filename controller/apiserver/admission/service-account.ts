@@ -50,7 +50,7 @@ export function mountServiceAccountToken(spec: IPodSpec, newVolumeName: () => st
   const existing = spec.volumes?.find(({ name }) => name.startsWith(VOLUME_PREFIX))?.name;
   const name = existing ?? newVolumeName();
   let isNeeded = false;
-  for (const container of [...(spec.initContainers ?? []), ...spec.containers] as IContainer[]) {
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])] as IContainer[]) {
     if (container.volumeMounts?.some(({ mountPath }) => mountPath === MOUNT_PATH)) continue;
     container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: MOUNT_PATH }];
     isNeeded = true;

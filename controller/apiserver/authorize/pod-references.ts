@@ -57,7 +57,11 @@ function collectVolume(volume: IVolume, found: Collected): void {
 /** Pure; `podName` names the claims of generic ephemeral volumes. */
 export function podReferences(podName: string, spec: IPodSpec): PodReferences {
   const found: Collected = { secrets: new Set(), configMaps: new Set(), claims: new Set() };
-  for (const container of [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])]) {
+  for (const container of [
+    ...(spec.initContainers ?? []),
+    ...(spec.containers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ]) {
     collectEnvironment(container, found);
   }
   for (const volume of spec.volumes ?? []) {

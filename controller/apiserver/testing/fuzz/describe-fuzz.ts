@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ContractApi, ContractReply, ContractSuite } from '../contract/contract-target.ts';
 import { bodyCorpus } from './body-corpus.ts';
-import { CONFIG_MAPS, type FuzzCase, NAMESPACE } from './fuzz-case.ts';
+import { CONFIG_MAPS, DEPLOYMENTS, type FuzzCase, NAMESPACE } from './fuzz-case.ts';
 import { randomCall } from './random-call.ts';
 import { requestCorpus } from './request-corpus.ts';
 
@@ -9,6 +9,17 @@ import { requestCorpus } from './request-corpus.ts';
 const TIMEOUT_MS = 60_000;
 const ROUNDS = 1_500;
 const SEED = Number(process.env.CORACLE_FUZZ_SEED ?? 20_260_101);
+
+/** Without replicas, so that no controller has anything to do. */
+const DEPLOYMENT = {
+  metadata: { name: 'target' },
+  spec: {
+    replicas: 0,
+    paused: true,
+    selector: { matchLabels: { a: 'b' } },
+    template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } },
+  },
+};
 
 /** What every refusal is: a Status that tells the code of the answer. */
 function expectStatus(reply: ContractReply): void {
@@ -27,6 +38,7 @@ async function prove(api: ContractApi, wanted: FuzzCase): Promise<void> {
 export function describeFuzz({ api }: ContractSuite): void {
   beforeAll(async () => {
     await api().post('/api/v1/namespaces', { metadata: { name: NAMESPACE } });
+    await api().expect(201, api().post(DEPLOYMENTS, DEPLOYMENT));
     await api().expect(201, api().post(CONFIG_MAPS, { metadata: { name: 'target' }, data: { a: 'b' } }));
   });
 

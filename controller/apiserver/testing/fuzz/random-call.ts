@@ -54,6 +54,8 @@ const KINDS: readonly ResourceInfo[] = [
   info('policy', 'poddisruptionbudgets', 'PodDisruptionBudget'),
 ];
 
+const DEPLOYMENT = KINDS.find(({ kind }) => kind === 'Deployment');
+
 const collectionOf = (kind: ResourceInfo) =>
   `/${kind.group === '' ? 'api/v1' : `apis/${kind.group}/${kind.version}`}${kind.namespaced ? `/namespaces/${NAMESPACE}` : ''}/${kind.resource}`;
 
@@ -87,20 +89,48 @@ function damage(chaos: Chaos, text: string): string {
   return chaos.chance(0.2) ? damaged.slice(0, Math.floor(chaos.next() * damaged.length)) : damaged;
 }
 
-/** A request that a seed stands for: an object of a real kind, more or less wild, in a document more or less damaged. Never stored. */
+/** A creation, an update or a patch of any kind. */
+const PATCH_TYPES = ['merge-patch+json', 'strategic-merge-patch+json', 'apply-patch+yaml'];
+
+interface Shape {
+  readonly method: ContractCall['method'];
+  readonly path: string;
+  readonly name: string;
+  readonly contentType: string;
+}
+
+function shapeOf(chaos: Chaos, kind: ResourceInfo): Shape {
+  const collection = collectionOf(kind);
+  if (kind.resource !== 'deployments' || chaos.chance(0.3)) {
+    const contentType = chaos.chance(0.85) ? 'application/json' : 'application/yaml';
+    return { method: 'POST', path: `${collection}?dryRun=All`, name: 'random', contentType };
+  }
+  const part = chaos.pick(['', '', '/status', '/scale']);
+  const path = `${collection}/target${part}?dryRun=All`;
+  if (chaos.chance(0.3)) return { method: 'PUT', path, name: 'target', contentType: 'application/json' };
+  const type = chaos.pick(PATCH_TYPES);
+  const query = type === 'apply-patch+yaml' ? `&fieldManager=chaos&force=${chaos.chance(0.5)}` : '';
+  return { method: 'PATCH', path: path + query, name: 'target', contentType: `application/${type}` };
+}
+
+/**
+ * A request that a seed stands for: an object of a real kind, more or less wild, in a document more or less damaged. Nothing of it is
+ * stored. Half of them address the Deployment `target`.
+ */
 export function randomCall(seed: number): ContractCall {
   const chaos = new Chaos(seed);
   chaos.next();
-  const kind = chaos.pick(KINDS);
+  const kind = chaos.chance(0.5) ? chaos.pick(KINDS) : (DEPLOYMENT as ResourceInfo);
   const type = builtinTypes().typeOf(kind);
   if (type === undefined) throw new Error(`the type table lacks ${kind.kind}`);
+  const { method, path, name, contentType } = shapeOf(chaos, kind);
   const object = chaos.object(type, 5, chaos.pick([0, 0, 0.02, 0.1]));
-  const metadata = chaos.chance(0.9) ? { name: 'random', labels: { a: 'b' } } : object.metadata;
+  const metadata = chaos.chance(0.9) ? { name, labels: { a: 'b' } } : object.metadata;
   const text = JSON.stringify({ ...object, apiVersion: apiVersionOf(kind), kind: kind.kind, metadata });
   return {
-    method: 'POST',
-    path: `${collectionOf(kind)}?dryRun=All`,
-    body: chaos.chance(0.4) ? damage(chaos, text) : text,
-    headers: { 'content-type': chaos.chance(0.85) ? 'application/json' : 'application/yaml' },
+    method,
+    path,
+    body: chaos.chance(0.3) ? damage(chaos, text) : text,
+    headers: { 'content-type': contentType },
   };
 }
