@@ -9,11 +9,14 @@ import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
+import { checkExpressions } from './apiserver/admission/policy/check-expressions.ts';
+import { webhookConditions } from './apiserver/admission/policy/match-conditions.ts';
 import { type Aggregator, createAggregator } from './apiserver/aggregator/aggregator.ts';
 import { type AuditBuffer, createAuditBuffer } from './apiserver/audit/audit-buffer.ts';
 import { type AuditFileOptions, createAuditFile } from './apiserver/audit/audit-file.ts';
 import { type AuditPolicy, parseAuditPolicy } from './apiserver/audit/audit-policy.ts';
 import type { RecordedDecision } from './apiserver/authorize/recording-authorizer.ts';
+import type { Authorizer } from './apiserver/chain/request-context.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
@@ -60,6 +63,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const hub = new TunnelHub({ clock, log: log.child({ component: 'tunnel' }) });
   // Streams ask the authorizer, which needs the store, which needs the definitions that hold the streams: the circle is cut here.
   let security: Security | undefined;
+  const authorizer: Authorizer = {
+    name: 'union',
+    authorize: (attributes) => security!.authorizer.authorize(attributes),
+  };
   const streams = connectSubresources(
     {
       kubeletTls: () => ({
@@ -69,7 +76,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       }),
       clock,
       log,
-      authorizer: { name: 'union', authorize: (attributes) => security!.authorizer.authorize(attributes) },
+      authorizer,
     },
     hub,
   );
@@ -79,6 +86,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     serviceSubresources: streams.services,
     serviceCidr: config.serviceCidr,
     nodePortRange: parsePortRange(config.nodePorts),
+    checkExpressions,
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
   const storage = new StorageMetrics(clock);
@@ -88,7 +96,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
   const webhookClient = createWebhookClient({ dialer, clock });
   const aggregator = createAggregator({ store, dialer, clock, log, certificate: () => pki.frontProxyClient });
-  const webhooks = createAdmissionWebhooks({ store, client: webhookClient, clock, log, newUid: randomUUID });
+  const webhooks = createAdmissionWebhooks({
+    store,
+    client: webhookClient,
+    clock,
+    log,
+    newUid: randomUUID,
+    checkConditions: webhookConditions(authorizer),
+  });
   security = createSecurity({
     store,
     webhooks,
@@ -109,6 +124,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     definitions: [...definitions, ...security.definitions],
     dialer,
     aggregator,
+    webhookClient,
     discoverySources: [aggregator.discovery],
     openApiSources: [aggregator.openApi],
     clock,

@@ -3,6 +3,7 @@ import { FRONT_PROXY_CLIENT, type ServiceAccountKey } from '../pki/cluster-pki.t
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin } from './admission/admission-plugin.ts';
 import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admission.ts';
+import { createAdmissionPolicies } from './admission/policy/admission-policies.ts';
 import type { AuditPolicy } from './audit/audit-policy.ts';
 import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
@@ -114,6 +115,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     totalSeats: deps.totalSeats ?? TOTAL_SEATS,
   });
   const stopFlowConfiguration = followFlowConfiguration(store, flowController);
+  const policies = createAdmissionPolicies({ store, authorizer });
   return {
     filters: [
       createAuthenticateFilter({ authenticators, onFailure: createFailedAuthenticationAudit(audit) }),
@@ -122,7 +124,7 @@ export function createSecurity(deps: SecurityDeps): Security {
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
       createAuthorizeFilter({ authorizer }),
     ],
-    admission: builtinAdmission({ ...deps, authorizer, rbac }),
+    admission: builtinAdmission({ ...deps, authorizer, rbac, policies }),
     authorizer,
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
@@ -130,6 +132,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     renderMetrics: () => flowMetrics.render(flowController.levels),
     stop() {
       stopFlowConfiguration();
+      policies.stop();
       stopGraph();
       rbac.stop();
     },

@@ -21,6 +21,8 @@ export interface AdmissionDeps {
   readonly random: () => number;
   /** What users' own webhooks make of a request; without it none is asked. */
   readonly webhooks?: Pick<AdmissionWebhooks, 'mutating' | 'validating'>;
+  /** What users' own policies make of a request; without it none is asked. */
+  readonly policies?: { readonly mutating: AdmissionPlugin; readonly validating: AdmissionPlugin };
 }
 
 /** All built-in plug-ins, in the order in which Kubernetes runs them. */
@@ -36,6 +38,9 @@ export function builtinAdmission(deps: AdmissionDeps): readonly AdmissionPlugin[
     certificateSigning(deps),
     rbacEscalation(deps),
     // Behind all others, so that they see what will be stored and judge what all others let pass.
-    ...(deps.webhooks === undefined ? [] : [deps.webhooks.mutating, deps.webhooks.validating]),
+    ...present(deps.policies?.mutating, deps.webhooks?.mutating, deps.policies?.validating, deps.webhooks?.validating),
   ];
 }
+
+const present = (...plugins: readonly (AdmissionPlugin | undefined)[]): AdmissionPlugin[] =>
+  plugins.filter((plugin) => plugin !== undefined);

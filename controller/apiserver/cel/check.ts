@@ -66,8 +66,8 @@ class Checker {
   readonly #issues: SourceIssue[] = [];
   #locals: ReadonlyMap<string, CelType> = new Map();
   #substitution: Substitution = new Map();
-  /** Lists that may hold anything: the arguments of `format`. */
-  readonly #mixedLists = new Set<number>();
+  /** Above 0 inside of `format` calls: there literals may hold values of different types. */
+  #mixedDepth = 0;
   #fresh = 0;
 
   constructor(environment: CelEnvironment) {
@@ -197,8 +197,9 @@ class Checker {
       return this.#resolve(node, qualified, { overloads, args: node.args.map((arg) => this.check(arg)) });
     }
     const target = node.target as Expression;
-    for (const arg of node.args) if (node.name === 'format') this.#mixedLists.add(arg.id);
+    if (node.name === 'format') this.#mixedDepth++;
     const types = [this.check(target), ...node.args.map((arg) => this.check(arg))];
+    if (node.name === 'format') this.#mixedDepth--;
     const overloads = this.#environment.functions.get(node.name);
     if (overloads === undefined) {
       return this.#report(node.offset, `undeclared reference to '${node.name}' (in container '')`);
@@ -279,6 +280,7 @@ class Checker {
   #join(offset: number, joined: CelType | undefined, type: CelType): CelType {
     if (joined === undefined) return type;
     if (!this.#assign(type, joined) && !this.#assign(joined, type)) {
+      if (this.#mixedDepth > 0) return DYN;
       this.#report(offset, `expected type '${this.#show(joined)}' but found '${this.#show(type)}'`);
       return joined;
     }
@@ -293,11 +295,7 @@ class Checker {
     return this.#report(offset, `expected type 'optional_type' but found '${this.#show(known)}'`);
   }
 
-  #checkList({ id, elements, optional }: ListLiteral): CelType {
-    if (this.#mixedLists.has(id)) {
-      for (const element of elements) this.check(element);
-      return listOf(DYN);
-    }
+  #checkList({ elements, optional }: ListLiteral): CelType {
     let joined: CelType | undefined;
     for (const [index, element] of elements.entries()) {
       const type = this.#unwrapOptional(this.check(element), optional.has(index), element.offset);

@@ -3,7 +3,7 @@ import type { Store } from '../../store/store.ts';
 import type { AdmissionTarget } from '../admission/admission-plugin.ts';
 import { mirrorPrefix, namesOfKey } from '../authorize/store-mirror.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { matchesRule, type WebhookRule } from './rule-matcher.ts';
+import { matchesRule, type RuleTarget, type WebhookRule } from './rule-matcher.ts';
 import type { WebhookClientConfig } from './webhook-client.ts';
 
 export interface MatchCondition {
@@ -55,7 +55,7 @@ interface StoredWebhook {
 
 const DEFAULT_TIMEOUT_SECONDS = 10;
 const GROUP = 'admissionregistration.k8s.io';
-/** Whoever breaks admission must be able to repair it: these are never shown to webhooks. */
+/** Whoever breaks admission must be able to repair it: these are never shown to webhooks, nor judged by policies. */
 const EXEMPT: ReadonlySet<string> = new Set([
   'mutatingwebhookconfigurations',
   'validatingwebhookconfigurations',
@@ -145,9 +145,12 @@ function compileConfiguration(
   }));
 }
 
+/** True for the kinds that say what admission does. */
+export const isExemptFromAdmission = ({ group, resource }: ResourceDefinition): boolean =>
+  group === GROUP && EXEMPT.has(resource);
+
 function findCandidates(webhooks: readonly Webhook[], target: AdmissionTarget): readonly Candidate[] {
-  const { resource } = target;
-  if (resource.group === GROUP && EXEMPT.has(resource.resource)) return [];
+  if (isExemptFromAdmission(target.resource)) return [];
   const equivalents = equivalentsOf(target);
   return webhooks.flatMap((webhook) => {
     const as = matchedKind(webhook, target, equivalents);
@@ -156,7 +159,7 @@ function findCandidates(webhooks: readonly Webhook[], target: AdmissionTarget): 
 }
 
 /** Other faces of the same stored objects: versions of a group, cohabiting groups (Events). */
-function equivalentsOf({ resource, objects }: AdmissionTarget): readonly ResourceDefinition[] {
+export function equivalentsOf({ resource, objects }: AdmissionTarget): readonly ResourceDefinition[] {
   const all = objects?.catalog.definitions ?? [];
   return all.filter((other) => other !== resource && other.storagePrefix === resource.storagePrefix);
 }
@@ -177,7 +180,8 @@ function matchedKind(
   return undefined;
 }
 
-function ruleTarget({ operation, subresource, namespace }: AdmissionTarget, as: ResourceDefinition) {
+/** What rules see of a request when it is taken as one on `as`. */
+export function ruleTarget({ operation, subresource, namespace }: AdmissionTarget, as: ResourceDefinition): RuleTarget {
   const { group, version, resource } = as;
   const isNamespace = group === '' && resource === 'namespaces';
   return { operation, subresource, group, version, resource, isNamespaced: namespace !== '' && !isNamespace };

@@ -82,7 +82,11 @@ function checkConditions(
   return deps.checkConditions(webhook.matchConditions, { request, review: review.request as JsonObject, ...objects });
 }
 
-function matchesObject({ objectSelector }: Webhook, { object, oldObject }: AdmissionRequest): boolean {
+/** True when the selector fits the new object or the old one. */
+export function matchesObject(
+  { objectSelector }: Pick<Webhook, 'objectSelector'>,
+  { object, oldObject }: AdmissionRequest,
+): boolean {
   if (objectSelector.isEmpty) return true;
   const matches = (one: KubeObject | undefined) =>
     one?.metadata !== undefined && objectSelector.matches(one.metadata.labels ?? {});
@@ -90,9 +94,9 @@ function matchesObject({ objectSelector }: Webhook, { object, oldObject }: Admis
 }
 
 /** Cluster-scoped objects are in no namespace that could be excepted; a Namespace counts with its own labels. */
-function matchesNamespace(
+export function matchesNamespace(
   store: WebhookDeps['store'],
-  { namespaceSelector }: Webhook,
+  { namespaceSelector }: Pick<Webhook, 'namespaceSelector'>,
   { resource, subresource, operation, namespace, object }: AdmissionRequest,
 ): boolean {
   if (namespaceSelector.isEmpty) return true;
