@@ -168,7 +168,7 @@ describe('the aggregator', () => {
     };
     const response = await api.call('POST', `${WIDGET_PATH}?fieldManager=me`, '{"kind":"Widget"}', headers);
     expect(response.status).toBe(201);
-    expect(await response.json()).toMatchObject({ kind: 'Widget' });
+    expect(await response.json()).toMatchObject({ kind: 'WidgetList' });
     const { headers: seen, ...request } = remote.seen.at(-1)!;
     expect(request).toEqual({
       method: 'POST',

@@ -249,6 +249,24 @@ describe('admission webhooks', () => {
     await api.expect(404, 'GET', `${CONFIGMAPS}/a`);
   });
 
+  it('of old with side effects refuse dry runs', async () => {
+    start();
+    await configure('Mutating', 'm', { path: 'm' });
+    const key = '/registry/mutatingwebhookconfigurations/m';
+    const object = structuredClone(api.store.snapshot().get(key)?.object()) as { webhooks: JsonObject[] };
+    object.webhooks[0]!.sideEffects = 'Some';
+    const value = {
+      bytes: Buffer.from(JSON.stringify(object)),
+      labels: {},
+      fields: {},
+      durability: 'durable' as const,
+    };
+    await api.store.write(key, () => ({ kind: 'put', value }));
+    const { message } = await api.expect(400, 'POST', `${CONFIGMAPS}?dryRun=All`, configMap('a'));
+    expect(message).toBe('admission webhook "m.example.com" does not support dry run');
+    expect(asked()).toEqual([]);
+  });
+
   it('send warnings to the client', async () => {
     start();
     await configure('Validating', 'v', { path: 'v' });

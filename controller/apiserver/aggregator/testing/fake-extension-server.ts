@@ -40,8 +40,27 @@ export const WIDGETS = {
   ],
 };
 
-/** Serves the Service `name`.`default`. Objects are echoes of the request; a watch sends two lines; upgrades are echoed byte by byte. */
-export async function startExtensionServer(name = 'widgets'): Promise<FakeExtensionServer> {
+const widget = { kind: 'Widget', apiVersion: 'example.com/v1', metadata: { name: 'a', namespace: 'default' } };
+const widgetAt = (url: string) =>
+  /\/widgets(\?|$)/.test(url)
+    ? { kind: 'WidgetList', apiVersion: 'example.com/v1', metadata: {}, items: [widget] }
+    : widget;
+
+export interface ExtensionServerOptions {
+  /** Of its Service, in the namespace default. */
+  readonly name?: string;
+  /** Where it listens; the loopback where absent. */
+  readonly address?: string;
+  /** PEM of the CA that vouches for front proxies; absent: one of its own, see `certificate`. */
+  readonly frontProxyCa?: string;
+}
+
+/** Lists hold one object; objects are echoes of the request; a watch sends two lines; upgrades are echoed byte by byte. */
+export async function startExtensionServer({
+  name = 'widgets',
+  address = '127.0.0.1',
+  frontProxyCa,
+}: ExtensionServerOptions = {}): Promise<FakeExtensionServer> {
   const serving = await createTestAuthority('extension-ca');
   const proxies = await createTestAuthority('front-proxy-ca');
   const pair = await serving.issue({ commonName: name, organizations: [] }, 'server auth', [`${name}.default.svc`]);
@@ -49,7 +68,13 @@ export async function startExtensionServer(name = 'widgets'): Promise<FakeExtens
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
   const fake: { documents: Record<string, object> } = { documents: { '/apis/example.com/v1': WIDGETS } };
-  const tls = { key: pair.key, cert: pair.cert, ca: proxies.cert, requestCert: true, rejectUnauthorized: false };
+  const tls = {
+    key: pair.key,
+    cert: pair.cert,
+    ca: frontProxyCa ?? proxies.cert,
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
   const server = createServer(tls, async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -70,7 +95,7 @@ export async function startExtensionServer(name = 'widgets'): Promise<FakeExtens
       return;
     }
     const isObject = url.includes('/widgets');
-    const document = isObject ? { kind: 'Widget', apiVersion: 'example.com/v1' } : fake.documents[url.split('?')[0]!];
+    const document = isObject ? widgetAt(url) : fake.documents[url.split('?')[0]!];
     const isKnown = request.headers['if-none-match'] === ETAG;
     const code = document === undefined ? 404 : isKnown ? 304 : isObject && request.method === 'POST' ? 201 : 200;
     response.writeHead(code, { 'content-type': 'application/json', etag: ETAG });
@@ -84,7 +109,7 @@ export async function startExtensionServer(name = 'widgets'): Promise<FakeExtens
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   const { port } = server.address() as AddressInfo;
   const dialed: DialTarget[] = [];
   return Object.assign(fake, {
@@ -96,7 +121,7 @@ export async function startExtensionServer(name = 'widgets'): Promise<FakeExtens
       dialed,
       async dial(target: DialTarget) {
         dialed.push(target);
-        return connect(port, '127.0.0.1');
+        return connect(port, address);
       },
     },
     close() {

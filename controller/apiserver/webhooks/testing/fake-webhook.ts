@@ -34,7 +34,10 @@ export interface FakeWebhook {
 let authority: Promise<{ readonly ca: TestAuthority; readonly pair: KeyPair }> | undefined;
 
 /** `answer` gets what was posted. The certificate is for localhost, 127.0.0.1 and the Service hook.default.svc. */
-export async function startFakeWebhook(answer: (call: SeenCall) => FakeWebhookAnswer): Promise<FakeWebhook> {
+export async function startFakeWebhook(
+  answer: (call: SeenCall) => FakeWebhookAnswer,
+  address = '127.0.0.1',
+): Promise<FakeWebhook> {
   authority ??= createTestAuthority('webhook-ca').then(async (ca) => ({
     ca,
     pair: await ca.issue({ commonName: 'hook', organizations: [] }, 'server auth', ['hook.default.svc']),
@@ -62,7 +65,7 @@ export async function startFakeWebhook(answer: (call: SeenCall) => FakeWebhookAn
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   const { port } = server.address() as AddressInfo;
   const dialed: DialTarget[] = [];
   return {
@@ -74,7 +77,7 @@ export async function startFakeWebhook(answer: (call: SeenCall) => FakeWebhookAn
       dialed,
       async dial(target) {
         dialed.push(target);
-        return connect(port, '127.0.0.1');
+        return connect(port, address);
       },
     },
     close() {
