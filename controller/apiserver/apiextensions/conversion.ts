@@ -24,7 +24,7 @@ export function createPlainConversion(options: ConversionOptions): NonNullable<R
   const apiVersion = apiVersionOf(info);
   return {
     storedAs,
-    fromStored(stored) {
+    fromStored(stored: KubeObject) {
       let object = brought.get(stored);
       if (object === undefined) {
         object = bringForward(stored, formats);

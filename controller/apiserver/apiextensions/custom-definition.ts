@@ -5,7 +5,7 @@ import type { TypeDef } from '#api/schema/type-table.ts';
 import { defineResource, STANDARD_VERBS } from '../registry/define-resource.ts';
 import { compareVersions } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { createPlainConversion } from './conversion.ts';
+import { type ConversionOptions, createPlainConversion } from './conversion.ts';
 import { type CustomFormat, createCustomFormat } from './custom-format.ts';
 import { createCustomModels } from './custom-openapi.ts';
 import type { CrdVersion, CustomResourceDefinition, JsonSchema } from './custom-resource-definition.ts';
@@ -16,12 +16,16 @@ import { parseFieldPath, valueAtPath } from './field-path.ts';
 import { createCustomColumns } from './printer-columns.ts';
 import { compileRuleTree } from './rule-program.ts';
 import { type CustomValidation, customObjectErrors } from './validate-custom-object.ts';
+import { type Converter, createWebhookConversion } from './webhook-conversion.ts';
 
 export interface CustomDefinitionOptions {
   readonly crd: CustomResourceDefinition;
   readonly objectMeta: TypeDef;
   /** Aborted when other definitions, or none, take the place of these. */
   readonly retired: AbortSignal;
+  /** Calls conversion webhooks. */
+  readonly webhookClient: Converter['client'];
+  readonly newUid: () => string;
 }
 
 export interface CustomDefinitions {
@@ -99,7 +103,7 @@ function createCustomDefinition(
     retired,
     ...deprecation(crd, version),
     openApi: createCustomModels(info, listKind, format.schema),
-    conversion: createPlainConversion({ info, format, storedAs, formats }),
+    conversion: createConversion(options, { info, format, storedAs, formats }),
     ...createCustomColumns(version.additionalPrinterColumns ?? []),
     prepareForCreate(object) {
       if (hasStatus) delete object.status;
@@ -110,6 +114,15 @@ function createCustomDefinition(
     validateStatusUpdate: (object, old) => customObjectErrors(validation, object, old),
     selectableFields: selectableFieldsOf(version),
   });
+}
+
+function createConversion(
+  { crd, webhookClient, newUid }: CustomDefinitionOptions,
+  options: ConversionOptions,
+): NonNullable<ResourceDefinition['conversion']> {
+  const { strategy, webhook } = crd.spec.conversion ?? {};
+  if (strategy !== 'Webhook' || webhook === undefined) return createPlainConversion(options);
+  return createWebhookConversion(options, { client: webhookClient, webhook, newUid });
 }
 
 /** The rules of a schema in CEL; undefined where it has none. */

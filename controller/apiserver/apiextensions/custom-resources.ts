@@ -10,7 +10,7 @@ import type { RegistryServices } from '../registry/registry-services.ts';
 import { storageKey } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { computeCrdStatus } from './crd-status.ts';
-import { type CustomDefinitions, createCustomDefinitions } from './custom-definition.ts';
+import { type CustomDefinitionOptions, type CustomDefinitions, createCustomDefinitions } from './custom-definition.ts';
 import { CLEANUP_FINALIZER, type CustomResourceDefinition, withCondition } from './custom-resource-definition.ts';
 import { isServed } from './customresourcedefinitions.ts';
 import { deleteInstances } from './instance-cleanup.ts';
@@ -24,6 +24,8 @@ export interface CustomResourcesOptions {
   /** The kind of the definitions themselves. */
   readonly definition: ResourceDefinition;
   readonly objectMeta: TypeDef;
+  /** Calls conversion webhooks. */
+  readonly webhookClient: CustomDefinitionOptions['webhookClient'];
   readonly log: Logger;
 }
 
@@ -105,10 +107,16 @@ export class CustomResources {
     const name = crd.metadata.name ?? '';
     const former = this.#installed.get(name);
     if (former !== undefined && former.isServed === serve && isAlike(former.crd, crd)) return;
-    const { services, objectMeta, log } = this.#options;
+    const { services, objectMeta, webhookClient, log } = this.#options;
     const retire = new AbortController();
     try {
-      const definitions = createCustomDefinitions({ crd, objectMeta, retired: retire.signal });
+      const definitions = createCustomDefinitions({
+        crd,
+        objectMeta,
+        webhookClient,
+        newUid: services.newUid,
+        retired: retire.signal,
+      });
       this.#installed.set(name, { crd, definitions, retire, isServed: serve });
       services.catalog.replace(name, serve ? definitions.served : []);
       former?.retire.abort();

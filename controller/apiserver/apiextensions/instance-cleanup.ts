@@ -1,7 +1,7 @@
 import { isNotFound } from '#api/object/api-error.ts';
 import type { Logger } from '#base/logger.ts';
 import { deleteObject } from '../registry/delete-object.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { metadataOf } from '../registry/encode-object.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
@@ -25,7 +25,7 @@ export async function deleteInstances({ services, definition, log }: CleanupOpti
   const waiting = [...services.store.snapshot().range(prefix)];
   const worker = async () => {
     for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
-      const { namespace = '', name = '' } = readStored(definition, one).metadata;
+      const { namespace = '', name = '' } = metadataOf(one);
       try {
         await deleteObject(unasked, { context, definition, namespace, name, wish: {}, dryRun: false });
       } catch (err) {

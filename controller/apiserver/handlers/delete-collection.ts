@@ -1,6 +1,6 @@
 import { isNotFound } from '#api/object/api-error.ts';
 import { deleteObject } from '../registry/delete-object.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { metadataOf, prepareRead, readStored } from '../registry/encode-object.ts';
 import type { ObjectView } from '../registry/registry-services.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import { answerValue, listKind } from './answer.ts';
@@ -19,12 +19,14 @@ export async function handleDeleteCollection(services: ApiServices, target: Reso
   const listOptions = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, listOptions);
   const snapshot = services.store.snapshot();
+  if (!selector.fields.isEmpty)
+    await prepareRead(definition, [...snapshot.range(storagePrefixOf(definition, namespace))]);
   const all = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));
   const waiting = listOptions.limit > 0 ? all.slice(0, listOptions.limit) : all;
   const deleted: ObjectView[] = [];
   const worker = async () => {
     for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
-      const { metadata } = readStored(definition, one);
+      const metadata = metadataOf(one);
       const own = { ...target, namespace: metadata.namespace ?? '', name: metadata.name ?? '' };
       const view = await deleteOne(services, own, options);
       if (view !== undefined) deleted.push(view);

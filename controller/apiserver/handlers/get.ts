@@ -14,5 +14,6 @@ export async function handleGet(services: ApiServices, target: ResourceTarget): 
       : await freshSnapshot(services.store, query.get('resourceVersion') ?? '');
   const stored = snapshot.get(storageKey(definition, namespace, name));
   if (stored === undefined) throw notFound(resourceName(definition), name);
+  if (definition.conversion?.prepare !== undefined) await definition.conversion.prepare.read([stored]);
   answerObject(services, context, definition, { status: 200, view: stored });
 }

@@ -1,7 +1,7 @@
 import { badRequest, isGone, resourceExpired } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, StoredObject } from '../../store/store.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { prepareRead, readStored } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { buildTable, type ListMeta, partialMetadata, tableOptions } from '../table/table.ts';
@@ -9,7 +9,7 @@ import { answerValue, isPretty, listKind, sendProtobuf } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { decodeContinueToken, encodeContinueToken } from './continue-token.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
-import { CONTENT_TYPES, negotiate } from './negotiation.ts';
+import { CONTENT_TYPES, negotiate, type Representation } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
 import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
 
@@ -19,6 +19,7 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
   const options = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, options);
   const page = await readPage(services, target, options, selector);
+  if (!selector.fields.isEmpty) await prepareRead(definition, [...page.snapshot.range(page.prefix)]);
   const representation = negotiate(context.request.header('accept'));
   const isPlain = representation.as === 'Object' && representation.media === 'json';
   if (isPlain && definition.conversion === undefined && !isPretty(context)) {
@@ -27,8 +28,19 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
     return;
   }
   if (representation.as === 'Object' && representation.media === 'protobuf' && sendPage(services, target, page)) return;
+  if (isMetadataOnly(definition, representation)) {
+    // Metadata is the same in every version of a custom kind.
+    const stored = page.items().map((item) => item.object() as KubeObject);
+    answerValue(context, 200, transformList(services, target, { objects: stored, meta: page.meta() }), representation);
+    return;
+  }
+  await prepareRead(definition, page.items());
   const objects = page.items().map((item) => readStored(definition, item));
   answerValue(context, 200, transformList(services, target, { objects, meta: page.meta() }), representation);
+}
+
+function isMetadataOnly(definition: ResourceDefinition, { as, media }: Representation): boolean {
+  return definition.format !== undefined && as.startsWith('PartialObjectMetadata') && media !== 'protobuf';
 }
 
 function sendPage(services: ApiServices, { context, definition }: ResourceTarget, page: Page): boolean {

@@ -4,7 +4,7 @@ import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import { admitRequest } from '../registry/admit.ts';
 import { deleteObject } from '../registry/delete-object.ts';
 import type { PropagationPolicy } from '../registry/deletion-plan.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { prepareRead, readStored } from '../registry/encode-object.ts';
 import { fieldManagerOf } from '../registry/field-manager.ts';
 import { copyObject } from '../registry/object-meta.ts';
 import { resourceName, storageKey } from '../registry/resource-catalog.ts';
@@ -98,7 +98,7 @@ export async function handleFace(services: ApiServices, target: SubresourceTarge
   const { context } = target;
   switch (context.info.verb) {
     case 'get':
-      return answerValue(context, 200, faceOf(target, currentObject(services, target)));
+      return answerValue(context, 200, faceOf(target, await currentObject(services, target)));
     case 'update':
       return replaceFace(services, target);
     case 'patch':
@@ -113,9 +113,13 @@ function faceOf({ subresource }: SubresourceTarget, object: KubeObject): KubeObj
   return subresource.face.get(object);
 }
 
-function currentObject(services: ApiServices, { definition, namespace, name }: SubresourceTarget): KubeObject {
+async function currentObject(
+  services: ApiServices,
+  { definition, namespace, name }: SubresourceTarget,
+): Promise<KubeObject> {
   const stored = services.store.snapshot().get(storageKey(definition, namespace, name));
   if (stored === undefined) throw notFound(resourceName(definition), name);
+  await prepareRead(definition, [stored]);
   return readStored(definition, stored);
 }
 

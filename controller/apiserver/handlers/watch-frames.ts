@@ -16,6 +16,8 @@ export type FrameType = 'ADDED' | 'MODIFIED' | 'DELETED';
 /** Turns what happened to an object into the bytes of one watch frame, in the form that a watcher asked for. */
 export interface FrameEncoder {
   readonly contentType: string;
+  /** It looks at metadata alone, which is the same in every version of a kind. */
+  readonly needsMetadataOnly?: boolean;
   encode(type: FrameType, object: StoredObject): Uint8Array;
   bookmark(revision: number, annotations?: Readonly<Record<string, string>>): Uint8Array;
   /** The last frame of a watch that cannot go on: a Status in place of an object. */
@@ -97,7 +99,10 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
     case 'PartialObjectMetadata':
     case 'PartialObjectMetadataList':
       if (representation.media === 'protobuf') return partialProtobufFrames(options);
-      if (definition.conversion === undefined) return metadataFrames(representation.version);
+      // Metadata is the same in every version of a custom kind.
+      if (definition.conversion === undefined || definition.format !== undefined) {
+        return metadataFrames(representation.version);
+      }
       return valueFrames(options, (object) => partialMetadata(object, representation.version));
     default:
       if (representation.media === 'protobuf')
@@ -135,6 +140,7 @@ const metadataCaches: Readonly<Record<MetaVersion, LatestFrames>> = {
 /** The metadata cut out of the stored bytes: garbage collectors watch every kind, and decoding each object for them costs more than storing it. */
 const metadataFrames = (version: MetaVersion): FrameEncoder => ({
   contentType: JSON_TYPE,
+  needsMetadataOnly: true,
   encode: (type, object) =>
     metadataCaches[version].get(type, object, () =>
       frameAround([HEADS[type], METADATA_HEADS[version], metadataOfBytes(object.bytes), METADATA_TAIL]),

@@ -95,6 +95,7 @@ class WatchSession {
   /** By the monotonic clock. */
   #deadlineMs = Number.POSITIVE_INFINITY;
   #waiting: Uint8Array[] = [];
+  #converted: Promise<void> = Promise.resolve();
   readonly #series: WatchSeries | undefined;
 
   constructor(parts: SessionParts) {
@@ -120,6 +121,7 @@ class WatchSession {
     const { selector, encoder, stream } = this.#parts;
     let batch: Uint8Array[] = [];
     let bytes = 0;
+    if (this.#waitsForConversion) await this.#prepare([...this.#candidates(snapshot)]);
     for (const object of this.#candidates(snapshot)) {
       if (!selector.matches(object)) continue;
       const frame = encoder.encode('ADDED', object);
@@ -167,7 +169,7 @@ class WatchSession {
         prefix: this.#prefix(),
         fromRevision: start.fromRevision,
         ...(field === undefined ? {} : { field }),
-        onEvent: (event) => this.#onEvent(event),
+        onEvent: (event) => this.#onStoreEvent(event),
         onClose: (reason) => {
           if (reason === 'compacted') this.#fail(resourceExpired('too old resource version'));
           else this.#end();
@@ -179,6 +181,30 @@ class WatchSession {
     }
     if (this.#isOver) this.#watcher.stop();
     return !this.#isOver;
+  }
+
+  get #waitsForConversion(): boolean {
+    return this.#parts.target.definition.conversion?.prepare !== undefined;
+  }
+
+  /** Objects whose conversion has to be waited for are told in their order all the same. */
+  #onStoreEvent(event: StoreEvent): void {
+    if (!this.#waitsForConversion) {
+      this.#onEvent(event);
+      return;
+    }
+    const { type, object, previous, revision } = event;
+    const left = previous === undefined || type === 'DELETED' ? [] : [previous, departed(previous, revision)];
+    this.#converted = this.#converted
+      .then(() => this.#prepare([object, ...left]))
+      .then(() => this.#onEvent(event))
+      .catch((err: unknown) => this.#fail(toApiError(err)));
+  }
+
+  async #prepare(views: readonly StoredObject[]): Promise<void> {
+    const { target, selector, encoder } = this.#parts;
+    if (encoder.needsMetadataOnly === true && selector.fields.isEmpty) return;
+    await target.definition.conversion?.prepare?.read(views);
   }
 
   #onEvent(event: StoreEvent): void {

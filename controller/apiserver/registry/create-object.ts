@@ -1,6 +1,6 @@
 import { ApiError, alreadyExists, badRequest, generatedNameTaken, isAlreadyExists } from '#api/object/api-error.ts';
 import { invalidObject, required } from '#api/object/field-error.ts';
-import type { KubeObject } from '#api/object/kube-object.ts';
+import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
 import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
@@ -11,7 +11,7 @@ import {
   runMutatingAdmission,
   runValidatingAdmission,
 } from './admit.ts';
-import { readStored, toNewValue, viewOf } from './encode-object.ts';
+import { metadataOf, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
 import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
@@ -68,7 +68,10 @@ async function createOnce(services: RegistryServices, request: CreateRequest): P
     strategyContext(services, request.context, dryRun),
   );
   try {
+    const conversion = definition.conversion?.prepare;
+    if (conversion !== undefined) await conversion.write(prepared);
     const created = await store(services, request, prepared);
+    if (conversion !== undefined) await conversion.read([created]);
     if (dryRun) await allocation?.release();
     else await allocation?.commit?.();
     return created;
@@ -161,7 +164,7 @@ async function store(services: RegistryServices, request: CreateRequest, object:
     definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
   );
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
-    if (current !== undefined) throw nameTaken(definition, name, readStored(definition, current));
+    if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
   });
   return result.object ?? viewOf(value, undefined);
@@ -184,9 +187,9 @@ function admissionFor(services: RegistryServices, request: CreateRequest, object
   };
 }
 
-function nameTaken(definition: ResourceDefinition, name: string, live: KubeObject): ApiError {
+function nameTaken(definition: ResourceDefinition, name: string, live: ObjectMeta): ApiError {
   const taken = alreadyExists(resourceName(definition), name);
-  if (live.metadata.deletionTimestamp === undefined) return taken;
+  if (live.deletionTimestamp === undefined) return taken;
   return new ApiError(taken.code, taken.reason, `object is being deleted: ${taken.message}`, taken.details);
 }
 

@@ -5,7 +5,7 @@ import type { AdmissionRequest, AdmissionTarget } from '../admission/admission-p
 import type { RequestContext } from '../chain/request-context.ts';
 import { admitRequest, awaitsAdmission, runMutatingAdmission, runValidatingAdmission } from './admit.ts';
 import { type DeletionPlan, type DeletionWish, planDeletion } from './deletion-plan.ts';
-import { readStored, toNewValue } from './encode-object.ts';
+import { prepareRead, readStored, storedFormValue, toNewValue } from './encode-object.ts';
 import type { ObjectView, RegistryServices } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
@@ -33,7 +33,10 @@ const MAX_TRIES = 20;
 export async function deleteObject(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
   const warning = request.definition.orphansByDefault?.warning;
   if (warning !== undefined && request.wish.propagationPolicy === undefined) warnOnce(request.context, warning);
-  if (awaitsAdmission(services.admission, targetOf(services, request))) return deleteFromSnapshot(services, request);
+  const waits = request.definition.conversion?.prepare !== undefined;
+  if (waits || awaitsAdmission(services.admission, targetOf(services, request))) {
+    return deleteFromSnapshot(services, request);
+  }
   return writeDeletion(services, request, (live) => {
     const admission = admissionFor(services, request, live);
     runMutatingAdmission(services.admission, admission);
@@ -53,15 +56,18 @@ async function deleteFromSnapshot(services: RegistryServices, request: DeleteObj
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(key);
     if (seen === undefined) throw notFound(resourceName(definition), name);
+    await prepareRead(definition, [seen]);
     const live = readStored(definition, seen);
     planDeletion(definition, live, request.wish, services.clock.now());
     await admitRequest(services.admission, admissionFor(services, request, live));
     let isStale = false;
     try {
-      return await writeDeletion(services, request, (current) => {
+      const outcome = await writeDeletion(services, request, (current) => {
         isStale = current.metadata.resourceVersion !== live.metadata.resourceVersion;
         if (isStale) throw conflict(resourceName(definition), name, 'the object has been modified');
       });
+      await prepareRead(definition, [outcome.view]);
+      return outcome;
     } catch (err) {
       if (!isStale || tries === MAX_TRIES || context.request.signal.aborted) throw err;
     }
@@ -79,7 +85,8 @@ async function writeDeletion(
   let last: KubeObject | undefined;
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
     if (current === undefined) throw notFound(resourceName(definition), name);
-    last = readStored(definition, current);
+    // A deletion changes metadata alone, which needs no conversion: what would have to be waited for stays in its stored form.
+    last = definition.conversion?.prepare === undefined ? readStored(definition, current) : storedForm(current);
     const plan = planDeletion(definition, last, request.wish, services.clock.now());
     admit(last);
     const decision = decide(services, request, plan);
@@ -91,10 +98,16 @@ async function writeDeletion(
   return { isRemoved, view: result.object };
 }
 
+const storedForm = (stored: ObjectView) => stored.object() as KubeObject;
+
 function decide(services: RegistryServices, { definition }: DeleteObjectRequest, plan: DeletionPlan): WriteDecision {
   if (plan.kind === 'remove') return { kind: 'delete' };
   if (plan.kind === 'wait') return { kind: 'unchanged' };
   delete plan.object.metadata.resourceVersion;
+  const { conversion } = definition;
+  if (conversion?.prepare !== undefined) {
+    return { kind: 'put', value: storedFormValue(services, conversion, plan.object) };
+  }
   const object = services.format.canonicalize(plan.object, definition);
   const durability = definition.volatileTtlMs === undefined ? 'durable' : 'volatile';
   return { kind: 'put', value: toNewValue(services, definition, object, durability) };

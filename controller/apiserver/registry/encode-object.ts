@@ -11,7 +11,17 @@ const decoder = new TextDecoder();
 /** The decoded object in the definition's own form; shared, so copy it before a change. */
 export function readStored(definition: ResourceDefinition, stored: ObjectView): KubeObject {
   const object = stored.object() as KubeObject;
-  return definition.conversion === undefined ? object : definition.conversion.fromStored(object);
+  return definition.conversion === undefined ? object : definition.conversion.fromStored(object, stored);
+}
+
+/** Waits until these can be read, where their conversion has to be waited for. */
+export async function prepareRead(definition: ResourceDefinition, views: readonly ObjectView[]): Promise<void> {
+  await definition.conversion?.prepare?.read(views);
+}
+
+/** What every version of an object has in common: readable without a conversion. */
+export function metadataOf(stored: ObjectView): KubeObject['metadata'] {
+  return (stored.object() as KubeObject).metadata;
 }
 
 /** The definition that says which fields of the stored form are selectable. */
@@ -40,6 +50,21 @@ export function toNewValue(
     labels: object.metadata.labels ?? NO_LABELS,
     fields: fieldsOf(storedDefinition(services, definition), stored),
     durability,
+  };
+}
+
+/** The same for an object that is in the stored form already. */
+export function storedFormValue(
+  services: RegistryServices,
+  conversion: NonNullable<ResourceDefinition['conversion']>,
+  object: KubeObject,
+): NewValue {
+  const { name = '', namespace = '', labels = NO_LABELS } = object.metadata;
+  return {
+    bytes: encodeCanonical(services.format.canonicalize(object, conversion.storedAs)),
+    labels,
+    fields: { 'metadata.name': name, 'metadata.namespace': namespace },
+    durability: 'durable',
   };
 }
 

@@ -117,8 +117,16 @@ export interface ResourceDefinition extends ResourceInfo {
     readonly storedAs: ResourceInfo & FormattedKind;
     /** True where the stored bytes are what `fromStored` would make of them. */
     isAsStored?(stored: ObjectView): boolean;
+    /**
+     * Set where a conversion has to wait for somebody: after `read` of its view an object can be read, after `write` it can be stored,
+     * both without waiting.
+     */
+    readonly prepare?: {
+      read(views: readonly ObjectView[]): Promise<void>;
+      write(object: KubeObject): Promise<void>;
+    };
     toStored(object: KubeObject): KubeObject;
-    fromStored(stored: KubeObject): KubeObject;
+    fromStored(stored: KubeObject, view?: ObjectView): KubeObject;
   };
   /** Changes the object when its deletion begins and something still holds it (Namespace phase Terminating). */
   prepareForDelete?(object: KubeObject): void;

@@ -13,7 +13,7 @@ import {
 } from './admit.ts';
 import { release } from './create-object.ts';
 import { isDeletionComplete } from './deletion-plan.ts';
-import { isNoOp, readStored, toNewValue, viewOf } from './encode-object.ts';
+import { isNoOp, prepareRead, readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
 import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
@@ -51,7 +51,10 @@ export interface UpdateRequest {
 /** Read-modify-write through admission and strategy. Rejects with 404, 409, 422 and whatever `change` throws. */
 export function updateObject(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
   const allocates = request.definition.allocate !== undefined && request.as === 'main';
-  const waits = allocates || (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(services, request)));
+  const waits =
+    allocates ||
+    request.definition.conversion?.prepare !== undefined ||
+    (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(services, request)));
   return waits ? updateFromSnapshot(services, request, allocates) : updateInPlace(services, request);
 }
 
@@ -77,15 +80,19 @@ async function updateFromSnapshot(
 ): Promise<ObjectView> {
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(keyOf(request));
+    if (seen !== undefined) await prepareRead(request.definition, [seen]);
     const live = liveObject(request, seen);
     const next = await computeNextAwaited(services, request, live);
+    await request.definition.conversion?.prepare?.write(next);
     const strategy = strategyContext(services, request.context, request.dryRun);
     const allocation = allocates
       ? await request.definition.allocate?.(next, live, services.store, strategy)
       : undefined;
     const attempt = { seen: seen as StoredObject, live, next, allocation, isStale: false };
     try {
-      return await writeAttempt(services, request, attempt);
+      const view = await writeAttempt(services, request, attempt);
+      await prepareRead(request.definition, [view]);
+      return view;
     } catch (err) {
       await release(allocation);
       if (!attempt.isStale || tries === MAX_TRIES || request.context.request.signal.aborted) throw err;

@@ -25,6 +25,7 @@ import { createOpenApi, type OpenApiSource } from '../openapi/serve-openapi.ts';
 import { createObjectFormat } from '../registry/builtin-format.ts';
 import { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
+import { WebhookCallError, type WebhookClient } from '../webhooks/webhook-client.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { type HealthCheck, renderHealthMetrics, serveHealth } from './health.ts';
 import type { VersionInfo } from './version-info.ts';
@@ -57,6 +58,8 @@ export interface ApiServerOptions {
   readonly extraPaths?: readonly ExtraPath[];
   /** Takes the requests that belong to other servers behind this one. */
   readonly aggregator?: Pick<Aggregator, 'serve'>;
+  /** Calls the conversion webhooks of custom kinds; without it such conversions fail. */
+  readonly webhookClient?: Pick<WebhookClient, 'post'>;
   /** Groups that other servers answer behind this one, for discovery. */
   readonly discoverySources?: readonly DiscoverySource[];
   /** Their parts of the OpenAPI documents. */
@@ -121,6 +124,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   };
 }
 
+const NO_WEBHOOKS: Pick<WebhookClient, 'post'> = {
+  post: ({ clientConfig }) =>
+    Promise.reject(new WebhookCallError(`this server calls no webhooks: ${JSON.stringify(clientConfig.url ?? '')}`, 0)),
+};
+
 /** Serves the custom kinds of the store where CustomResourceDefinitions are among the kinds. */
 function startCustomResources(options: ApiServerOptions, services: ApiServices): CustomResources | undefined {
   const definition = services.catalog.find('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
@@ -130,6 +138,7 @@ function startCustomResources(options: ApiServerOptions, services: ApiServices):
     services,
     definition,
     objectMeta,
+    webhookClient: options.webhookClient ?? NO_WEBHOOKS,
     log: options.log.child({ component: 'custom-resources' }),
   });
   custom.start();
