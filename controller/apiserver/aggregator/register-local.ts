@@ -4,9 +4,9 @@ import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
+import { builtinPriority, priorityOf } from '../registry/group-priorities.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import { API_SERVICES_PREFIX, type ApiService } from './api-service-index.ts';
-import { builtinPriority, priorityOf } from './group-priorities.ts';
 
 export const API_SERVICES = {
   group: 'apiregistration.k8s.io',

@@ -1,4 +1,5 @@
 import type { ResourceName } from '#api/object/api-error.ts';
+import { groupPriority } from './group-priorities.ts';
 import type { ResourceDefinition, SubresourceDefinition } from './resource-definition.ts';
 
 export interface CatalogVersion {
@@ -15,9 +16,6 @@ export interface CatalogGroup {
   /** The preferred one first. */
   readonly versions: readonly CatalogVersion[];
 }
-
-/** Groups in the order in which kubectl looks a bare resource name up; what is not named here comes after, by name. */
-const GROUP_ORDER: readonly string[] = ['', 'apps', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io'];
 
 /**
  * Which kinds the server serves, by address. The built-in ones are there for good; others come and go while the server runs. Whoever
@@ -109,16 +107,8 @@ export function storagePrefixOf(definition: ResourceDefinition, namespace: strin
 
 const addressOf = (group: string, version: string, resource: string) => `${group}/${version}/${resource}`;
 
-/** Kubernetes' priorities: groups of its own stand far above those of custom kinds. */
-const BUILTIN_PRIORITY = 17_000;
-const CUSTOM_PRIORITY = 1_000;
-
 function groupDefinitions(definitions: readonly ResourceDefinition[], builtin: ReadonlySet<string>): CatalogGroup[] {
-  const priority = (group: string) => {
-    if (!builtin.has(group)) return CUSTOM_PRIORITY;
-    const index = GROUP_ORDER.indexOf(group);
-    return BUILTIN_PRIORITY + (index < 0 ? 0 : GROUP_ORDER.length - index);
-  };
+  const priority = (group: string) => groupPriority(group, builtin.has(group));
   const names = [...new Set(definitions.map((definition) => definition.group))];
   names.sort((a, b) => priority(b) - priority(a) || (a < b ? -1 : 1));
   return names.map((group) => {

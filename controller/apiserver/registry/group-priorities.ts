@@ -5,6 +5,8 @@ export interface ApiPriority {
 
 /** `groupPriorityMinimum` of Kubernetes' own groups: the order in which discovery lists them and kubectl looks names up. */
 const GROUP_PRIORITIES: Readonly<Record<string, number>> = {
+  // Registered by nobody, as it is the aggregator's own: it comes first.
+  'apiregistration.k8s.io': 20_000,
   '': 18_000,
   apps: 17_800,
   'events.k8s.io': 17_750,
@@ -37,6 +39,15 @@ const USUAL_VERSION_PRIORITY = 15;
 
 /** Custom kinds come after all others, and are sorted by their versions' names. */
 const CUSTOM: ApiPriority = { groupPriorityMinimum: 1_000, versionPriority: 100 };
+
+/** Of built-in groups that are not in the table: behind Kubernetes' own, before custom ones. */
+const OTHER_BUILTIN = 10_000;
+
+/** Where a group stands in discovery. */
+export function groupPriority(group: string, isBuiltin: boolean): number {
+  if (!isBuiltin) return CUSTOM.groupPriorityMinimum;
+  return Object.hasOwn(GROUP_PRIORITIES, group) ? GROUP_PRIORITIES[group]! : OTHER_BUILTIN;
+}
 
 /** Undefined for groups that are not Kubernetes' own. */
 export function builtinPriority(group: string, version: string): ApiPriority | undefined {
