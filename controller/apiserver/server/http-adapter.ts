@@ -8,6 +8,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream } from './api-request.ts';
 import { closedStream, NodeApiRequest, NodeApiResponse, type NodeRequest, type NodeResponse } from './http-exchange.ts';
+import { SessionActivity } from './session-activity.ts';
 
 export interface TlsMaterial {
   /** PEM. */
@@ -28,6 +29,7 @@ export interface HttpsOptions {
   /** Never rejects. */
   readonly handler: (request: ApiRequest, response: ApiResponse) => Promise<void>;
   readonly log: Logger;
+  readonly limits?: ConnectionLimits;
 }
 
 export interface HttpsServer {
@@ -44,14 +46,33 @@ const MAX_SESSION_MEMORY_MB = 64;
 /** Node advertises 2^32-1 by default; client-go opens as many as it is offered. */
 const MAX_CONCURRENT_STREAMS = 1000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const HEADERS_TIMEOUT_MS = 20_000;
-const KEEP_ALIVE_TIMEOUT_MS = 90_000;
+/** Of a request's line and headers together. Long selectors and large tokens fit; Kubernetes takes 1 MiB, which is a gift to floods. */
+const MAX_HEAD_BYTES = 64 * 1024;
+
+/** What one client may use up before it is sent away. */
+export interface ConnectionLimits {
+  /** A request's head has to arrive within this; also the first one of a connection. */
+  readonly headersTimeoutMs: number;
+  /** A connection without a request is closed after this; 90 s in Kubernetes. */
+  readonly idleTimeoutMs: number;
+  /** How often connections are looked at: they may live so much longer. */
+  readonly sweepMs: number;
+  /** Connections beyond this are refused: each holds a descriptor and some 50 kB. */
+  readonly maxConnections: number;
+}
+
+const DEFAULT_LIMITS: ConnectionLimits = {
+  headersTimeoutMs: 20_000,
+  idleTimeoutMs: 90_000,
+  sweepMs: 5_000,
+  maxConnections: 10_000,
+};
 /** A peer that vanished without a FIN is noticed by an unanswered ping: two periods at most. */
 const PING_INTERVAL_MS = 30_000;
 
 /** One TLS port for HTTP/2 and HTTP/1.1. Rejects when the address cannot be bound. */
 export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
-  const { log } = options;
+  const { log, limits = DEFAULT_LIMITS } = options;
   const server = http2.createSecureServer({
     ...secureContext(options.tls),
     allowHTTP1: true,
@@ -59,19 +80,30 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     // Clients without a certificate (tokens) must come in; the authenticator looks at `authorized`.
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    headersTimeout: HEADERS_TIMEOUT_MS,
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: limits.sweepMs,
+    maxHeaderSize: MAX_HEAD_BYTES,
     // Bodies may be slow, and watches have none: the chain has its own deadline.
     requestTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    keepAliveTimeout: limits.idleTimeoutMs,
     maxSessionMemory: MAX_SESSION_MEMORY_MB,
-    settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, enableConnectProtocol: false },
+    settings: {
+      maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
+      maxHeaderListSize: MAX_HEAD_BYTES,
+      enableConnectProtocol: false,
+    },
   } as http2.SecureServerOptions);
-  const connections = trackConnections(server);
+  server.maxConnections = limits.maxConnections;
+  const activity = new SessionActivity();
+  const connections = trackConnections(server, activity, limits);
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
     const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
+    const session = 'stream' in incoming ? incoming.stream.session : undefined;
+    if (session !== undefined) activity.onRequest(session);
     // `on`, although it comes once: the wrapper of `once` would be made for every request.
     outgoing.on('close', () => {
       if (!outgoing.writableFinished) request.onGone();
+      if (session !== undefined) activity.onRequestEnd(session);
     });
     void options.handler(request, new NodeApiResponse(incoming, outgoing));
   });
@@ -115,7 +147,11 @@ interface Connections {
 }
 
 /** The secure HTTP/2 server has no closeAllConnections, so we remember what is open. */
-function trackConnections(server: http2.Http2SecureServer): Connections {
+function trackConnections(
+  server: http2.Http2SecureServer,
+  activity: SessionActivity,
+  limits: ConnectionLimits,
+): Connections {
   const sessions = new Set<http2.ServerHttp2Session>();
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -126,12 +162,17 @@ function trackConnections(server: http2.Http2SecureServer): Connections {
   });
   server.on('session', (session: http2.ServerHttp2Session) => {
     sessions.add(session);
+    activity.add(session);
     const stopPings = pingPeer(session);
     session.once('close', () => {
       stopPings();
+      activity.remove(session);
       sessions.delete(session);
     });
   });
+  const sweep = setInterval(() => activity.closeIdle(limits.idleTimeoutMs), limits.sweepMs);
+  sweep.unref();
+  server.once('close', () => clearInterval(sweep));
   return { sessions, sockets };
 }
 
@@ -267,12 +308,20 @@ function renderHead(status: number, headers: HeaderMap): string {
   return `HTTP/1.1 ${status} \r\n${lines.join('\r\n')}\r\n\r\n`;
 }
 
+/** So long what a client goes on sending is read and dropped: bytes left unread would reset the connection and take the answer along. */
+const LINGER_MS = 500;
+const answered = new WeakSet<Duplex>();
+
 function answerMalformed(err: Error, socket: Duplex): void {
+  // The parser complains about every piece that follows.
+  if (answered.has(socket)) return;
   const code = (err as { code?: string }).code;
   if (!socket.writable || code === 'ECONNRESET' || code === 'ERR_SSL_HTTP_REQUEST') {
     socket.destroy();
     return;
   }
+  answered.add(socket);
   const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
   socket.end(renderHead(status, { connection: 'close', 'content-length': '0' }));
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
