@@ -67,7 +67,9 @@ export function applyConfiguration(options: ApplyOptions): KubeObject {
   const merged = mergeConfiguration(base, config, type);
   const next = canonicalize(pruneRemoved(merged, { former, others, wanted, type }), type);
   const { changed, removed } = compareFields(base, next, type);
-  const conflicts = options.force ? [] : conflictsOf(others, differenceOf(changed, takenOver(options)));
+  // A zero value that the configuration names takes the field away, as the canonical form has none.
+  const touched = unionOf(changed, intersectionOf(removed, wanted));
+  const conflicts = options.force ? [] : conflictsOf(others, differenceOf(touched, takenOver(options)));
   if (conflicts.length > 0) throw conflictError(conflicts);
 
   const isSameOwnership = former !== undefined && equalSets(setOfEntry(former), wanted);

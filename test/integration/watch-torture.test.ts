@@ -3,7 +3,7 @@ import { ContractApi } from '#controller/apiserver/testing/contract/contract-tar
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { createHttpsTarget, requestOver } from '#test/kit/https-contract-target.ts';
 import { Connection, ResumingWatcher } from '#test/kit/resuming-watcher.ts';
-import { seededRandom } from '#test/kit/seeded-random.ts';
+import { seededRandom } from '#base/seeded-random.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const WRITERS = 50;

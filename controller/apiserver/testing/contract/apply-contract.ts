@@ -73,6 +73,15 @@ export function describeApply({ api }: ContractSuite): void {
       });
     });
 
+    test('of a zero value over what another manager set is a conflict too', async () => {
+      const ns = await api().namespace();
+      const path = `${deploymentsOf(ns)}/a`;
+      await api().expect(201, api().apply(path, 'first', deployment('a')));
+      const unpaused = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'a' }, spec: { paused: false } };
+      const { message } = await api().expect(409, api().apply(path, 'me', unpaused));
+      expect(message).toBe('Apply failed with 1 conflict: conflict with "first": .spec.paused');
+    });
+
     test('names every conflict, grouped by manager', async () => {
       const ns = await api().namespace();
       await api().expect(201, api().apply(`${configMapsOf(ns)}/a`, 'first', data({ a: '1', b: '1' })));
