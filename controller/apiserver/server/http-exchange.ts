@@ -141,9 +141,8 @@ export class NodeApiResponse implements ApiResponse {
     const isVersion1 = outgoing.req.httpVersionMajor === 1;
     // The rest of a body that nobody reads would be taken for the next request on this connection.
     if (isVersion1 && !this.#incoming.complete && status >= 400) complete.connection = 'close';
-    if (status >= 400) this.#dropRestOfStream();
     outgoing.writeHead(status, complete);
-    if (status >= 400) dropUnreadBody(this.#incoming, outgoing);
+    if (status >= 400) dropUnreadBody(this.#incoming);
     if (this.#incoming.method === 'HEAD') outgoing.end();
     // Node holds the head as Latin-1 text. Text of the same encoding (which keeps every byte) is appended to it and written at once; bytes
     // would cost a vectored write of two pieces, a sixth of what a bare server spends on a small answer.
@@ -151,27 +150,19 @@ export class NodeApiResponse implements ApiResponse {
     else if (body.byteLength <= WRITE_SLICE_BYTES) outgoing.end(body);
     else writeSlices(outgoing, body, 0);
   }
-
-  /** On HTTP/2 a body that its client never ends would hold its stream for as long as the session lasts. */
-  #dropRestOfStream(): void {
-    if (!('stream' in this.#incoming)) return;
-    const { stream } = this.#incoming;
-    if (stream.endAfterHeaders || this.#incoming.complete) return;
-    // The response's own `finish` waits for the end of the stream.
-    stream.once('finish', () => stream.close(http2Constants.NGHTTP2_NO_ERROR));
-  }
 }
 
 /**
  * A stream of HTTP/2 whose body nobody reads would keep its bytes, and with them the window that all streams of the connection share: it
  * is closed with its answer, which tells the client to stop sending.
  */
-function dropUnreadBody(incoming: NodeRequest, outgoing: ServerResponse): void {
-  if (!('stream' in incoming) || incoming.complete) return;
+function dropUnreadBody(incoming: NodeRequest): void {
+  if (!('stream' in incoming) || incoming.complete || incoming.stream.endAfterHeaders) return;
   const { stream } = incoming;
-  outgoing.once('finish', () => {
+  // The response's own `finish` waits for the end of the stream, which may never come.
+  stream.once('finish', () => {
     incoming.resume();
-    stream.close(constants.NGHTTP2_NO_ERROR);
+    stream.close(http2Constants.NGHTTP2_NO_ERROR);
   });
 }
 
