@@ -1,3 +1,4 @@
+import { dns1123Label } from '#api/meta/names.ts';
 import { computeQosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -6,10 +7,12 @@ import { podBinding } from './pod/binding.ts';
 import { applyPodDefaults } from './pod/defaults.ts';
 import { podEphemeralContainers } from './pod/ephemeral-containers.ts';
 import { podEviction } from './pod/eviction.ts';
+import { mergeLabelKeys } from './pod/label-keys.ts';
 import { podColumns, podRow } from './pod/printer.ts';
 import { podResize } from './pod/resize.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from './pod/update.ts';
 import { validatePod } from './pod/validation.ts';
+import { podWarnings } from './pod/warnings.ts';
 
 function podFields({ spec, status }: Pod): Record<string, string> {
   return {
@@ -43,6 +46,26 @@ function initialStatus(pod: Pod): Pod['status'] {
   };
 }
 
+type Status = NonNullable<Pod['status']>;
+
+/** Clients that do not know the field must not take back what others have seen. */
+function keepObservedGenerations(status: Status, old: Status | undefined): void {
+  status.observedGeneration ||= old?.observedGeneration;
+  const known = [...(old?.conditions ?? [])];
+  for (const condition of status.conditions ?? []) {
+    const i = known.findIndex(({ type }) => type === condition.type);
+    // Types may occur twice: each old condition stands for one new one.
+    const [before] = i < 0 ? [] : known.splice(i, 1);
+    condition.observedGeneration ||= before?.observedGeneration;
+  }
+}
+
+function newPodWarnings(pod: Pod): string[] {
+  const why = dns1123Label(pod.metadata.name);
+  const advice = `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${why.join(' ')}]`;
+  return [...(why.length === 0 ? [] : [advice]), ...podWarnings(pod)];
+}
+
 /** The grace an object's own spec gives it; nothing to wait for before it reached a node or after it ended. */
 function graceSeconds(pod: Pod, requested: number | undefined): number {
   const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
@@ -72,12 +95,17 @@ export function pods(subresources: readonly SubresourceDefinition[]): ResourceDe
       if (pod.spec !== undefined && (pod.spec.terminationGracePeriodSeconds ?? 0) < 0) {
         pod.spec.terminationGracePeriodSeconds = 1;
       }
+      mergeLabelKeys(pod);
       pod.status = initialStatus(pod);
     },
     prepareForStatusUpdate(pod, old) {
       // The class was decided at creation; clients that build a status from nothing leave it out.
-      if (pod.status !== undefined && old.status?.qosClass !== undefined) pod.status.qosClass = old.status.qosClass;
+      if (pod.status === undefined) return;
+      pod.status.qosClass ??= old.status?.qosClass;
+      keepObservedGenerations(pod.status, old.status);
     },
+    // Nobody reads the warnings of those who update pods: programs do.
+    warnings: (pod, old) => (old === undefined ? newPodWarnings(pod) : []),
     validate: (pod, context) => validatePod(pod, context),
     validateUpdate: (pod, old, { request }) => validatePodUpdate(pod, old, request.info.subresource),
     validateStatusUpdate: validatePodStatusUpdate,

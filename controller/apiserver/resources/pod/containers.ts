@@ -10,11 +10,12 @@ import {
 } from '#api/object/field-error.ts';
 import { PROTOCOLS, validateDnsLabel, validateOneOf, validatePort } from '../validation/format.ts';
 import { validateEnv, validateEnvFrom } from './env.ts';
+import { type VolumesByName, validateDevices, validateMounts } from './mounts.ts';
 import { type Container, type EphemeralContainer, isRestartableInit, type PodSpec } from './pod-types.ts';
 import { validateInitProbes, validateProbes } from './probes.ts';
 import { type ResourceRequirements, validateResources } from './resource-requirements.ts';
+import { validateResizePolicy, validateRestartRules, validateStopSignal } from './restart-rules.ts';
 import { validateSecurityContext } from './security.ts';
-import { validateMounts } from './volumes.ts';
 
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'];
 const MESSAGE_POLICIES = ['FallbackToLogsOnError', 'File'];
@@ -54,8 +55,7 @@ function validateImage(image: string | undefined, path: string): FieldError[] {
 /** What the containers of one pod share in validation. */
 export interface ContainerScope {
   readonly spec: PodSpec;
-  /** Names of the pod's volumes. */
-  readonly volumes: ReadonlySet<string>;
+  readonly volumes: VolumesByName;
   /** Names of its resource claims. */
   readonly claims: ReadonlySet<string>;
 }
@@ -71,9 +71,11 @@ function validateCommon(container: Container, path: string, scope: ContainerScop
     ...validateEnv(container.env, `${path}.env`),
     ...validateEnvFrom(container.envFrom, `${path}.envFrom`),
     ...validateMounts(container, path, scope.volumes),
+    ...validateDevices(container, path, scope.volumes),
+    ...validateResizePolicy(container, path, scope.spec.restartPolicy),
     ...validateOneOf(container.imagePullPolicy, PULL_POLICIES, `${path}.imagePullPolicy`),
     ...validateResources(container.resources as ResourceRequirements | undefined, `${path}.resources`, scope.claims),
-    ...validateSecurityContext(container.securityContext, `${path}.securityContext`),
+    ...validateSecurityContext(container.securityContext, `${path}.securityContext`, scope.spec.hostUsers),
   ];
 }
 
@@ -91,17 +93,12 @@ function validateHostPorts(containers: readonly Container[], path: string): Fiel
   );
 }
 
-function validateRestartPolicy(container: Container, path: string): FieldError[] {
-  const { restartPolicy } = container;
-  if (restartPolicy === undefined || restartPolicy === 'Always') return [];
-  return [notSupported(`${path}.restartPolicy`, restartPolicy, ['Always'])];
-}
-
 function validateInitContainer(container: Container, path: string, scope: ContainerScope): FieldError[] {
   return [
     ...validateCommon(container, path, scope),
     ...validateInitProbes(container, path, scope.spec.terminationGracePeriodSeconds),
-    ...validateRestartPolicy(container, path),
+    ...validateRestartRules(container, path),
+    ...validateStopSignal(container, path, scope.spec.os?.name),
     ...(isRestartableInit(container) ? [] : validateHostPorts([container], path)),
   ];
 }
@@ -124,6 +121,8 @@ export function validateContainers(scope: ContainerScope, path: string): FieldEr
       ...validateCommon(container, at, scope),
       ...unique(container.name, at),
       ...validateProbes(container, at, spec.terminationGracePeriodSeconds),
+      ...validateRestartRules(container, at),
+      ...validateStopSignal(container, at, spec.os?.name),
     ];
   });
   errors.push(...validateHostPorts(containers, `${path}.containers`));

@@ -1,5 +1,6 @@
 import type { Pod } from '#api/object/kinds.ts';
 import { applySourceDefaults } from '../storage/volume-sources.ts';
+import { defaultPodRequests } from './pod-level.ts';
 import type { Container, LifecycleHandler, PodSpec, PodTemplateSpec, Probe, Volume } from './pod-types.ts';
 import { containersOf } from './pod-types.ts';
 
@@ -130,4 +131,5 @@ export function applyPodDefaults(pod: Pod): void {
     defaultRequests(container);
     if (spec.hostNetwork) defaultHostPorts(container);
   }
+  defaultPodRequests(spec);
 }

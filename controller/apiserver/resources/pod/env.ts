@@ -1,6 +1,7 @@
 import { configMapKey, envVarName } from '#api/meta/names.ts';
 import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Container } from './pod-types.ts';
+import { validateRelativePath } from './relative-path.ts';
 
 type EnvVar = NonNullable<Container['env']>[number];
 type ValueFrom = NonNullable<EnvVar['valueFrom']>;
@@ -81,6 +82,20 @@ function validateKeyRef(ref: { readonly name?: string; readonly key?: string }, 
   return errors;
 }
 
+/** A variable out of a file that another container of the pod has written. */
+function validateFileKeyRef(
+  ref: { readonly volumeName?: string; readonly path?: string; readonly key?: string },
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!ref.key) errors.push(required(`${path}.key`));
+  else errors.push(...envVarName(ref.key).map((message) => invalid(`${path}.key`, ref.key, message)));
+  if (!ref.volumeName) errors.push(required(`${path}.volumeName`));
+  if (!ref.path) errors.push(required(`${path}.path`));
+  else errors.push(...validateRelativePath(ref.path, `${path}.path`));
+  return errors;
+}
+
 function validateValueFrom({ value, valueFrom }: EnvVar, path: string): FieldError[] {
   if (valueFrom === undefined) return [];
   const rules: Record<keyof ValueFrom, (at: string) => FieldError[]> = {
@@ -88,7 +103,7 @@ function validateValueFrom({ value, valueFrom }: EnvVar, path: string): FieldErr
     resourceFieldRef: (at) => validateResourceFieldRef(valueFrom.resourceFieldRef ?? ({} as never), at, 'env'),
     configMapKeyRef: (at) => validateKeyRef(valueFrom.configMapKeyRef ?? {}, at),
     secretKeyRef: (at) => validateKeyRef(valueFrom.secretKeyRef ?? {}, at),
-    fileKeyRef: () => [],
+    fileKeyRef: (at) => validateFileKeyRef(valueFrom.fileKeyRef ?? {}, at),
   };
   const given = (Object.keys(rules) as (keyof ValueFrom)[]).filter((source) => valueFrom[source] !== undefined);
   const errors = given.flatMap((source) => rules[source](`${path}.${source}`));

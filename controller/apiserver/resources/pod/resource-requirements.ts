@@ -1,16 +1,29 @@
 import { qualifiedName } from '#api/meta/names.ts';
 import { Quantity } from '#api/meta/quantity.ts';
-import { type FieldError, invalid, missing, required } from '#api/object/field-error.ts';
+import { duplicate, type FieldError, forbiddenField, invalid, missing, required } from '#api/object/field-error.ts';
 
 type ResourceList = Readonly<Record<string, unknown>>;
 
 export interface ResourceRequirements {
   readonly limits?: ResourceList;
   readonly requests?: ResourceList;
-  readonly claims?: readonly { readonly name?: string }[];
+  readonly claims?: readonly { readonly name?: string; readonly request?: string }[];
 }
 
 const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage']);
+/** Counted in quotas, but nothing that a container can have. */
+const OTHER_STANDARD = new Set([
+  'configmaps',
+  'persistentvolumeclaims',
+  'pods',
+  'replicationcontrollers',
+  'resourcequotas',
+  'secrets',
+  'services',
+  'services.loadbalancers',
+  'services.nodeports',
+  'storage',
+]);
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-');
 const isStandard = (name: string): boolean => STANDARD.has(name) || isHugePages(name);
 /** `example.com/gpu`: counted in whole pieces and never promised twice. */
@@ -24,7 +37,11 @@ function validateName(name: string, path: string): FieldError[] {
   const errors = qualifiedName(name).map((message) => invalid(path, name, message));
   if (errors.length > 0) return errors;
   if (!name.includes('/')) {
-    return isStandard(name) ? [] : [invalid(path, name, 'must be a standard resource for containers')];
+    if (isStandard(name)) return [];
+    const errors = OTHER_STANDARD.has(name)
+      ? []
+      : [invalid(path, name, 'must be a standard resource type or fully qualified')];
+    return [...errors, invalid(path, name, 'must be a standard resource for containers')];
   }
   return [];
 }
@@ -69,6 +86,14 @@ function validateRequestsWithinLimits(
   });
 }
 
+/** Huge pages come beside ordinary memory or time on a CPU, never alone. */
+function validateHugePages({ limits = {}, requests = {} }: ResourceRequirements, path: string): FieldError[] {
+  const names = [...Object.keys(limits), ...Object.keys(requests)];
+  return names.some(isHugePages) && !names.includes('cpu') && !names.includes('memory')
+    ? [forbiddenField(path, 'HugePages require cpu or memory')]
+    : [];
+}
+
 /** `claimNames`: the pod's resource claims that containers may use. */
 export function validateResources(
   resources: ResourceRequirements | undefined,
@@ -76,14 +101,20 @@ export function validateResources(
   claimNames: ReadonlySet<string> = new Set(),
 ): FieldError[] {
   if (resources === undefined) return [];
-  const claims = (resources.claims ?? []).flatMap(({ name = '' }, i) => {
-    if (name === '') return [required(`${path}.claims[${i}]`)];
-    return claimNames.has(name) ? [] : [missing(`${path}.claims[${i}]`, name)];
+  const used = new Set<string>();
+  const claims = (resources.claims ?? []).flatMap(({ name = '', request = '' }, i) => {
+    const at = `${path}.claims[${i}]`;
+    if (name === '') return [required(`${at}.name`)];
+    const identity = `${name}/${request}`;
+    if (used.has(identity) || used.has(`${name}/`)) return [duplicate(at, request === '' ? name : identity)];
+    used.add(identity);
+    return claimNames.has(name) ? [] : [missing(`${at}.name`, name)];
   });
   return [
     ...validateList(resources.limits, `${path}.limits`),
     ...validateList(resources.requests, `${path}.requests`),
     ...validateRequestsWithinLimits(resources, path),
+    ...validateHugePages(resources, path),
     ...claims,
   ];
 }

@@ -1,6 +1,12 @@
-import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
-import { validateDnsLabel, validateLabelValue, validateQualifiedName } from '../validation/format.ts';
+import { duplicate, type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
+import {
+  validateDnsLabel,
+  validateLabelValue,
+  validateOptionalOneOf,
+  validateQualifiedName,
+} from '../validation/format.ts';
 import { validateLabelSelector, validateLabels, validateRequirement } from '../validation/label-selector.ts';
+import { validateLabelKeys } from './label-keys.ts';
 import type { PodSpec } from './pod-types.ts';
 
 type Toleration = NonNullable<PodSpec['tolerations']>[number];
@@ -15,6 +21,7 @@ type PodAffinityTerm = NonNullable<PodAffinity['requiredDuringSchedulingIgnoredD
 type SpreadConstraint = NonNullable<PodSpec['topologySpreadConstraints']>[number];
 
 const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
+const NODE_POLICIES = ['Honor', 'Ignore'];
 const WEIGHTS = { from: 1, to: 100 };
 
 function validateTolerationValue(toleration: Toleration, path: string): FieldError[] {
@@ -115,7 +122,8 @@ function validatePodTerm(term: PodAffinityTerm, path: string): FieldError[] {
     ...(term.namespaces ?? []).flatMap((name) => validateDnsLabel(name, `${path}.namespace`)),
   ];
   if (!term.topologyKey) errors.push(required(`${path}.topologyKey`, 'can not be empty'));
-  return [...errors, ...validateQualifiedName(term.topologyKey ?? '', `${path}.topologyKey`)];
+  errors.push(...validateQualifiedName(term.topologyKey ?? '', `${path}.topologyKey`));
+  return [...errors, ...validateLabelKeys(term, path)];
 }
 
 function validatePodAffinity(affinity: PodAffinity, path: string): FieldError[] {
@@ -169,7 +177,23 @@ function validateSpread(constraints: readonly SpreadConstraint[] | undefined, pa
         );
       }
     }
-    return [...errors, ...validateLabelSelector(constraint.labelSelector, `${at}.labelSelector`)];
+    return [
+      ...errors,
+      ...validateOptionalOneOf(constraint.nodeAffinityPolicy, NODE_POLICIES, `${at}.nodeAffinityPolicy`),
+      ...validateOptionalOneOf(constraint.nodeTaintsPolicy, NODE_POLICIES, `${at}.nodeTaintsPolicy`),
+      ...validateLabelKeys(constraint, at),
+      ...validateLabelSelector(constraint.labelSelector, `${at}.labelSelector`),
+    ];
+  });
+}
+
+function validateGates(gates: PodSpec['schedulingGates'], path: string): FieldError[] {
+  const names = new Set<string>();
+  return (gates ?? []).flatMap(({ name = '' }, i) => {
+    const errors = validateQualifiedName(name, `${path}[${i}]`);
+    if (names.has(name)) errors.push(duplicate(`${path}[${i}]`, name));
+    names.add(name);
+    return errors;
   });
 }
 
@@ -183,8 +207,6 @@ export function validateScheduling(spec: PodSpec, path: string): FieldError[] {
     ...(podAffinity === undefined ? [] : validatePodAffinity(podAffinity, `${path}.affinity.podAffinity`)),
     ...(podAntiAffinity === undefined ? [] : validatePodAffinity(podAntiAffinity, `${path}.affinity.podAntiAffinity`)),
     ...validateSpread(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`),
-    ...(spec.schedulingGates ?? []).flatMap(({ name = '' }, i) =>
-      validateQualifiedName(name, `${path}.schedulingGates[${i}].name`),
-    ),
+    ...validateGates(spec.schedulingGates, `${path}.schedulingGates`),
   ];
 }

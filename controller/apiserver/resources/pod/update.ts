@@ -1,5 +1,7 @@
 import { type FieldError, forbiddenField, invalid, required } from '#api/object/field-error.ts';
 import type { Pod } from '#api/object/kinds.ts';
+import { validateImmutable } from '../validation/format.ts';
+import { validateIp } from '../validation/ip.ts';
 import { equalJson } from '../volatile-update.ts';
 import type { Container, ContainerStatus, PodSpec } from './pod-types.ts';
 import { validatePodResize } from './resize.ts';
@@ -27,10 +29,9 @@ function withAllowedChangesUndone(spec: PodSpec, old: PodSpec): PodSpec {
   }
   if (isGated(old)) {
     undone.nodeSelector = old.nodeSelector;
-    if (old.affinity?.nodeAffinity === undefined && spec.affinity?.nodeAffinity !== undefined) {
-      const { nodeAffinity: _added, ...rest } = spec.affinity;
-      undone.affinity = old.affinity === undefined && Object.keys(rest).length === 0 ? undefined : rest;
-    }
+    const merged = { ...spec.affinity, nodeAffinity: old.affinity?.nodeAffinity };
+    const isEmpty = Object.values(merged).every((part) => part === undefined);
+    undone.affinity = old.affinity === undefined && isEmpty ? undefined : merged;
   }
   return undone;
 }
@@ -79,9 +80,39 @@ function validateGates(spec: PodSpec, old: PodSpec): FieldError[] {
 
 /** While gates hold a pod back, its choice of nodes may still be narrowed. */
 function validateGatedPlacement(spec: PodSpec, old: PodSpec): FieldError[] {
-  if (!isGated(old) || isSuperset(spec.nodeSelector, old.nodeSelector)) return [];
+  if (!isGated(old)) return [];
   const message = 'only additions to spec.nodeSelector are allowed (no mutations or deletions)';
-  return [invalid('spec.nodeSelector', spec.nodeSelector ?? {}, message)];
+  return [
+    ...(isSuperset(spec.nodeSelector, old.nodeSelector)
+      ? []
+      : [invalid('spec.nodeSelector', spec.nodeSelector ?? {}, message)]),
+    ...validateNarrowedAffinity(spec, old),
+  ];
+}
+
+type NodeTerm = NonNullable<
+  NonNullable<NonNullable<PodSpec['affinity']>['nodeAffinity']>['requiredDuringSchedulingIgnoredDuringExecution']
+>['nodeSelectorTerms'][number];
+
+const termsOf = ({ affinity }: PodSpec): readonly NodeTerm[] =>
+  affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+
+/** Every term may ask for more, none for less, and none comes or goes: that would widen the choice. */
+function validateNarrowedAffinity(spec: PodSpec, old: PodSpec): FieldError[] {
+  const path = 'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms';
+  const before = termsOf(old);
+  if (before.length === 0) return [];
+  const now = termsOf(spec);
+  if (now.length !== before.length) {
+    return [invalid(path, now, 'no additions/deletions to non-empty NodeSelectorTerms list are allowed')];
+  }
+  const begins = (list: readonly unknown[] = [], start: readonly unknown[] = []) =>
+    equalJson(list.slice(0, start.length), start);
+  return now.flatMap((term, i) => {
+    const was = before[i] as NodeTerm;
+    const isNarrower = begins(term.matchExpressions, was.matchExpressions) && begins(term.matchFields, was.matchFields);
+    return isNarrower ? [] : [invalid(`${path}[${i}]`, term, 'only additions are allowed (no mutations or deletions)')];
+  });
 }
 
 function changedFields(spec: PodSpec, old: PodSpec): string {
@@ -158,11 +189,32 @@ function validateTransitions(
   });
 }
 
+/** At most one address of each family, the first of which is also the single field of older days. */
+function validateAddresses(list: readonly { readonly ip?: string }[], path: string): FieldError[] {
+  const errors = list.flatMap(({ ip = '' }, i) => validateIp(ip, `${path}[${i}]`));
+  if (errors.length > 0 || list.length < 2) return errors;
+  const families = new Set(list.map(({ ip = '' }) => ip.includes(':')));
+  return list.length > 2 || families.size < 2
+    ? [invalid(path, list, 'may specify no more than one IP for each IP family')]
+    : [];
+}
+
 export function validatePodStatusUpdate(pod: Pod, old: Pod): FieldError[] {
-  return validateTransitions(
-    pod.status?.containerStatuses ?? [],
-    old.status?.containerStatuses ?? [],
-    old.spec?.restartPolicy,
-    'status.containerStatuses',
-  );
+  const { status, spec } = pod;
+  return [
+    ...validateTransitions(
+      status?.containerStatuses ?? [],
+      // Containers with a policy of their own come back as that says.
+      (old.status?.containerStatuses ?? []).filter(
+        ({ name }) => (spec?.containers ?? []).find((one) => one.name === name)?.restartPolicy === undefined,
+      ),
+      old.spec?.restartPolicy,
+      'status.containerStatuses',
+    ),
+    ...validateAddresses(status?.podIPs ?? [], 'status.podIPs'),
+    ...validateAddresses(status?.hostIPs ?? [], 'status.hostIPs'),
+    ...(old.status?.qosClass === undefined
+      ? []
+      : validateImmutable(status?.qosClass, old.status.qosClass, 'status.qosClass')),
+  ];
 }

@@ -1,4 +1,5 @@
-import { type FieldError, forbiddenField, invalid, notSupported, required } from '#api/object/field-error.ts';
+import { dns1123Subdomain } from '#api/meta/names.ts';
+import { type FieldError, forbiddenField, invalid, notSupported, required, tooLong } from '#api/object/field-error.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import type { StrategyContext } from '../../registry/resource-definition.ts';
 import {
@@ -11,9 +12,10 @@ import {
 import { validateIp } from '../validation/ip.ts';
 import { validateLabels } from '../validation/label-selector.ts';
 import { validateContainers } from './containers.ts';
+import { validateOperatingSystem } from './operating-system.ts';
+import { validatePodLevel, validateResourceClaims } from './pod-level.ts';
 import type { Container, PodSpec, PodTemplateSpec } from './pod-types.ts';
 import { isRestartableInit } from './pod-types.ts';
-import { type ResourceRequirements, validateResources } from './resource-requirements.ts';
 import { validateScheduling } from './scheduling.ts';
 import { validatePodSecurity } from './security.ts';
 import { validateVolumes } from './volumes.ts';
@@ -66,6 +68,22 @@ function validateDns(spec: PodSpec, path: string): FieldError[] {
   return errors;
 }
 
+const MAX_HOSTNAME = 64;
+
+/** The host name as the pod itself sees it, whatever the DNS says. */
+function validateHostnameOverride(spec: PodSpec, path: string): FieldError[] {
+  const name = spec.hostnameOverride;
+  if (name === undefined) return [];
+  const at = `${path}.hostnameOverride`;
+  const errors = validateDnsSubdomain(name, at);
+  if (name.length > MAX_HOSTNAME) errors.push(tooLong(at, MAX_HOSTNAME));
+  if (spec.setHostnameAsFQDN) {
+    errors.push(forbiddenField(at, 'may not be set when `setHostnameAsFQDN` is true'));
+  }
+  if (spec.hostNetwork) errors.push(forbiddenField(at, 'may not be set when `hostNetwork` is true'));
+  return errors;
+}
+
 function validateNames(spec: PodSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
   if (spec.serviceAccountName)
@@ -76,7 +94,7 @@ function validateNames(spec: PodSpec, path: string): FieldError[] {
   if (spec.priorityClassName) errors.push(...validateDnsSubdomain(spec.priorityClassName, `${path}.priorityClassName`));
   if (spec.runtimeClassName) errors.push(...validateDnsSubdomain(spec.runtimeClassName, `${path}.runtimeClassName`));
   if (spec.schedulerName === '') errors.push(required(`${path}.schedulerName`));
-  return errors;
+  return [...errors, ...validateHostnameOverride(spec, path)];
 }
 
 function validateHostAliases(aliases: PodSpec['hostAliases'], path: string): FieldError[] {
@@ -108,7 +126,7 @@ function validateHostNetworkPorts(spec: PodSpec, path: string): FieldError[] {
 }
 
 export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
-  const { errors: volumeErrors, names: volumes } = validateVolumes(spec.volumes, `${path}.volumes`);
+  const { errors: volumeErrors, byName: volumes } = validateVolumes(spec.volumes, `${path}.volumes`);
   const claims = new Set((spec.resourceClaims ?? []).map(({ name }) => name));
   const errors = [
     ...volumeErrors,
@@ -120,7 +138,9 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
     ...validateScheduling(spec, path),
     ...validateNames(spec, path),
     ...validateHostAliases(spec.hostAliases, `${path}.hostAliases`),
-    ...validateResources(spec.resources as ResourceRequirements | undefined, `${path}.resources`, claims),
+    ...validatePodLevel(spec, path),
+    ...validateResourceClaims(spec.resourceClaims, `${path}.resourceClaims`),
+    ...validateOperatingSystem(spec, path),
   ];
   for (const [i, { conditionType = '' }] of (spec.readinessGates ?? []).entries()) {
     errors.push(...validateQualifiedName(conditionType, `${path}.readinessGates[${i}].conditionType`));
@@ -153,6 +173,12 @@ function validateNewPod(pod: Pod): FieldError[] {
   const errors: FieldError[] = [];
   if ((pod.spec?.ephemeralContainers ?? []).length > 0) {
     errors.push(forbiddenField('spec.ephemeralContainers', 'cannot be set on create'));
+  }
+  for (const [i, volume] of (pod.spec?.volumes ?? []).entries()) {
+    if (volume.ephemeral === undefined) continue;
+    const claim = `${pod.metadata.name}-${volume.name}`;
+    const path = `spec.volumes[${i}].name`;
+    errors.push(...dns1123Subdomain(claim).map((why) => invalid(path, volume.name, `PVC name "${claim}": ${why}`)));
   }
   if (pod.spec?.nodeName && (pod.spec.schedulingGates ?? []).length > 0) {
     errors.push(forbiddenField('spec.nodeName', 'cannot be set until all schedulingGates have been cleared'));
