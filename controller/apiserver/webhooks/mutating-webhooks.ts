@@ -5,7 +5,7 @@ import { type AdmissionPlugin, type AdmissionRequest, reinvocationOf } from '../
 import type { ReviewVerdict } from './admission-review.ts';
 import type { Candidate, WebhookConfigurations } from './webhook-configurations.ts';
 import { callWebhook, type WebhookDeps, wantsRequest, withPolicy } from './webhook-dispatch.ts';
-import { putChangedObject, type SeenObjects, seenObjects } from './webhook-objects.ts';
+import { awaitPutChangedObject, awaitSeenObjects, type SeenObjects } from './webhook-objects.ts';
 
 const NAME = 'MutatingAdmissionWebhook';
 
@@ -29,7 +29,7 @@ export function mutatingWebhooks(deps: WebhookDeps, configurations: WebhookConfi
       const round = startRound(request);
       for (const [index, candidate] of configurations.candidates(request).entries()) {
         const { webhook } = candidate;
-        if (!wantsRequest(deps, 'admit', candidate, request)) continue;
+        if (!(await wantsRequest(deps, 'admit', candidate, request))) continue;
         // Whoever was not asked in the first round is not asked in the second for the first time.
         if (round.isSecond && !round.memory.toReinvoke.has(webhook.uid)) continue;
         const changed = await askWebhook(deps, candidate, request, { round: round.isSecond ? 1 : 0, index });
@@ -75,10 +75,10 @@ async function askWebhook(
   const { webhook, as } = candidate;
   const { auditAnnotations } = request.context;
   const place = `round_${round}_index_${index}`;
-  const objects = seenObjects(request, as);
+  const objects = await awaitSeenObjects(request, as);
   const call = async () => {
     const verdict = await callWebhook(deps, 'admit', candidate, { request, objects });
-    const isChanged = applyVerdict(candidate, request, { verdict, objects });
+    const isChanged = await applyVerdict(candidate, request, { verdict, objects });
     const names = { configuration: webhook.configuration, webhook: webhook.name };
     auditAnnotations[`mutation.webhook.admission.k8s.io/${place}`] = JSON.stringify({ ...names, mutated: isChanged });
     return isChanged;
@@ -88,11 +88,11 @@ async function askWebhook(
   return changed ?? false;
 }
 
-function applyVerdict(
+async function applyVerdict(
   { webhook, as }: Candidate,
   request: AdmissionRequest,
   { verdict, objects }: { readonly verdict: ReviewVerdict; readonly objects: SeenObjects },
-): boolean {
+): Promise<boolean> {
   if (verdict.patch === undefined) return false;
   try {
     const patch: unknown = JSON.parse(Buffer.from(verdict.patch, 'base64').toString('utf8'));
@@ -105,9 +105,9 @@ function applyVerdict(
     }
     const patched = applyJsonPatch(objects.object, patch);
     if (deepEqual(patched, objects.object)) return false;
-    putChangedObject(request, as, patched);
+    await awaitPutChangedObject(request, as, patched);
   } catch (err) {
     throw internalError(err);
   }
-  return !deepEqual(seenObjects(request, as).object, objects.object);
+  return !deepEqual((await awaitSeenObjects(request, as)).object, objects.object);
 }

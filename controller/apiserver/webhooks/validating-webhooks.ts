@@ -1,7 +1,7 @@
 import type { AdmissionPlugin, AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { Candidate, WebhookConfigurations } from './webhook-configurations.ts';
 import { callWebhook, type WebhookDeps, wantsRequest, withPolicy } from './webhook-dispatch.ts';
-import { seenObjects } from './webhook-objects.ts';
+import { awaitSeenObjects } from './webhook-objects.ts';
 
 /** Asks the webhooks of all ValidatingWebhookConfigurations at once; the first refusal, in their order, is the answer. */
 export function validatingWebhooks(deps: WebhookDeps, configurations: WebhookConfigurations): AdmissionPlugin {
@@ -10,9 +10,10 @@ export function validatingWebhooks(deps: WebhookDeps, configurations: WebhookCon
     isAsynchronous: true,
     handles: (target) => configurations.candidates(target).length > 0,
     async validate(request) {
-      const wanted = configurations
-        .candidates(request)
-        .filter((candidate) => wantsRequest(deps, 'validating', candidate, request));
+      const wanted: Candidate[] = [];
+      for (const candidate of configurations.candidates(request)) {
+        if (await wantsRequest(deps, 'validating', candidate, request)) wanted.push(candidate);
+      }
       const answers = await Promise.allSettled(
         wanted.map((candidate, index) => askWebhook(deps, candidate, request, index)),
       );
@@ -28,7 +29,7 @@ async function askWebhook(
   index: number,
 ): Promise<void> {
   const { webhook, as } = candidate;
-  const objects = seenObjects(request, as);
+  const objects = await awaitSeenObjects(request, as);
   const verdict = await withPolicy(deps, 'validating', { webhook, request }, () =>
     callWebhook(deps, 'validating', candidate, { request, objects }),
   );

@@ -11,7 +11,7 @@ import { type ReviewVerdict, readReview, refusalOf, renderReview } from './admis
 import { WebhookCallError, type WebhookClient } from './webhook-client.ts';
 import type { Candidate, MatchCondition, Webhook } from './webhook-configurations.ts';
 import type { CallLabels, WebhookMetrics, WebhookType } from './webhook-metrics.ts';
-import { type SeenObjects, seenObjects } from './webhook-objects.ts';
+import { awaitSeenObjects, type SeenObjects } from './webhook-objects.ts';
 
 /** What the CEL expressions of match conditions see. */
 export interface ConditionFacts extends SeenObjects {
@@ -45,16 +45,16 @@ export class WebhookFailure extends Error {
 }
 
 /** True when the webhook wants to see this request. Throws ApiError where that cannot be found out. */
-export function wantsRequest(
+export async function wantsRequest(
   deps: WebhookDeps,
   type: WebhookType,
   { webhook, as }: Candidate,
   request: AdmissionRequest,
-): boolean {
+): Promise<boolean> {
   if (!matchesObject(webhook, request)) return false;
   if (!matchesNamespace(deps.store, webhook, request)) return false;
   if (webhook.matchConditions.length === 0) return true;
-  const verdict = checkConditions(deps, webhook, as, request);
+  const verdict = await checkConditions(deps, webhook, as, request);
   if ('matches' in verdict) {
     if (!verdict.matches) deps.metrics.observeExclusion(labelsOf(webhook, type, request));
     return verdict.matches;
@@ -63,14 +63,14 @@ export function wantsRequest(
   throw forbidden(request.resource, request.name, verdict.error);
 }
 
-function checkConditions(
+async function checkConditions(
   deps: WebhookDeps,
   webhook: Webhook,
   as: ResourceDefinition,
   request: AdmissionRequest,
-): ConditionsVerdict {
+): Promise<ConditionsVerdict> {
   if (deps.checkConditions === undefined) return { error: 'this server evaluates no match conditions' };
-  const objects = seenObjects(request, as);
+  const objects = await awaitSeenObjects(request, as);
   const review = renderReview({
     uid: '',
     request,

@@ -1,6 +1,7 @@
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { AdmissionObjects, AdmissionRequest } from '../admission/admission-plugin.ts';
 import { copyObject } from '../registry/object-meta.ts';
+import type { ObjectView } from '../registry/object-view.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { kindOf } from './admission-review.ts';
 
@@ -10,21 +11,46 @@ export interface SeenObjects {
   readonly oldObject: KubeObject | undefined;
 }
 
-/** The objects of `request` as `as`, with everything that Go's encoder would write. Private copies. */
+/**
+ * The objects of `request` as `as`, with everything that Go's encoder would write. Private copies. Throws where that needs a conversion
+ * that must be waited for.
+ */
 export function seenObjects(request: AdmissionRequest, as: ResourceDefinition): SeenObjects {
-  return { object: seen(request, as, request.object), oldObject: seen(request, as, request.oldObject) };
+  const { object, oldObject, resource } = request;
+  const convertOne = (one: KubeObject | undefined) =>
+    one === undefined || request.kind !== undefined ? one : convert(one, resource, as);
+  return completeObjects(request, as, { object: convertOne(object), oldObject: convertOne(oldObject) });
 }
 
-function seen(request: AdmissionRequest, as: ResourceDefinition, object: KubeObject | undefined) {
-  if (object === undefined) return undefined;
-  const converted = request.kind === undefined ? convert(object, request.resource, as) : object;
-  const complete = canonical(request, as, converted);
-  const { resourceVersion } =
-    object.metadata?.resourceVersion === undefined ? (request.oldObject?.metadata ?? {}) : object.metadata;
-  // An update is always one of a certain version, whether the client named it or not.
-  if (resourceVersion !== undefined && complete.metadata !== undefined)
-    complete.metadata.resourceVersion = resourceVersion;
-  return complete;
+/** The same, waiting for conversions. */
+export async function awaitSeenObjects(request: AdmissionRequest, as: ResourceDefinition): Promise<SeenObjects> {
+  const { object, oldObject, resource } = request;
+  const convertOne = (one: KubeObject | undefined) =>
+    one === undefined || request.kind !== undefined ? one : awaitConvert(one, resource, as);
+  return completeObjects(request, as, { object: await convertOne(object), oldObject: await convertOne(oldObject) });
+}
+
+function completeObjects(
+  request: AdmissionRequest,
+  as: ResourceDefinition,
+  { object, oldObject }: SeenObjects,
+): SeenObjects {
+  const version = request.oldObject?.metadata?.resourceVersion;
+  return {
+    object: object === undefined ? undefined : complete(request, as, { object, version }),
+    oldObject: oldObject === undefined ? undefined : complete(request, as, { object: oldObject, version }),
+  };
+}
+
+/** An update is always one of a certain version, whether the client named it or not. */
+function complete(
+  request: AdmissionRequest,
+  as: ResourceDefinition,
+  { object, version }: { readonly object: KubeObject; readonly version: string | undefined },
+): KubeObject {
+  const all = canonical(request, as, object);
+  if (version !== undefined && all.metadata !== undefined) all.metadata.resourceVersion = version;
+  return all;
 }
 
 /** Options of a CONNECT are no objects of the type table: they are sent as they are. */
@@ -33,25 +59,53 @@ function canonical(request: AdmissionRequest, as: ResourceDefinition, object: Ku
   return objectsOf(request).format.canonicalize(object, kindOf(request, as));
 }
 
-/** Takes over what a webhook made of the object in the form of `as`. Throws ApiError when it is no object of that kind any more. */
+/**
+ * Takes over what somebody made of the object in the form of `as`. Throws ApiError when it is no object of that kind any more, and where
+ * it needs a conversion that must be waited for.
+ */
 export function putChangedObject(request: AdmissionRequest, as: ResourceDefinition, changed: unknown): void {
-  if (request.operation === 'CONNECT') {
-    request.object = changed as KubeObject;
-    return;
-  }
+  const object = readChanged(request, as, changed);
+  request.object = request.kind === undefined ? convert(object, as, request.resource) : object;
+}
+
+/** The same, waiting for conversions. */
+export async function awaitPutChangedObject(
+  request: AdmissionRequest,
+  as: ResourceDefinition,
+  changed: unknown,
+): Promise<void> {
+  const object = readChanged(request, as, changed);
+  request.object = request.kind === undefined ? await awaitConvert(object, as, request.resource) : object;
+}
+
+function readChanged(request: AdmissionRequest, as: ResourceDefinition, changed: unknown): KubeObject {
+  if (request.operation === 'CONNECT') return changed as KubeObject;
   const { format } = objectsOf(request);
   const kind = kindOf(request, as);
   const { object } = format.decodeValue(changed, kind);
   if (request.kind === undefined) as.applyDefaults(object);
   format.applyDefaults(object, kind);
-  request.object = request.kind === undefined ? convert(object, as, request.resource) : object;
+  return object;
 }
 
+/** By way of the stored form, which every face of a kind can be made of and from. */
 function convert(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): KubeObject {
   if (from === to) return object;
   const stored = from.conversion === undefined ? object : from.conversion.toStored(object);
   return copyObject(to.conversion === undefined ? stored : to.conversion.fromStored(stored));
 }
+
+async function awaitConvert(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): Promise<KubeObject> {
+  if (from === to) return object;
+  await from.conversion?.prepare?.write(object);
+  const stored = from.conversion === undefined ? object : from.conversion.toStored(object);
+  const view: ObjectView = { bytes: NO_BYTES, object: () => stored };
+  await to.conversion?.prepare?.read([view]);
+  return copyObject(to.conversion === undefined ? stored : to.conversion.fromStored(stored, view));
+}
+
+/** No conversion looks at the encoded form. */
+const NO_BYTES = new Uint8Array();
 
 export function objectsOf({ objects }: AdmissionRequest): AdmissionObjects {
   if (objects === undefined) throw new Error('an admission request for webhooks needs the catalog and the formats');
