@@ -124,6 +124,31 @@ describe('garbage collector', () => {
     expect((await nodes.fetchList()).items).toHaveLength(1);
   });
 
+  it('watches the objects of a kind soon after its definition came', async () => {
+    const { cluster, client, maps, refTo, start, settle, advance } = setUp();
+    const definitions = { resource: 'customresourcedefinitions', kind: 'CustomResourceDefinition', namespaced: false };
+    const things = { resource: 'things', kind: 'Thing', namespaced: true };
+    const groupOf = (name: string, ...infos: { resource: string; kind: string; namespaced: boolean }[]) => ({
+      metadata: { name },
+      versions: [{ version: 'v1', resources: served(...infos) }],
+    });
+    cluster.rawAnswers.set('/apis', { items: [groupOf('apiextensions.k8s.io', definitions)] });
+    await start(startGarbageCollector);
+    cluster.rawAnswers.set('/apis', {
+      items: [groupOf('apiextensions.k8s.io', definitions), groupOf('example.com', things)],
+    });
+    const owner = await maps.create({ metadata: { name: 'owner', namespace: 'n' } });
+    const custom = client.resource<ConfigMap>({ group: 'example.com', version: 'v1', ...things });
+    await custom.create({ metadata: { name: 'child', namespace: 'n', ownerReferences: [refTo(owner)] } });
+    const crds = client.resource<ConfigMap>({ group: 'apiextensions.k8s.io', version: 'v1', ...definitions });
+    await crds.create({ metadata: { name: 'things.example.com' } });
+    await settle();
+    await advance(1_000);
+    await maps.delete({ name: 'owner', namespace: 'n' });
+    await advance(0);
+    expect((await custom.fetchList()).items).toEqual([]);
+  });
+
   it('deletes nothing when the owner is of a kind that it cannot ask about', async () => {
     const { addPod, names, start, advance } = setUp();
     await addPod('child', { apiVersion: 'example.com/v1', kind: 'Thing', name: 'x', uid: 'u' });

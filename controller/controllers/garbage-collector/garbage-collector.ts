@@ -28,6 +28,13 @@ import { ResourceMonitors } from './resource-monitors.ts';
 
 /** How often the list of served kinds is asked for anew; an owner of an unknown kind asks at once. */
 const DISCOVERY_PERIOD_MS = 5 * 60_000;
+/** Definitions of kinds come in bursts; discovery is asked once for all that change within this time. */
+const DEFINITIONS_SETTLE_MS = 500;
+/** Kinds whose objects say what else is served. */
+const DEFINING_KINDS = new Set([
+  'customresourcedefinitions.apiextensions.k8s.io',
+  'apiservices.apiregistration.k8s.io',
+]);
 /** An owner that exists and was not seen by its watch yet is asked about again after this time. */
 const UNSEEN_OWNER_MS = 5_000;
 /** Absent owners remembered, so that a thousand dependents cost one question. */
@@ -46,6 +53,8 @@ class GarbageCollector {
   /** Owners that the server said are gone; see absenceKey. */
   readonly #absent = new Set<string>();
   #wakeDiscovery = () => {};
+  /** A definition changed since discovery was asked last. */
+  #hasNewDefinitions = false;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -65,7 +74,9 @@ class GarbageCollector {
     this.#checks.start(signal);
     this.#orphans.start(signal);
     for (;;) {
-      await this.#nextDiscovery(signal);
+      if (!this.#hasNewDefinitions) await this.#nextDiscovery(signal);
+      if (this.#hasNewDefinitions) await delay(this.#context.clock, DEFINITIONS_SETTLE_MS, signal);
+      this.#hasNewDefinitions = false;
       await this.#refresh(signal);
     }
   }
@@ -89,8 +100,15 @@ class GarbageCollector {
     });
   }
 
+  #onDefinition(): void {
+    this.#hasNewDefinitions = true;
+    this.#wakeDiscovery();
+  }
+
   #handlerFor(info: ResourceInfo): InformerHandler<PartialObject> {
+    const definesKinds = DEFINING_KINDS.has(`${info.resource}.${info.group}`);
     const put = ({ metadata }: PartialObject) => {
+      if (definesKinds) this.#onDefinition();
       const node = createGraphNode(info, metadata);
       this.#enqueue(touchedByChange(this.#graph.put(node), node, this.#graph));
     };
@@ -98,6 +116,7 @@ class GarbageCollector {
       onAdd: put,
       onUpdate: (_, object) => put(object),
       onDelete: ({ metadata }) => {
+        if (definesKinds) this.#onDefinition();
         const removed = this.#graph.remove(metadata.uid);
         this.#rememberAbsent(absenceKey(metadata.uid, info.namespaced ? metadata.namespace : undefined));
         if (removed !== undefined) this.#enqueue(touchedByRemoval(removed, this.#graph));
