@@ -1,16 +1,11 @@
 import { type LabelSelectorObject, labelSelectorFrom } from '#api/meta/label-selector.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, StoredObject } from '../../../store/store.ts';
-import { readStored } from '../../registry/encode-object.ts';
 import { storageKey, storagePrefixOf } from '../../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../../registry/resource-definition.ts';
 import type { AdmissionTarget } from '../admission-plugin.ts';
 import type { ParamKind, ParamRef } from './policy-index.ts';
-
-/** A policy or binding that cannot be asked as it stands: `failurePolicy` says what that means. */
-export class PolicyConfigurationError extends Error {
-  override readonly name = 'PolicyConfigurationError';
-}
+import { PolicyConfigurationError, readParam } from './policy-objects.ts';
 
 export interface ParamQuestion {
   readonly paramKind: ParamKind | undefined;
@@ -34,7 +29,7 @@ export function collectParams({ paramKind, paramRef, target, snapshot }: ParamQu
   if (found.length === 0 && paramRef.parameterNotFoundAction === 'Deny') {
     throw new PolicyConfigurationError('no params found for policy binding with `Deny` parameterNotFoundAction');
   }
-  return found.map((stored) => readStored(definition, stored));
+  return found.map((stored) => readParam(definition, stored));
 }
 
 const describe = ({ apiVersion, kind }: ParamKind): string => `&ParamKind{APIVersion:${apiVersion},Kind:${kind},}`;

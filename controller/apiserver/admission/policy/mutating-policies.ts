@@ -9,15 +9,15 @@ import { NoJsonError, toJson } from '../../cel/values/json-values.ts';
 import { CelList, CelStruct, type CelValue } from '../../cel/values/value.ts';
 import type { ResourceDefinition } from '../../registry/resource-definition.ts';
 import { kindOf } from '../../webhooks/admission-review.ts';
-import { objectsOf, putChangedObject, seenObjects } from '../../webhooks/webhook-objects.ts';
 import { type AdmissionRequest, reinvocationOf } from '../admission-plugin.ts';
 import { applyToObject, checkTypeNames, MutationError } from './apply-configuration.ts';
-import { collectParams, PolicyConfigurationError } from './collect-params.ts';
+import { collectParams } from './collect-params.ts';
 import { evaluatePolicy, type PolicyExpression, PolicyExpressions } from './evaluate-policy.ts';
 import { evaluateConditions } from './match-conditions.ts';
 import { matchesSelectors } from './match-resources.ts';
 import { activationOf, LazyVariables } from './policy-activation.ts';
 import { type Binding, type Policy, type PolicyCandidate, PolicyIndex, type PolicySpec } from './policy-index.ts';
+import { objectsOf, PolicyConfigurationError, policyObjects, putPolicyObject } from './policy-objects.ts';
 import { viewRequest } from './policy-view.ts';
 import type { PolicyPlugin, ValidatingPolicyDeps } from './validating-policies.ts';
 
@@ -166,7 +166,8 @@ class Mutator {
     { as, param }: { readonly as: ResourceDefinition; readonly param: KubeObject | undefined },
   ): void {
     const { conditions, mutations } = policy.compiled();
-    const view = viewRequest(this.#deps.store, this.#request, as);
+    const view = this.#orFail(policy, undefined, () => viewRequest(this.#deps.store, this.#request, as));
+    if (view === undefined) return;
     const activation = activationOf({ ...view, params: param, authorizer: this.#deps.authorizer });
     const verdict = evaluateConditions(conditions, activation);
     if ('error' in verdict) {
@@ -177,12 +178,12 @@ class Mutator {
     const { namespace = '', name = '' } = param?.metadata ?? {};
     const key = `${policy.name}/${binding.name}/${namespace}/${name}`;
     if (this.#isSecond && !this.#memory.toReinvoke.has(key)) return;
-    const before = seenObjects(this.#request, as).object;
+    const before = view.object;
     for (const mutation of mutations) {
       const failure = this.#mutate(policy, mutation, { as, param });
       if (failure !== undefined) this.#fail(policy, binding, failure);
     }
-    if (!deepEqual(before, seenObjects(this.#request, as).object)) {
+    if (!deepEqual(before, policyObjects(this.#request, as).object)) {
       this.#requireReinvocation();
       reinvocationOf(this.#request).isWanted = true;
     }
@@ -230,7 +231,7 @@ class Mutator {
 
   #put(as: ResourceDefinition, changed: unknown): void {
     try {
-      putChangedObject(this.#request, as, changed);
+      putPolicyObject(this.#request, as, changed);
     } catch (error) {
       throw error instanceof ApiError ? internalError(error) : error;
     }

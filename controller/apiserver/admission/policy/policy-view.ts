@@ -3,9 +3,9 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Store } from '../../../store/store.ts';
 import type { ResourceDefinition } from '../../registry/resource-definition.ts';
 import { renderReview } from '../../webhooks/admission-review.ts';
-import { seenObjects } from '../../webhooks/webhook-objects.ts';
 import type { AdmissionRequest } from '../admission-plugin.ts';
 import type { PolicyFacts } from './policy-activation.ts';
+import { policyObjects } from './policy-objects.ts';
 
 export type RequestView = Omit<PolicyFacts, 'params' | 'authorizer'>;
 
@@ -15,7 +15,7 @@ export function viewRequest(
   request: AdmissionRequest,
   as: ResourceDefinition,
 ): RequestView {
-  const objects = seenObjects(request, as);
+  const objects = policyObjects(request, as);
   const review = renderReview({ uid: '', request, as, object: undefined, oldObject: undefined, reviewVersions: [] });
   const { resource, namespace } = request;
   const isNamespace = resource.group === '' && resource.resource === 'namespaces';

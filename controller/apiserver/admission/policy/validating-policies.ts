@@ -7,12 +7,13 @@ import { CelBudgetError } from '../../cel/values/evaluation-error.ts';
 import { typeNameOf } from '../../cel/values/value.ts';
 import type { Authorizer } from '../../chain/request-context.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission-plugin.ts';
-import { collectParams, PolicyConfigurationError } from './collect-params.ts';
+import { collectParams } from './collect-params.ts';
 import { evaluatePolicy, type PolicyExpression, PolicyExpressions, type PolicyResult } from './evaluate-policy.ts';
 import { evaluateConditions } from './match-conditions.ts';
 import { matchesSelectors } from './match-resources.ts';
 import { activationOf, LazyVariables } from './policy-activation.ts';
 import { type Binding, type Policy, type PolicyCandidate, PolicyIndex, type PolicySpec } from './policy-index.ts';
+import { PolicyConfigurationError } from './policy-objects.ts';
 import { policyRefusal, warnOnce } from './policy-refusal.ts';
 import { viewRequest } from './policy-view.ts';
 
@@ -136,7 +137,8 @@ class Judge {
     for (const binding of bindings) {
       const params = this.#orFail(policy, binding, () => this.#paramsOf(policy, binding));
       if (params === undefined || params.length === 0) continue;
-      const view = viewRequest(this.#deps.store, this.#request, as);
+      const view = this.#orFail(policy, undefined, () => viewRequest(this.#deps.store, this.#request, as));
+      if (view === undefined) return;
       for (const param of params) {
         const activation = activationOf({ ...view, params: param, authorizer: this.#deps.authorizer });
         this.#judge(policy, binding, { activation, annotations });
