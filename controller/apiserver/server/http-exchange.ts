@@ -17,6 +17,9 @@ const JOINED_BODY_BYTES = 16 * 1024;
 /** One write of a large body. Handing OpenSSL 10 MB at once would hold all of it encrypted in memory as well. */
 const WRITE_SLICE_BYTES = 1024 * 1024;
 
+/** Of a body that was refused, so much is still taken in for the sake of a client that reads only after it has written. */
+const MAX_DROPPED_BYTES = 32 * 1024 * 1024;
+
 /** One request of node's HTTP/1.1 or HTTP/2 server as the chain sees it. */
 export class NodeApiRequest implements ApiRequest {
   readonly method: string;
@@ -74,13 +77,15 @@ export class NodeApiRequest implements ApiRequest {
       const chunks: Buffer[] = [];
       let bytes = 0;
       incoming.on('data', (chunk: Buffer) => {
+        if (bytes > maxBytes) return;
         bytes += chunk.byteLength;
-        if (bytes > maxBytes) {
-          incoming.pause();
-          reject(bodyTooLarge(maxBytes));
+        if (bytes <= maxBytes) {
+          chunks.push(chunk);
           return;
         }
-        chunks.push(chunk);
+        chunks.length = 0;
+        incoming.pause();
+        reject(bodyTooLarge(maxBytes));
       });
       incoming.once('end', () =>
         resolve(chunks.length === 1 ? (chunks[0] ?? new Uint8Array()) : Buffer.concat(chunks)),
@@ -153,17 +158,18 @@ export class NodeApiResponse implements ApiResponse {
 }
 
 /**
- * A stream of HTTP/2 whose body nobody reads would keep its bytes, and with them the window that all streams of the connection share: it
- * is closed with its answer, which tells the client to stop sending.
+ * A stream of HTTP/2 whose body nobody reads would stay open for as long as its connection, at the client's end too. What is left of the
+ * body is read and forgotten, up to a point; then the client is told to stop.
  */
 function dropUnreadBody(incoming: NodeRequest): void {
-  if (!('stream' in incoming) || incoming.complete || incoming.stream.endAfterHeaders) return;
+  if (!('stream' in incoming) || incoming.complete) return;
   const { stream } = incoming;
-  // The response's own `finish` waits for the end of the stream, which may never come.
-  stream.once('finish', () => {
-    incoming.resume();
-    stream.close(http2Constants.NGHTTP2_NO_ERROR);
+  let bytes = 0;
+  incoming.on('data', (chunk: Buffer) => {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_DROPPED_BYTES) stream.close(http2Constants.NGHTTP2_NO_ERROR);
   });
+  incoming.resume();
 }
 
 function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): void {
