@@ -8,7 +8,7 @@ import type { DiscoverySource } from '../discovery/discovery-source.ts';
 import type { OpenApiSource } from '../openapi/serve-openapi.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import { ApiServiceIndex, type RemoteApi } from './api-service-index.ts';
-import { startAvailability } from './availability.ts';
+import { type AvailabilityChecks, startAvailability } from './availability.ts';
 import { proxyToRemote } from './proxy-request.ts';
 import { startLocalRegistration } from './register-local.ts';
 import { RemoteDocuments } from './remote-documents.ts';
@@ -38,20 +38,22 @@ export function createAggregator({ store, dialer, clock, log, certificate }: Agg
   const index = new ApiServiceIndex(store);
   const servers = createRemoteServers({ dialer, certificate });
   const documents = new RemoteDocuments({ index, servers, clock, log });
+  let checks: AvailabilityChecks | undefined;
   return {
     serve(context) {
       const remote = findRemote(index, context.info);
-      return remote === undefined ? undefined : proxyToRemote(servers, remote, context);
+      if (remote === undefined) return undefined;
+      return proxyToRemote({ servers, onUnreachable: ({ name }) => checks?.recheck(name) }, remote, context);
     },
     discovery: documents.discovery,
     openApi: documents.openApi,
     start(client, catalog) {
-      const stops = [
-        startLocalRegistration({ store, catalog, client, clock, log }),
-        startAvailability({ store, index, servers, client, clock, log }),
-      ];
+      const stopRegistration = startLocalRegistration({ store, catalog, client, clock, log });
+      const started = startAvailability({ store, index, servers, client, clock, log });
+      checks = started;
       return () => {
-        for (const stop of stops) stop();
+        stopRegistration();
+        started.stop();
       };
     },
     stop() {

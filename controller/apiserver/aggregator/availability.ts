@@ -65,8 +65,14 @@ const RETRY_MS = 5_000;
 const SETTLE_MS = 100;
 const CHECK_TIMEOUT_MS = 5_000;
 
-/** Keeps the condition Available of all APIServices that lead to other servers. The returned function stops it. */
-export function startAvailability(deps: AvailabilityDeps): () => void {
+export interface AvailabilityChecks {
+  /** Somebody failed to reach the server of this APIService: looks again at once. */
+  recheck(name: string): void;
+  stop(): void;
+}
+
+/** Keeps the condition Available of all APIServices that lead to other servers. */
+export function startAvailability(deps: AvailabilityDeps): AvailabilityChecks {
   const { store, index, clock, log } = deps;
   const timers = new Map<string, () => void>();
   let stopped = false;
@@ -79,8 +85,10 @@ export function startAvailability(deps: AvailabilityDeps): () => void {
         clock.after(delayMs, () => void sync(name)),
       );
   };
+  const hurried = new Set<string>();
   const sync = async (name: string): Promise<void> => {
     timers.delete(name);
+    hurried.delete(name);
     const remote = index.byName(name);
     if (remote === undefined) return;
     let isFine = false;
@@ -113,10 +121,18 @@ export function startAvailability(deps: AvailabilityDeps): () => void {
     watchSlices(store, syncThoseOn),
   ];
   for (const { name } of index.remotes) schedule(name, 0);
-  return () => {
-    stopped = true;
-    for (const stop of stopMirrors) stop();
-    for (const cancel of timers.values()) cancel();
+  return {
+    recheck(name) {
+      // However many fail meanwhile, one look is enough.
+      if (hurried.has(name)) return;
+      hurried.add(name);
+      schedule(name, SETTLE_MS);
+    },
+    stop() {
+      stopped = true;
+      for (const stop of stopMirrors) stop();
+      for (const cancel of timers.values()) cancel();
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { connect, getCACertificates } from 'node:tls';
 import { https } from '#base/node-http.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
@@ -19,7 +19,8 @@ export interface RemoteRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
   readonly user: UserInfo;
-  readonly body?: Uint8Array;
+  /** A stream is passed on as fast as the server takes it. */
+  readonly body?: Uint8Array | Readable;
   readonly signal?: AbortSignal;
 }
 
@@ -106,11 +107,17 @@ function fetchRemote(agent: Agent, remote: RemoteApi, request: RemoteRequest): P
       });
       outgoing.once('response', resolve);
       outgoing.once('error', (err) => reject(Object.assign(err, { isReused: outgoing.reusedSocket })));
-      outgoing.end(request.body);
+      const { body } = request;
+      if (body === undefined || body instanceof Uint8Array) outgoing.end(body);
+      else {
+        body.pipe(outgoing);
+        body.once('error', (err) => outgoing.destroy(err));
+      }
     });
   // A server closes idle connections when it likes; a request that crossed the closing was not read and is sent anew.
   return attempt().catch((err: { code?: string; isReused?: boolean }) => {
-    if (err.isReused && (err.code === 'ECONNRESET' || err.code === 'EPIPE')) return attempt();
+    const canRepeat = request.body === undefined || request.body instanceof Uint8Array;
+    if (canRepeat && err.isReused && (err.code === 'ECONNRESET' || err.code === 'EPIPE')) return attempt();
     throw err;
   });
 }
