@@ -12,6 +12,7 @@ import { computeRequestInfo } from '#controller/apiserver/chain/request-info.ts'
 import { sendError, sendJson, toApiError } from '#controller/apiserver/chain/status-answer.ts';
 import { createClusterLookups } from '#controller/apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from '#controller/apiserver/connect/connect-subresources.ts';
+import { answerOverWebSocket } from '#controller/apiserver/connect/web-socket-answers.ts';
 import type { SubresourceServices } from '#controller/apiserver/registry/resource-definition.ts';
 import type { ApiRequest, ApiResponse } from '#controller/apiserver/server/api-request.ts';
 import { listenHttps } from '#controller/apiserver/server/http-adapter.ts';
@@ -37,6 +38,8 @@ export interface ExecPath {
   readonly adminTls: { readonly ca: string; readonly cert: string; readonly key: string };
   readonly hub: TunnelHub;
   addPod(pod: PathPod): void;
+  /** The node's tunnel ends, for good. */
+  disconnectNode(): void;
   stop(): Promise<void>;
 }
 
@@ -117,6 +120,7 @@ export async function startExecPath({ runtime, host }: TestContainerd): Promise<
     adminTls,
     hub,
     addPod: (pod) => pods.set(pod.name, pod),
+    disconnectNode: () => stopTunnel.abort(),
     async stop() {
       stopTunnel.abort();
       hub.close();
@@ -255,6 +259,7 @@ function apiHandler({ pki, hub, services }: ApiParts) {
       } as unknown as RequestContext;
       const storagePrefix = info.resource === 'nodes' ? '/registry/minions' : `/registry/${info.resource}`;
       const own = { ...services, resource: { storagePrefix } } as SubresourceServices;
+      if (request.upgrade !== undefined) answerOverWebSocket(context);
       const offered = subresources[info.resource as keyof typeof subresources] ?? [];
       const subresource = offered.find(({ name }) => name === info.subresource);
       if (subresource?.handle !== undefined) await subresource.handle(context, own);

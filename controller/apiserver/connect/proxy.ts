@@ -130,7 +130,7 @@ async function serveProxy(open: OpenBackend, context: RequestContext, services: 
   try {
     const answer = await fetchFromBackend(
       connection,
-      { method: request.method, path, headers, ...(isRead ? {} : await bodyOf(context, headers)) },
+      { method: request.method, path, headers, ...(await bodyOf(context, headers)) },
       request.signal,
     );
     await sendAnswer(context, answer, place);
@@ -164,20 +164,22 @@ function ownHeaders(context: RequestContext, place: ProxyPlace, path: string): R
   };
 }
 
-/** Streamed where the client's connection allows, under the length that it announced. */
+const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
+
+/** Streamed where the client's connection allows, under the length that it announced. Adds the headers that say where the body ends. */
 async function bodyOf(
   { request }: RequestContext,
   headers: Record<string, string | readonly string[]>,
 ): Promise<Pick<BackendRequest, 'body'>> {
-  const stream = request.bodyStream?.();
   const length = request.header('content-length');
-  if (stream === undefined) {
-    const body = await request.readBody(MAX_BODY_BYTES);
-    headers['content-length'] = String(body.byteLength);
-    return { body };
-  }
-  if (length !== undefined) headers['content-length'] = length;
-  return { body: stream };
+  const isOpenEnded = request.header('transfer-encoding') !== undefined || METHODS_WITH_BODY.has(request.method);
+  if (length === undefined && !isOpenEnded) return {};
+  const body = request.bodyStream?.() ?? (await request.readBody(MAX_BODY_BYTES));
+  if (body instanceof Uint8Array) headers['content-length'] = String(body.byteLength);
+  else if (length !== undefined) headers['content-length'] = length;
+  // Node would leave it out for methods that have no body as a rule, and the backend would take the body for a request.
+  else headers['transfer-encoding'] = 'chunked';
+  return { body };
 }
 
 async function sendAnswer({ response }: RequestContext, answer: IncomingMessage, place: ProxyPlace): Promise<void> {

@@ -219,9 +219,15 @@ class NodeResponseStream implements ResponseStream {
 
   drained(): Promise<void> {
     if (this.#closed || !this.#outgoing.writableNeedDrain) return Promise.resolve();
+    const outgoing = this.#outgoing;
     return new Promise((resolve) => {
-      this.#outgoing.once('drain', resolve);
-      this.#outgoing.once('close', resolve);
+      const settle = () => {
+        outgoing.off('drain', settle);
+        outgoing.off('close', settle);
+        resolve();
+      };
+      outgoing.once('drain', settle);
+      outgoing.once('close', settle);
     });
   }
 
