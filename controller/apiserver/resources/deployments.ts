@@ -3,12 +3,17 @@ import type { Deployment } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { applyTemplateDefaults } from './pod/defaults.ts';
+import { templateWarnings } from './pod/warnings.ts';
 import { age, containerCells, formatLabelSelector } from './printing/cells.ts';
 import { ageColumn, containerColumns, nameColumn, selectorColumn, text } from './printing/columns.ts';
 import { scale } from './scale.ts';
 import { validateImmutable, validateNonNegative } from './validation/format.ts';
 import { amountOf, validateAmount, validateAtMostAll } from './validation/int-or-percent.ts';
-import { validateLongRunningTemplate, validateWorkloadSelector } from './workload/replica-validation.ts';
+import {
+  validateLongRunningTemplate,
+  validateNoDecrement,
+  validateWorkloadSelector,
+} from './workload/replica-validation.ts';
 
 const ROLLING_UPDATE = 'RollingUpdate';
 const RECREATE = 'Recreate';
@@ -83,9 +88,18 @@ function validateDeployment({ spec }: Deployment): FieldError[] {
   return errors;
 }
 
-const COUNTS = ['replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas'] as const;
+const COUNTS = [
+  'observedGeneration',
+  'replicas',
+  'updatedReplicas',
+  'terminatingReplicas',
+  'readyReplicas',
+  'availableReplicas',
+  'unavailableReplicas',
+  'collisionCount',
+] as const;
 
-function validateDeploymentStatus({ status }: Deployment): FieldError[] {
+function validateDeploymentStatus({ status }: Deployment, old: Deployment): FieldError[] {
   const errors = COUNTS.flatMap((field) => validateNonNegative(status?.[field], `status.${field}`));
   const { replicas = 0, readyReplicas = 0, availableReplicas = 0, updatedReplicas = 0 } = status ?? {};
   for (const [field, value] of Object.entries({ updatedReplicas, readyReplicas, availableReplicas })) {
@@ -94,7 +108,10 @@ function validateDeploymentStatus({ status }: Deployment): FieldError[] {
   if (availableReplicas > readyReplicas) {
     errors.push(invalid('status.availableReplicas', availableReplicas, 'cannot be greater than readyReplicas'));
   }
-  return errors;
+  return [
+    ...errors,
+    ...validateNoDecrement(status?.collisionCount, old.status?.collisionCount, 'status.collisionCount'),
+  ];
 }
 
 export const deployments: ResourceDefinition = defineResource<Deployment>({
@@ -116,6 +133,7 @@ export const deployments: ResourceDefinition = defineResource<Deployment>({
   validateUpdate: (deployment, old) =>
     validateImmutable(deployment.spec?.selector, old.spec?.selector, 'spec.selector'),
   validateStatusUpdate: validateDeploymentStatus,
+  warnings: (deployment, old) => templateWarnings(deployment.spec?.template, old?.spec?.template, 'spec.template'),
   columns: [
     nameColumn,
     text('Ready', 'Ready pods of those asked for.'),

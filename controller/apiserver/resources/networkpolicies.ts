@@ -85,6 +85,9 @@ function validateNetworkPolicy({ spec }: NetworkPolicy): FieldError[] {
     ...validateLabelSelector(spec?.podSelector, 'spec.podSelector'),
     ...validateRules(spec?.ingress, 'spec.ingress'),
     ...validateRules(spec?.egress, 'spec.egress'),
+    ...(types.length > POLICY_TYPES.length
+      ? [invalid('spec.policyTypes', types, 'may not specify more than two policyTypes')]
+      : []),
     ...types.flatMap((type, i) =>
       POLICY_TYPES.includes(type) ? [] : [notSupported(`spec.policyTypes[${i}]`, type, POLICY_TYPES)],
     ),

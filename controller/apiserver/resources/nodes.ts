@@ -67,8 +67,23 @@ function validateCapacity(node: Node): FieldError[] {
   );
 }
 
+function validateAddresses({ status }: Node): FieldError[] {
+  const seen = new Set<string>();
+  return (status?.addresses ?? []).flatMap((address, i) => {
+    const identity = `${address.type}/${address.address}`;
+    const isDouble = seen.has(identity);
+    seen.add(identity);
+    return isDouble ? [duplicate(`status.addresses[${i}]`, address)] : [];
+  });
+}
+
 function validateNode(node: Node): FieldError[] {
-  return [...validateTaints(node.spec?.taints ?? []), ...validatePodCidrs(node), ...validateCapacity(node)];
+  return [
+    ...validateAddresses(node),
+    ...validateTaints(node.spec?.taints ?? []),
+    ...validatePodCidrs(node),
+    ...validateCapacity(node),
+  ];
 }
 
 /** Where a field goes from empty to a value, it stays: pod networks and cloud identities cannot move. */
@@ -147,7 +162,7 @@ export function nodes(subresources: readonly SubresourceDefinition[]): ResourceD
     },
     validate: validateNode,
     validateUpdate: validateNodeUpdate,
-    validateStatusUpdate: validateCapacity,
+    validateStatusUpdate: (node) => [...validateCapacity(node), ...validateAddresses(node)],
     selectableFields: (node) => ({ 'spec.unschedulable': String(node.spec?.unschedulable ?? false) }),
     isVolatileUpdate: volatileFields(['status.conditions.*.lastHeartbeatTime']),
     columns: [

@@ -5,8 +5,8 @@ import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, integer, nameColumn, text } from './printing/columns.ts';
-import { validateOptionalOneOf } from './validation/format.ts';
-import { amountOf, validateAmount } from './validation/int-or-percent.ts';
+import { validateNonNegative, validateOptionalOneOf } from './validation/format.ts';
+import { validateAmount, validateAtMostAll } from './validation/int-or-percent.ts';
 import { validateLabelSelector } from './validation/label-selector.ts';
 
 type PodDisruptionBudget = Stored<IPodDisruptionBudget>;
@@ -14,10 +14,7 @@ type PodDisruptionBudget = Stored<IPodDisruptionBudget>;
 function validateShare(value: number | string | undefined, path: string): FieldError[] {
   if (value === undefined) return [];
   const errors = validateAmount(value, path);
-  if (errors.length === 0 && typeof value === 'string' && amountOf(value) > 100) {
-    errors.push(invalid(path, value, 'must not be greater than 100%'));
-  }
-  return errors;
+  return errors.length === 0 ? validateAtMostAll(value, path) : errors;
 }
 
 function validateBudget({ spec }: PodDisruptionBudget): FieldError[] {
@@ -37,6 +34,8 @@ function validateBudget({ spec }: PodDisruptionBudget): FieldError[] {
   ];
 }
 
+const COUNTS = ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const;
+
 export const podDisruptionBudgets: ResourceDefinition = defineResource<PodDisruptionBudget>({
   group: 'policy',
   version: 'v1',
@@ -51,6 +50,8 @@ export const podDisruptionBudgets: ResourceDefinition = defineResource<PodDisrup
     budget.status = { currentHealthy: 0, desiredHealthy: 0, disruptionsAllowed: 0, expectedPods: 0 };
   },
   validate: validateBudget,
+  validateStatusUpdate: ({ status }) =>
+    COUNTS.flatMap((field) => validateNonNegative(status?.[field], `status.${field}`)),
   columns: [
     nameColumn,
     text('Min Available', 'Pods that must stay available.'),

@@ -3,6 +3,7 @@ import type { ReplicaSet } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { applyTemplateDefaults } from './pod/defaults.ts';
+import { templateWarnings } from './pod/warnings.ts';
 import { age, containerCells, formatLabelSelector } from './printing/cells.ts';
 import { ageColumn, containerColumns, integer, nameColumn, selectorColumn } from './printing/columns.ts';
 import { scale } from './scale.ts';
@@ -46,6 +47,7 @@ export const replicaSets: ResourceDefinition = defineResource<ReplicaSet>({
   validateUpdate: (replicaSet, old) =>
     validateImmutable(replicaSet.spec?.selector, old.spec?.selector, 'spec.selector'),
   validateStatusUpdate: ({ status }) => validateReplicaCounts(status),
+  warnings: (replicaSet, old) => templateWarnings(replicaSet.spec?.template, old?.spec?.template, 'spec.template'),
   selectableFields: (replicaSet) => ({ 'status.replicas': String(replicaSet.status?.replicas ?? 0) }),
   columns: [
     nameColumn,
