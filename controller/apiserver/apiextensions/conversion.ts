@@ -1,6 +1,8 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { apiVersionOf, parseApiVersion, type ResourceInfo } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import { copyObject } from '../registry/object-meta.ts';
+import type { ObjectView } from '../registry/object-view.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { CustomFormat } from './custom-format.ts';
 
@@ -21,16 +23,27 @@ export interface ConversionOptions {
 export function createPlainConversion(options: ConversionOptions): NonNullable<ResourceDefinition['conversion']> {
   const { info, format, storedAs, formats } = options;
   const brought = new WeakMap<object, KubeObject>();
+  /** Views whose bytes say what `fromStored` answers. */
+  const clean = new WeakSet<ObjectView>();
   const apiVersion = apiVersionOf(info);
-  return {
+  const conversion: NonNullable<ResourceDefinition['conversion']> = {
     storedAs,
-    fromStored(stored: KubeObject) {
+    isAsStored(view) {
+      if (!clean.has(view)) conversion.fromStored(view.object() as KubeObject, view);
+      return clean.has(view);
+    },
+    fromStored(stored: KubeObject, view?: ObjectView) {
+      if (view !== undefined && clean.has(view)) return stored;
       let object = brought.get(stored);
       if (object === undefined) {
         object = bringForward(stored, formats);
         if (object.apiVersion !== apiVersion) {
           object.apiVersion = apiVersion;
           format.prune(object);
+        }
+        if (deepEqual(object, stored)) {
+          if (view !== undefined) clean.add(view);
+          return stored;
         }
         brought.set(stored, object);
       }
@@ -44,6 +57,7 @@ export function createPlainConversion(options: ConversionOptions): NonNullable<R
       return stored;
     },
   };
+  return conversion;
 }
 
 /** A private copy of what is stored, as the schema of its own version has it now. */

@@ -5,7 +5,6 @@ import {
   type CrdNames,
   type CrdStatus,
   type CustomResourceDefinition,
-  findCondition,
   isConditionTrue,
   withCondition,
 } from './custom-resource-definition.ts';
@@ -30,11 +29,20 @@ export function computeCrdStatus(
   if (!isConditionTrue(crd, 'Established')) {
     conditions = withCondition(conditions, establishedCondition(problem === undefined), nowTime);
   }
-  for (const condition of schemaConditions(crd)) conditions = withCondition(conditions, condition, nowTime);
-  if (schemaConditions(crd).length === 0) conditions = conditions.filter(({ type }) => type !== 'NonStructuralSchema');
+  const schemaProblem = schemaCondition(crd);
+  conditions =
+    schemaProblem === undefined
+      ? conditions.filter(({ type }) => type !== 'NonStructuralSchema')
+      : withCondition(conditions, schemaProblem, nowTime);
   const approval = approvalCondition(crd);
   if (approval !== undefined) conditions = withCondition(conditions, approval, nowTime);
-  return { ...status, acceptedNames: names, conditions: [...conditions] };
+  const { generation } = crd.metadata;
+  return {
+    ...status,
+    acceptedNames: names,
+    conditions: [...conditions],
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+  };
 }
 
 function establishedCondition(isAccepted: boolean): CrdCondition {
@@ -98,19 +106,14 @@ function takenNames(crds: readonly CustomResourceDefinition[]): { resources: Set
 }
 
 /** Definitions written by older servers may hold schemas that are not structural. */
-function schemaConditions(crd: CustomResourceDefinition): CrdCondition[] {
+function schemaCondition(crd: CustomResourceDefinition): CrdCondition | undefined {
   const errors = crd.spec.versions.flatMap(({ schema }, i) =>
     schema?.openAPIV3Schema === undefined
       ? []
       : structuralErrors(schema.openAPIV3Schema, `spec.versions[${i}].schema.openAPIV3Schema`),
   );
-  if (errors.length === 0) return [];
+  if (errors.length === 0) return undefined;
   const lines = errors.map(({ field, message }) => `${field}: ${message}`);
   const message = lines.length === 1 ? lines[0]! : `[${lines.join(', ')}]`;
-  return [{ type: 'NonStructuralSchema', status: 'True', reason: 'Violations', message }];
-}
-
-/** True when nothing but a first look at a definition stands between it and being served. */
-export function hasSettled(crd: CustomResourceDefinition): boolean {
-  return findCondition(crd, 'NamesAccepted') !== undefined && findCondition(crd, 'Established') !== undefined;
+  return { type: 'NonStructuralSchema', status: 'True', reason: 'Violations', message };
 }

@@ -4,7 +4,7 @@ import { toTime } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { StoredObject, Watcher } from '../../store/store.ts';
-import { toNewValue } from '../registry/encode-object.ts';
+import { isNoOp, toNewValue } from '../registry/encode-object.ts';
 import { copyObject } from '../registry/object-meta.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { storageKey } from '../registry/resource-catalog.ts';
@@ -199,25 +199,28 @@ export class CustomResources {
   /** Ends with the finalizer taken off, or with a watch that comes back here when the last object goes. */
   async #cleanUp(name: string, crd: CustomResourceDefinition): Promise<void> {
     const { services, log } = this.#options;
+    const prefix = `/registry/${crd.spec.group}/${crd.spec.names.plural}/`;
     const storage = this.#installed.get(name)?.definitions.storage;
-    if (storage === undefined) throw new Error('the kind of the objects to be deleted is not known');
-    this.#watchInstances(name, storage);
+    this.#watchInstances(name, prefix);
     await this.#writeTerminating(name, 'True', 'InstanceDeletionInProgress', 'CustomResource deletion is in progress');
-    const left = await deleteInstances({ services, definition: storage, log });
+    if (storage !== undefined) await deleteInstances({ services, definition: storage, log });
+    const left = services.store.snapshot().count(prefix);
+    if (left > 0 && storage === undefined)
+      throw new Error(`nobody knows how to delete the ${left} objects of the kind`);
     if (left > 0) return;
     await this.#writeTerminating(name, 'False', 'InstanceDeletionCompleted', 'removed all instances');
     this.#stopCleanup(name);
     await this.#write(name, (current) => withoutFinalizer(current, crd));
   }
 
-  #watchInstances(name: string, { storagePrefix }: ResourceDefinition): void {
+  #watchInstances(name: string, prefix: string): void {
     if (this.#cleanups.has(name)) return;
     const { store } = this.#options.services;
     const watcher = store.watch({
-      prefix: `${storagePrefix}/`,
+      prefix,
       fromRevision: store.revision,
       onEvent: ({ type }) => {
-        if (type === 'DELETED' && store.snapshot().count(`${storagePrefix}/`) === 0) this.#enqueue(name);
+        if (type === 'DELETED' && store.snapshot().count(prefix) === 0) this.#enqueue(name);
       },
       onClose: () => this.#cleanups.delete(name),
     });
@@ -252,7 +255,8 @@ export class CustomResources {
       const { deletionTimestamp, finalizers = [] } = next.metadata;
       if (deletionTimestamp !== undefined && finalizers.length === 0) return { kind: 'delete' };
       const object = services.format.canonicalize(copyObject(next), definition);
-      return { kind: 'put', value: toNewValue(services, definition, object, 'durable') };
+      const value = toNewValue(services, definition, object, 'durable');
+      return isNoOp(value, current) ? { kind: 'unchanged' } : { kind: 'put', value };
     });
   }
 }

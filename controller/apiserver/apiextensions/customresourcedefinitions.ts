@@ -1,12 +1,18 @@
+import type { JsonObject } from '#api/object/json.ts';
+import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { toTime } from '#base/clock.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import {
   CLEANUP_FINALIZER,
   CRD_GROUP,
+  type CrdNames,
+  type CrdSpec,
+  type CrdVersion,
   type CustomResourceDefinition,
   isConditionTrue,
   withCondition,
 } from './custom-resource-definition.ts';
+import { decodeNestedSchemas } from './nested-schemas.ts';
 import { crdErrors, crdNameErrors } from './validate-crd.ts';
 
 export const customResourceDefinitions = defineResource<CustomResourceDefinition>({
@@ -46,13 +52,30 @@ export const customResourceDefinitions = defineResource<CustomResourceDefinition
   },
 });
 
-function applyDefaults({ spec }: CustomResourceDefinition): void {
-  const { names } = spec;
+const NO_NAMES: CrdNames = { plural: '', kind: '' };
+const NO_VERSION: CrdVersion = { name: '', served: false, storage: false };
+const JSON_SCHEMA = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps';
+
+/** What is absent has the zero value that Go would have there, so that nothing behind has to look. */
+function applyDefaults(crd: CustomResourceDefinition): void {
+  const given: Partial<CrdSpec> = crd.spec ?? {};
+  const names: CrdNames = { ...NO_NAMES, ...(given.names as Partial<CrdNames> | undefined) };
+  const versions = ((given.versions ?? []) as readonly Partial<CrdVersion>[]).map((version) => ({
+    ...NO_VERSION,
+    ...version,
+  }));
+  crd.spec = { group: '', scope: '', ...given, names, versions };
   if (!names.singular && names.kind) names.singular = names.kind.toLowerCase();
   if (!names.listKind && names.kind) names.listKind = `${names.kind}List`;
-  spec.conversion ??= { strategy: 'None' };
-  const service = spec.conversion.webhook?.clientConfig?.service as { port?: number } | undefined;
+  crd.spec.conversion ??= { strategy: 'None' };
+  const service = crd.spec.conversion.webhook?.clientConfig?.service as { port?: number } | undefined;
   if (service !== undefined) service.port ??= 443;
+  const type = builtinTypes().byName(JSON_SCHEMA);
+  for (const { schema } of crd.spec.versions) {
+    if (type !== undefined && schema?.openAPIV3Schema !== undefined) {
+      decodeNestedSchemas(schema.openAPIV3Schema as JsonObject, type);
+    }
+  }
 }
 
 /** Objects may be stored in every version that ever was the storage version, until somebody says that they were migrated. */

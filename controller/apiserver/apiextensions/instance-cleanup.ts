@@ -16,8 +16,8 @@ export interface CleanupOptions {
   readonly log: Logger;
 }
 
-/** Deletes every object of a kind whose definition goes, and answers how many are left: those that finalizers hold. */
-export async function deleteInstances({ services, definition, log }: CleanupOptions): Promise<number> {
+/** Deletes every object of a kind whose definition goes; those that finalizers hold are left, and marked. */
+export async function deleteInstances({ services, definition, log }: CleanupOptions): Promise<void> {
   // What goes with its kind is nobody's to admit: plug-ins cannot keep it.
   const unasked: RegistryServices = { ...services, admission: [] };
   const context = createInternalContext(services.clock, log);
@@ -34,5 +34,4 @@ export async function deleteInstances({ services, definition, log }: CleanupOpti
     }
   };
   await Promise.all(Array.from({ length: Math.min(WIDTH, waiting.length) }, worker));
-  return services.store.snapshot().count(prefix);
 }

@@ -85,7 +85,7 @@ function compileRule(rule: ValidationRule, type: CelType): RuleProgram {
       problem: wanted === BOOL ? 'cel expression must evaluate to a bool' : `${subject}must evaluate to a string`,
     };
   };
-  const main: Compiled = rule.rule.trim() === '' ? {} : compile(rule.rule, BOOL, '');
+  const main: Compiled = (rule.rule ?? '').trim() === '' ? {} : compile(rule.rule, BOOL, '');
   const text = rule.messageExpression?.trim() ?? '';
   const message: Compiled = text === '' ? {} : compile(text, STRING, 'messageExpression ');
   return {

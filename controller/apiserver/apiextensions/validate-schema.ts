@@ -219,7 +219,7 @@ const REASONS: readonly string[] = [
 const hasNewlines = (text: string) => /[\n\r]/.test(text);
 
 function ruleErrors(
-  { rule, message, messageExpression, reason, fieldPath }: ValidationRule,
+  { rule = '', message, messageExpression, reason, fieldPath }: ValidationRule,
   path: string,
 ): FieldError[] {
   const errors: FieldError[] = [];

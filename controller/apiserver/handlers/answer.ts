@@ -5,7 +5,7 @@ import { protobufOf } from '../chain/protobuf-answer.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { isTrue } from '../chain/request-info.ts';
 import { encodeJson } from '../chain/status-answer.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { isSentAsStored, readStored } from '../registry/encode-object.ts';
 import type { ObjectView } from '../registry/registry-services.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { buildTable, partialMetadata, tableOptions } from '../table/table.ts';
@@ -23,7 +23,7 @@ export function answerObject(
 ): void {
   const representation = negotiate(context.request.header('accept'));
   const { as, media } = representation;
-  if (as === 'Object' && media === 'json' && definition.conversion === undefined && !isPretty(context)) {
+  if (as === 'Object' && media === 'json' && isSentAsStored(definition, answer.view) && !isPretty(context)) {
     context.response.send(answer.status, { 'content-type': CONTENT_TYPES.json }, answer.view.bytes);
     return;
   }

@@ -1,155 +1,117 @@
 import { badRequest, isGone, resourceExpired } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, StoredObject } from '../../store/store.ts';
-import { prepareRead, readStored } from '../registry/encode-object.ts';
+import { isSentAsStored, prepareRead, readStored } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { buildTable, type ListMeta, partialMetadata, tableOptions } from '../table/table.ts';
-import { answerValue, isPretty, listKind, sendProtobuf } from './answer.ts';
+import { type ListMeta, partialMetadata, tableFrame, tableOptions, tableRow } from '../table/table.ts';
+import { isPretty, listKind } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { decodeContinueToken, encodeContinueToken } from './continue-token.ts';
+import { encodeProtobufList, encodeShownList, encodeStoredList, type ListFrame } from './encode-list.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
+import { type FoundPage, findPage, isWhole, type PageParts } from './list-page.ts';
 import { CONTENT_TYPES, negotiate, type Representation } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
 import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
+import { TimeSlice } from './time-slice.ts';
 
-/** GET of a collection: a page or all of it, from one immutable snapshot. */
+/** GET of a collection: a page or all of it, from one immutable snapshot, in slices that keep nobody waiting. */
 export async function handleList(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition } = target;
   const options = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, options);
-  const page = await readPage(services, target, options, selector);
-  if (!selector.fields.isEmpty) await prepareRead(definition, [...page.snapshot.range(page.prefix)]);
+  const parts = await planPage(services, target, options, selector);
   const representation = negotiate(context.request.header('accept'));
   const isPlain = representation.as === 'Object' && representation.media === 'json';
   if (isPlain && definition.conversion === undefined && !isPretty(context)) {
-    const body = encodePage(services, definition, page);
+    const body = await encodePlain(services, definition, parts);
     context.response.send(200, { 'content-type': CONTENT_TYPES.json }, body);
     return;
   }
-  if (representation.as === 'Object' && representation.media === 'protobuf' && sendPage(services, target, page)) return;
-  if (isMetadataOnly(definition, representation)) {
-    // Metadata is the same in every version of a custom kind.
-    const stored = page.items().map((item) => item.object() as KubeObject);
-    answerValue(context, 200, transformList(services, target, { objects: stored, meta: page.meta() }), representation);
+  if (!selector.fields.isEmpty && definition.conversion?.prepare !== undefined)
+    await prepareRead(definition, [...parts.snapshot.range(parts.prefix)]);
+  const slice = new TimeSlice(services.clock);
+  const page = await findPage(parts, slice);
+  if (isPlain && !isPretty(context) && page.items.every((item) => isSentAsStored(definition, item))) {
+    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, await encodeStored(definition, page, slice));
     return;
   }
-  await prepareRead(definition, page.items());
-  const objects = page.items().map((item) => readStored(definition, item));
-  answerValue(context, 200, transformList(services, target, { objects, meta: page.meta() }), representation);
+  if (!isMetadataOnly(definition, representation)) await prepareRead(definition, page.items);
+  const { body, type } = await encodePage(services, target, { page, representation, slice });
+  context.response.send(200, { 'content-type': type }, body);
 }
 
+/** Metadata is the same in every version of a custom kind. */
 function isMetadataOnly(definition: ResourceDefinition, { as, media }: Representation): boolean {
   return definition.format !== undefined && as.startsWith('PartialObjectMetadata') && media !== 'protobuf';
 }
 
-function sendPage(services: ApiServices, { context, definition }: ResourceTarget, page: Page): boolean {
+async function encodePlain(
+  services: ApiServices,
+  definition: ResourceDefinition,
+  parts: PageParts,
+): Promise<Uint8Array> {
+  const { prefix, snapshot } = parts;
+  const cached = isWhole(parts) ? services.lists.find(prefix, snapshot.revision) : undefined;
+  if (cached !== undefined) return cached;
+  const slice = new TimeSlice(services.clock);
+  const body = await encodeStored(definition, await findPage(parts, slice), slice);
+  if (isWhole(parts)) services.lists.keep(prefix, snapshot.revision, body);
+  return body;
+}
+
+function encodeStored(
+  definition: ResourceDefinition,
+  { items, meta }: FoundPage,
+  slice: TimeSlice,
+): Promise<Uint8Array> {
   const { apiVersion, kind } = listKind(definition);
-  const items = page.items().map((item) => readStored(definition, item));
-  const object: KubeObject = { apiVersion, kind, metadata: page.meta() as object, items };
-  return sendProtobuf(services, context, { status: 200, object, gvk: { ...definition, kind } });
+  return encodeStoredList({ kind, apiVersion, metadata: meta, items: [] }, items, slice);
 }
 
-/** One page of a list. Items are found on first use, so that a cached body costs no walk. */
-class Page {
-  readonly snapshot: Snapshot;
-  readonly prefix: string;
-  readonly #selector: ObjectSelector;
-  readonly #options: ListOptions;
-  readonly #afterKey: string | undefined;
-  #found: { items: StoredObject[]; hasMore: boolean } | undefined;
-
-  constructor(parts: {
-    readonly snapshot: Snapshot;
-    readonly prefix: string;
-    readonly selector: ObjectSelector;
-    readonly options: ListOptions;
-    readonly afterKey: string | undefined;
-  }) {
-    this.snapshot = parts.snapshot;
-    this.prefix = parts.prefix;
-    this.#selector = parts.selector;
-    this.#options = parts.options;
-    this.#afterKey = parts.afterKey;
-  }
-
-  /** The whole collection, which every client that asks gets alike. */
-  get isWhole(): boolean {
-    return this.#selector.isEverything && this.#options.limit === 0 && this.#afterKey === undefined;
-  }
-
-  items(): readonly StoredObject[] {
-    return this.#find().items;
-  }
-
-  meta(): ListMeta {
-    const { items, hasMore } = this.#find();
-    const resourceVersion = String(this.snapshot.revision);
-    const last = items.at(-1);
-    if (!hasMore || last === undefined) return { resourceVersion };
-    const token = encodeContinueToken({
-      revision: this.snapshot.revision,
-      afterKey: last.key.slice(this.prefix.length),
-    });
-    if (!this.#selector.isEverything) return { resourceVersion, continue: token };
-    return {
-      resourceVersion,
-      continue: token,
-      remainingItemCount: this.snapshot.count(this.prefix, last.key),
-    };
-  }
-
-  #find(): { items: StoredObject[]; hasMore: boolean } {
-    if (this.#found !== undefined) return this.#found;
-    const items: StoredObject[] = [];
-    let hasMore = false;
-    for (const object of this.#candidates()) {
-      if (!this.#selector.matches(object)) continue;
-      if (this.#options.limit > 0 && items.length === this.#options.limit) {
-        hasMore = true;
-        break;
-      }
-      items.push(object);
-    }
-    this.#found = { items, hasMore };
-    return this.#found;
-  }
-
-  /** An index narrows the walk where the selector demands one value of an indexed field. */
-  #candidates(): Iterable<StoredObject> {
-    if (this.#options.limit === 0 && this.#afterKey === undefined) {
-      for (const { field, operator, value } of this.#selector.fields.requirements) {
-        const indexed = operator === '=' ? this.snapshot.byField(this.prefix, field, value) : undefined;
-        if (indexed !== undefined) return indexed;
-      }
-    }
-    const afterKey = this.#afterKey === undefined ? undefined : this.prefix + this.#afterKey;
-    return this.snapshot.range(this.prefix, afterKey);
-  }
+interface Encoding {
+  readonly page: FoundPage;
+  readonly representation: Representation;
+  readonly slice: TimeSlice;
 }
 
-async function readPage(
+async function encodePage(
+  services: ApiServices,
+  target: ResourceTarget,
+  { page, representation, slice }: Encoding,
+): Promise<{ readonly body: Uint8Array; readonly type: string }> {
+  const { context, definition } = target;
+  const { items, meta } = page;
+  const read = isMetadataOnly(definition, representation)
+    ? (item: StoredObject) => item.object() as KubeObject
+    : (item: StoredObject) => readStored(definition, item);
+  const { frame, show } = formOf(services, target, { meta, representation });
+  if (representation.media === 'protobuf') {
+    const body = await encodeProtobufList(frame, { items, show: (item) => show(read(item)) }, slice);
+    if (body !== undefined) return { body, type: CONTENT_TYPES.protobuf };
+  }
+  const media = representation.media === 'yaml' ? 'yaml' : isPretty(context) ? 'pretty' : 'json';
+  const body = await encodeShownList(frame, { items, media, show: (item) => show(read(item)) }, slice);
+  return { body, type: media === 'yaml' ? CONTENT_TYPES.yaml : CONTENT_TYPES.json };
+}
+
+async function planPage(
   services: ApiServices,
   target: ResourceTarget,
   options: ListOptions,
   selector: ObjectSelector,
-): Promise<Page> {
+): Promise<PageParts> {
   const prefix = storagePrefixOf(target.definition, target.namespace);
   if (options.continue === '') {
-    return new Page({
-      snapshot: await firstSnapshot(services, options),
-      prefix,
-      selector,
-      options,
-      afterKey: undefined,
-    });
+    return { snapshot: await firstSnapshot(services, options), prefix, selector, options, afterKey: undefined };
   }
   if (options.resourceVersion !== '' && options.resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
   const { revision, afterKey } = decodeContinueToken(options.continue);
   const snapshot = revision < 0 ? services.store.snapshot() : continuedSnapshot(services, revision, afterKey);
-  return new Page({ snapshot, prefix, selector, options, afterKey });
+  return { snapshot, prefix, selector, options, afterKey };
 }
 
 async function firstSnapshot(services: ApiServices, options: ListOptions): Promise<Snapshot> {
@@ -180,67 +142,48 @@ function continuedSnapshot(services: ApiServices, revision: number, afterKey: st
   }
 }
 
-const encoder = new TextEncoder();
-const COMMA = 0x2c;
-
-function encodePage(services: ApiServices, definition: ResourceDefinition, page: Page): Uint8Array {
-  const { prefix, snapshot } = page;
-  const cached = page.isWhole ? services.lists.find(prefix, snapshot.revision) : undefined;
-  if (cached !== undefined) return cached;
-  const body = encodeList(definition, page.meta(), page.items());
-  if (page.isWhole) services.lists.keep(prefix, snapshot.revision, body);
-  return body;
+/** How a list is framed, and how an item of it is shown: as it is, as a row of a Table, or as metadata alone. */
+interface Form {
+  readonly frame: ListFrame;
+  show(object: KubeObject): unknown;
 }
 
-/** The stored bytes of all items within a list's frame, in one buffer. */
-export function encodeList(
-  definition: ResourceDefinition,
-  meta: ListMeta,
-  items: readonly { readonly bytes: Uint8Array }[],
-): Uint8Array {
-  const { apiVersion, kind } = listKind(definition);
-  const head = encoder.encode(
-    `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(meta)},"items":[`,
-  );
-  let bytes = head.byteLength + Math.max(items.length - 1, 0) + 2;
-  for (const item of items) bytes += item.bytes.byteLength;
-  const body = new Uint8Array(bytes);
-  body.set(head, 0);
-  let at = head.byteLength;
-  for (const [index, item] of items.entries()) {
-    if (index > 0) body[at++] = COMMA;
-    body.set(item.bytes, at);
-    at += item.bytes.byteLength;
-  }
-  body[at] = 0x5d;
-  body[at + 1] = 0x7d;
-  return body;
-}
-
-/** A list as a Table or as metadata alone, where the client asks for that. */
-export function transformList(
+function formOf(
   services: ApiServices,
   { context, definition }: ResourceTarget,
-  { objects, meta }: { readonly objects: readonly KubeObject[]; readonly meta: ListMeta },
-): unknown {
-  const { as, version } = negotiate(context.request.header('accept'));
+  { meta, representation }: { readonly meta: ListMeta; readonly representation: Representation },
+): Form {
+  const { as, version } = representation;
   switch (as) {
-    case 'Table':
-      return buildTable(definition, objects, {
-        ...tableOptions(context.info.query),
-        nowMs: services.clock.now(),
-        version,
-        list: meta,
-      });
+    case 'Table': {
+      const options = { ...tableOptions(context.info.query), nowMs: services.clock.now(), version, list: meta };
+      return { frame: tableFrame(definition, options), show: (object) => tableRow(definition, object, options) };
+    }
     case 'PartialObjectMetadata':
-    case 'PartialObjectMetadataList':
-      return {
-        kind: 'PartialObjectMetadataList',
-        apiVersion: `meta.k8s.io/${version}`,
-        metadata: meta,
-        items: objects.map((object) => partialMetadata(object, version)),
-      };
+    case 'PartialObjectMetadataList': {
+      const kind = { kind: 'PartialObjectMetadataList', apiVersion: `meta.k8s.io/${version}` };
+      return { frame: { ...kind, metadata: meta, items: [] }, show: (object) => partialMetadata(object, version) };
+    }
     default:
-      return { ...listKind(definition), metadata: meta, items: objects };
+      return { frame: { ...listKind(definition), metadata: meta, items: [] }, show: (object) => object };
   }
+}
+
+/** A list of objects that no store holds, in the form that the client asks for. */
+export function transformList(
+  services: ApiServices,
+  target: ResourceTarget,
+  { objects, meta }: { readonly objects: readonly KubeObject[]; readonly meta: ListMeta },
+): object {
+  const { frame, show } = formOf(services, target, {
+    meta,
+    representation: negotiate(target.context.request.header('accept')),
+  });
+  return closedFrame(frame, objects.map(show));
+}
+
+/** The frame with its items in it. */
+function closedFrame(frame: ListFrame, items: readonly unknown[]): object {
+  const [last = 'items'] = Object.keys(frame).slice(-1);
+  return { ...frame, [last]: items };
 }

@@ -5,7 +5,7 @@ import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.t
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { StoredObject } from '../../store/store.ts';
 import { protobufOf } from '../chain/protobuf-answer.ts';
-import { readStored } from '../registry/encode-object.ts';
+import { isSentAsStored, readStored } from '../registry/encode-object.ts';
 import type { ObjectFormat } from '../registry/object-format.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { buildTable, type IncludeObject, partialMetadata } from '../table/table.ts';
@@ -107,7 +107,7 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
     default:
       if (representation.media === 'protobuf')
         return protobufFrames(options) ?? valueFrames(options, (object) => object);
-      return definition.conversion === undefined ? plainFrames(definition) : valueFrames(options, (object) => object);
+      return definition.conversion === undefined ? plainFrames(definition) : convertedFrames(options);
   }
 }
 
@@ -122,6 +122,17 @@ const plainFrames = (definition: ResourceDefinition): FrameEncoder => ({
   bookmark: (revision, annotations) => renderFrame('BOOKMARK', ownBookmark(definition, revision, annotations)),
   error: errorFrame,
 });
+
+/** Stored bytes where they are in the wanted form already. */
+function convertedFrames(options: FrameOptions): FrameEncoder {
+  const { definition } = options;
+  const plain = plainFrames(definition);
+  const decoded = valueFrames(options, (object) => object);
+  return {
+    ...decoded,
+    encode: (type, object) => (isSentAsStored(definition, object) ? plain : decoded).encode(type, object),
+  };
+}
 
 type MetaVersion = Representation['version'];
 

@@ -164,10 +164,20 @@ async function store(services: RegistryServices, request: CreateRequest, object:
     definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
   );
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
+    if (definition.retired?.aborted === true) checkStillServed(services, definition);
     if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
   });
   return result.object ?? viewOf(value, undefined);
+}
+
+/** A custom kind can go, or begin to, while a request for it is on its way: an object made then would be nobody's to clean up. */
+function checkStillServed({ catalog }: RegistryServices, { group, version, resource }: ResourceDefinition): void {
+  const now = catalog.find(group, version, resource);
+  if (now === undefined) throw new ApiError(404, 'NotFound', 'the server could not find the requested resource', {});
+  if (now.verbs.includes('create')) return;
+  const message = 'create not allowed while custom resource definition is terminating';
+  throw new ApiError(405, 'MethodNotAllowed', message);
 }
 
 function admissionFor(services: RegistryServices, request: CreateRequest, object: KubeObject): AdmissionRequest {

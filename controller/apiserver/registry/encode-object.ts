@@ -14,6 +14,11 @@ export function readStored(definition: ResourceDefinition, stored: ObjectView): 
   return definition.conversion === undefined ? object : definition.conversion.fromStored(object, stored);
 }
 
+/** True where the stored bytes are what a client of this definition should get, so that nothing has to be decoded. */
+export function isSentAsStored({ conversion }: ResourceDefinition, view: ObjectView): boolean {
+  return conversion === undefined || conversion.isAsStored?.(view) === true;
+}
+
 /** Waits until these can be read, where their conversion has to be waited for. */
 export async function prepareRead(definition: ResourceDefinition, views: readonly ObjectView[]): Promise<void> {
   await definition.conversion?.prepare?.read(views);
