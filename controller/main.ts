@@ -5,10 +5,12 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
+import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { startPolicyStatus } from './apiserver/admission/policy/policy-status.ts';
 import { ensureAuthenticationConfig } from './apiserver/aggregator/authentication-config.ts';
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
@@ -30,6 +32,7 @@ import { brainThread } from './worker-sources.ts';
 
 const APISERVER_USER = 'system:apiserver';
 const AGGREGATION_USER = 'system:serviceaccount:kube-system:clusterrole-aggregation-controller';
+const POLICY_STATUS_USER = 'system:serviceaccount:kube-system:validatingadmissionpolicy-status-controller';
 /** Below this a second V8 heap costs more than it gives. */
 const ONE_THREAD_BELOW_BYTES = 1024 ** 3;
 /** The process's own limit is made for the load on the API server. */
@@ -81,6 +84,14 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
     clock,
     log,
   });
+  const stopPolicyStatus = startPolicyStatus({
+    store: front.store,
+    client: createKubeClient(createPortTransport(openPort(front, [POLICY_STATUS_USER]), POLICY_STATUS_USER)),
+    catalog: front.api.catalog,
+    typeOf: (definition) => definition.format?.type ?? builtinTypes().typeOf(definition),
+    clock,
+    log,
+  });
   const stopFlowConfiguration = startFlowConfigurationUpkeep({ client: own, clock, log });
   const stopAggregator = front.aggregator.start(own, front.api.catalog);
   await writeKubeconfig(config, pki, advertiseAddress);
@@ -101,6 +112,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   log.info('stopping');
   stopRenewal();
   stopAggregation();
+  stopPolicyStatus();
   stopAggregator();
   stopFlowConfiguration();
   await stopBrain();

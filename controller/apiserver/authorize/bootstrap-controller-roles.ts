@@ -150,4 +150,8 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   ],
   'ttl-after-finished-controller': [allow(`${READ} delete`, 'batch', 'jobs'), EVENTS],
   'ttl-controller': [allow('list patch update watch', 'core', 'nodes'), EVENTS],
+  // Reads the store itself: it works beside it.
+  'validatingadmissionpolicy-status-controller': [
+    allow('patch', 'admissionregistration.k8s.io', 'validatingadmissionpolicies/status'),
+  ],
 };

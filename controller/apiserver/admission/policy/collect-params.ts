@@ -20,7 +20,7 @@ export interface ParamQuestion {
  */
 export function collectParams({ paramKind, paramRef, target, snapshot }: ParamQuestion): (KubeObject | undefined)[] {
   if (paramKind === undefined || paramRef === undefined) return [undefined];
-  const definition = definitionOf(paramKind, target);
+  const definition = findParamKind(paramKind, target.objects?.catalog.definitions ?? []);
   if (definition === undefined) {
     throw new PolicyConfigurationError(`paramKind kind \`${describe(paramKind)}\` not known`);
   }
@@ -34,13 +34,14 @@ export function collectParams({ paramKind, paramRef, target, snapshot }: ParamQu
 
 const describe = ({ apiVersion, kind }: ParamKind): string => `&ParamKind{APIVersion:${apiVersion},Kind:${kind},}`;
 
-export function definitionOf(
+/** The kind that a `paramKind` names, undefined where nobody serves it. */
+export function findParamKind(
   { apiVersion, kind }: ParamKind,
-  { objects }: AdmissionTarget,
+  definitions: readonly ResourceDefinition[],
 ): ResourceDefinition | undefined {
   const slash = apiVersion.indexOf('/');
   const [group, version] = slash < 0 ? ['', apiVersion] : [apiVersion.slice(0, slash), apiVersion.slice(slash + 1)];
-  return objects?.catalog.definitions.find(
+  return definitions.find(
     (one) => one.kind === kind && one.group === group && one.version === version && one.verbs.includes('get'),
   );
 }

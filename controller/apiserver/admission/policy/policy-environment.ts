@@ -75,7 +75,12 @@ export class PolicyCompiler {
     this.#variables.set(name, type === undefined || isDyn(type) ? DYN : type);
   }
 
-  #environmentFor({ role, hasParams, hasAuthorizer }: PolicyExpressionFacts): CelEnvironment {
+  /** What a validation may name. */
+  environment(hasParams: boolean): CelEnvironment {
+    return this.#environmentFor({ role: 'validation', hasParams, hasAuthorizer: true });
+  }
+
+  #environmentFor({ role, hasParams, hasAuthorizer }: Omit<PolicyExpressionFacts, 'expression'>): CelEnvironment {
     const isPatch = role === 'jsonPatch' || role === 'applyConfiguration';
     // Conditions decide whether a policy is asked at all: they come before its variables.
     const hasVariables = role !== 'matchCondition';
