@@ -46,7 +46,8 @@ const isSidecar = (container: ContainerShape) => container.restartPolicy === 'Al
 
 function effective(spec: PodResourceShape, which: 'requests' | 'limits', options: PodResourceOptions): Resources {
   const total = new Map<string, Quantity>();
-  for (const container of spec.containers) addAll(total, container.resources?.[which]);
+  // Asked before validation too, which is what insists on containers.
+  for (const container of spec.containers ?? []) addAll(total, container.resources?.[which]);
   const sidecars = new Map<string, Quantity>();
   const initPeak = new Map<string, Quantity>();
   for (const container of spec.initContainers ?? []) {

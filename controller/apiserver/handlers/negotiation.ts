@@ -51,7 +51,7 @@ export function negotiate(accept: string | undefined, isCustom = false): Represe
 
 function choose(accept: string, isCustom: boolean): Representation | undefined {
   for (const { type, params } of acceptClauses(accept)) {
-    const media = MEDIA_OF[type];
+    const media = Object.hasOwn(MEDIA_OF, type) ? MEDIA_OF[type] : undefined;
     if (media === undefined) continue;
     const as = params.get('as');
     if (as === undefined && media === 'protobuf' && isCustom) continue;

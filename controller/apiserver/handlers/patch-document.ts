@@ -32,7 +32,7 @@ const CUSTOM_TYPES: readonly string[] = Object.keys(KIND_OF_TYPE).filter((type) 
 /** Reads the body of a PATCH of `gvk`. Rejects with 413, 415, and 400 for malformed text. */
 export async function readPatch(context: RequestContext, gvk: FormattedKind): Promise<PatchDocument> {
   const type = mediaTypeOf(context);
-  const kind = KIND_OF_TYPE[type];
+  const kind = Object.hasOwn(KIND_OF_TYPE, type) ? KIND_OF_TYPE[type] : undefined;
   const supported = gvk.format === undefined ? Object.keys(KIND_OF_TYPE) : CUSTOM_TYPES;
   if (kind === undefined || !supported.includes(type)) throw unsupportedMediaType(type, supported);
   const bytes = await context.request.readBody(MAX_BODY_BYTES);

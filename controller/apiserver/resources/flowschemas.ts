@@ -36,8 +36,8 @@ function validateFlowSchema({ metadata, spec, status }: FlowSchema): FieldError[
   if (level === '') errors.push(required(path, 'must reference a priority level'));
   else errors.push(...validateDnsSubdomain(level, path));
   errors.push(...validateFlowRules(spec?.rules, 'spec.rules'));
-  const mandatory = MANDATORY_FLOW_SCHEMAS[metadata.name as keyof typeof MANDATORY_FLOW_SCHEMAS];
-  if (mandatory !== undefined && !equalJson(spec, mandatory)) {
+  const name = metadata.name as keyof typeof MANDATORY_FLOW_SCHEMAS;
+  if (Object.hasOwn(MANDATORY_FLOW_SCHEMAS, name) && !equalJson(spec, MANDATORY_FLOW_SCHEMAS[name])) {
     errors.push(invalid('spec', spec, `spec of '${metadata.name}' must equal the fixed value`));
   }
   return [...errors, ...validateConditionTypes(status?.conditions)];

@@ -142,8 +142,8 @@ function validateMandatory(spec: Spec | undefined, name: string): FieldError[] {
       ? []
       : [invalid('spec', spec, "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value")];
   }
-  const wanted = MANDATORY_PRIORITY_LEVELS[name as keyof typeof MANDATORY_PRIORITY_LEVELS];
-  return wanted === undefined || equalJson(spec, wanted)
+  const isFree = !Object.hasOwn(MANDATORY_PRIORITY_LEVELS, name);
+  return isFree || equalJson(spec, MANDATORY_PRIORITY_LEVELS[name as keyof typeof MANDATORY_PRIORITY_LEVELS])
     ? []
     : [invalid('spec', spec, `spec of '${name}' must equal the fixed value`)];
 }

@@ -52,8 +52,9 @@ function validateType(secret: Secret): FieldError[] {
   const type = secret.type ?? '';
   const data = dataOf(secret);
   const errors: FieldError[] = [];
-  for (const key of REQUIRED_KEYS[type] ?? []) if (!(key in data)) errors.push(required(`data[${key}]`));
-  const jsonKey = JSON_KEYS[type];
+  const needed = Object.hasOwn(REQUIRED_KEYS, type) ? REQUIRED_KEYS[type] : undefined;
+  for (const key of needed ?? []) if (!(key in data)) errors.push(required(`data[${key}]`));
+  const jsonKey = Object.hasOwn(JSON_KEYS, type) ? JSON_KEYS[type] : undefined;
   if (jsonKey !== undefined && data[jsonKey] !== undefined)
     errors.push(...validateJson(data[jsonKey], `data[${jsonKey}]`));
   if (type === 'kubernetes.io/basic-auth' && !('username' in data) && !('password' in data)) {

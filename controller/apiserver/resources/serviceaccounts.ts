@@ -64,7 +64,7 @@ function resolveBoundObject(
   const ref = spec.boundObjectRef;
   if (ref === undefined) return undefined;
   const { kind = '', name = '', uid } = ref;
-  const bindable = BINDABLE[kind];
+  const bindable = Object.hasOwn(BINDABLE, kind) ? BINDABLE[kind] : undefined;
   if (bindable === undefined) throw new ApiError(400, 'BadRequest', `cannot bind token to ${kind}`);
   const resource = { group: '', resource: bindable.resource };
   const stored = read(bindable.key(account.metadata.namespace ?? '', name));

@@ -31,7 +31,8 @@ export function mergeLabelKeys({ metadata, spec }: Pod): void {
       mergeKeys(term as KeyedSelector, labels);
     }
     for (const { podAffinityTerm } of affinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []) {
-      mergeKeys(podAffinityTerm as KeyedSelector, labels);
+      // Validation, which asks for the term, comes later.
+      if (podAffinityTerm !== undefined) mergeKeys(podAffinityTerm as KeyedSelector, labels);
     }
   }
 }

@@ -131,6 +131,26 @@ const POLLUTION: readonly FuzzCase[] = [
       '{"metadata":{"name":"poison-1"},"data":{"__proto__":"a","constructor":"b","toString":"c","hasOwnProperty":"d"}}',
     ),
   ),
+  ...['__proto__', 'constructor', 'toString'].map((word) =>
+    answered(
+      `a Secret of the type ${word}`,
+      post(`/api/v1/namespaces/${NAMESPACE}/secrets`, `{"metadata":{"name":"type"},"type":"${word}"}`),
+    ),
+  ),
+  answered(
+    'limits of a resource that is called like a built-in',
+    post(
+      `/api/v1/namespaces/${NAMESPACE}/limitranges`,
+      '{"metadata":{"name":"l"},"spec":{"limits":[{"type":"Pod","max":{"a":"1"},"min":{"constructor":"1"}}]}}',
+    ),
+  ),
+  answered(
+    'a FlowSchema that is called like a built-in',
+    post(
+      '/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas?dryRun=All',
+      '{"metadata":{"name":"constructor"},"spec":{"priorityLevelConfiguration":{"name":"constructor"}}}',
+    ),
+  ),
   refused(
     'a kind that is called like a built-in',
     post(CONFIG_MAPS, '{"kind":"__proto__","apiVersion":"constructor"}'),

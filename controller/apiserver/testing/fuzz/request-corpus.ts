@@ -103,11 +103,12 @@ const CONTENT_TYPES: readonly FuzzCase[] = [
     'application/yaml',
     'application/vnd.kubernetes.protobuf',
     'application/apply-patch+cbor',
+    'constructor',
     'text/plain',
   ].map((type) =>
     refused(`a patch as ${type}`, { method: 'PATCH', path: TARGET, body: '{}', headers: { 'content-type': type } }),
   ),
-  ...['text/html', 'application/cbor', 'image/*', ';;;', 'application/json;q=0'].map((accept) =>
+  ...['text/html', 'application/cbor', 'image/*', 'constructor', ';;;', 'application/json;q=0'].map((accept) =>
     refused(`an answer as ${accept}`, { method: 'GET', path: TARGET, headers: { accept } }),
   ),
 ];
