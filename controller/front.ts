@@ -22,6 +22,7 @@ import { connectSubresources } from './apiserver/connect/connect-subresources.ts
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
 import { createClassifier } from './apiserver/registry/classify.ts';
 import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
+import { storeIndexes } from './apiserver/registry/store-indexes.ts';
 import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';
 import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
@@ -232,9 +233,7 @@ function openStore(
     clock,
     log: log.child({ component: 'store' }),
     classify: createClassifier(definitions),
-    indexes: stored.flatMap(({ storagePrefix, indexedFields }) =>
-      indexedFields.map((field) => ({ prefix: `${storagePrefix}/`, field })),
-    ),
+    indexes: storeIndexes(stored),
     volatilePrefixes: stored.flatMap(({ storagePrefix, volatileTtlMs }) =>
       volatileTtlMs === undefined ? [] : [{ prefix: `${storagePrefix}/`, ttlMs: volatileTtlMs }],
     ),

@@ -14,15 +14,33 @@ export function hasProtobuf(type: TypeDef): boolean {
 
 /** A canonical object as `application/vnd.kubernetes.protobuf`: magic, envelope with its kind, message. */
 export function encodeProtobuf(object: KubeObject, type: TypeDef): Uint8Array {
+  return envelope(object, (writer) => writeMessage(writer, object, type));
+}
+
+/** The message of a canonical object alone, or of some of its fields: pieces of one message may follow each other. */
+export function encodeProtobufMessage(fields: JsonObject, type: TypeDef): Uint8Array {
+  const writer = new ProtobufWriter();
+  writeMessage(writer, fields, type);
+  return writer.finish();
+}
+
+/** Magic and envelope around a message that lies encoded, in pieces, already. */
+export function wrapProtobuf(of: Pick<KubeObject, 'apiVersion' | 'kind'>, pieces: readonly Uint8Array[]): Uint8Array {
+  return envelope(of, (writer) => {
+    for (const piece of pieces.toReversed()) writer.raw(piece);
+  });
+}
+
+function envelope(of: Pick<KubeObject, 'apiVersion' | 'kind'>, write: (writer: ProtobufWriter) => void): Uint8Array {
   const writer = new ProtobufWriter();
   writer.text(4, '');
   writer.text(3, '');
   const content = writer.mark;
-  writeMessage(writer, object, type);
+  write(writer);
   writer.closeMessage(2, content);
   const typeMeta = writer.mark;
-  writer.text(2, object.kind ?? '');
-  writer.text(1, object.apiVersion ?? '');
+  writer.text(2, of.kind ?? '');
+  writer.text(1, of.apiVersion ?? '');
   writer.closeMessage(1, typeMeta);
   writer.raw(PROTOBUF_MAGIC);
   return writer.finish();

@@ -6,8 +6,10 @@ import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import { answerValue, listKind } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { type DeleteOptions, readDeleteOptions } from './delete-options.ts';
+import { findPage } from './list-page.ts';
 import { parseSelector } from './object-selector.ts';
 import { parseListOptions } from './request-options.ts';
+import { TimeSlice } from './time-slice.ts';
 
 /** Deletes under way at once: enough to fill a group commit, few enough that one request does not fill the write queue. */
 const WIDTH = 32;
@@ -19,10 +21,11 @@ export async function handleDeleteCollection(services: ApiServices, target: Reso
   const listOptions = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, listOptions);
   const snapshot = services.store.snapshot();
-  if (!selector.fields.isEmpty)
-    await prepareRead(definition, [...snapshot.range(storagePrefixOf(definition, namespace))]);
-  const all = [...snapshot.range(storagePrefixOf(definition, namespace))].filter((one) => selector.matches(one));
-  const waiting = listOptions.limit > 0 ? all.slice(0, listOptions.limit) : all;
+  const prefix = storagePrefixOf(definition, namespace);
+  if (!selector.fields.isEmpty && definition.conversion?.prepare !== undefined)
+    await prepareRead(definition, [...snapshot.range(prefix)]);
+  const parts = { snapshot, prefix, selector, options: listOptions, afterKey: undefined };
+  const waiting = [...(await findPage(parts, new TimeSlice(services.clock))).items];
   const deleted: ObjectView[] = [];
   const worker = async () => {
     for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {

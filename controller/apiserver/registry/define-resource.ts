@@ -81,6 +81,7 @@ export function defineResource<T = KubeObject>(input: ResourceInput<T>): Resourc
     allowCreateOnUpdate: false,
     allowUnconditionalUpdate: true,
     indexedFields: [],
+    indexedLabels: [],
     volatileTtlMs: undefined,
     columns: [nameColumn, createdAtColumn],
     ...defaultHooks,

@@ -89,6 +89,8 @@ export interface ResourceDefinition extends ResourceInfo {
   readonly openApi?: OpenApiModels;
   /** Names of selectable fields kept in an index (spec.nodeName of pods). */
   readonly indexedFields: readonly string[];
+  /** Labels kept in an index: those by which controllers and users find a few objects among very many. */
+  readonly indexedLabels: readonly string[];
   /** True when nothing but volatile fields (Lease renewTime, node heartbeats) differ. Both are canonical. */
   isVolatileUpdate(old: KubeObject, object: KubeObject): boolean;
   /** The whole kind is kept in memory with this time to live (Events); undefined for all others. */

@@ -83,6 +83,7 @@ export const endpointSlices: ResourceDefinition = defineResource<EndpointSlice>(
   namespaced: true,
   hasGeneration: true,
   allowCreateOnUpdate: true,
+  indexedLabels: ['kubernetes.io/service-name'],
   applyDefaults(slice) {
     for (const port of slice.ports ?? []) {
       port.name ??= '';

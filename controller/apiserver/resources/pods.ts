@@ -111,6 +111,7 @@ export function pods(subresources: readonly SubresourceDefinition[]): ResourceDe
     validateStatusUpdate: validatePodStatusUpdate,
     selectableFields: podFields,
     indexedFields: ['spec.nodeName'],
+    indexedLabels: ['app', 'app.kubernetes.io/name', 'app.kubernetes.io/instance', 'k8s-app', 'pod-template-hash'],
     columns: podColumns,
     tableRow: podRow,
   });

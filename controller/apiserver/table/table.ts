@@ -39,18 +39,25 @@ export function buildTable(
   options: TableOptions,
 ): object {
   const rows: object[] = [];
-  for (const object of objects) {
-    const cells = definition.tableRow(object, options.nowMs);
-    const shown = rowObject(object, options);
-    rows.push(shown === undefined ? { cells } : { cells, object: shown });
-  }
+  for (const object of objects) rows.push(tableRow(definition, object, options));
+  return { ...tableFrame(definition, options), rows };
+}
+
+/** A Table without rows, which are its last field. */
+export function tableFrame(definition: ResourceDefinition, options: TableOptions): Readonly<Record<string, unknown>> {
   return {
     kind: 'Table',
     apiVersion: `meta.k8s.io/${options.version}`,
     metadata: options.list,
     columnDefinitions: options.withoutColumns === true ? null : columnDefinitions(definition),
-    rows,
+    rows: [],
   };
+}
+
+export function tableRow(definition: ResourceDefinition, object: KubeObject, options: TableOptions): object {
+  const cells = definition.tableRow(object, options.nowMs);
+  const shown = rowObject(object, options);
+  return shown === undefined ? { cells } : { cells, object: shown };
 }
 
 function columnDefinitions(definition: ResourceDefinition): object[] {

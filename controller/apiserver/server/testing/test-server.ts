@@ -9,6 +9,7 @@ import { FILTER_ORDER } from '../../chain/handler-chain.ts';
 import type { Filter } from '../../chain/request-context.ts';
 import { createClassifier } from '../../registry/classify.ts';
 import type { ResourceDefinition } from '../../registry/resource-definition.ts';
+import { storeIndexes } from '../../registry/store-indexes.ts';
 import { type ApiServer, type ApiServerOptions, createApiServer } from '../api-server.ts';
 import { callInMemory, type InMemoryRequest, type InMemoryResponse } from '../in-memory.ts';
 import { versionInfo } from '../version-info.ts';
@@ -53,9 +54,7 @@ export function createTestServer(options: TestServerOptions): TestServer {
     classify: createClassifier(options.definitions),
     freezeObjects: true,
     ...(options.historyLimits === undefined ? {} : { historyLimits: options.historyLimits }),
-    indexes: options.definitions.flatMap((definition) =>
-      definition.indexedFields.map((field) => ({ prefix: `${definition.storagePrefix}/`, field })),
-    ),
+    indexes: storeIndexes(options.definitions),
   });
   let uids = 0;
   let draws = 0;
