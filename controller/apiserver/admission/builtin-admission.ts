@@ -4,11 +4,14 @@ import type { Authorizer } from '../chain/request-context.ts';
 import type { AdmissionWebhooks } from '../webhooks/admission-webhooks.ts';
 import type { AdmissionPlugin } from './admission-plugin.ts';
 import { certificateApproval, certificateSigning } from './certificate-requests.ts';
+import { claimResize } from './claim-resize.ts';
+import { defaultIngressClass, defaultStorageClass } from './default-class.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
+import { runtimeClass } from './runtime-class.ts';
 import { serviceAccount } from './service-account.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 
@@ -34,8 +37,12 @@ export function builtinAdmission(deps: AdmissionDeps): readonly AdmissionPlugin[
     taintNodesByCondition(),
     priority(deps),
     defaultTolerationSeconds(),
+    defaultStorageClass(deps),
+    claimResize(deps),
+    runtimeClass(deps),
     certificateApproval(deps),
     certificateSigning(deps),
+    defaultIngressClass(deps),
     rbacEscalation(deps),
     // Behind all others, so that they see what will be stored and judge what all others let pass.
     ...present(deps.policies?.mutating, deps.webhooks?.mutating, deps.policies?.validating, deps.webhooks?.validating),
