@@ -1,7 +1,7 @@
 import { badRequest, isGone, resourceExpired } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, StoredObject } from '../../store/store.ts';
-import { prepareRead, readStored } from '../registry/encode-object.ts';
+import { isSentAsStored, prepareRead, readStored } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { type ListMeta, partialMetadata, tableFrame, tableOptions, tableRow } from '../table/table.ts';
@@ -33,6 +33,10 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
     await prepareRead(definition, [...parts.snapshot.range(parts.prefix)]);
   const slice = new TimeSlice(services.clock);
   const page = await findPage(parts, slice);
+  if (isPlain && !isPretty(context) && page.items.every((item) => isSentAsStored(definition, item))) {
+    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, await encodeStored(definition, page, slice));
+    return;
+  }
   if (!isMetadataOnly(definition, representation)) await prepareRead(definition, page.items);
   const { body, type } = await encodePage(services, target, { page, representation, slice });
   context.response.send(200, { 'content-type': type }, body);
@@ -52,11 +56,18 @@ async function encodePlain(
   const cached = isWhole(parts) ? services.lists.find(prefix, snapshot.revision) : undefined;
   if (cached !== undefined) return cached;
   const slice = new TimeSlice(services.clock);
-  const page = await findPage(parts, slice);
-  const { apiVersion, kind } = listKind(definition);
-  const body = await encodeStoredList({ kind, apiVersion, metadata: page.meta, items: [] }, page.items, slice);
+  const body = await encodeStored(definition, await findPage(parts, slice), slice);
   if (isWhole(parts)) services.lists.keep(prefix, snapshot.revision, body);
   return body;
+}
+
+function encodeStored(
+  definition: ResourceDefinition,
+  { items, meta }: FoundPage,
+  slice: TimeSlice,
+): Promise<Uint8Array> {
+  const { apiVersion, kind } = listKind(definition);
+  return encodeStoredList({ kind, apiVersion, metadata: meta, items: [] }, items, slice);
 }
 
 interface Encoding {
