@@ -41,15 +41,16 @@ export class StoreState {
 
   /** `objects` in key order. Decodes those that an index covers. */
   static load(objects: readonly StoredObject[], definitions: readonly IndexDefinition[]): StoreState {
+    const byKey = OrderedMap.fromSorted(objects.map((object) => [object.key, object]));
     const indexes = definitions.map((definition) => {
       const entries: [string, StoredObject][] = [];
-      for (const object of objects) {
-        const value = object.key.startsWith(definition.prefix) ? indexedValue(definition, object) : undefined;
+      for (const object of byKey.range(definition.prefix, prefixEnd(definition.prefix))) {
+        const value = indexedValue(definition, object);
         if (value !== undefined) entries.push([indexKey(value, object.key), object]);
       }
       return OrderedMap.fromSorted(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
     });
-    return new StoreState(OrderedMap.fromSorted(objects.map((object) => [object.key, object])), definitions, indexes);
+    return new StoreState(byKey, definitions, indexes);
   }
 
   get size(): number {
