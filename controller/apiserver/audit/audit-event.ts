@@ -4,14 +4,27 @@ import type { RequestContext, UserInfo } from '../chain/request-context.ts';
 import type { AuditStage } from './audit-policy.ts';
 import type { AuditRecord } from './audit-record.ts';
 
-/* What is absent stands as undefined in the objects of this file: JSON leaves it out, and they are built for every write. */
+/*
+ * An event is written for every change, so it is put together as text from few objects: their absent fields stand as undefined, which
+ * JSON leaves out, and users, whom authenticators answer as the same object again and again, are rendered once.
+ */
 
-const auditUser = ({ name, uid, groups, extra }: UserInfo) => ({
-  username: name || undefined,
-  uid,
-  groups: groups.length === 0 ? undefined : groups,
-  extra,
-});
+const renderedUsers = new WeakMap<UserInfo, string>();
+
+function renderUser(user: UserInfo): string {
+  let text = renderedUsers.get(user);
+  if (text === undefined) {
+    const { name, uid, groups, extra } = user;
+    text = JSON.stringify({
+      username: name || undefined,
+      uid,
+      groups: groups.length === 0 ? undefined : groups,
+      extra,
+    });
+    renderedUsers.set(user, text);
+  }
+  return text;
+}
 
 /** The request's address, completed by what its object says: a creation knows its name from the body alone. */
 function objectReference({ info }: RequestContext, { object }: AuditRecord) {
@@ -59,34 +72,32 @@ function responseStatus({ code, error }: AuditOutcome) {
 /** One `audit.k8s.io/v1` Event as a line of JSON without its newline, fields in Kubernetes' order. */
 export function renderAuditEvent(context: RequestContext, record: AuditRecord, outcome: AuditOutcome): string {
   const { request, info, user, impersonator } = context;
-  const head = JSON.stringify({
-    kind: 'Event',
-    apiVersion: 'audit.k8s.io/v1',
-    level: record.decision.level,
-    auditID: context.auditId,
-    stage: outcome.stage,
-    requestURI: request.query === '' ? request.path : `${request.path}?${request.query}`,
-    verb: info.verb,
-    user: auditUser(impersonator ?? user),
-    impersonatedUser: impersonator === undefined ? undefined : auditUser(user),
-    sourceIPs: sourceIps(context),
-    userAgent: request.header('user-agent'),
-    objectRef: info.isResourceRequest ? objectReference(context, record) : undefined,
-    responseStatus: responseStatus(outcome),
-  });
-  const tail = JSON.stringify({
-    requestReceivedTimestamp: toMicroTime(context.receivedAtMs),
-    stageTimestamp: toMicroTime(outcome.nowMs),
-    annotations: Object.keys(context.auditAnnotations).length === 0 ? undefined : context.auditAnnotations,
-  });
-  // The objects are texts already: decoding and encoding them once more would double the cost of the level.
-  const isBegun = outcome.stage !== 'RequestReceived';
-  const requestText = isBegun ? record.renderRequest() : undefined;
-  const responseText = isBegun ? record.responseText : undefined;
-  return [
-    head.slice(0, -1),
-    ...(requestText === undefined ? [] : [`"requestObject":${requestText}`]),
-    ...(responseText === undefined ? [] : [`"responseObject":${responseText}`]),
-    tail.slice(1),
-  ].join(',');
+  const { stage, nowMs } = outcome;
+  const isBegun = stage !== 'RequestReceived';
+  const uri = request.query === '' ? request.path : `${request.path}?${request.query}`;
+  const annotations = Object.keys(context.auditAnnotations).length === 0 ? undefined : context.auditAnnotations;
+  const fields = [
+    '"kind":"Event","apiVersion":"audit.k8s.io/v1"',
+    field('level', JSON.stringify(record.decision.level)),
+    field('auditID', JSON.stringify(context.auditId)),
+    field('stage', JSON.stringify(stage)),
+    field('requestURI', JSON.stringify(uri)),
+    field('verb', JSON.stringify(info.verb)),
+    field('user', renderUser(impersonator ?? user)),
+    field('impersonatedUser', impersonator === undefined ? undefined : renderUser(user)),
+    field('sourceIPs', JSON.stringify(sourceIps(context))),
+    field('userAgent', JSON.stringify(request.header('user-agent'))),
+    field('objectRef', info.isResourceRequest ? JSON.stringify(objectReference(context, record)) : undefined),
+    field('responseStatus', JSON.stringify(responseStatus(outcome))),
+    // The objects are texts already: decoding and encoding them once more would double the cost of the level.
+    field('requestObject', isBegun ? record.renderRequest() : undefined),
+    field('responseObject', isBegun ? record.responseText : undefined),
+    field('requestReceivedTimestamp', `"${toMicroTime(context.receivedAtMs)}"`),
+    field('stageTimestamp', `"${toMicroTime(nowMs)}"`),
+    field('annotations', JSON.stringify(annotations)),
+  ];
+  return `{${fields.filter((one) => one !== undefined).join(',')}}`;
 }
+
+/** Undefined for a value that is absent. */
+const field = (name: string, json: string | undefined) => (json === undefined ? undefined : `"${name}":${json}`);
