@@ -137,10 +137,19 @@ class Parser {
     let count = 0;
     while (this.#take(mark) !== undefined) count++;
     const token = this.#peek();
-    // The smallest integer can only be written with its sign.
-    if (mark === '-' && count % 2 === 1 && token.kind === 'number') return this.#postfix(this.#number(-1n));
+    if (mark === '-' && count % 2 === 1 && (token.kind === 'number' || typeof token.value === 'number')) {
+      return this.#postfix(this.#negativeNumber());
+    }
     const operand = this.#member();
     return count % 2 === 0 ? operand : this.#make.call(offset, mark === '!' ? '!_' : '-_', [operand]);
+  }
+
+  /** The sign belongs to the literal: the smallest integer can only be written with it. */
+  #negativeNumber(): Expression {
+    const token = this.#peek();
+    if (token.kind === 'number') return this.#number(-1n);
+    this.#next();
+    return this.#make.constant(token.offset, -(token.value as number));
   }
 
   #number(sign: 1n | -1n): Expression {

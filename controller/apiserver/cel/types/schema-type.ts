@@ -42,7 +42,7 @@ export interface SchemaType {
 const DEFAULT_MAX_STRING = MAX_REQUEST_SIZE_BYTES - 2;
 /** Longest texts of these formats, quotes included. */
 const FORMAT_MAX: Readonly<Record<string, number>> = { duration: 32, date: 12, 'date-time': 32 };
-const FORMAT_MIN: Readonly<Record<string, number>> = { duration: 4, date: 12, 'date-time': 22 };
+const FORMAT_MIN: Readonly<Record<string, number>> = { duration: 3, date: 12, 'date-time': 21 };
 /** A code point may take four bytes. */
 const BYTES_PER_CODE_POINT = 4;
 /** Quotes, colon and comma around a property, besides its name. */
@@ -68,15 +68,15 @@ export function schemaType(schema: SchemaNode, isResourceRoot = false): SchemaTy
 class SchemaReader {
   #objects = 0;
 
-  read(schema: SchemaNode, isResourceRoot = false): SchemaType | undefined {
+  read(schema: SchemaNode, isResourceRoot: boolean): SchemaType | undefined {
     if (schema['x-kubernetes-int-or-string'] === true) {
-      return { ...scalar(DYN, 1, fromJson), maxElements: maxLength(schema) };
+      return { ...scalar(DYN, 1, fromJson), maxElements: textElements({ ...schema, enum: [] }) };
     }
     switch (schema.type) {
       case 'array':
         return this.#list(schema);
       case 'object':
-        return this.#object(schema, isResourceRoot || schema['x-kubernetes-embedded-resource'] === true);
+        return this.#object(schema, isResourceRoot);
       case 'string':
         return textType(schema);
       case 'boolean':
@@ -91,7 +91,7 @@ class SchemaReader {
   }
 
   #list(schema: SchemaNode): SchemaType | undefined {
-    const element = schema.items === undefined ? undefined : this.read(schema.items);
+    const element = schema.items === undefined ? undefined : this.read(schema.items, isEmbedded(schema.items));
     if (element === undefined) return undefined;
     const maxElements =
       schema.maxItems === undefined
@@ -111,15 +111,11 @@ class SchemaReader {
   #object(schema: SchemaNode, isResource: boolean): SchemaType | undefined {
     const additional = schema.additionalProperties;
     if (typeof additional === 'object' && !isResource) return this.#map(schema, additional);
-    if (schema.properties === undefined && !isResource) {
-      if (additional === true) return undefined;
-      // An object without properties has a type, but no field that could be read.
-    }
     return this.#fields(schema, isResource);
   }
 
   #map(schema: SchemaNode, values: SchemaNode): SchemaType | undefined {
-    const element = this.read(values);
+    const element = this.read(values, isEmbedded(values));
     if (element === undefined) return undefined;
     const maxElements =
       schema.maxProperties === undefined
@@ -143,7 +139,7 @@ class SchemaReader {
     for (const [name, property] of Object.entries(properties)) {
       // Expressions see of an object's metadata its names only.
       const known = isResource ? (RESOURCE_PROPERTIES[name] ?? property) : property;
-      const field = this.read(known);
+      const field = this.read(known, isEmbedded(known));
       const escaped = escapePropertyName(name);
       if (field === undefined || escaped === undefined) continue;
       if (required.has(name) && property.default === undefined)
@@ -173,6 +169,8 @@ const RESOURCE_PROPERTIES: Readonly<Record<string, SchemaNode>> = {
   metadata: { type: 'object', properties: { name: { type: 'string' }, generateName: { type: 'string' } } },
 };
 
+const isEmbedded = (schema: SchemaNode): boolean => schema['x-kubernetes-embedded-resource'] === true;
+
 const isObject = (json: unknown): boolean => typeof json === 'object' && json !== null && !Array.isArray(json);
 
 /** Values that do not fit the schema (null above all) are taken as they are. */
@@ -189,14 +187,9 @@ function listMaker(listType: string | undefined, keys: readonly string[]) {
   };
 }
 
-function maxLength({ maxLength: limit, format }: SchemaNode): number {
-  if (limit !== undefined) return nonNegative(limit);
-  return FORMAT_MAX[format ?? ''] ?? DEFAULT_MAX_STRING;
-}
-
 function textType(schema: SchemaNode): SchemaType {
   const { format = '' } = schema;
-  const base = { maxElements: maxLength(schema), minSize: FORMAT_MIN[format] ?? 2 };
+  const base = { maxElements: FORMAT_MAX[format] ?? DEFAULT_MAX_STRING, minSize: FORMAT_MIN[format] ?? 2 };
   const parsed = (type: CelType, parse: (text: string) => ReturnType<FromJson> | undefined): SchemaType => ({
     ...base,
     type,
@@ -204,7 +197,10 @@ function textType(schema: SchemaNode): SchemaType {
   });
   switch (format) {
     case 'byte':
-      return parsed(BYTES, (text) => new Uint8Array(Buffer.from(text, 'base64')));
+      return {
+        ...parsed(BYTES, (text) => new Uint8Array(Buffer.from(text, 'base64'))),
+        maxElements: schema.maxLength === undefined ? DEFAULT_MAX_STRING : nonNegative(schema.maxLength),
+      };
     case 'duration':
       return parsed(DURATION, parseDuration);
     case 'date':
