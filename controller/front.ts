@@ -137,6 +137,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       [
         security.renderMetrics(),
         webhooks.metrics(),
+        aggregator.metrics(),
         storage.render(),
         renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
       ].join(''),

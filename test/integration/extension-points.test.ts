@@ -49,6 +49,7 @@ webhooks:
   clientConfig: { service: { namespace: default, name: hook, path: /label }, caBundle: ${hook.caBundle} }
   rules: ${RULES}
   namespaceSelector: { matchLabels: { hooks: "on" } }
+  matchConditions: [{ name: wanted, expression: 'object == null || !object.metadata.name.startsWith("plain")' }]
   sideEffects: None
   admissionReviewVersions: [v1]
 ---
@@ -108,6 +109,13 @@ describe.skipIf(address === undefined)('extension points, with kubectl', () => {
     const before = hook.calls.length;
     await ok(['create', 'configmap', 'forbidden', '--from-literal=k=v']);
     expect(hook.calls.length).toBe(before);
+  });
+
+  it('webhooks are asked where their conditions hold', async () => {
+    await ok(['-n', 'a', 'create', 'configmap', 'plain']);
+    expect(await ok(['-n', 'a', 'get', 'configmap', 'plain', '-o', 'jsonpath={.metadata.labels}'])).toBe('');
+    await ok(['-n', 'a', 'delete', 'configmap', 'plain']);
+    expect(hook.calls.at(-1)?.body.request).toMatchObject({ operation: 'DELETE', name: 'plain', object: null });
   });
 
   it('webhooks take part in dry runs', async () => {

@@ -153,6 +153,7 @@ describe('the aggregator', () => {
     );
     const response = await api.call('GET', WIDGET_PATH);
     expect(await response.json()).toMatchObject({ code: 503, reason: 'ServiceUnavailable' });
+    expect(aggregator.metrics()).toContain('aggregator_unavailable_apiservice{name="v1.example.com"} 1\n');
     await api.expect(200, 'GET', '/api/v1/namespaces/default/services');
   });
 

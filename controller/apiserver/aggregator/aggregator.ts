@@ -8,7 +8,7 @@ import type { DiscoverySource } from '../discovery/discovery-source.ts';
 import type { OpenApiSource } from '../openapi/serve-openapi.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import { ApiServiceIndex, type RemoteApi } from './api-service-index.ts';
-import { type AvailabilityChecks, startAvailability } from './availability.ts';
+import { type AvailabilityChecks, AvailabilityMetrics, startAvailability } from './availability.ts';
 import { proxyToRemote } from './proxy-request.ts';
 import { startLocalRegistration } from './register-local.ts';
 import { RemoteDocuments } from './remote-documents.ts';
@@ -31,6 +31,8 @@ export interface Aggregator {
   readonly openApi: OpenApiSource;
   /** Begins to register own groups and to watch over others; `client` acts as the API server itself. Answers how to stop. */
   start(client: KubeClient, catalog: ResourceCatalog): () => void;
+  /** Text for `/metrics`. */
+  metrics(): string;
   stop(): void;
 }
 
@@ -38,6 +40,7 @@ export function createAggregator({ store, dialer, clock, log, certificate }: Agg
   const index = new ApiServiceIndex(store);
   const servers = createRemoteServers({ dialer, certificate });
   const documents = new RemoteDocuments({ index, servers, clock, log });
+  const metrics = new AvailabilityMetrics();
   let checks: AvailabilityChecks | undefined;
   return {
     serve(context) {
@@ -49,13 +52,14 @@ export function createAggregator({ store, dialer, clock, log, certificate }: Agg
     openApi: documents.openApi,
     start(client, catalog) {
       const stopRegistration = startLocalRegistration({ store, catalog, client, clock, log });
-      const started = startAvailability({ store, index, servers, client, clock, log });
+      const started = startAvailability({ store, index, servers, client, clock, log, metrics });
       checks = started;
       return () => {
         stopRegistration();
         started.stop();
       };
     },
+    metrics: () => metrics.render(),
     stop() {
       documents.stop();
       index.stop();

@@ -7,6 +7,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import { mirrorPrefix, namesOfKey } from '../authorize/store-mirror.ts';
 import type { UserInfo } from '../chain/request-context.ts';
+import { Metric } from '../metrics/metric.ts';
 import { describeNetworkError } from '../webhooks/network-error.ts';
 import { API_SERVICES_PREFIX, type ApiService, type ApiServiceIndex, type RemoteApi } from './api-service-index.ts';
 import { API_SERVICES } from './register-local.ts';
@@ -48,7 +49,38 @@ const isActive = ({ endpoints, ports }: EndpointSlice, portName: string): boolea
   (endpoints ?? []).some(({ conditions }) => conditions?.ready !== false) &&
   (ports ?? []).some(({ name, port }) => (name ?? '') === portName && port !== undefined);
 
+/** What the alerts of Kubernetes' monitoring mixins on aggregated APIs ask for. */
+export class AvailabilityMetrics {
+  readonly #unavailable = new Metric('gauge', {
+    name: 'aggregator_unavailable_apiservice',
+    help: '1 while the server of an APIService cannot be used.',
+    labels: ['name'],
+  });
+  readonly #failures = new Metric('counter', {
+    name: 'aggregator_unavailable_apiservice_total',
+    help: 'Times that an APIService became unavailable, by reason.',
+    labels: ['name', 'reason'],
+  });
+
+  observe(name: string, { status, reason }: Availability): void {
+    const gauge = this.#unavailable.with(name);
+    const before = gauge.value;
+    gauge.value = status === 'True' ? 0 : 1;
+    if (gauge.value > before) this.#failures.with(name, reason).value += 1;
+  }
+
+  /** Its APIService is gone; what was counted stays. */
+  forget(name: string): void {
+    this.#unavailable.with(name).value = 0;
+  }
+
+  render(): string {
+    return this.#unavailable.render() + this.#failures.render();
+  }
+}
+
 export interface AvailabilityDeps {
+  readonly metrics: AvailabilityMetrics;
   readonly store: Store;
   readonly index: ApiServiceIndex;
   readonly servers: RemoteServers;
@@ -90,11 +122,12 @@ export function startAvailability(deps: AvailabilityDeps): AvailabilityChecks {
     timers.delete(name);
     hurried.delete(name);
     const remote = index.byName(name);
-    if (remote === undefined) return;
+    if (remote === undefined) return deps.metrics.forget(name);
     let isFine = false;
     try {
       const availability = await checkRemote(deps, remote);
       isFine = availability.status === 'True';
+      deps.metrics.observe(name, availability);
       await writeCondition(deps, name, availability);
     } catch (err) {
       if (!isConflict(err) && !isNotFound(err)) log.warn('checking an APIService failed', { apiService: name, err });
