@@ -19,6 +19,7 @@ import type { RecordedDecision } from './apiserver/authorize/recording-authorize
 import type { Authorizer } from './apiserver/chain/request-context.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
+import { renderSamples } from './apiserver/metrics/metric.ts';
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
 import { createClassifier } from './apiserver/registry/classify.ts';
 import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
@@ -44,6 +45,8 @@ export interface FrontOptions {
   readonly serverAddress: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Text for `/metrics` from the other thread. */
+  readonly brainMetrics: () => Promise<string>;
   /** What is wrong, until the system's own objects and roles stand. */
   readonly startupProblem: () => string | undefined;
   /** The disk refuses for good: the process must end, a supervisor starts it anew. */
@@ -139,6 +142,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         webhooks.metrics(),
         aggregator.metrics(),
         storage.render(),
+        audit === undefined ? '' : renderAuditMetrics(audit),
+        await options.brainMetrics(),
         renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
       ].join(''),
     health: healthChecks(options.startupProblem),
@@ -203,6 +208,14 @@ function openAuditLog(config: ControllerConfig, clock: Clock, log: Logger): Audi
     },
     clock,
     log,
+  );
+}
+
+function renderAuditMetrics({ counts }: AuditBuffer): string {
+  const count = (name: string, help: string, value: number) => renderSamples('counter', { name, help }, [[[], value]]);
+  return (
+    count('apiserver_audit_event_total', 'Audit events that were made.', counts.lines) +
+    count('apiserver_audit_error_total', 'Audit events that were lost: the log was too slow.', counts.dropped)
   );
 }
 

@@ -15,6 +15,7 @@ import { ensureAuthenticationConfig } from './apiserver/aggregator/authenticatio
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
+import { QueueMetrics } from './apiserver/metrics/queue-metrics.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
@@ -55,6 +56,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';
+  let brain: Brain | undefined;
   const front = await openFront({
     config,
     pki,
@@ -62,6 +64,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
     clock,
     log,
     startupProblem: () => startupProblem,
+    brainMetrics: async () => (await brain?.renderMetrics()) ?? '',
     onStoreBroken: (err) => {
       log.error('the store is lost; ending so that a supervisor starts anew', { err: describeError(err) });
       process.exit(1);
@@ -105,7 +108,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
       await writeKubeconfig(config, pki, advertiseAddress);
     },
   });
-  const stopBrain = launchBrain({ config, front, pki, pkiOptions, log });
+  brain = launchBrain({ config, front, pki, pkiOptions, log });
   log.info('the control plane is up', { kubeconfig: config.kubeconfig });
 
   await aborted(signal);
@@ -115,7 +118,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   stopPolicyStatus();
   stopAggregator();
   stopFlowConfiguration();
-  await stopBrain();
+  await brain.stop();
   await server.close(SHUTDOWN_GRACE_MS);
   await front.close();
 
@@ -179,8 +182,15 @@ interface BrainLaunch {
   readonly log: Logger;
 }
 
-/** Scheduler and controllers, in a thread of their own where the machine has the memory; the answer stops them. */
-function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): () => Promise<void> {
+/** Scheduler and controllers at work. */
+interface Brain {
+  stop(): Promise<void>;
+  /** Text for `/metrics`; '' when the thread does not answer. */
+  renderMetrics(): Promise<string>;
+}
+
+/** Scheduler and controllers, in a thread of their own where the machine has the memory. */
+function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): Brain {
   const settings: BrainSettings = {
     logLevel: config.logLevel as LogLevel,
     identity: hostname(),
@@ -193,12 +203,16 @@ function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): () =
   const inOneThread = config.threads === 'one' || (config.threads === 'auto' && totalmem() < ONE_THREAD_BELOW_BYTES);
   if (inOneThread) {
     const stop = new AbortController();
-    const ended = startBrain(port, settings, stop.signal).catch((err: unknown) =>
+    const queues = new QueueMetrics();
+    const ended = startBrain(port, settings, stop.signal, queues).catch((err: unknown) =>
       onBrainLost(log, stop.signal.aborted, err),
     );
-    return async () => {
-      stop.abort(new Error('the controller is stopping'));
-      await ended;
+    return {
+      renderMetrics: async () => queues.render(),
+      async stop() {
+        stop.abort(new Error('the controller is stopping'));
+        await ended;
+      },
     };
   }
   let stopping = false;
@@ -209,12 +223,31 @@ function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): () =
   });
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   worker.once('error', (err) => onBrainLost(log, stopping, err));
-  return async () => {
-    stopping = true;
-    worker.postMessage('stop');
-    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS))]);
-    await worker.terminate();
+  return {
+    renderMetrics: () => askForMetrics(worker),
+    async stop() {
+      stopping = true;
+      worker.postMessage('stop');
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS))]);
+      await worker.terminate();
+    },
   };
+}
+
+const METRICS_TIMEOUT_MS = 1_000;
+
+/** Its only messages are these answers, and any of them is a present one. */
+function askForMetrics(worker: Worker): Promise<string> {
+  return new Promise((resolve) => {
+    const settle = (text: string) => {
+      clearTimeout(timer);
+      worker.off('message', settle);
+      resolve(text);
+    };
+    const timer = setTimeout(() => settle(''), METRICS_TIMEOUT_MS);
+    worker.on('message', settle);
+    worker.postMessage('metrics');
+  });
 }
 
 /** Half a control plane is worse than a restart: whoever supervises us starts all of it again. */

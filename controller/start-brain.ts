@@ -5,6 +5,7 @@ import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { runLeaderElection } from '#api/client/leader-election.ts';
 import { createPortConnection } from '#api/client/port-transport.ts';
+import type { WorkQueueHooks } from '#api/client/work-queue.ts';
 import { type Lease, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
@@ -35,7 +36,12 @@ export interface BrainSettings {
 /**
  * Scheduler and controllers over one port to the API server, each under its own identity and its own leader lease. Resolves when aborted.
  */
-export async function startBrain(port: MessagePort, settings: BrainSettings, signal: AbortSignal): Promise<void> {
+export async function startBrain(
+  port: MessagePort,
+  settings: BrainSettings,
+  signal: AbortSignal,
+  queueHooks?: WorkQueueHooks,
+): Promise<void> {
   const log = createLogger('brain', settings.logLevel);
   const connection = createPortConnection(port);
   const clients = new Map<string, KubeClient>();
@@ -70,6 +76,7 @@ export async function startBrain(port: MessagePort, settings: BrainSettings, sig
               nodeMonitorGraceMs: settings.nodeMonitorGraceMs,
             },
             signer: createCsrSigner(pki),
+            ...(queueHooks === undefined ? {} : { queueHooks }),
           },
           leading,
         ),

@@ -21,6 +21,8 @@ export interface WorkQueueOptions<K extends string> {
 
 export interface WorkQueueHooks {
   onAdd?(queue: string, depth: number): void;
+  /** A pass begins; the key has waited so long. */
+  onStart?(queue: string, depth: number, waitedMs: number): void;
   onDone?(queue: string, elapsedMs: number, hasFailed: boolean): void;
 }
 
@@ -52,6 +54,8 @@ class KeyedWorkQueue<K extends string> implements WorkQueue<K> {
   readonly #options: WorkQueueOptions<K>;
   /** In the order of adding. */
   readonly #waiting = new Set<K>();
+  /** When waiting keys were added, by the monotonic clock; kept for hooks alone. */
+  readonly #addedMs = new Map<K, number>();
   readonly #running = new Set<K>();
   /** Added again while running. */
   readonly #dirty = new Set<K>();
@@ -72,7 +76,9 @@ class KeyedWorkQueue<K extends string> implements WorkQueue<K> {
     this.#cancelDelayed(key);
     if (this.#running.has(key)) this.#dirty.add(key);
     else this.#waiting.add(key);
-    this.#options.hooks?.onAdd?.(this.#options.name, this.#waiting.size);
+    const { hooks, name, clock } = this.#options;
+    if (hooks?.onStart !== undefined && !this.#addedMs.has(key)) this.#addedMs.set(key, clock.monotonic());
+    hooks?.onAdd?.(name, this.#waiting.size);
     this.#schedule();
   }
 
@@ -106,6 +112,7 @@ class KeyedWorkQueue<K extends string> implements WorkQueue<K> {
   #stop(): void {
     for (const key of [...this.#delayed.keys()]) this.#cancelDelayed(key);
     this.#waiting.clear();
+    this.#addedMs.clear();
     this.#dirty.clear();
     this.#wakeIdleWaiters();
   }
@@ -122,8 +129,17 @@ class KeyedWorkQueue<K extends string> implements WorkQueue<K> {
       if (this.#running.size >= (this.#options.concurrency ?? 4)) return;
       this.#waiting.delete(key);
       this.#running.add(key);
+      this.#tellStart(key);
       void this.#work(key, signal);
     }
+  }
+
+  #tellStart(key: K): void {
+    const { hooks, name, clock } = this.#options;
+    if (hooks?.onStart === undefined) return;
+    const nowMs = clock.monotonic();
+    hooks.onStart(name, this.#waiting.size, nowMs - (this.#addedMs.get(key) ?? nowMs));
+    this.#addedMs.delete(key);
   }
 
   async #work(key: K, signal: AbortSignal): Promise<void> {

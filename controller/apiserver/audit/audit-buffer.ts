@@ -14,6 +14,8 @@ export interface AuditBufferOptions {
 
 export interface AuditBuffer {
   write(line: string): void;
+  /** Since the start. */
+  readonly counts: { readonly lines: number; readonly dropped: number };
   /** Resolves once everything written so far has been appended. */
   flush(): Promise<void>;
 }
@@ -24,6 +26,7 @@ export function createAuditBuffer(options: AuditBufferOptions): AuditBuffer {
   let lines: string[] = [];
   let chars = 0;
   let dropped = 0;
+  const counts = { lines: 0, dropped: 0 };
   let cancelTimer: (() => void) | undefined;
   let writing: Promise<void> = Promise.resolve();
 
@@ -48,9 +51,12 @@ export function createAuditBuffer(options: AuditBufferOptions): AuditBuffer {
     return writing;
   };
   return {
+    counts,
     write(line) {
+      counts.lines++;
       if (chars + line.length > maxChars) {
         dropped++;
+        counts.dropped++;
         return;
       }
       lines.push(line);
