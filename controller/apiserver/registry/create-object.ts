@@ -12,7 +12,7 @@ import {
   runValidatingAdmission,
 } from './admit.ts';
 import { metadataOf, toNewValue, viewOf } from './encode-object.ts';
-import { withRecordedUpdate } from './field-manager.ts';
+import { recordEntries } from './field-manager.ts';
 import { clearSystemFields, copyObject, generateName } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
@@ -81,10 +81,12 @@ async function createOnce(services: RegistryServices, request: CreateRequest): P
   }
 }
 
+type ManagedFields = ObjectMeta['managedFields'];
+
 interface NewObject {
   /** Holds the object on its way. */
   readonly admission: AdmissionRequest;
-  readonly wishedFields: KubeObject['metadata']['managedFields'];
+  readonly managedFields: ManagedFields;
 }
 
 function prepare(services: RegistryServices, request: CreateRequest, begun: NewObject): KubeObject {
@@ -117,7 +119,17 @@ function beginCreate(services: RegistryServices, request: CreateRequest): NewObj
   checkNamespace(definition, object, request.namespace);
   services.format.applyDefaults(object, definition);
   definition.applyDefaults(object);
-  return { admission: admissionFor(services, request, object), wishedFields: object.metadata.managedFields };
+  return { admission: admissionFor(services, request, object), managedFields: managedFieldsOf(services, request) };
+}
+
+/**
+ * Who owns what: the client what it said, defaults included. What admission and the strategy add later has no owner, so that an apply
+ * which does not mention it leaves it alone.
+ */
+function managedFieldsOf(services: RegistryServices, request: CreateRequest): ManagedFields {
+  const { definition, object, manager } = request;
+  if (request.keepManagedFields) return object.metadata.managedFields;
+  return recordEntries(services, { definition, live: undefined, next: object, manager, subresource: '' });
 }
 
 /** What the server says of a new object, and whether it is valid. */
@@ -138,20 +150,12 @@ function completeNew(services: RegistryServices, request: CreateRequest, admissi
 function finishNew(
   services: RegistryServices,
   request: CreateRequest,
-  { admission, wishedFields }: NewObject,
+  { admission, managedFields }: NewObject,
 ): KubeObject {
-  const { definition } = request;
   const object = admission.object as KubeObject;
-  if (wishedFields !== undefined) object.metadata.managedFields = wishedFields;
-  const canonical = services.format.canonicalize(object, definition);
-  if (request.keepManagedFields) return canonical;
-  return withRecordedUpdate(services, {
-    definition,
-    live: undefined,
-    next: canonical,
-    manager: request.manager,
-    subresource: '',
-  });
+  if (managedFields === undefined) delete object.metadata.managedFields;
+  else object.metadata.managedFields = managedFields;
+  return services.format.canonicalize(object, request.definition);
 }
 
 async function store(services: RegistryServices, request: CreateRequest, object: KubeObject): Promise<ObjectView> {

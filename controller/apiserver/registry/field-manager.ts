@@ -31,9 +31,14 @@ export interface ManagedWrite {
  * `next` carries the client's wish: nothing keeps the entries as they are, `[{}]` forgets them, others replace them.
  */
 export function withRecordedUpdate(services: RegistryServices, write: ManagedWrite): KubeObject {
+  return withManagedFields(write.next, recordEntries(services, write));
+}
+
+/** The entries alone. Of a new object `next` may still lack what canonical objects always have. */
+export function recordEntries(services: RegistryServices, write: ManagedWrite): ManagedFieldsEntry[] | undefined {
   const { definition, live, next, manager, subresource } = write;
   const wished = next.metadata.managedFields;
-  const entries = recordUpdate({
+  return recordUpdate({
     live,
     next: wished === undefined || wished.every(isUsable) ? next : withManagedFields(next, undefined),
     type: services.format.typeOf(definition),
@@ -42,7 +47,6 @@ export function withRecordedUpdate(services: RegistryServices, write: ManagedWri
     subresource,
     nowMs: services.clock.now(),
   });
-  return withManagedFields(next, entries);
 }
 
 /** Entries come from clients too; what is no field set would break every later write of the object. */

@@ -225,6 +225,15 @@ describe('a Job', () => {
     expect(status.message).toContain(finding);
   });
 
+  test('belongs to its client but for what the server made up', async () => {
+    const { metadata } = await api.expect(201, 'POST', JOBS, job());
+    const [{ fieldsV1 }] = metadata.managedFields;
+    expect(Object.keys(fieldsV1)).toEqual(['f:spec']);
+    expect(fieldsV1['f:spec']).not.toHaveProperty('f:selector');
+    expect(fieldsV1['f:spec']['f:template']).not.toHaveProperty('f:metadata');
+    expect(fieldsV1['f:spec']).toHaveProperty('f:backoffLimit');
+  });
+
   test('of many indexes needs a short name', async () => {
     const name = 'x'.repeat(62);
     const status = await api.expect(422, 'POST', JOBS, job(indexed, { name }));
