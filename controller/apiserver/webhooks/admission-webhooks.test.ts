@@ -374,6 +374,36 @@ describe('admission webhooks', () => {
     });
   });
 
+  it('see and change custom kinds, in the version that their rules name', async () => {
+    start();
+    const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+    const version = (name: string, storage: boolean) => ({ name, served: true, storage, schema });
+    await api.expect(201, 'POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'widgets.example.com' },
+      spec: {
+        group: 'example.com',
+        scope: 'Namespaced',
+        names: { plural: 'widgets', kind: 'Widget', singular: 'widget', listKind: 'WidgetList' },
+        versions: [version('v1', true), version('v2', false)],
+      },
+    });
+    const widgets = '/apis/example.com/v1/namespaces/n/widgets';
+    await expect.poll(async () => (await api.call('GET', widgets)).status).toBe(200);
+    const rules = [{ operations: ['*'], apiGroups: ['example.com'], apiVersions: ['v2'], resources: ['widgets'] }];
+    await configure('Mutating', 'm', { path: 'm', rules });
+    answers.m = () => patch({ op: 'add', path: '/size', value: 7 });
+    const widget = { apiVersion: 'example.com/v1', kind: 'Widget', metadata: { name: 'w' }, colour: 'red' };
+    const made = await api.expect(201, 'POST', widgets, widget);
+    expect(made).toMatchObject({ apiVersion: 'example.com/v1', colour: 'red', size: 7 });
+    expect(lastRequest()).toMatchObject({
+      kind: { group: 'example.com', version: 'v2', kind: 'Widget' },
+      requestKind: { version: 'v1' },
+      object: { apiVersion: 'example.com/v2', colour: 'red' },
+    });
+  });
+
   it('count their calls', async () => {
     start();
     await configure('Validating', 'v', { path: 'v' });
