@@ -1,6 +1,7 @@
 import { labelValue, qualifiedName } from '#api/meta/names.ts';
 import { type FieldError, forbiddenField, invalid, required, tooLong } from '#api/object/field-error.ts';
-import type { KubeObject, OwnerReference } from '#api/object/kube-object.ts';
+import type { KubeObject, ObjectMeta, OwnerReference } from '#api/object/kube-object.ts';
+import { FIELD_IMMUTABLE } from '../resources/validation/format.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
 
 /** All annotations of an object together. */
@@ -20,6 +21,19 @@ export function metadataErrors(definition: ResourceDefinition, object: KubeObjec
     ...ownerErrors(metadata.ownerReferences ?? []),
     ...finalizerErrors(metadata.finalizers ?? []),
   ];
+}
+
+/** A deletion is asked for as one: no update can begin it, or change how long it may take. */
+export function deletionFieldErrors(wished: ObjectMeta, old: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  const { deletionGracePeriodSeconds: grace, deletionTimestamp: time } = wished;
+  if (grace !== undefined && grace !== old.deletionGracePeriodSeconds) {
+    errors.push(invalid('metadata.deletionGracePeriodSeconds', grace, FIELD_IMMUTABLE));
+  }
+  // Of what is being deleted, the time that the server knows is taken over below.
+  if (time && old.deletionTimestamp === undefined)
+    errors.push(invalid('metadata.deletionTimestamp', time, FIELD_IMMUTABLE));
+  return errors;
 }
 
 /** Findings on a change of metadata: what is on its way out takes no new guardians. */

@@ -1,9 +1,10 @@
 import { badRequest, conflict, notFound } from '#api/object/api-error.ts';
-import { invalidObject } from '#api/object/field-error.ts';
+import { invalid, invalidObject } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject, WriteDecision } from '../../store/store.ts';
 import type { AdmissionRequest, AdmissionTarget } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import { FIELD_IMMUTABLE } from '../resources/validation/format.ts';
 import {
   awaitMutatingAdmission,
   awaitsAdmission,
@@ -15,6 +16,7 @@ import { release } from './create-object.ts';
 import { isDeletionComplete } from './deletion-plan.ts';
 import { isNoOp, prepareRead, readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
+import { deletionFieldErrors } from './metadata-validation.ts';
 import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
@@ -279,11 +281,21 @@ function checkIdentity(request: UpdateRequest, next: KubeObject, live: KubeObjec
   if (metadata.namespace && metadata.namespace !== (live.metadata.namespace ?? '')) {
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
   }
-  if (metadata.uid && metadata.uid !== live.metadata.uid) {
+  const isOther = Boolean(metadata.uid) && metadata.uid !== live.metadata.uid;
+  // A whole object with another uid is another object; a patch that brings one along is a change that may not be.
+  const isPatch = request.context.info.verb === 'patch' && request.face === undefined;
+  if (isOther && !isPatch) {
     const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${live.metadata.uid}`;
     throw conflict(resourceName(definition), name, why);
   }
-  const version = metadata.resourceVersion ?? '';
+  checkVersion(request, metadata.resourceVersion ?? '', live);
+  const errors = deletionFieldErrors(metadata, live.metadata);
+  if (isOther) errors.push(invalid('metadata.uid', metadata.uid, FIELD_IMMUTABLE));
+  if (errors.length > 0) throw invalidObject(definition, name, errors);
+}
+
+function checkVersion(request: UpdateRequest, version: string, live: KubeObject): void {
+  const { definition, name } = request;
   if (version === '' || version === '0') {
     if (!request.requireVersion || definition.allowUnconditionalUpdate) return;
     // Go prints the unset version so, and names the resource in place of the kind: scripts look for the sentence.

@@ -285,11 +285,11 @@ export function describeApply({ api }: ContractSuite): void {
       expect(managersOf(object).sort()).toEqual(['before-first-apply Update', 'me Apply']);
     });
 
-    test('that keeps its name when the uid in the body is another is 409', async () => {
+    test('that would change the uid is 422', async () => {
       const ns = await api().namespace();
       const path = `${configMapsOf(ns)}/a`;
       await api().expect(201, api().apply(path, 'me', data({ k: '1' })));
-      await api().expect(409, api().apply(path, 'me', { ...data({ k: '2' }), metadata: { name: 'a', uid: 'other' } }));
+      await api().expect(422, api().apply(path, 'me', { ...data({ k: '2' }), metadata: { name: 'a', uid: 'other' } }));
     });
 
     test('of many at once by different managers keeps every part', async () => {

@@ -238,7 +238,7 @@ export function describePatch({ api }: ContractSuite): void {
       );
     });
 
-    test('that names a stale resourceVersion or another uid is 409', async () => {
+    test('that names a stale resourceVersion is 409, one that changes the uid 422', async () => {
       const ns = await api().namespace();
       const { metadata } = await api().expect(201, api().post(configMapsOf(ns), configMap('a', { k: '1' })));
       await api().expect(200, api().patch(`${configMapsOf(ns)}/a`, type, setKey('k', '2')));
@@ -253,7 +253,8 @@ export function describePatch({ api }: ContractSuite): void {
         409,
         api().patch(`${configMapsOf(ns)}/a`, type, stale('resourceVersion', metadata.resourceVersion)),
       );
-      await api().expect(409, api().patch(`${configMapsOf(ns)}/a`, type, stale('uid', 'other')));
+      const refusal = await api().expect(422, api().patch(`${configMapsOf(ns)}/a`, type, stale('uid', 'other')));
+      expect(refusal.message).toContain('metadata.uid: Invalid value: "other": field is immutable');
     });
 
     test('may not force', async () => {

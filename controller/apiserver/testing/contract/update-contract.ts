@@ -107,17 +107,24 @@ export function describeUpdate({ api }: ContractSuite): void {
       const ns = await api().namespace();
       const object = await api().expect(201, api().post(configMapsOf(ns), configMap('a')));
       const { creationTimestamp, uid } = object.metadata;
-      const forged = {
-        name: 'a',
-        creationTimestamp: '2001-01-01T00:00:00Z',
-        deletionTimestamp: '2001-01-01T00:00:00Z',
-      };
+      const forged = { name: 'a', creationTimestamp: '2001-01-01T00:00:00Z', generation: 7 };
       const next = await api().expect(
         200,
         api().put(`${configMapsOf(ns)}/a`, { ...configMap('a', { k: 'x' }), metadata: forged }),
       );
       expect(next.metadata).toMatchObject({ creationTimestamp, uid });
-      expect(next.metadata).not.toHaveProperty('deletionTimestamp');
+      expect(next.metadata).not.toHaveProperty('generation');
+    });
+
+    test.each([
+      ['deletionTimestamp', '2001-01-01T00:00:00Z'],
+      ['deletionGracePeriodSeconds', 0],
+    ])('that sets %s is 422: a deletion is asked for as one', async (field, value) => {
+      const ns = await api().namespace();
+      await api().expect(201, api().post(configMapsOf(ns), configMap('a')));
+      const forged = { ...configMap('a'), metadata: { name: 'a', [field]: value } };
+      const { message } = await api().expect(422, api().put(`${configMapsOf(ns)}/a`, forged));
+      expect(message).toContain(`metadata.${field}: Invalid value: ${JSON.stringify(value)}: field is immutable`);
     });
 
     test('of the spec leaves the status alone, of the status the spec', async () => {
