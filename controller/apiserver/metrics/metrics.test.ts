@@ -87,6 +87,7 @@ describe('/metrics', () => {
     'apiserver_storage_objects{resource="leases.coordination.k8s.io"}',
     'apiserver_flowcontrol_dispatched_requests_total{priority_level="exempt",flow_schema="exempt"}',
     'apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"} 245',
+    'apiserver_admission_controller_admission_duration_seconds_count{name="NamespaceLifecycle",operation="CREATE",rejected="false",type="admit"}',
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',
     'process_open_fds',

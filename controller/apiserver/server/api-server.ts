@@ -17,6 +17,7 @@ import type { ApiServices } from '../handlers/api-services.ts';
 import { dispatchResource, pathNotFound } from '../handlers/dispatch-resource.ts';
 import { ListBodyCache } from '../handlers/list-body-cache.ts';
 import { methodNotAllowed } from '../handlers/subresource.ts';
+import { AdmissionMetrics } from '../metrics/admission-metrics.ts';
 import { renderBuildInfo, renderProcessMetrics } from '../metrics/process-metrics.ts';
 import { RequestMetrics } from '../metrics/request-metrics.ts';
 import { renderObjectCounts } from '../metrics/storage-metrics.ts';
@@ -80,12 +81,16 @@ export interface ApiServer {
 /** The whole server over its parts, without a socket: adapters bring the requests. */
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const catalog = new ResourceCatalog(options.definitions);
-  const metrics: ServerMetrics = { requests: new RequestMetrics(), watches: new WatchMetrics() };
+  const metrics: ServerMetrics = {
+    requests: new RequestMetrics(),
+    watches: new WatchMetrics(),
+    admission: new AdmissionMetrics(options.clock),
+  };
   const services: ApiServices = {
     store: options.store,
     catalog,
     format: createObjectFormat(options.types),
-    admission: options.admission,
+    admission: metrics.admission.measure(options.admission),
     clock: options.clock,
     newUid: options.newUid ?? randomUUID,
     random: options.random,
@@ -168,12 +173,14 @@ function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPa
 interface ServerMetrics {
   readonly requests: RequestMetrics;
   readonly watches: WatchMetrics;
+  readonly admission: AdmissionMetrics;
 }
 
 async function renderMetrics(options: ApiServerOptions, catalog: ResourceCatalog, metrics: ServerMetrics) {
   return [
     metrics.requests.render(),
     metrics.watches.render(),
+    metrics.admission.render(),
     renderObjectCounts(options.store, catalog.definitions),
     renderHealthMetrics(options.health ?? []),
     renderBuildInfo({ ...options.version }),
@@ -204,6 +211,10 @@ function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog,
     const extra = findExtra(options, path);
     if (extra !== undefined) return extra.handle(context);
     if (context.request.method !== 'GET' && context.request.method !== 'HEAD') throw methodNotAllowed();
+    if (path === '/metrics/slis') {
+      sendMetrics(context, renderHealthMetrics(options.health ?? []));
+      return;
+    }
     if (path === '/metrics') {
       sendMetrics(context, await renderMetrics(options, catalog, metrics));
       return;
