@@ -1,7 +1,8 @@
 import { type CheckedTypes, checkExpression } from './check.ts';
 import type { CelEnvironment } from './environment.ts';
+import { type Activation, Frame, type Step } from './frame.ts';
 import { PER_CALL_LIMIT } from './limits.ts';
-import { type Frame, planExpression, type Step } from './plan.ts';
+import { planExpression } from './plan.ts';
 import type { Expression } from './syntax/expression.ts';
 import { parseExpression } from './syntax/parse.ts';
 import { renderIssues, SourceError, type SourceIssue } from './syntax/source-issue.ts';
@@ -46,11 +47,6 @@ export function compileExpression(source: string, environment: CelEnvironment): 
   }
 }
 
-/** A variable's value, or how to find it: asked at most once per evaluation, and only when it is read. */
-export type Binding = CelValue | (() => CelValue);
-
-export type Activation = Readonly<Record<string, Binding | undefined>>;
-
 /** Cost that the expressions of one object may have together. */
 export class CostBudget {
   #remaining: number;
@@ -68,6 +64,8 @@ export class CostBudget {
   }
 }
 
+export type { Activation, Binding } from './frame.ts';
+
 export interface EvaluateOptions {
   /** What this expression may cost alone; Kubernetes' limit when left out. */
   readonly perCallLimit?: number;
@@ -84,7 +82,7 @@ export function evaluate(
   { perCallLimit = PER_CALL_LIMIT }: EvaluateOptions = {},
 ): CelValue {
   if (budget.remaining < 0) throw new CelBudgetError('total');
-  const frame = new EvaluationFrame(activation, perCallLimit);
+  const frame = new Frame(activation, perCallLimit);
   try {
     return run(frame);
   } catch (error) {
@@ -94,32 +92,5 @@ export function evaluate(
     throw error;
   } finally {
     budget.spend(frame.cost);
-  }
-}
-
-class EvaluationFrame implements Frame {
-  readonly locals = new Map<string, CelValue>();
-  readonly #activation: Activation;
-  readonly #found = new Map<string, CelValue>();
-  readonly #limit: number;
-  cost = 0;
-
-  constructor(activation: Activation, limit: number) {
-    this.#activation = activation;
-    this.#limit = limit;
-  }
-
-  readonly charge = (cost: number): void => {
-    this.cost += cost;
-    if (this.cost > this.#limit) throw new CelBudgetError('call');
-  };
-
-  variable(name: string): CelValue | undefined {
-    const known = this.#found.get(name);
-    if (known !== undefined) return known;
-    const binding = Object.hasOwn(this.#activation, name) ? this.#activation[name] : undefined;
-    const value = typeof binding === 'function' ? binding() : binding;
-    if (value !== undefined) this.#found.set(name, value);
-    return value;
   }
 }

@@ -1,6 +1,8 @@
 import type { CheckedTypes } from './check.ts';
-import { callCost } from './cost/runtime-cost.ts';
-import type { EvaluationContext, Overload } from './library/function-table.ts';
+import { costRuleOf } from './cost/runtime-cost.ts';
+import { Failure, type Frame, type Step } from './frame.ts';
+import type { Overload } from './library/function-table.ts';
+import { appendingParts, attempt, runFold } from './plan-fold.ts';
 import type {
   Call,
   Comprehension,
@@ -15,27 +17,14 @@ import { CelEvaluationError, noSuchKey, noSuchOverload } from './values/evaluati
 import { CelTypeValue } from './values/scalars.ts';
 import {
   ArrayList,
-  CelList,
   CelMap,
-  CelOpaque,
   CelOptional,
   CelStruct,
   type CelValue,
   EntryMap,
-  GrowingList,
   keyText,
   typeNameOf,
 } from './values/value.ts';
-
-/** One evaluation: its variables and what it cost so far. */
-export interface Frame extends EvaluationContext {
-  /** Undefined for a variable that was not given. */
-  variable(name: string): CelValue | undefined;
-  /** Runs `body` with local variables on top. */
-  readonly locals: Map<string, CelValue>;
-}
-
-export type Step = (frame: Frame) => CelValue;
 
 const COST = { name: 1, select: 1, list: 10, map: 30, struct: 40 } as const;
 
@@ -46,6 +35,9 @@ export function planExpression(expression: Expression, checked: CheckedTypes): S
 
 class Planner {
   readonly #checked: CheckedTypes;
+  /** Places of the variables of folds; a place is used by one fold only. */
+  #slots: ReadonlyMap<string, number> = new Map();
+  #nextSlot = 0;
 
   constructor(checked: CheckedTypes) {
     this.#checked = checked;
@@ -74,10 +66,6 @@ class Planner {
     }
   }
 
-  #typeOf(node: Expression): CelType {
-    return this.#checked.types.get(node.id) as CelType;
-  }
-
   #planReference(id: number): Step {
     const reference = this.#checked.references.get(id);
     if (reference?.kind === 'type') {
@@ -85,9 +73,16 @@ class Planner {
       return () => value;
     }
     const name = reference?.name ?? '';
+    const slot = this.#slots.get(name);
+    if (slot !== undefined) {
+      return (frame) => {
+        frame.charge(COST.name);
+        return frame.slots[slot] as CelValue;
+      };
+    }
     return (frame) => {
       frame.charge(COST.name);
-      const value = frame.locals.get(name) ?? frame.variable(name);
+      const value = frame.variable(name);
       if (value === undefined) throw new CelEvaluationError(`no such attribute(s): ${name}`);
       return value;
     };
@@ -165,26 +160,27 @@ class Planner {
     const overloads = this.#checked.overloads.get(node.id) ?? [];
     const isMember = overloads[0]?.isMember === true;
     const nodes = isMember ? [node.target as Expression, ...node.args] : node.args;
-    const steps = nodes.map((arg) => this.plan(arg));
-    const only =
-      overloads.length === 1 && nodes.every((arg) => isFullyKnown(this.#typeOf(arg))) ? overloads[0] : undefined;
+    const read = readArguments(nodes.map((arg) => this.plan(arg)));
+    const isKnown = nodes.every((arg) => isFullyKnown(this.#checked.types.get(arg.id) as CelType));
+    if (overloads.length === 1 && isKnown) return callKnown(overloads[0] as Overload, read);
+    const priced = overloads.map((overload) => ({ overload, price: costRuleOf(overload) }));
     return (frame) => {
-      const values = steps.map((step) => step(frame));
-      const overload = only ?? overloads.find((candidate) => accepts(candidate, values));
-      if (overload === undefined) throw noSuchOverload();
+      const values = read(frame);
+      const found = priced.find(({ overload }) => accepts(overload, values));
+      if (found === undefined) throw errorAmong(values) ?? noSuchOverload();
+      const { overload, price } = found;
       const result = overload.implementation(values, frame);
-      frame.charge(callCost(overload, values, result));
+      frame.charge(price === undefined ? 1 : price({ id: overload.id, args: values, result }));
       return result;
     };
   }
 
   #planList({ elements, optional }: ListLiteral): Step {
-    const steps = elements.map((element) => this.plan(element));
-    const isConstant = elements.every(({ kind }) => kind === 'const');
-    if (isConstant) {
+    if (elements.every(({ kind }) => kind === 'const')) {
       const list = new ArrayList(elements.map((element) => (element.kind === 'const' ? element.value : null)));
       return () => list;
     }
+    const steps = elements.map((element) => this.plan(element));
     return (frame) => {
       const items: CelValue[] = [];
       for (const [index, step] of steps.entries()) {
@@ -215,7 +211,7 @@ class Planner {
           if (!(entry instanceof CelOptional)) throw noSuchOverload();
           entry = entry.value;
         }
-        if (made.has(text)) throw new CelEvaluationError(`Failed with repeated key`);
+        if (made.has(text)) throw new CelEvaluationError('Failed with repeated key');
         if (entry !== undefined) made.set(text, [name, entry]);
       }
       frame.charge(COST.map);
@@ -239,145 +235,63 @@ class Planner {
   }
 
   #planComprehension(node: Comprehension): Step {
-    const [range, init, result] = [node.range, node.accuInit, node.result].map((part) => this.plan(part)) as Step[];
-    const body = {
-      condition: this.plan(node.loopCondition),
-      step: this.plan(node.loopStep),
-      push: this.#planPush(node),
+    const { range, accuInit, loopCondition, loopStep, result, accuVar, iterVar, iterVar2 } = node;
+    const outside = { range: this.plan(range), init: this.plan(accuInit) };
+    const outer = this.#slots;
+    const accuSlot = this.#nextSlot++;
+    const slot = this.#nextSlot++;
+    const valueSlot = iterVar2 === undefined ? undefined : this.#nextSlot++;
+    const withAccu = new Map(outer).set(accuVar, accuSlot);
+    this.#slots = new Map(withAccu).set(iterVar, slot);
+    if (iterVar2 !== undefined) this.#slots = new Map(this.#slots).set(iterVar2, valueSlot as number);
+    const parts = appendingParts(node);
+    const inside = {
+      condition: this.plan(loopCondition),
+      step: this.plan(loopStep),
+      push: parts && {
+        filter: parts.filter === undefined ? undefined : this.plan(parts.filter),
+        element: this.plan(parts.element),
+      },
     };
-    return (frame) => {
-      const over = (range as Step)(frame);
-      const saved = names(node).map((name) => [name, frame.locals.get(name)] as const);
-      let accu = (init as Step)(frame);
-      if (body.push !== undefined) accu = new GrowingList();
-      try {
-        accu = runLoop(node, body, { over, accu, frame });
-        frame.locals.set(node.accuVar, accu);
-        return (result as Step)(frame);
-      } finally {
-        for (const [name, value] of saved) {
-          if (value === undefined) frame.locals.delete(name);
-          else frame.locals.set(name, value);
-        }
-      }
-    };
-  }
-
-  /** `accu + [x]`, perhaps behind a filter, is done in place: a new list for every element would cost the square. */
-  #planPush({ accuVar, accuInit, loopStep }: Comprehension): Push | undefined {
-    if (accuInit.kind !== 'list' || accuInit.elements.length > 0) return undefined;
-    const append = appendedBy(loopStep, accuVar);
-    if (append !== undefined) return { filter: undefined, element: this.plan(append) };
-    if (loopStep.kind !== 'call' || loopStep.name !== '_?_:_') return undefined;
-    const [filter, added] = loopStep.args as [Expression, Expression];
-    const element = appendedBy(added, accuVar);
-    return element === undefined ? undefined : { filter: this.plan(filter), element: this.plan(element) };
+    this.#slots = withAccu;
+    const end = this.plan(result);
+    this.#slots = outer;
+    const isTolerant = loopStep.kind === 'call' && (loopStep.name === '_&&_' || loopStep.name === '_||_');
+    return runFold({ ...outside, ...inside, result: end, accuSlot, slot, valueSlot, isTolerant });
   }
 }
 
-interface Push {
-  readonly filter: Step | undefined;
-  readonly element: Step;
+type ReadArguments = (frame: Frame) => readonly CelValue[];
+
+function readArguments(steps: readonly Step[]): ReadArguments {
+  const [first, second] = steps;
+  if (first !== undefined && steps.length === 1) return (frame) => [first(frame)];
+  if (first !== undefined && second !== undefined && steps.length === 2)
+    return (frame) => [first(frame), second(frame)];
+  return (frame) => steps.map((step) => step(frame));
 }
 
-interface LoopBody {
-  readonly condition: Step;
-  readonly step: Step;
-  readonly push: Push | undefined;
+/** A call whose only overload fits whatever comes, by the types. */
+function callKnown(overload: Overload, read: ReadArguments): Step {
+  const { implementation, id } = overload;
+  const price = costRuleOf(overload);
+  return (frame) => {
+    const values = read(frame);
+    const failure = errorAmong(values);
+    if (failure !== undefined) throw failure;
+    const result = implementation(values, frame);
+    frame.charge(price === undefined ? 1 : price({ id, args: values, result }));
+    return result;
+  };
 }
 
-const names = ({ iterVar, iterVar2, accuVar }: Comprehension): string[] =>
-  iterVar2 === undefined ? [iterVar, accuVar] : [iterVar, iterVar2, accuVar];
-
-/** The `x` of `accu + [x]`. */
-function appendedBy(node: Expression, accuVar: string): Expression | undefined {
-  if (node.kind !== 'call' || node.name !== '_+_') return undefined;
-  const [left, right] = node.args as [Expression, Expression];
-  const isAccu = left.kind === 'ident' && left.name === accuVar && accuVar.startsWith('@');
-  return isAccu && right.kind === 'list' && right.elements.length === 1 ? right.elements[0] : undefined;
+/** The accumulator of `all` and `exists` may hold an error. */
+function errorAmong(values: readonly CelValue[]): CelEvaluationError | undefined {
+  for (const value of values) if (value instanceof Failure) return value.error;
+  return undefined;
 }
 
-function runLoop(
-  { iterVar, iterVar2, accuVar, loopStep }: Comprehension,
-  { condition, step, push }: LoopBody,
-  { over, accu: start, frame }: { readonly over: CelValue; readonly accu: CelValue; readonly frame: Frame },
-): CelValue {
-  const { locals } = frame;
-  // `all` and `exists` keep an error in the accumulator: a later element may still decide.
-  const isTolerant = loopStep.kind === 'call' && (loopStep.name === '_&&_' || loopStep.name === '_||_');
-  let accu = start;
-  for (const [key, value] of iterate(over)) {
-    if (iterVar2 === undefined) locals.set(iterVar, over instanceof CelMap ? key : value);
-    else {
-      locals.set(iterVar, key);
-      locals.set(iterVar2, value);
-    }
-    if (push !== undefined) {
-      pushElement(push, accu as GrowingList, frame);
-      continue;
-    }
-    locals.set(accuVar, accu);
-    if (condition(frame) !== true) break;
-    accu = isTolerant ? attempt(step, frame) : step(frame);
-  }
-  return unwrapFailure(accu);
-}
-
-/** What the same step costs when it is written out: names, the new list, the sum. */
-function pushElement({ filter, element }: Push, list: GrowingList, frame: Frame): void {
-  if (filter !== undefined) {
-    const passes = filter(frame);
-    if (typeof passes !== 'boolean') throw noSuchOverload();
-    if (!passes) {
-      frame.charge(COST.name);
-      return;
-    }
-  }
-  frame.charge(COST.name + COST.list + 1);
-  list.push(element(frame));
-}
-
-function* iterate(over: CelValue): IterableIterator<[CelValue, CelValue]> {
-  if (over instanceof CelMap) yield* over.entries();
-  else if (over instanceof CelList) {
-    let index = 0n;
-    for (const item of over) yield [index++, item];
-  } else throw noSuchOverload();
-}
-
-/** A value, or the error in its place: `&&` and `||` may not need it. */
-class Failure extends CelOpaque {
-  override readonly typeName = 'error';
-  readonly error: CelEvaluationError;
-
-  constructor(error: CelEvaluationError) {
-    super();
-    this.error = error;
-  }
-
-  override equals(): boolean {
-    return false;
-  }
-}
-
-function attempt(step: Step, frame: Frame): CelValue {
-  try {
-    return step(frame);
-  } catch (error) {
-    if (error instanceof CelEvaluationError) return new Failure(error);
-    throw error;
-  }
-}
-
-function unwrapFailure(value: CelValue): CelValue {
-  if (value instanceof Failure) throw value.error;
-  return value;
-}
-
-function firstError(...values: readonly CelValue[]): CelEvaluationError {
-  const failure = values.find((value) => value instanceof Failure);
-  return failure instanceof Failure ? failure.error : noSuchOverload();
-}
+const firstError = (...values: readonly CelValue[]): CelEvaluationError => errorAmong(values) ?? noSuchOverload();
 
 /** Undefined for what is not there. Throws for values that have no fields. */
 function fieldOf(value: CelValue, field: string): CelValue | undefined {
@@ -407,7 +321,7 @@ function accepts({ params }: Overload, values: readonly CelValue[]): boolean {
 }
 
 function isOfType(value: CelValue, type: CelType): boolean {
-  if (type.kind === 'param' || isDyn(type)) return true;
+  if (type.kind === 'param' || isDyn(type)) return !(value instanceof Failure);
   if (type.kind === 'object') return value instanceof CelMap || value instanceof CelStruct;
   if (type.kind === 'optional' && value instanceof CelOptional) {
     // Overloads differ by what is inside (`optional(list)`, `optional(map)`).

@@ -38,7 +38,7 @@ function isSound(call: Call): boolean {
 
 function isPattern(source: string): boolean {
   try {
-    parsePattern(source);
+    SafePattern.compile(source);
     return true;
   } catch (error) {
     if (error instanceof PatternError) return false;

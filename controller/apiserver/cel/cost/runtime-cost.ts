@@ -7,19 +7,21 @@ const PER_CHARACTER = 0.1;
 /** A pattern's character; patterns are assumed to be four characters per element. */
 const PER_PATTERN_CHARACTER = 0.25;
 
-/** What one call costs at run time: the numbers of Kubernetes and cel-go, since users' rules are written against them. */
-export function callCost({ name, id }: Overload, args: readonly CelValue[], result: CelValue): number {
-  const rule = BY_NAME.get(name) ?? BY_OVERLOAD.get(id);
-  return rule === undefined ? 1 : rule({ id, args, result });
+/**
+ * How calls of this function are priced at run time, undefined for those that cost 1: the numbers of Kubernetes and cel-go, since
+ * users' rules are written against them.
+ */
+export function costRuleOf({ name, id }: Overload): CostRule | undefined {
+  return BY_NAME.get(name) ?? BY_OVERLOAD.get(id);
 }
 
-interface CallFacts {
+export interface CallFacts {
   readonly id: string;
   readonly args: readonly CelValue[];
   readonly result: CelValue;
 }
 
-type CostRule = (call: CallFacts) => number;
+export type CostRule = (call: CallFacts) => number;
 
 const sizeAt = ({ args }: CallFacts, index: number): number => {
   const value = args[index];

@@ -8,7 +8,7 @@ import { global, type Implementation, type Overload } from './function-table.ts'
 const overflow = (type: string): CelEvaluationError => new CelEvaluationError(`${type} overflow`);
 
 function int(value: bigint): bigint {
-  if (value > MAX_INT || value < MIN_INT) throw overflow('integer');
+  if (BigInt.asIntN(64, value) !== value) throw overflow('integer');
   return value;
 }
 

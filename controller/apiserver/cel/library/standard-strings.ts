@@ -17,7 +17,7 @@ export function compilePattern(source: string): SafePattern {
 }
 
 /** Instructions of the matcher for one unit of cost. */
-const STEPS_PER_COST = 10;
+const STEPS_PER_COST = 20;
 
 /**
  * Kubernetes prices a match by the lengths of text and pattern. Repetitions like `(a{100}){9}` do more than their length says:

@@ -10,7 +10,9 @@ export function numberOf(value: CelValue): bigint | number | undefined {
 /** Never an error: values of different types are different, except that numbers are compared by value. */
 export function isEqual(a: CelValue, b: CelValue): boolean {
   if (a === b) return true;
-  const [x, y] = [numberOf(a), numberOf(b)];
+  if (typeof a === 'string' || typeof b === 'string') return false;
+  const x = numberOf(a);
+  const y = numberOf(b);
   // JavaScript compares bigint and number exactly.
   if (x !== undefined || y !== undefined) return x !== undefined && y !== undefined && x <= y && x >= y;
   if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return false;
@@ -55,7 +57,8 @@ function isEqualOptional({ value: a }: CelOptional, { value: b }: CelOptional): 
 
 /** Negative, zero or positive; NaN when one of them is NaN; undefined for types that have no order between them. */
 export function compareValues(a: CelValue, b: CelValue): number | undefined {
-  const [x, y] = [numberOf(a), numberOf(b)];
+  const x = numberOf(a);
+  const y = numberOf(b);
   if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x <= y ? 0 : Number.NaN;
   if (typeof a === 'string' && typeof b === 'string') return compareText(a, b);
   if (typeof a === 'boolean' && typeof b === 'boolean') return Number(a) - Number(b);
