@@ -1,4 +1,5 @@
-import { PatternError, parsePattern } from './regex/pattern-syntax.ts';
+import { PatternError } from './regex/pattern-syntax.ts';
+import { SafePattern } from './regex/safe-pattern.ts';
 import { type Call, childrenOf, type Expression } from './syntax/expression.ts';
 import type { SourceIssue } from './syntax/source-issue.ts';
 import { parseDuration, parseTimestamp } from './values/time-text.ts';
