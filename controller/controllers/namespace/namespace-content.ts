@@ -15,9 +15,13 @@ export interface RemainingContent {
 }
 
 const LIST_LIMIT = 500;
+const isPods = ({ group, resource }: DiscoveredResource): boolean => group === '' && resource === 'pods';
 const nameOf = ({ resource, group }: DiscoveredResource) => (group === '' ? `${resource}.` : `${resource}.${group}`);
 
-/** Deletes all that the namespace holds, kind by kind, and reports what is still there. Pods keep their grace. */
+/**
+ * Deletes all that the namespace holds, kind by kind, and reports what is still there. Pods keep their grace and go first: as long as one
+ * runs, what it stands on and what guards it (NetworkPolicies, Secrets) stays.
+ */
 export async function deleteContent(
   client: KubeClient,
   namespace: string,
@@ -28,15 +32,18 @@ export async function deleteContent(
   const failures: string[] = [];
   const { resources, stale } = await fetchDiscovery(client, signal);
   const deletable = resources.filter(({ namespaced, verbs }) => namespaced && verbs.includes('delete'));
-  for (const resource of deletable) {
+  const podsFirst = [...deletable.filter(isPods), ...deletable.filter((resource) => !isPods(resource))];
+  for (const resource of podsFirst) {
     try {
       const left = await deleteAll(client, resource, namespace, signal);
       if (left.length > 0) counts.set(nameOf(resource), left.length);
       for (const name of left.flatMap((object) => object.metadata.finalizers ?? []))
         finalizers.set(name, (finalizers.get(name) ?? 0) + 1);
+      if (left.length > 0 && isPods(resource)) break;
     } catch (err) {
       if (signal.aborted) throw err;
       failures.push(`${nameOf(resource)}: ${describeError(err)}`);
+      if (isPods(resource)) break;
     }
   }
   const discoveryFailure =
