@@ -6,8 +6,9 @@ import type { GroupVersionKind } from '../object/group-version.ts';
 import type { KubeObject } from '../object/kube-object.ts';
 import { builtinTypes } from '../schema/builtin-types.ts';
 import { canonicalize } from './canonical.ts';
+import { decodeObject } from './decode.ts';
 import { decodeProtobuf } from './decode-protobuf.ts';
-import { encodeProtobuf } from './encode-protobuf.ts';
+import { encodeProtobuf, encodeProtobufWatchEvent } from './encode-protobuf.ts';
 
 const roundtrip = join(import.meta.dirname, '../../../shared/reference/roundtrip');
 const resolve = (gvk: GroupVersionKind) => {
@@ -35,7 +36,23 @@ describe.skipIf(!isPresent)('reference objects', () => {
       const encoded = encodeProtobuf(canonicalize(decoded, type), type);
       expect(Buffer.from(encoded).toString('hex')).toBe(Buffer.from(bytes()).toString('hex'));
     });
+
+    it(`${name}: the reference JSON becomes the reference bytes`, () => {
+      const expected = JSON.parse(readFileSync(join(roundtrip, `${name}.json`), 'utf8')) as KubeObject;
+      const type = resolve({ ...splitVersion(expected.apiVersion), kind: expected.kind });
+      const { object, unknownFields } = decodeObject(expected, type);
+      expect(unknownFields).toEqual([]);
+      const encoded = encodeProtobuf(canonicalize(object, type), type);
+      expect(Buffer.from(encoded).toString('hex')).toBe(Buffer.from(bytes()).toString('hex'));
+    });
   }
+});
+
+it.skipIf(!isPresent)('a frame of a watch is the reference WatchEvent', () => {
+  const { type, object } = JSON.parse(readFileSync(join(roundtrip, 'core.v1.WatchEvent.json'), 'utf8'));
+  const frame = encodeProtobufWatchEvent(type, Buffer.from(JSON.stringify(object)));
+  const envelope = readFileSync(join(roundtrip, 'core.v1.WatchEvent.pb'));
+  expect(envelope.includes(frame)).toBe(true);
 });
 
 function splitVersion(apiVersion: string): { group: string; version: string } {
