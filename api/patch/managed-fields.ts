@@ -5,6 +5,7 @@ import type { TypeDef } from '../schema/type-table.ts';
 import { compareFields } from './compare-fields.ts';
 import {
   differenceOf,
+  emptyFieldSet,
   type FieldSet,
   intersectionOf,
   isEmptySet,
@@ -86,8 +87,15 @@ const STATUS_ONLY = setOfPaths(['status']);
 const SPEC_ONLY = setOfPaths(['spec']);
 const resetSets = new Map<string, FieldSet>();
 
-export function resetFieldsOf(options: { subresource: string; resetFields?: readonly string[] }): FieldSet {
-  if (options.resetFields === undefined) return options.subresource === 'status' ? SPEC_ONLY : STATUS_ONLY;
+export function resetFieldsOf(options: {
+  readonly subresource: string;
+  readonly type: TypeDef;
+  readonly resetFields?: readonly string[];
+}): FieldSet {
+  if (options.resetFields === undefined) {
+    if (options.subresource === 'status') return SPEC_ONLY;
+    return options.type.hasPlainStatus === true ? emptyFieldSet : STATUS_ONLY;
+  }
   const key = options.resetFields.join(',');
   let set = resetSets.get(key);
   if (set === undefined) {

@@ -96,6 +96,8 @@ export interface TypeDef {
    * field number -> that message. The fields themselves have number 0 here. Undefined when there is none.
    */
   readonly embedded?: ReadonlyMap<number, TypeDef>;
+  /** Its status is a field like any other: no subresource keeps it apart (CRDs only). */
+  readonly hasPlainStatus?: boolean;
   /** Unknown fields are kept (CRDs only). */
   readonly preserveUnknown: boolean;
   readonly gvks: readonly GroupVersionKind[];

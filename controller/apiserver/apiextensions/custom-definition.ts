@@ -43,7 +43,10 @@ export function createCustomDefinitions(options: CustomDefinitionOptions): Custo
   for (const version of spec.versions) {
     const gvk = { group: spec.group, version: version.name, kind: spec.names.kind };
     const schema = schemaOf(version);
-    formats.set(version.name, createCustomFormat(createCustomType({ gvk, schema, objectMeta }), schema));
+    formats.set(
+      version.name,
+      createCustomFormat(createCustomType({ gvk, schema, hasStatus: hasStatus(version), objectMeta }), schema),
+    );
   }
   const storage = spec.versions.find((version) => version.storage);
   if (storage === undefined) throw new Error(`${crd.metadata.name} has no storage version`);
@@ -53,6 +56,8 @@ export function createCustomDefinitions(options: CustomDefinitionOptions): Custo
   );
   return { served: served.map((version) => byVersion.get(version)!), storage: byVersion.get(storage)! };
 }
+
+const hasStatus = ({ subresources }: CrdVersion) => subresources?.status !== undefined;
 
 const ANYTHING: JsonSchema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
 
@@ -83,7 +88,6 @@ function createCustomDefinition(
   const { scale } = version.subresources ?? {};
   const validation: CustomValidation = { schema: format.schema, scale, rules: rulesOf(format.schema) };
   const listKind = names.listKind || `${info.kind}List`;
-  const hasStatus = version.subresources?.status !== undefined;
   return defineResource({
     ...info,
     singular: names.singular || info.kind.toLowerCase(),
@@ -95,7 +99,7 @@ function createCustomDefinition(
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     storagePrefix: `/registry/${spec.group}/${spec.names.plural}`,
-    hasStatus,
+    hasStatus: hasStatus(version),
     hasGeneration: true,
     allowUnconditionalUpdate: false,
     subresources: scale === undefined ? [] : [createCustomScale(scale)],
@@ -106,7 +110,7 @@ function createCustomDefinition(
     conversion: createConversion(options, { info, format, storedAs, formats }),
     ...createCustomColumns(version.additionalPrinterColumns ?? []),
     prepareForCreate(object) {
-      if (hasStatus) delete object.status;
+      if (hasStatus(version)) delete object.status;
     },
     prepareForStatusUpdate: keepMetadata,
     validateCreate: (object) => customObjectErrors(validation, object, undefined),

@@ -101,7 +101,18 @@ function embeddedMeta(schema: JsonSchema, isRoot: boolean): Schema {
 }
 
 /** What OpenAPI v2 has no word for: kubectl would take it for a stricter rule than it is. */
-const NOT_IN_V2: readonly (keyof JsonSchema)[] = ['default', 'nullable', 'anyOf', 'oneOf', 'not', 'allOf'];
+const NOT_IN_V2: readonly (keyof JsonSchema)[] = [
+  'default',
+  'nullable',
+  'anyOf',
+  'oneOf',
+  'not',
+  'allOf',
+  'example',
+  'externalDocs',
+  '$schema',
+  'uniqueItems',
+];
 
 /** The schema as v2 can say it: less strict where v2 lacks the words. */
 function plainSchema(schema: JsonSchema, isRoot: boolean): Schema {

@@ -157,6 +157,53 @@ describe('a CustomResourceDefinition', () => {
     expect((await api.expect(200, 'GET', TABS)).items).toEqual([]);
   });
 
+  it('ends the watches of its objects after telling that they are gone', async () => {
+    await establish();
+    await api.expect(201, 'POST', TABS, tab('a'));
+    const watch = await api.call('GET', `${TABS}?watch=true`);
+    await api.expect(200, 'DELETE', `${CRDS}/crontabs.stable.example.com`);
+    const frames = (await watch.text()).trim().split('\n');
+    expect(frames.map((frame) => JSON.parse(frame).type)).toEqual(['ADDED', 'DELETED']);
+  });
+
+  it('shows in OpenAPI v2 as protobuf too, whatever its schema says', async () => {
+    const everything = {
+      type: 'object',
+      description: 'All there is.',
+      title: 'All',
+      nullable: true,
+      externalDocs: { url: 'https://example.com' },
+      'x-kubernetes-map-type': 'atomic',
+      properties: {
+        n: {
+          type: 'number',
+          minimum: 0.5,
+          maximum: 9,
+          exclusiveMaximum: true,
+          multipleOf: 0.5,
+          example: 1,
+          default: 1,
+        },
+        s: { type: 'string', minLength: 1, maxLength: 2, pattern: 'a', format: 'byte', enum: ['YQ=='] },
+        l: { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', 'x-kubernetes-int-or-string': false } },
+        m: { type: 'object', minProperties: 0, maxProperties: 2, additionalProperties: { type: 'integer' } },
+        any: { 'x-kubernetes-preserve-unknown-fields': true },
+        embedded: {
+          type: 'object',
+          'x-kubernetes-embedded-resource': true,
+          'x-kubernetes-preserve-unknown-fields': true,
+        },
+        either: { type: 'string', anyOf: [{ minLength: 1 }], oneOf: [{ maxLength: 3 }], not: { enum: ['x'] } },
+      },
+    };
+    await establish(
+      crontabs((crd) => Object.assign(crd.spec.versions[0].schema.openAPIV3Schema.properties, { everything })),
+    );
+    const accept = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+    const { status, headers } = await api.call('GET', '/openapi/v2', undefined, { accept });
+    expect({ status, type: headers['content-type'] }).toEqual({ status: 200, type: accept });
+  });
+
   it('waits for names that another one holds', async () => {
     await establish();
     const rival = crontabs((crd) => {
@@ -266,6 +313,30 @@ describe('an object of a custom kind', () => {
     ]);
     expect((await apply('two', { cronSpec: 'x' })).message).toContain('conflict with "one": .spec.cronSpec');
     expect((await apply('two', { ports: [] })).spec.ports).toEqual([{ name: 'a', port: 1 }]);
+  });
+
+  it('is not sent as protobuf', async () => {
+    await api.expect(201, 'POST', TABS, tab('a'));
+    const get = (accept: string) => api.call('GET', `${TABS}/a`, undefined, { accept });
+    expect((await get('application/vnd.kubernetes.protobuf')).status).toBe(406);
+    const { headers } = await get('application/vnd.kubernetes.protobuf, application/json');
+    expect(headers['content-type']).toBe('application/json');
+  });
+
+  it('has an owner of its status too where no subresource keeps it apart', async () => {
+    const plain = crontabs((crd) => {
+      crd.metadata.name = 'plains.stable.example.com';
+      crd.spec.names = { plural: 'plains', kind: 'Plain' };
+      delete crd.spec.versions[0].subresources;
+    });
+    await establish(plain);
+    const url = '/apis/stable.example.com/v1/namespaces/n/plains';
+    const made = await api.expect(201, 'POST', url, { ...tab('a', {}, { status: { replicas: 1 } }), kind: 'Plain' });
+    expect(made).toMatchObject({ status: { replicas: 1 }, metadata: { generation: 1 } });
+    expect(made.metadata.managedFields[0].fieldsV1['f:status']).toEqual({ '.': {}, 'f:replicas': {} });
+    made.status.replicas = 2;
+    expect((await api.expect(200, 'PUT', `${url}/a`, made)).metadata.generation).toBe(2);
+    await api.expect(404, 'GET', `${url}/a/status`);
   });
 
   it.each([

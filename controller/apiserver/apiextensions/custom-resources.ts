@@ -108,7 +108,9 @@ export class CustomResources {
     const former = this.#installed.get(name);
     if (former !== undefined && former.isServed === serve && isAlike(former.crd, crd)) return;
     const { services, objectMeta, webhookClient, log } = this.#options;
-    const retire = new AbortController();
+    // That the kind begins to go is nothing that its watches have to end for: they are to tell of its objects' end.
+    const continues = former !== undefined && former.isServed === serve && servesAlike(former.crd, crd);
+    const retire = continues ? former.retire : new AbortController();
     try {
       const definitions = createCustomDefinitions({
         crd,
@@ -119,7 +121,7 @@ export class CustomResources {
       });
       this.#installed.set(name, { crd, definitions, retire, isServed: serve });
       services.catalog.replace(name, serve ? definitions.served : []);
-      former?.retire.abort();
+      if (!continues) former?.retire.abort();
     } catch (err) {
       log.error('a custom resource definition cannot be served', { crd: name, err: describeError(err) });
     }
@@ -267,11 +269,16 @@ function withoutFinalizer(crd: CustomResourceDefinition, meant: CustomResourceDe
   return { ...crd, metadata: { ...crd.metadata, finalizers } };
 }
 
-/** True when the same would be served for both. */
+/** True when nothing has to be made anew. */
 function isAlike(a: CustomResourceDefinition, b: CustomResourceDefinition): boolean {
+  const isGoing = ({ metadata }: CustomResourceDefinition) => metadata.deletionTimestamp !== undefined;
+  return isGoing(a) === isGoing(b) && servesAlike(a, b);
+}
+
+/** True when the same would be served for both, apart from what a deletion takes away. */
+function servesAlike(a: CustomResourceDefinition, b: CustomResourceDefinition): boolean {
   return (
     a.metadata.uid === b.metadata.uid &&
-    (a.metadata.deletionTimestamp === undefined) === (b.metadata.deletionTimestamp === undefined) &&
     deepEqual(a.spec, b.spec) &&
     deepEqual(a.status?.acceptedNames, b.status?.acceptedNames)
   );

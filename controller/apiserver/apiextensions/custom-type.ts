@@ -8,6 +8,8 @@ const DEDUCED: FieldShape = { kind: 'deduced' };
 export interface CustomTypeOptions {
   readonly gvk: GroupVersionKind;
   readonly schema: JsonSchema;
+  /** A status subresource keeps the status apart. */
+  readonly hasStatus: boolean;
   /** `io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta`. */
   readonly objectMeta: TypeDef;
 }
@@ -16,7 +18,7 @@ export interface CustomTypeOptions {
  * The type of a custom kind for everything generic. apiVersion, kind and metadata are typed as those of every object; the rest is raw JSON,
  * which pruning and validation judge by the schema itself, and whose parts server-side apply knows by their shapes.
  */
-export function createCustomType({ gvk, schema, objectMeta }: CustomTypeOptions): TypeDef {
+export function createCustomType({ gvk, schema, hasStatus, objectMeta }: CustomTypeOptions): TypeDef {
   const fields = new Map<string, FieldDef>([
     ['apiVersion', stringField('apiVersion')],
     ['kind', stringField('kind')],
@@ -25,7 +27,7 @@ export function createCustomType({ gvk, schema, objectMeta }: CustomTypeOptions)
   for (const name of Object.keys(schema.properties ?? {}).sort()) {
     if (!fields.has(name)) fields.set(name, jsonField(name, shapeOfSchema(schema.properties![name]!, objectMeta)));
   }
-  return typeOf(modelName(gvk), fields, [gvk]);
+  return { ...typeOf(modelName(gvk), fields, [gvk]), hasPlainStatus: !hasStatus };
 }
 
 /** `com.example.stable.v1.CronTab`: the name of the kind in OpenAPI documents. */

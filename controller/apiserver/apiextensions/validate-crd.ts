@@ -29,7 +29,7 @@ import { structuralErrors } from './validate-structural.ts';
 export function crdErrors(crd: CustomResourceDefinition, old?: CustomResourceDefinition): FieldError[] {
   const { spec } = crd;
   return [
-    ...specErrors(spec, 'spec'),
+    ...specErrors(spec, 'spec', old?.spec),
     ...namesErrors(crd.status?.acceptedNames ?? {}, 'status.acceptedNames'),
     ...storedVersionErrors(crd),
     ...approvalErrors(crd, old),
@@ -47,7 +47,7 @@ export function crdNameErrors({ spec, metadata }: CustomResourceDefinition): Fie
 
 const SCOPES: readonly string[] = ['Cluster', 'Namespaced'];
 
-function specErrors(spec: CrdSpec, path: string): FieldError[] {
+function specErrors(spec: CrdSpec, path: string, old: CrdSpec | undefined): FieldError[] {
   const { group, scope, versions, names, conversion } = spec;
   const errors: FieldError[] = [];
   if (!group) errors.push(required(`${path}.group`));
@@ -62,7 +62,10 @@ function specErrors(spec: CrdSpec, path: string): FieldError[] {
     if (version.schema?.openAPIV3Schema !== undefined) continue;
     errors.push(required(`${path}.versions[${i}].schema.openAPIV3Schema`, 'schemas are required'));
   }
-  for (const [i, version] of versions.entries()) errors.push(...versionErrors(version, `${path}.versions[${i}]`));
+  for (const [i, version] of versions.entries()) {
+    const former = old?.versions.find(({ name }) => name === version.name);
+    errors.push(...versionErrors(version, `${path}.versions[${i}]`, former));
+  }
   if (new Set(versions.map(({ name }) => name)).size < versions.length) {
     errors.push(invalid(`${path}.versions`, versions, 'must contain unique version names'));
   }
@@ -99,15 +102,18 @@ function namesErrors(names: Partial<CrdNames>, path: string): FieldError[] {
   return errors;
 }
 
-function versionErrors(version: CrdVersion, path: string): FieldError[] {
+function versionErrors(version: CrdVersion, path: string, old: CrdVersion | undefined): FieldError[] {
   const { name, schema, subresources, additionalPrinterColumns = [] } = version;
   const errors: FieldError[] = [];
   const why = dns1035Label(name);
   if (why.length > 0) errors.push(invalid(`${path}.name`, name, why.join(',')));
   errors.push(...deprecationErrors(version, path));
   if (schema?.openAPIV3Schema !== undefined) {
-    const hasStatus = subresources?.status !== undefined;
-    errors.push(...rootSchemaErrors(schema.openAPIV3Schema, hasStatus, `${path}.schema.openAPIV3Schema`));
+    const at = `${path}.schema.openAPIV3Schema`;
+    const found = rootSchemaErrors(schema.openAPIV3Schema, subresources?.status !== undefined, at);
+    errors.push(...found);
+    // Rules over a schema that is wrong itself only confuse; those that were accepted once stay.
+    if (found.length === 0 && !deepEqual(schema, old?.schema)) errors.push(...ruleErrors(schema.openAPIV3Schema, at));
   }
   if (subresources?.scale !== undefined) errors.push(...scaleErrors(subresources.scale, `${path}.subresources`));
   for (const [i, column] of additionalPrinterColumns.entries()) {
@@ -182,8 +188,7 @@ function rootSchemaErrors(schema: JsonSchema, hasStatus: boolean, path: string):
   const structural = structuralErrors(schema, path);
   errors.push(...(structural.length > 0 ? structural : defaultErrors(schema, path)));
   errors.push(...schemaErrors(schema, path));
-  // Rules over a schema that is wrong itself only confuse.
-  return errors.length > 0 ? errors : ruleErrors(schema, path);
+  return errors;
 }
 
 function simplePathErrors(path: string, field: string): FieldError[] {

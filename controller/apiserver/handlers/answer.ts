@@ -21,7 +21,7 @@ export function answerObject(
   definition: ResourceDefinition,
   answer: { readonly status: number; readonly view: ObjectView },
 ): void {
-  const representation = negotiate(context.request.header('accept'));
+  const representation = negotiate(context.request.header('accept'), definition.format !== undefined);
   const { as, media } = representation;
   if (as === 'Object' && media === 'json' && isSentAsStored(definition, answer.view) && !isPretty(context)) {
     context.response.send(answer.status, { 'content-type': CONTENT_TYPES.json }, answer.view.bytes);

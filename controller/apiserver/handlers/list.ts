@@ -22,7 +22,7 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
   const options = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, options);
   const parts = await planPage(services, target, options, selector);
-  const representation = negotiate(context.request.header('accept'));
+  const representation = negotiate(context.request.header('accept'), definition.format !== undefined);
   const isPlain = representation.as === 'Object' && representation.media === 'json';
   if (isPlain && definition.conversion === undefined && !isPretty(context)) {
     const body = await encodePlain(services, definition, parts);

@@ -30,7 +30,7 @@ export async function handleWatch(services: ApiServices, target: ResourceTarget)
   const { context, definition } = target;
   const options = parseListOptions(context.info.query, true);
   const selector = parseSelector(definition, withName(target, options));
-  const representation = negotiate(context.request.header('accept'));
+  const representation = negotiate(context.request.header('accept'), definition.format !== undefined);
   const start = await planStart(services, options);
   const encoder = createFrameEncoder({
     definition,

@@ -16,6 +16,9 @@ interface Message {
 const text: Write = (writer, field, value) => writer.text(field, String(value));
 const bool: Write = (writer, field, value) => writer.integer(field, value === true ? 1 : 0);
 
+const integer: Write = (writer, field, value) => writer.integer(field, Number(value));
+const double: Write = (writer, field, value) => writer.double(field, Number(value));
+
 const each =
   (write: Write): Write =>
   (writer, field, value) => {
@@ -81,6 +84,19 @@ const SCHEMA: Message = {
     title: [3, text],
     description: [4, text],
     default: [5, any],
+    // Limits are those of custom kinds; the type table has none.
+    multipleOf: [6, double],
+    maximum: [7, double],
+    exclusiveMaximum: [8, bool],
+    minimum: [9, double],
+    exclusiveMinimum: [10, bool],
+    maxLength: [11, integer],
+    minLength: [12, integer],
+    pattern: [13, text],
+    maxItems: [14, integer],
+    minItems: [15, integer],
+    maxProperties: [17, integer],
+    minProperties: [18, integer],
     required: [19, each(text)],
     enum: [20, each(any)],
     additionalProperties: [21, additionalProperties],

@@ -168,7 +168,7 @@ async function store(services: RegistryServices, request: CreateRequest, object:
     definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
   );
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
-    if (definition.retired?.aborted === true) checkStillServed(services, definition);
+    if (definition.retired !== undefined) checkStillServed(services, definition);
     if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
   });
