@@ -19,6 +19,7 @@ import { QueueMetrics } from './apiserver/metrics/queue-metrics.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
+import { bootstrap } from './bootstrap.ts';
 import type { ControllerConfig } from './config.ts';
 import { controllerUsers } from './controllers/start-controllers.ts';
 import { type Front, openFront } from './front.ts';
@@ -80,7 +81,16 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   log.info('serving the API', { address: server.address, port: server.port });
 
   const own = createKubeClient(createPortTransport(openPort(front, [APISERVER_USER]), APISERVER_USER));
-  await ensureBootstrapPolicyAndObjects();
+  await bootstrap({
+    ensure: ensureBootstrapPolicyAndObjects,
+    store: front.store,
+    clock,
+    log,
+    signal,
+    onProblem: (problem) => {
+      startupProblem = problem;
+    },
+  });
   const stopAggregation = startClusterRoleAggregation({
     store: front.store,
     client: createKubeClient(createPortTransport(openPort(front, [AGGREGATION_USER]), AGGREGATION_USER)),
@@ -137,7 +147,6 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
       frontProxyCa: pki.frontProxyCaPem,
       allowedNames: [FRONT_PROXY_CLIENT],
     });
-    startupProblem = undefined;
   }
 }
 

@@ -194,4 +194,18 @@ spec:
       (await ok(['get', 'apiservice', 'v1.example.com', '--no-headers'])).includes('False (FailedDiscoveryCheck)'),
     );
   }, 90_000);
+
+  it('a webhook that is down keeps nobody from starting, and from taking it away', async () => {
+    const everything = '[{ operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"] }]';
+    const broken = webhooks()
+      .replaceAll('name: test', 'name: broken')
+      .replaceAll(RULES, everything)
+      .replaceAll(/ {2}namespaceSelector.*\n/g, '')
+      .replace(`127.0.0.1:${hook.port}`, '127.0.0.1:1');
+    await ok(['apply', '-f', '-'], broken);
+    expect((await run(['create', 'namespace', 'b'])).stderr).toContain('failed calling webhook');
+    await controller.restart();
+    await ok(['delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'broken']);
+    await ok(['create', 'namespace', 'b']);
+  }, 60_000);
 });

@@ -52,8 +52,17 @@ async function createUnlessThere(
   object: NewObject,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const api = client.resource<AnyObject>(info);
+  const { name, namespace } = object.metadata;
   try {
-    await client.resource<AnyObject>(info).create(object as Parameters<ResourceClient<AnyObject>['create']>[0], signal);
+    // Looked for first: a creation passes admission before it is found to be superfluous, and somebody's webhook may be down.
+    await api.fetch(name, namespace, signal);
+    return;
+  } catch (err) {
+    if (!isNotFound(err)) throw err;
+  }
+  try {
+    await api.create(object as Parameters<ResourceClient<AnyObject>['create']>[0], signal);
   } catch (err) {
     if (!isAlreadyExists(err)) throw err;
   }
