@@ -7,6 +7,7 @@ import { type Result, renderTable } from './result.ts';
 /** Loaded on demand: one case may need what another does not. */
 const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   api: async () => (await import('./api-load.ts')).measureApi(),
+  fleet: async () => (await import('./fleet-scale.ts')).measureFleet(),
   pods: async () => (await import('./pod-start.ts')).measurePods(),
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
