@@ -17,6 +17,8 @@ import {
 } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { createLogger } from '#base/logger.ts';
+import type { AdmissionPlugin } from '#controller/apiserver/admission/admission-plugin.ts';
+import { namespaceLifecycle } from '#controller/apiserver/admission/namespace-lifecycle.ts';
 import { createComponentAuthenticator } from '#controller/apiserver/authenticate/component.ts';
 import { ensureBootstrapPolicy } from '#controller/apiserver/authorize/ensure-bootstrap-policy.ts';
 import { createRbacAuthorizer } from '#controller/apiserver/authorize/rbac-authorizer.ts';
@@ -47,6 +49,13 @@ interface Denial {
 function createServer(denials: Denial[]) {
   let authorize: Filter | undefined;
   const late: Filter = { name: 'authorize', run: (context, next) => authorize!.run(context, next) };
+  let lifecycle: AdmissionPlugin | undefined;
+  // A namespace that goes is emptied pods first, which ends only where nobody can make new ones.
+  const lateLifecycle: AdmissionPlugin = {
+    name: 'NamespaceLifecycle',
+    handles: (request) => lifecycle!.handles(request),
+    admit: (request) => lifecycle!.admit?.(request),
+  };
   const { server, store } = createTestServer({
     definitions: builtinResources({
       podSubresources: [],
@@ -58,7 +67,9 @@ function createServer(denials: Denial[]) {
       random: Math.random,
     }),
     filters: [createAuthenticateFilter({ authenticators: [createComponentAuthenticator()] }), late],
+    admission: [lateLifecycle],
   });
+  lifecycle = namespaceLifecycle({ store });
   const rbac = createRbacAuthorizer(store);
   const union = createUnionAuthorizer([superuserAuthorizer, rbac]);
   authorize = createAuthorizeFilter({
