@@ -87,7 +87,7 @@ export class PolicyIndex<Spec extends PolicySpec, Compiled> {
   /** Policies and bindings whose rules mean the request; selectors and conditions are not looked at yet. */
   candidates(target: AdmissionTarget): readonly PolicyCandidate<Spec, Compiled>[] {
     this.#inForce ??= this.#computeInForce();
-    if (this.#inForce.length === 0 || isExemptFromAdmission(target.resource)) return [];
+    if (this.#inForce.length === 0 || isExempt(target.resource)) return [];
     return this.#inForce.flatMap(({ policy, bindings }) => {
       const as = matchesRules(policy.match, target);
       if (as === undefined) return [];
@@ -137,6 +137,10 @@ export class PolicyIndex<Spec extends PolicySpec, Compiled> {
       .filter((one) => one.bindings.length > 0);
   }
 }
+
+/** Nor questions (SubjectAccessReview, TokenReview): the cluster could not ask whether somebody may repair a policy. */
+const isExempt = (resource: ResourceDefinition): boolean =>
+  isExemptFromAdmission(resource) || resource.virtualCreate !== undefined;
 
 function readBinding(name: string, spec: BindingSpec): Binding {
   return { name, spec, match: spec.matchResources === undefined ? undefined : readMatchResources(spec.matchResources) };
