@@ -15,7 +15,6 @@ import { ensureAuthenticationConfig } from './apiserver/aggregator/authenticatio
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
-import { QueueMetrics } from './apiserver/metrics/queue-metrics.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
@@ -29,7 +28,13 @@ import { createCsrSigner } from './pki/csr-signer.ts';
 import { writeDurableFile } from './pki/durable-file.ts';
 import { renderKubeconfig } from './pki/kubeconfig.ts';
 import { startPkiRenewal } from './pki/pki-renewal.ts';
-import { type BrainSettings, SCHEDULER_USER, startBrain } from './start-brain.ts';
+import {
+  type BrainSettings,
+  createBrainMetrics,
+  renderBrainMetrics,
+  SCHEDULER_USER,
+  startBrain,
+} from './start-brain.ts';
 import { brainThread } from './worker-sources.ts';
 
 const APISERVER_USER = 'system:apiserver';
@@ -212,12 +217,12 @@ function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): Brai
   const inOneThread = config.threads === 'one' || (config.threads === 'auto' && totalmem() < ONE_THREAD_BELOW_BYTES);
   if (inOneThread) {
     const stop = new AbortController();
-    const queues = new QueueMetrics();
-    const ended = startBrain(port, settings, stop.signal, queues).catch((err: unknown) =>
+    const metrics = createBrainMetrics();
+    const ended = startBrain(port, settings, stop.signal, metrics).catch((err: unknown) =>
       onBrainLost(log, stop.signal.aborted, err),
     );
     return {
-      renderMetrics: async () => queues.render(),
+      renderMetrics: async () => renderBrainMetrics(metrics),
       async stop() {
         stop.abort(new Error('the controller is stopping'));
         await ended;

@@ -5,11 +5,12 @@ import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { runLeaderElection } from '#api/client/leader-election.ts';
 import { createPortConnection } from '#api/client/port-transport.ts';
-import type { WorkQueueHooks } from '#api/client/work-queue.ts';
 import { type Lease, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { ClientMetrics } from './apiserver/metrics/client-metrics.ts';
+import { QueueMetrics } from './apiserver/metrics/queue-metrics.ts';
 import { DEFAULT_CONTROLLERS_CONFIG } from './controllers/controller-context.ts';
 import { CONTROLLER_MANAGER_USER, startControllers } from './controllers/start-controllers.ts';
 import { type ClusterPkiOptions, openClusterPki } from './pki/cluster-pki.ts';
@@ -33,6 +34,20 @@ export interface BrainSettings {
   readonly pki: Omit<ClusterPkiOptions, 'clock' | 'log'>;
 }
 
+/** What the components tell of their work. */
+export interface BrainMetrics {
+  readonly queues: QueueMetrics;
+  readonly clients: ClientMetrics;
+}
+
+export const createBrainMetrics = (): BrainMetrics => ({
+  queues: new QueueMetrics(),
+  clients: new ClientMetrics(systemClock),
+});
+
+/** Text for `/metrics`. */
+export const renderBrainMetrics = ({ queues, clients }: BrainMetrics): string => queues.render() + clients.render();
+
 /**
  * Scheduler and controllers over one port to the API server, each under its own identity and its own leader lease. Resolves when aborted.
  */
@@ -40,7 +55,7 @@ export async function startBrain(
   port: MessagePort,
   settings: BrainSettings,
   signal: AbortSignal,
-  queueHooks?: WorkQueueHooks,
+  metrics?: BrainMetrics,
 ): Promise<void> {
   const log = createLogger('brain', settings.logLevel);
   const connection = createPortConnection(port);
@@ -48,7 +63,8 @@ export async function startBrain(
   const clientFor = (user: string): KubeClient => {
     let client = clients.get(user);
     if (client === undefined) {
-      client = createKubeClient(connection.transportFor(user));
+      const transport = connection.transportFor(user);
+      client = createKubeClient(metrics?.clients.measure(transport) ?? transport);
       clients.set(user, client);
     }
     return client;
@@ -76,7 +92,7 @@ export async function startBrain(
               nodeMonitorGraceMs: settings.nodeMonitorGraceMs,
             },
             signer: createCsrSigner(pki),
-            ...(queueHooks === undefined ? {} : { queueHooks }),
+            ...(metrics === undefined ? {} : { queueHooks: metrics.queues }),
           },
           leading,
         ),

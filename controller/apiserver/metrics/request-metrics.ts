@@ -164,6 +164,12 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
         'Time from the request line to the end of the answer, without streams.',
         ({ seconds }) => seconds,
       ),
+      histogram(
+        'apiserver_request_sli_duration_seconds',
+        'The same, under the name that service level objectives are computed from.',
+        ({ seconds }) => seconds,
+      ),
+      renderTerminations(all),
       histogram('apiserver_response_sizes', 'Bytes of answers to reads, before compression.', ({ sizes }) => sizes),
       renderSamples(
         'gauge',
@@ -185,6 +191,19 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
     if (lines.length === 0) return '';
     return `# HELP apiserver_longrunning_requests Watches, logs and other streams that run now.\n# TYPE apiserver_longrunning_requests gauge\n${lines.join('\n')}\n`;
   }
+}
+
+/** Requests that the server gave up for its own protection: refused by flow control, or at their deadline. */
+function renderTerminations(all: readonly RequestSeries[]): string {
+  const lines = all.flatMap(({ labels, codes }) =>
+    [429, 504].flatMap((code) => {
+      const count = codes.get(code);
+      return count === undefined ? [] : [`apiserver_request_terminations_total{${labels},code="${code}"} ${count}`];
+    }),
+  );
+  const name = 'apiserver_request_terminations_total';
+  const head = `# HELP ${name} Requests given up in self-defence.\n# TYPE ${name} counter\n`;
+  return lines.length === 0 ? '' : `${head}${lines.join('\n')}\n`;
 }
 
 function verbOf({ info, request }: RequestContext): string {

@@ -126,6 +126,17 @@ describe('the flow-control filter', () => {
     );
   });
 
+  it('does not run what its deadline has answered while it waited', async () => {
+    const { send, started } = setUp();
+    const [first] = [send('a'), send('a')];
+    const late = send('b');
+    late.context.response.started = true;
+    send('c');
+    first!.finish();
+    await turn();
+    expect(started).toEqual(['a', 'a', 'c']);
+  });
+
   it('forgets who went away while waiting', async () => {
     const { send, started } = setUp();
     const [first] = [send('a'), send('a')];

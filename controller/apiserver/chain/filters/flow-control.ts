@@ -96,6 +96,11 @@ export function createFlowControlFilter(deps: FlowControlDeps): Filter {
     next: () => Promise<void>,
   ): Promise<void> => {
     const queued = await waitForSeats(clock, context, flow, wanted.seats);
+    if (context.response.started) {
+      // Its deadline has answered meanwhile: the client believes that it failed, so it must not run now.
+      flow.level.release(wanted.seats);
+      return;
+    }
     return runSeated(context, seated(flow, wanted.seats, wanted.finalSeats, queued), next);
   };
 
