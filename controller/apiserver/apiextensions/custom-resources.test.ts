@@ -222,6 +222,14 @@ describe('a CustomResourceDefinition', () => {
   });
 });
 
+it('custom kinds are served from the first request on after a restart', async () => {
+  await establish();
+  await api.expect(201, 'POST', TABS, tab('a'));
+  const after = createResourceServer({}, { extend: () => ({ store: api.store }) });
+  expect((await after.expect(200, 'GET', TABS)).items).toHaveLength(1);
+  await after.expect(201, 'POST', TABS, tab('b'));
+});
+
 describe('an object of a custom kind', () => {
   beforeEach(async () => void (await establish()));
 

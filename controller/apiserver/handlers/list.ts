@@ -1,7 +1,7 @@
 import { badRequest, isGone, resourceExpired } from '#api/object/api-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Snapshot, StoredObject } from '../../store/store.ts';
-import { isSentAsStored, prepareRead, readStored } from '../registry/encode-object.ts';
+import { prepareRead, readStored, sentBytes } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { type ListMeta, partialMetadata, tableFrame, tableOptions, tableRow } from '../table/table.ts';
@@ -33,13 +33,26 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
     await prepareRead(definition, [...parts.snapshot.range(parts.prefix)]);
   const slice = new TimeSlice(services.clock);
   const page = await findPage(parts, slice);
-  if (isPlain && !isPretty(context) && page.items.every((item) => isSentAsStored(definition, item))) {
-    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, await encodeStored(definition, page, slice));
+  if (!isMetadataOnly(definition, representation)) await prepareRead(definition, page.items);
+  if (isPlain && !isPretty(context)) {
+    const body = await encodeStored(definition, { ...page, items: asSent(definition, page.items) }, slice);
+    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, body);
     return;
   }
-  if (!isMetadataOnly(definition, representation)) await prepareRead(definition, page.items);
   const { body, type } = await encodePage(services, target, { page, representation, slice });
   context.response.send(200, { 'content-type': type }, body);
+}
+
+/** The bytes are found out when they are asked for, so that it happens in slices. */
+function asSent(
+  definition: ResourceDefinition,
+  items: readonly StoredObject[],
+): readonly { readonly bytes: Uint8Array }[] {
+  return items.map((item) => ({
+    get bytes() {
+      return sentBytes(definition, item);
+    },
+  }));
 }
 
 /** Metadata is the same in every version of a custom kind. */
@@ -63,7 +76,7 @@ async function encodePlain(
 
 function encodeStored(
   definition: ResourceDefinition,
-  { items, meta }: FoundPage,
+  { items, meta }: { readonly items: readonly { readonly bytes: Uint8Array }[]; readonly meta: ListMeta },
   slice: TimeSlice,
 ): Promise<Uint8Array> {
   const { apiVersion, kind } = listKind(definition);

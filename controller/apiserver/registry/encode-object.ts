@@ -19,6 +19,11 @@ export function isSentAsStored({ conversion }: ResourceDefinition, view: ObjectV
   return conversion === undefined || conversion.isAsStored?.(view) === true;
 }
 
+/** What a client of this definition gets as JSON. */
+export function sentBytes(definition: ResourceDefinition, view: ObjectView): Uint8Array {
+  return isSentAsStored(definition, view) ? view.bytes : encodeCanonical(readStored(definition, view));
+}
+
 /** Waits until these can be read, where their conversion has to be waited for. */
 export async function prepareRead(definition: ResourceDefinition, views: readonly ObjectView[]): Promise<void> {
   await definition.conversion?.prepare?.read(views);
