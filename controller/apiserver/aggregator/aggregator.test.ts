@@ -123,6 +123,18 @@ describe('the aggregator', () => {
     await api.expect(404, 'GET', `${APISERVICES}/v1.apiregistration.k8s.io`);
   });
 
+  it('registers a group again that somebody took away', async () => {
+    const status = async () => (await api.call('GET', `${APISERVICES}/v1.apps`)).status;
+    await expect.poll(status).toBe(200);
+    await api.expect(200, 'DELETE', `${APISERVICES}/v1.apps`);
+    await expect
+      .poll(async () => {
+        await api.clock.advance(500);
+        return status();
+      })
+      .toBe(200);
+  });
+
   it('says step by step what an APIService lacks', async () => {
     await register();
     await untilAvailable('ServiceNotFound');

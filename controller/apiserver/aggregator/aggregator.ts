@@ -51,7 +51,7 @@ export function createAggregator({ store, dialer, clock, log, certificate }: Agg
     discovery: documents.discovery,
     openApi: documents.openApi,
     start(client, catalog) {
-      const stopRegistration = startLocalRegistration({ store, catalog, client, clock, log });
+      const stopRegistration = startLocalRegistration({ store, index, catalog, client, clock, log });
       const started = startAvailability({ store, index, servers, client, clock, log, metrics });
       checks = started;
       return () => {

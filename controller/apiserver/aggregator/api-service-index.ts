@@ -53,6 +53,8 @@ export class ApiServiceIndex {
   readonly #remotes = new Map<string, RemoteApi>();
   readonly #byGroupVersion = new Map<string, RemoteApi>();
   readonly #listeners = new Set<IndexListener>();
+  /** Grows with every change of an APIService, local ones included. */
+  revision = 0;
   readonly stop: () => void;
 
   constructor(store: Store) {
@@ -84,6 +86,7 @@ export class ApiServiceIndex {
   }
 
   #put(remote: RemoteApi | undefined, key: string): void {
+    this.revision += 1;
     const { name } = namesOfKey(key, API_SERVICES_PREFIX);
     const former = this.#remotes.get(name);
     if (former !== undefined) this.#byGroupVersion.delete(`${former.group}/${former.version}`);

@@ -6,7 +6,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import { builtinPriority, priorityOf } from '../registry/group-priorities.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
-import { API_SERVICES_PREFIX, type ApiService } from './api-service-index.ts';
+import { API_SERVICES_PREFIX, type ApiService, type ApiServiceIndex } from './api-service-index.ts';
 
 export const API_SERVICES = {
   group: 'apiregistration.k8s.io',
@@ -43,6 +43,7 @@ export function localApiServices(catalog: Pick<ResourceCatalog, 'groups'>): read
 
 export interface RegisterLocalDeps {
   readonly store: Store;
+  readonly index: Pick<ApiServiceIndex, 'revision'>;
   readonly catalog: ResourceCatalog;
   /** Acts as the API server itself. */
   readonly client: KubeClient;
@@ -50,21 +51,22 @@ export interface RegisterLocalDeps {
   readonly log: Logger;
 }
 
-/** The catalog is looked at this often; comparing its revision costs nothing. */
+/** Catalog and APIServices are looked at this often; comparing their revisions costs nothing. */
 const CHECK_MS = 500;
 const RETRY_MS = 5_000;
 
 /** Keeps an APIService for every group and version that this server answers itself. The returned function stops it. */
 export function startLocalRegistration(deps: RegisterLocalDeps): () => void {
-  const { catalog, clock, log } = deps;
-  let registered = -1;
+  const { catalog, index, clock, log } = deps;
+  let registered = '';
   let cancel: (() => void) | undefined;
   let stopped = false;
   const schedule = (delayMs: number) => {
     if (!stopped) cancel = clock.after(delayMs, () => void check());
   };
   const check = async () => {
-    const { revision } = catalog;
+    // Of before the look: what changes meanwhile is looked at again.
+    const revision = `${catalog.revision}/${index.revision}`;
     if (revision === registered) return schedule(CHECK_MS);
     try {
       await registerAll(deps);
