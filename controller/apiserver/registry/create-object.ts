@@ -137,6 +137,8 @@ function completeNew(services: RegistryServices, request: CreateRequest, admissi
   const { definition, context, dryRun } = request;
   const strategy = strategyContext(services, context, dryRun);
   const object = admission.object as KubeObject;
+  // Webhooks and policies are not ours: what one moved to another namespace must not be stored in this one.
+  checkNamespace(definition, object, request.namespace);
   clearSystemFields(object.metadata);
   object.metadata.uid = services.newUid();
   object.metadata.creationTimestamp = toTime(strategy.nowMs);

@@ -203,6 +203,25 @@ describe('admission webhooks', () => {
     expect(updated).toMatchObject({ data: { given: 'm' }, metadata: { uid: metadata.uid } });
   });
 
+  it.each([
+    ['another kind', { op: 'replace', path: '/kind', value: 'Secret' }, 500, 'may not become a Secret'],
+    [
+      'another namespace',
+      { op: 'replace', path: '/metadata/namespace', value: 'o' },
+      400,
+      'does not match the namespace',
+    ],
+    ['no object', { op: 'replace', path: '/metadata', value: 7 }, 500, 'Internal error occurred: '],
+    ['nothing that is there', { op: 'remove', path: '/data/none' }, 500, 'Internal error occurred: '],
+  ])('cannot make it %s', async (_, operation, code, message) => {
+    start();
+    await configure('Mutating', 'm', { path: 'm' });
+    answers.m = () => patch(operation);
+    const status = await api.expect(code, 'POST', CONFIGMAPS, configMap('a'));
+    expect(status.message).toContain(message);
+    await api.expect(404, 'GET', `${CONFIGMAPS}/a`);
+  });
+
   it('are asked again when the object changed behind them, those that may be', async () => {
     start();
     const again = { reinvocationPolicy: 'IfNeeded' };

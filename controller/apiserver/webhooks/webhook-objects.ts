@@ -1,3 +1,4 @@
+import { apiVersionOf } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { AdmissionObjects, AdmissionRequest } from '../admission/admission-plugin.ts';
 import { copyObject } from '../registry/object-meta.ts';
@@ -83,6 +84,9 @@ function readChanged(request: AdmissionRequest, as: ResourceDefinition, changed:
   const { format } = objectsOf(request);
   const kind = kindOf(request, as);
   const { object } = format.decodeValue(changed, kind);
+  if (object.apiVersion !== apiVersionOf(kind) || object.kind !== kind.kind) {
+    throw new Error(`a ${kind.kind} of ${apiVersionOf(kind)} may not become a ${object.kind} of ${object.apiVersion}`);
+  }
   if (request.kind === undefined) as.applyDefaults(object);
   format.applyDefaults(object, kind);
   return object;
