@@ -1,4 +1,4 @@
-import { badRequest, isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
+import { badRequest, conflict, isAlreadyExists, isNotFound, notFound } from '#api/object/api-error.ts';
 import { forbiddenField, invalidObject, required } from '#api/object/field-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
@@ -161,7 +161,12 @@ async function applyAsNew(
   { options }: Patching,
   config: KubeObject,
 ): Promise<void> {
-  const { context, definition, namespace } = target;
+  const { context, definition, namespace, name } = target;
+  const { uid } = config.metadata ?? {};
+  if (uid) {
+    const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
+    throw conflict(resourceName(definition), name, why);
+  }
   const object = merge(services, target, { live: undefined, config, options, subresource: '' });
   const view = await createObject(services, {
     context,

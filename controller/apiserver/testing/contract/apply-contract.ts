@@ -292,6 +292,45 @@ export function describeApply({ api }: ContractSuite): void {
       await api().expect(422, api().apply(path, 'me', { ...data({ k: '2' }), metadata: { name: 'a', uid: 'other' } }));
     });
 
+    test('that names a uid creates nothing: the object that it means is gone', async () => {
+      const ns = await api().namespace();
+      const path = `${configMapsOf(ns)}/a`;
+      const answer = await api().expect(
+        409,
+        api().apply(path, 'me', { ...bare, metadata: { name: 'a', uid: 'gone' } }),
+      );
+      expect(answer.message).toContain(
+        'uid mismatch: the provided object specified uid gone, and no existing object was found',
+      );
+      await api().expect(404, api().get(path));
+    });
+
+    test('from a stale resourceVersion is 409', async () => {
+      const ns = await api().namespace();
+      const path = `${configMapsOf(ns)}/a`;
+      const { metadata } = await api().expect(201, api().apply(path, 'me', data({ k: '1' })));
+      await api().expect(200, api().apply(path, 'me', data({ k: '2' })));
+      const { resourceVersion } = metadata;
+      await api().expect(
+        409,
+        api().apply(path, 'me', { ...data({ k: '3' }), metadata: { name: 'a', resourceVersion } }),
+      );
+    });
+
+    test('managedFields stand in order of operation, age and name', async () => {
+      const ns = await api().namespace();
+      const path = `${configMapsOf(ns)}/a`;
+      await api().expect(201, api().post(`${configMapsOf(ns)}?fieldManager=creator`, configMap('a', { k: '1' })));
+      for (const manager of ['zed', 'amy'])
+        await api().expect(200, api().apply(path, manager, data({ [manager]: '1' })));
+      await api().expect(200, api().patch(`${path}?fieldManager=bob`, 'merge', { data: { bob: '1' } }));
+      const { metadata } = await api().expect(200, api().get(path));
+      const entries: { operation: string; time: string; manager: string }[] = metadata.managedFields;
+      const keys = entries.map(({ operation, time, manager }) => `${operation} ${time} ${manager}`);
+      expect(keys).toEqual(keys.toSorted());
+      expect(entries.map(({ manager }) => manager).slice(2)).toEqual(expect.arrayContaining(['bob', 'creator']));
+    });
+
     test('of many at once by different managers keeps every part', async () => {
       const ns = await api().namespace();
       const path = `${configMapsOf(ns)}/a`;

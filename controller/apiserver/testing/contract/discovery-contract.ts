@@ -7,7 +7,7 @@ const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
 const V3_PROTOBUF = 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf';
 const WRITES: Readonly<Record<string, string>> = { post: 'create', put: 'update', patch: 'patch' };
 
-export function describeDiscovery({ api }: ContractSuite): void {
+export function describeDiscovery({ api, isRemote }: ContractSuite): void {
   const get = (path: string): Promise<Answer> => api().expect(200, api().get(path));
 
   describe('discovery', () => {
@@ -84,6 +84,64 @@ export function describeDiscovery({ api }: ContractSuite): void {
         minor: '36',
         gitVersion: expect.stringMatching(/^v1\.36\./),
       });
+    });
+  });
+
+  describe.runIf(isRemote)('a custom kind', () => {
+    const group = 'contract.example.com';
+    const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    const definition = {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: `boats.${group}` },
+      spec: {
+        group,
+        scope: 'Namespaced',
+        names: { plural: 'boats', singular: 'boat', kind: 'Boat', shortNames: ['bt'] },
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: {
+              openAPIV3Schema: {
+                type: 'object',
+                properties: { spec: { type: 'object', properties: { oars: { type: 'integer' } } } },
+              },
+            },
+          },
+        ],
+      },
+    };
+    const established = async () => {
+      const { status } = await get(`${crds}/boats.${group}`);
+      return (
+        status?.conditions?.some(({ type, status: is }: Answer) => type === 'Established' && is === 'True') === true
+      );
+    };
+
+    test('appears in discovery and OpenAPI once it is established, is served, and goes without a trace', async () => {
+      const before = await api().get('/apis', { accept: AGGREGATED });
+      await api().expect(201, api().post(crds, definition));
+      while (!(await established()));
+      const after = await api().get('/apis', { accept: AGGREGATED });
+      expect(after.headers.etag).not.toBe(before.headers.etag);
+      expect(after.body.items.map(({ metadata }: Answer) => metadata.name)).toContain(group);
+      expect((await get(`/apis/${group}/v1`)).resources).toContainEqual(
+        expect.objectContaining({ name: 'boats', shortNames: ['bt'] }),
+      );
+      expect((await get('/openapi/v3')).paths).toHaveProperty([`apis/${group}/v1`]);
+      const ns = await api().namespace();
+      const boats = `/apis/${group}/v1/namespaces/${ns}/boats`;
+      const boat = { apiVersion: `${group}/v1`, kind: 'Boat', metadata: { name: 'a' }, spec: { oars: 2 } };
+      await api().expect(201, api().apply(`${boats}/a`, 'me', boat));
+      expect((await get(boats)).items).toHaveLength(1);
+
+      await api().expect(200, api().delete(`${crds}/boats.${group}`));
+      const gone = async () => (await api().get(boats)).status === 404;
+      while (!(await gone()));
+      const last = await api().get('/apis', { accept: AGGREGATED });
+      expect(last.body.items.map(({ metadata }: Answer) => metadata.name)).not.toContain(group);
     });
   });
 

@@ -276,6 +276,9 @@ export function describeList({ api, isRemote }: ContractSuite): void {
       '/api/v1/namespaces': ['status.phase'],
       '/api/v1/nodes': ['spec.unschedulable'],
       '/apis/apps/v1/replicasets': ['status.replicas'],
+      '/api/v1/replicationcontrollers': ['status.replicas'],
+      '/apis/batch/v1/jobs': ['status.successful'],
+      '/apis/resource.k8s.io/v1/resourceslices': ['spec.nodeName', 'spec.driver'],
       '/apis/certificates.k8s.io/v1/certificatesigningrequests': ['spec.signerName'],
     };
 
