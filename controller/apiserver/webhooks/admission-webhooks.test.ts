@@ -348,6 +348,31 @@ describe('admission webhooks', () => {
     expect((await api.expect(200, 'GET', `${deployments}/d`)).spec.replicas).toBe(3);
   });
 
+  it.each([
+    ['pods/p/eviction', 'policy/v1', 'Eviction'],
+    ['pods/p/binding', 'v1', 'Binding'],
+    ['serviceaccounts/p/token', 'authentication.k8s.io/v1', 'TokenRequest'],
+  ])('see what is posted to %s', async (path, apiVersion, kind) => {
+    start();
+    const [resource, , subresource] = path.split('/');
+    await configure('Validating', 'v', {
+      path: 'v',
+      rules: [{ ...EVERYTHING, resources: [`${resource}/${subresource}`] }],
+    });
+    answers.v = () => ({ allowed: false, status: { code: 403 } });
+    const target = { apiVersion: 'v1', kind: 'Node', name: 'n1' };
+    const body = { apiVersion, kind, metadata: { name: 'p' }, ...(kind === 'Binding' ? { target } : {}) };
+    await api.expect(403, 'POST', `/api/v1/namespaces/n/${path}`, body);
+    expect(lastRequest()).toMatchObject({
+      operation: 'CREATE',
+      kind: { kind },
+      resource: { resource },
+      subResource: subresource,
+      name: 'p',
+      object: { apiVersion, kind },
+    });
+  });
+
   it('see an exec as a CONNECT', async () => {
     start();
     await configure('Validating', 'v', {
