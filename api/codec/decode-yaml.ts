@@ -9,6 +9,7 @@ import { type ParsedJson, parseJsonStrict } from './parse-json.ts';
 export function decodeYaml(bytes: Uint8Array): ParsedJson {
   const asJson = parseAsJson(bytes);
   if (asJson !== undefined) return asJson;
+  refuseDepth(bytes);
   const text = decodeText(bytes);
   const document = parseDocument(text, {
     version: '1.1',
@@ -36,6 +37,19 @@ function parseAsJson(bytes: Uint8Array): ParsedJson | undefined {
 }
 
 const OPENING_BRACE = 0x7b;
+
+/** More brackets that nothing closes than any text has, be it a script in a ConfigMap: those in strings count too. */
+const MAX_OPEN_BRACKETS = 5_000;
+
+/** The reader would take half a second of the event loop for nesting that is refused afterwards anyway. */
+function refuseDepth(bytes: Uint8Array): void {
+  let open = 0;
+  for (const byte of bytes) {
+    if (byte === OPENING_BRACE || byte === 0x5b) {
+      if (++open > MAX_OPEN_BRACKETS) throw badRequest(`${PREFIX}exceeded max depth`);
+    } else if ((byte === 0x7d || byte === 0x5d) && open > 0) open--;
+  }
+}
 
 /** Later keys win, and each one is named. Aliased nodes are visited where they are defined. */
 function findDuplicates(node: unknown, path: string, found: string[]): void {

@@ -6,22 +6,40 @@ import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, column, nameColumn, text } from './printing/columns.ts';
 import { mapBytes, validateDriverName } from './storage/validate-class.ts';
+import { validateVolumeSource } from './storage/volume-sources.ts';
 import { validateDnsSubdomain, validateImmutable } from './validation/format.ts';
 
 type VolumeAttachment = Stored<IVolumeAttachment>;
 type Spec = NonNullable<VolumeAttachment['spec']>;
+type InlineVolume = NonNullable<Spec['source']['inlineVolumeSpec']>;
 type Status = NonNullable<VolumeAttachment['status']>;
 
 const MAX_METADATA_BYTES = 256 * 1024;
 const MAX_MESSAGE_BYTES = 1024;
 const MAX_INT32 = 2 ** 31 - 1;
 
+/** What only a volume of its own can say. */
+const NOT_INLINE = ['capacity', 'claimRef', 'nodeAffinity', 'persistentVolumeReclaimPolicy'] as const;
+
+/** A CSI volume that a pod brings along (migrated from an in-tree kind). */
+function validateInlineVolume(volume: InlineVolume, path: string): FieldError[] {
+  const errors = NOT_INLINE.filter((field) => volume[field] !== undefined).map((field) =>
+    forbiddenField(`${path}.${field}`, 'may not be specified in the context of inline volumes'),
+  );
+  if ((volume.accessModes ?? []).length === 0) errors.push(required(`${path}.accessModes`));
+  return volume.csi === undefined
+    ? [...errors, required(`${path}.csi`, 'has to be specified in the context of inline volumes')]
+    : [...errors, ...validateVolumeSource('csi', { ...volume.csi }, `${path}.csi`)];
+}
+
 function validateSource(source: Spec['source'] | undefined): FieldError[] {
   const path = 'spec.source';
   const { inlineVolumeSpec, persistentVolumeName } = source ?? {};
   const exactlyOne = 'must specify exactly one of inlineVolumeSpec and persistentVolumeName';
   if (inlineVolumeSpec !== undefined) {
-    return persistentVolumeName === undefined ? [] : [forbiddenField(path, exactlyOne)];
+    return persistentVolumeName === undefined
+      ? validateInlineVolume(inlineVolumeSpec, `${path}.inlineVolumeSpec`)
+      : [forbiddenField(path, exactlyOne)];
   }
   if (persistentVolumeName === undefined) return [required(path, exactlyOne)];
   const at = `${path}.persistentVolumeName`;
