@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { seededRandom } from '#base/seeded-random.ts';
 import { ContractApi } from '#controller/apiserver/testing/contract/contract-target.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { createHttpsTarget, requestOver } from '#test/kit/https-contract-target.ts';
 import { Connection, ResumingWatcher } from '#test/kit/resuming-watcher.ts';
-import { seededRandom } from '#base/seeded-random.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const WRITERS = 50;
