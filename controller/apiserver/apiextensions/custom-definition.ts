@@ -1,4 +1,3 @@
-import { deepCopy } from '#api/object/deep-copy.ts';
 import { apiVersionOf, type ResourceInfo } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef } from '#api/schema/type-table.ts';
@@ -13,8 +12,9 @@ import { createCustomScale } from './custom-scale.ts';
 import { createCustomType } from './custom-type.ts';
 import { evaluateRules } from './evaluate-rules.ts';
 import { parseFieldPath, valueAtPath } from './field-path.ts';
+import { keepMetadata } from './keep-metadata.ts';
 import { createCustomColumns } from './printer-columns.ts';
-import { compileRuleTree } from './rule-program.ts';
+import { compileRuleTree, hasRules, type RuleNode } from './rule-program.ts';
 import { type CustomValidation, customObjectErrors } from './validate-custom-object.ts';
 import { type Converter, createWebhookConversion } from './webhook-conversion.ts';
 
@@ -131,17 +131,13 @@ function createConversion(
 
 /** The rules of a schema in CEL; undefined where it has none. */
 function rulesOf(schema: JsonSchema): CustomValidation['rules'] {
-  const tree = compileRuleTree(schema);
-  return tree === undefined ? undefined : (object, old) => evaluateRules(tree, object, old);
-}
-
-/** A write of the status changes nothing of the metadata but who manages what. */
-function keepMetadata(object: KubeObject, old: KubeObject): void {
-  const { managedFields } = object.metadata;
-  object.metadata = deepCopy(old.metadata);
-  if (managedFields === undefined) delete object.metadata.managedFields;
-  else object.metadata.managedFields = managedFields;
-  delete object.metadata.resourceVersion;
+  if (!hasRules(schema)) return undefined;
+  // Compiled when first needed: a start with a hundred definitions must not wait for all of their rules.
+  let tree: RuleNode | undefined;
+  return (object, old) => {
+    tree ??= compileRuleTree(schema);
+    return tree === undefined ? [] : evaluateRules(tree, object, old);
+  };
 }
 
 function selectableFieldsOf({ selectableFields = [] }: CrdVersion) {

@@ -39,11 +39,15 @@ export function createCustomModels(gvk: GroupVersionKind, listKind: string, sche
   const name = modelName(gvk);
   const listName = modelName({ ...gvk, kind: listKind });
   const gvkOf = (kind: string) => [{ group: gvk.group, kind, version: gvk.version }];
+  let hash: string | undefined;
   return {
-    hash: createHash('sha256')
-      .update(JSON.stringify([listKind, schema]))
-      .digest('hex')
-      .slice(0, 16),
+    get hash() {
+      hash ??= createHash('sha256')
+        .update(JSON.stringify([listKind, schema]))
+        .digest('hex')
+        .slice(0, 16);
+      return hash;
+    },
     references: [OBJECT_META, LIST_META, STATUS, DELETE_OPTIONS],
     schemas: (flavor) => ({
       [name]: {

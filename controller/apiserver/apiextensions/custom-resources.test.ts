@@ -91,6 +91,15 @@ async function condition(name: string, type: string, status = 'True'): Promise<A
   }
 }
 
+/** The definition once its status tells of this generation. */
+async function observed(name: string, generation: number): Promise<Answer> {
+  for (;;) {
+    const crd = await api.expect(200, 'GET', `${CRDS}/${name}`);
+    if (crd.status.observedGeneration === generation) return crd;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 async function establish(crd: Answer = crontabs()): Promise<Answer> {
   await api.expect(201, 'POST', CRDS, crd);
   return condition(crd.metadata.name, 'Established');
@@ -111,6 +120,25 @@ describe('a CustomResourceDefinition', () => {
         { type: 'Established', status: 'True', reason: 'InitialNamesAccepted' },
       ],
     });
+  });
+
+  it('lets go of a version that was migrated', async () => {
+    const crd = await establish(
+      crontabs(({ spec }) => spec.versions.push({ ...spec.versions[0], name: 'v2', storage: false })),
+    );
+    crd.spec.versions[0].storage = false;
+    crd.spec.versions[1].storage = true;
+    await api.expect(200, 'PUT', `${CRDS}/crontabs.stable.example.com`, crd);
+    const both = await observed('crontabs.stable.example.com', 2);
+    both.status.storedVersions = ['v2'];
+    both.metadata.labels = { is: 'ignored' };
+    const migrated = await api.expect(200, 'PUT', `${CRDS}/crontabs.stable.example.com/status`, both);
+    expect(migrated.metadata.labels).toBeUndefined();
+    migrated.spec.versions.shift();
+    const last = await api.expect(200, 'PUT', `${CRDS}/crontabs.stable.example.com`, migrated);
+    expect(last.status.storedVersions).toEqual(['v2']);
+    await api.expect(404, 'GET', TABS);
+    await api.expect(200, 'GET', TABS.replace('/v1/', '/v2/'));
   });
 
   it('shows in discovery and OpenAPI, which change their tags', async () => {

@@ -12,8 +12,9 @@ import {
   isConditionTrue,
   withCondition,
 } from './custom-resource-definition.ts';
+import { keepMetadata } from './keep-metadata.ts';
 import { decodeNestedSchemas } from './nested-schemas.ts';
-import { crdErrors, crdNameErrors } from './validate-crd.ts';
+import { crdErrors, crdNameErrors, crdStatusErrors } from './validate-crd.ts';
 
 export const customResourceDefinitions = defineResource<CustomResourceDefinition>({
   group: CRD_GROUP,
@@ -36,7 +37,8 @@ export const customResourceDefinitions = defineResource<CustomResourceDefinition
   validate: (crd) => crdNameErrors(crd),
   validateCreate: (crd) => crdErrors(crd),
   validateUpdate: (crd, old) => crdErrors(crd, old),
-  validateStatusUpdate: (crd, old) => crdErrors(crd, old),
+  prepareForStatusUpdate: keepMetadata,
+  validateStatusUpdate: (crd) => crdStatusErrors(crd),
   isHeld: ({ metadata }) => metadata.deletionTimestamp === undefined,
   prepareForDelete(object) {
     const crd = object as CustomResourceDefinition;

@@ -54,7 +54,8 @@ export function compileRuleTree(schema: JsonSchema, isResource = true): RuleNode
   };
 }
 
-function hasRules(schema: JsonSchema | undefined): boolean {
+/** True where the schema has a rule anywhere. */
+export function hasRules(schema: JsonSchema | undefined): boolean {
   if (schema === undefined) return false;
   return (
     (schema['x-kubernetes-validations'] ?? []).length > 0 ||

@@ -38,6 +38,11 @@ export function crdErrors(crd: CustomResourceDefinition, old?: CustomResourceDef
   ];
 }
 
+/** Findings on a changed status; what an older server let into the spec is not its fault. */
+export function crdStatusErrors(crd: CustomResourceDefinition): FieldError[] {
+  return [...namesErrors(crd.status?.acceptedNames ?? {}, 'status.acceptedNames'), ...storedVersionErrors(crd)];
+}
+
 /** A definition is called by what it defines. */
 export function crdNameErrors({ spec, metadata }: CustomResourceDefinition): FieldError[] {
   const name = metadata.name ?? '';
