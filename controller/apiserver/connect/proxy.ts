@@ -11,7 +11,7 @@ import type { SubresourceDefinition, SubresourceServices } from '../registry/res
 import { type BackendRequest, fetchFromBackend } from './backend-http.ts';
 import type { ConnectOptions } from './connect-options.ts';
 import { DEFAULT_KUBELET_PORT, dialKubelet, kubeletPort } from './kubelet-client.ts';
-import { copyBody } from './pod-log.ts';
+import { copyAnswer } from './pod-log.ts';
 import { rewritableEncoding, rewriteHtml } from './proxy-html.ts';
 import { forwardedHeaders, type ProxyPlace, parsePort, parseProxyName, returnedHeaders } from './proxy-target.ts';
 import { takeOver, withoutBearerProtocol } from './upgrade-request.ts';
@@ -186,14 +186,14 @@ async function sendAnswer({ response }: RequestContext, answer: IncomingMessage,
   const headers = returnedHeaders(answer.headers, place);
   const decode = rewritableEncoding(headers);
   if (decode === undefined) {
-    await copyBody(answer, response.stream(answer.statusCode ?? 502, headers));
+    await copyAnswer(answer, response.stream(answer.statusCode ?? 502, headers));
     return;
   }
   // Its length changes, and it is sent as it was before compression.
   delete headers['content-length'];
   delete headers['content-encoding'];
   const stream = response.stream(answer.statusCode ?? 502, headers);
-  await copyBody(rewriteHtml(decode(answer), place), stream);
+  await copyAnswer(rewriteHtml(decode(answer), place), stream);
 }
 
 const rawHeadersOf = ({ request }: RequestContext): string[] =>
