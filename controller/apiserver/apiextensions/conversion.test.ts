@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '#base/clock.ts';
 import { createResourceServer } from '../resources/testing/resource-server.ts';
 import type { Answer, TestServer } from '../server/testing/test-server.ts';
-import { type WebhookCall, WebhookCallError } from '../webhooks/webhook-client.ts';
+import { startFakeWebhook } from '../webhooks/testing/fake-webhook.ts';
+import { createWebhookClient, type WebhookCall, WebhookCallError } from '../webhooks/webhook-client.ts';
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const V1 = '/apis/example.com/v1/namespaces/n/boxes';
@@ -186,4 +188,25 @@ describe('a conversion webhook', () => {
     };
     expect((await api.expect(500, 'GET', `${V2}/a`)).message).toContain('must have the same metadata.name');
   });
+});
+
+it('a conversion webhook behind a Service is called over HTTPS', async () => {
+  const hook = await startFakeWebhook((call) => ({ body: convert(call.body) }));
+  const webhookClient = createWebhookClient({ dialer: hook.dialer, clock: systemClock });
+  try {
+    api = createResourceServer({}, { extend: () => ({ webhookClient }) });
+    const service = { namespace: 'default', name: 'hook', path: '/convert' };
+    const clientConfig = { service, caBundle: hook.caBundle };
+    await establish(boxes({ strategy: 'Webhook', webhook: { clientConfig, conversionReviewVersions: ['v1'] } }));
+    await api.expect(201, 'POST', V2, box('v2', 'a', '7'));
+    expect((await api.expect(200, 'GET', `${V1}/a`)).spec).toEqual({ size: 7 });
+    expect(hook.dialer.dialed[0]).toEqual({ kind: 'service', namespace: 'default', name: 'hook', port: 443 });
+    expect(hook.calls[0]).toMatchObject({
+      url: '/convert?timeout=30s',
+      body: { kind: 'ConversionReview', apiVersion: 'apiextensions.k8s.io/v1' },
+    });
+  } finally {
+    webhookClient.close();
+    await hook.close();
+  }
 });
