@@ -61,16 +61,22 @@ export class CustomResources {
   start(): void {
     const { store } = this.#options.services;
     const snapshot = store.snapshot();
-    for (const stored of snapshot.range(this.#prefix)) this.#onChanged(stored);
+    const gone = new Map([...this.#installed].map(([name, { crd }]) => [name, crd]));
+    for (const stored of snapshot.range(this.#prefix)) {
+      this.#onChanged(stored);
+      gone.delete((stored.object() as CustomResourceDefinition).metadata.name ?? '');
+    }
+    for (const crd of gone.values()) this.#onDeleted(crd);
     this.#watcher = store.watch({
       prefix: this.#prefix,
       fromRevision: snapshot.revision,
       onEvent: ({ type, object }) => {
-        if (type === 'DELETED') this.#onDeleted(object);
+        if (type === 'DELETED') this.#onDeleted(object.object() as CustomResourceDefinition);
         else this.#onChanged(object);
       },
       onClose: (reason) => {
-        if (reason === 'compacted') throw new Error('the watch of CustomResourceDefinitions fell behind the store');
+        // A watch in the same process does not fall behind; should it all the same, everything is looked at anew.
+        if (reason === 'compacted' && !this.#isStopped) this.start();
       },
     });
   }
@@ -88,8 +94,7 @@ export class CustomResources {
     this.#enqueue(crd.metadata.name ?? '');
   }
 
-  #onDeleted(stored: StoredObject): void {
-    const crd = stored.object() as CustomResourceDefinition;
+  #onDeleted(crd: CustomResourceDefinition): void {
     const name = crd.metadata.name ?? '';
     const installed = this.#installed.get(name);
     this.#options.services.catalog.replace(name, []);
