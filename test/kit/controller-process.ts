@@ -100,7 +100,13 @@ export async function startControllerProcess(options: ControllerProcessOptions =
     await gone;
   }
 
-  await start();
+  try {
+    await start();
+  } catch (err) {
+    // Its log stays, because the error names it.
+    await end('SIGKILL');
+    throw err;
+  }
   return Object.defineProperties(self, {
     folder: { value: folder },
     kubeconfig: { value: kubeconfig },
