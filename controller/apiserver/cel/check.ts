@@ -12,7 +12,7 @@ import {
   type StructLiteral,
 } from './syntax/expression.ts';
 import type { SourceIssue } from './syntax/source-issue.ts';
-import { assign, assignAll, type Substitution, substitute } from './types/assignable.ts';
+import { assign, assignAll, Substitution, substitute } from './types/assignable.ts';
 import {
   BOOL,
   BYTES,
@@ -65,7 +65,7 @@ class Checker {
   readonly #references = new Map<number, Reference>();
   readonly #issues: SourceIssue[] = [];
   #locals: ReadonlyMap<string, CelType> = new Map();
-  #substitution: Substitution = new Map();
+  readonly #substitution = new Substitution();
   /** Above 0 inside of `format` calls: there literals may hold values of different types. */
   #mixedDepth = 0;
   #fresh = 0;
@@ -125,10 +125,7 @@ class Checker {
   }
 
   #assign(from: CelType, to: CelType): boolean {
-    const found = assign(this.#substitution, from, to);
-    if (found === undefined) return false;
-    this.#substitution = found;
-    return true;
+    return assign(this.#substitution, from, to);
   }
 
   #lookup(id: number, name: string): CelType | undefined {
@@ -233,9 +230,7 @@ class Checker {
     for (const overload of overloads) {
       if (overload.params.length !== args.length) continue;
       const fresh = this.#instantiate(overload);
-      const found = assignAll(this.#substitution, args, fresh.params);
-      if (found === undefined) continue;
-      this.#substitution = found;
+      if (!assignAll(this.#substitution, args, fresh.params)) continue;
       matching.push(overload);
       const type = this.#known(fresh.result);
       if (result === undefined) result = type;

@@ -187,4 +187,21 @@ describe('costs', () => {
     expect(() => judge(10_000)).toThrow('cost limit exceeded');
     expect(judge(1_000_000)).toBe(false);
   });
+
+  const double = (start: string, times: number): string =>
+    times === 0
+      ? start
+      : `optional.of(${double(start, times - 1)}).optMap(v, ${start.startsWith('[') ? 'v + v' : '[v, v]'}).value()`;
+
+  it.each([
+    ['lists put together', `size(${double('[1, 2, 3]', 40)})`, 'list is too large'],
+    ['values that share their parts', `${double('n', 40)} == ${double('n', 40)}`, 'cost limit exceeded'],
+    ['their traversal', `[dyn(${double('n', 40)})].indexOf(dyn(n))`, 'cost limit exceeded'],
+    ['their text', `"%s".format([${double('n', 40)}])`, 'string is too large'],
+    ['replacements', `"${'a'.repeat(40_000)}".replace("a", "${'b'.repeat(40_000)}")`, 'string is too large'],
+    ['joined texts', `[${'"b",'.repeat(900)}].map(x, "${'b'.repeat(50_000)}").join("")`, 'string is too large'],
+    ['sets', `sets.contains(${double('[1]', 16)}, ${double('[2]', 16)})`, 'cost limit exceeded'],
+  ])('bound what is made of little: %s', (_, source, message) => {
+    expect(() => run(source)).toThrow(message);
+  });
 });

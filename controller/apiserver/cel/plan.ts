@@ -169,9 +169,8 @@ class Planner {
       const found = priced.find(({ overload }) => accepts(overload, values));
       if (found === undefined) throw errorAmong(values) ?? noSuchOverload();
       const { overload, price } = found;
-      const result = overload.implementation(values, frame);
-      frame.charge(price === undefined ? 1 : price({ id: overload.id, args: values, result }));
-      return result;
+      frame.charge(price === undefined ? 1 : price({ id: overload.id, args: values }));
+      return overload.implementation(values, frame);
     };
   }
 
@@ -279,9 +278,9 @@ function callKnown(overload: Overload, read: ReadArguments): Step {
     const values = read(frame);
     const failure = errorAmong(values);
     if (failure !== undefined) throw failure;
-    const result = implementation(values, frame);
-    frame.charge(price === undefined ? 1 : price({ id, args: values, result }));
-    return result;
+    // Paid in advance: what is too dear is not begun.
+    frame.charge(price === undefined ? 1 : price({ id, args: values }));
+    return implementation(values, frame);
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Overload } from '../library/function-table.ts';
+import { PER_CALL_LIMIT } from '../limits.ts';
 import { sizeOf } from '../values/compare.ts';
 import { CelList, CelMap, type CelValue } from '../values/value.ts';
 
@@ -18,7 +19,6 @@ export function costRuleOf({ name, id }: Overload): CostRule | undefined {
 export interface CallFacts {
   readonly id: string;
   readonly args: readonly CelValue[];
-  readonly result: CelValue;
 }
 
 export type CostRule = (call: CallFacts) => number;
@@ -48,17 +48,29 @@ const pattern: CostRule = (call) => patternCost(sizeAt(call, 0), sizeAt(call, 1)
 /** Both operands are compared to the end of the shorter one. */
 const shorter: CostRule = (call) => Math.ceil(Math.min(sizeAt(call, 0), sizeAt(call, 1)) * PER_CHARACTER);
 
+/** Of the text that comes out. */
+const joined: CostRule = ({ args: [list, separator] }) => {
+  if (!(list instanceof CelList)) return 1;
+  let size = separator === undefined ? 0 : sizeOf(separator) * Math.max(0, list.size - 1);
+  for (const item of list) size += sizeOf(item);
+  return Math.ceil(size * 2 * PER_CHARACTER);
+};
+
+/** Whatever costs more is too dear in any case; values that share their parts can be far larger than what they are made of. */
+const ENOUGH = 2 * PER_CALL_LIMIT;
+
 /** All of a value, with what is inside of it. */
-function traversalCost(value: CelValue): number {
+function traversalCost(value: CelValue, soFar = 0): number {
+  if (soFar > ENOUGH) return 0;
   if (typeof value === 'string') return Math.trunc(Buffer.byteLength(value) * PER_CHARACTER);
   if (value instanceof Uint8Array) return Math.trunc(value.length * PER_CHARACTER);
   let cost = 0;
   if (value instanceof CelList) {
-    for (const item of value) cost += traversalCost(item);
+    for (const item of value) cost += traversalCost(item, soFar + cost);
     return cost;
   }
   if (!(value instanceof CelMap)) return 1;
-  for (const [key, entry] of value.entries()) cost += traversalCost(key) + traversalCost(entry);
+  for (const [key, entry] of value.entries()) cost += traversalCost(key) + traversalCost(entry, soFar + cost);
   return cost;
 }
 
@@ -87,7 +99,7 @@ const BY_NAME = table([
   ['isSorted sum max min indexOf lastIndexOf', wholeTraversal],
   ['url lowerAscii upperAscii substring trim cidr isIP isCIDR quantity isQuantity semver isSemver', traversal(0)],
   ['replace split ip.isCanonical', traversal(0, 2)],
-  ['join', ({ result }) => Math.ceil(sizeOf(result) * 2 * PER_CHARACTER)],
+  ['join', joined],
   ['find findAll', pattern],
   ['ip', (call) => (call.id === 'cidr_ip' ? 1 : traversal(0)(call))],
   ['containsIP', containsAddress],

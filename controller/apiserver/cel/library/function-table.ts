@@ -4,7 +4,7 @@ import type { CelValue } from '../values/value.ts';
 /** What a function may ask besides its arguments. */
 export interface EvaluationContext {
   /** The cost that a function adds beyond the fixed rules: none does by default. */
-  readonly charge: (cost: number) => void;
+  charge(cost: number): void;
 }
 
 export type Implementation = (args: readonly CelValue[], context: EvaluationContext) => CelValue;

@@ -1,8 +1,8 @@
-import { compareValues, isEqual } from '../values/compare.ts';
+import { compareValues, isEqualMetered } from '../values/compare.ts';
 import { CelEvaluationError, noSuchOverload } from '../values/evaluation-error.ts';
 import { CelDuration, CelUint, MAX_INT, MAX_UINT, MIN_INT } from '../values/scalars.ts';
 import type { CelList, CelValue } from '../values/value.ts';
-import { global, type Implementation, member, type Overload } from './function-table.ts';
+import { type EvaluationContext, global, type Implementation, member, type Overload } from './function-table.ts';
 
 const SORTABLE = ['int', 'uint', 'double', 'bool', 'duration', 'timestamp', 'string', 'bytes'];
 
@@ -86,50 +86,46 @@ const sumOf =
   (args, context) =>
     ((args[0] as CelList).size === 0 ? (sums[type] as Implementation) : sum)(args, context);
 
-const indexOf: Implementation = ([list, wanted]) => {
+type IsSame = (a: CelValue, b: CelValue) => boolean;
+
+const sameIn =
+  (context: EvaluationContext): IsSame =>
+  (a, b) =>
+    isEqualMetered(a, b, (cost) => context.charge(cost));
+
+const indexOf: Implementation = ([list, wanted], context) => {
+  const isSame = sameIn(context);
   let index = 0n;
   for (const item of list as CelList) {
-    if (isEqual(item, wanted as CelValue)) return index;
+    if (isSame(item, wanted as CelValue)) return index;
     index++;
   }
   return -1n;
 };
 
-const lastIndexOf: Implementation = ([list, wanted]) => {
+const lastIndexOf: Implementation = ([list, wanted], context) => {
+  const isSame = sameIn(context);
   for (let index = (list as CelList).size - 1; index >= 0; index--) {
-    if (isEqual((list as CelList).get(index) as CelValue, wanted as CelValue)) return BigInt(index);
+    if (isSame((list as CelList).get(index) as CelValue, wanted as CelValue)) return BigInt(index);
   }
   return -1n;
 };
 
-const contains = (a: CelList, b: CelList): boolean => {
-  const items = [...a];
-  for (const item of b) if (!items.some((mine) => isEqual(mine, item))) return false;
-  return true;
-};
+type TestLists = (a: readonly CelValue[], b: readonly CelValue[], isSame: IsSame) => boolean;
 
-const lists =
-  (test: (a: CelList, b: CelList) => boolean): Implementation =>
-  ([a, b]) =>
-    test(a as CelList, b as CelList);
+const contains: TestLists = (a, b, isSame) => b.every((item) => a.some((mine) => isSame(mine, item)));
+const equivalent: TestLists = (a, b, isSame) => contains(a, b, isSame) && contains(b, a, isSame);
+const intersects: TestLists = (a, b, isSame) => b.some((item) => a.some((mine) => isSame(mine, item)));
+
+const onLists =
+  (test: TestLists): Implementation =>
+  ([a, b], context) =>
+    test([...(a as CelList)], [...(b as CelList)], sameIn(context));
 
 const SETS: readonly Overload[] = [
-  global('sets.contains', 'list_sets_contains_list', '(list(T), list(T)) -> bool', lists(contains)),
-  global(
-    'sets.equivalent',
-    'list_sets_equivalent_list',
-    '(list(T), list(T)) -> bool',
-    lists((a, b) => contains(a, b) && contains(b, a)),
-  ),
-  global(
-    'sets.intersects',
-    'list_sets_intersects_list',
-    '(list(T), list(T)) -> bool',
-    lists((a, b) => {
-      const items = [...a];
-      return [...b].some((item) => items.some((mine) => isEqual(mine, item)));
-    }),
-  ),
+  global('sets.contains', 'list_sets_contains_list', '(list(T), list(T)) -> bool', onLists(contains)),
+  global('sets.equivalent', 'list_sets_equivalent_list', '(list(T), list(T)) -> bool', onLists(equivalent)),
+  global('sets.intersects', 'list_sets_intersects_list', '(list(T), list(T)) -> bool', onLists(intersects)),
 ];
 
 export const LISTS: readonly Overload[] = [

@@ -1,9 +1,9 @@
-import { compareValues, isEqual } from '../values/compare.ts';
+import { compareValues, isEqualMetered } from '../values/compare.ts';
 import { CelEvaluationError, noSuchOverload } from '../values/evaluation-error.ts';
 import { CelDuration, type CelTimestamp, CelUint, MAX_INT, MAX_UINT, MIN_INT } from '../values/scalars.ts';
 import { timestampOf } from '../values/time-text.ts';
 import { CelList, CelMap, CelOptional, type CelValue, EntryMap, keyText, typeNameOf } from '../values/value.ts';
-import { global, type Implementation, type Overload } from './function-table.ts';
+import { type EvaluationContext, global, type Implementation, type Overload } from './function-table.ts';
 
 const overflow = (type: string): CelEvaluationError => new CelEvaluationError(`${type} overflow`);
 
@@ -156,6 +156,9 @@ const plannedElsewhere: Implementation = () => {
   throw noSuchOverload();
 };
 
+const isEqualIn = (context: EvaluationContext, a: CelValue | undefined, b: CelValue | undefined): boolean =>
+  isEqualMetered(a as CelValue, b as CelValue, (cost) => context.charge(cost));
+
 const LOGIC: readonly Overload[] = [
   global('_&&_', 'logical_and', '(bool, bool) -> bool', plannedElsewhere),
   global('_||_', 'logical_or', '(bool, bool) -> bool', plannedElsewhere),
@@ -165,8 +168,8 @@ const LOGIC: readonly Overload[] = [
     if (typeof a !== 'boolean') throw noSuchOverload();
     return !a;
   }),
-  global('_==_', 'equals', '(A, A) -> bool', ([a, b]) => isEqual(a as CelValue, b as CelValue)),
-  global('_!=_', 'not_equals', '(A, A) -> bool', ([a, b]) => !isEqual(a as CelValue, b as CelValue)),
+  global('_==_', 'equals', '(A, A) -> bool', ([a, b], context) => isEqualIn(context, a, b)),
+  global('_!=_', 'not_equals', '(A, A) -> bool', ([a, b], context) => !isEqualIn(context, a, b)),
 ];
 
 const ORDERED = ['bool', 'int', 'uint', 'double', 'string', 'bytes', 'timestamp', 'duration'];
@@ -227,8 +230,8 @@ const INDEX: readonly Overload[] = [
   global('_[?_]', 'optional_list_optindex_optional_int', '(optional(list(V)), int) -> optional(V)', optionally),
   global('_[?_]', 'map_optindex_optional_value', '(map(K, V), K) -> optional(V)', optionally),
   global('_[?_]', 'optional_map_optindex_optional_value', '(optional(map(K, V)), K) -> optional(V)', optionally),
-  global('@in', 'in_list', '(A, list(A)) -> bool', ([item, list]) => {
-    for (const element of list as CelList) if (isEqual(item as CelValue, element)) return true;
+  global('@in', 'in_list', '(A, list(A)) -> bool', ([item, list], context) => {
+    for (const element of list as CelList) if (isEqualIn(context, item, element)) return true;
     return false;
   }),
   global('@in', 'in_map', '(A, map(A, B)) -> bool', ([key, map]) => (map as CelMap).get(key as CelValue) !== undefined),

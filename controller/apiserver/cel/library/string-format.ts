@@ -5,11 +5,14 @@ import { CelList, CelMap, type CelValue, typeNameOf } from '../values/value.ts';
 
 /** Longer precisions only cost memory; JavaScript stops at this one as well. */
 const MAX_PRECISION = 100;
+/** Longer texts fit into no object: they could only fill the memory. */
+const MAX_TEXT = 2 ** 24;
 const CLAUSE = /%(?:%|(?:\.(\d+))?([sdfebxXo])|)/g;
 
 /** `"%s is %d".format([...])`. Throws CelEvaluationError for arguments that do not fit. */
 export function formatText(template: string, args: readonly CelValue[]): string {
   let next = 0;
+  let length = template.length;
   return template.replace(CLAUSE, (clause, precisionText: string | undefined, verb: string | undefined) => {
     if (clause === '%%') return '%';
     if (verb === undefined) throw new CelEvaluationError('could not parse formatting clause');
@@ -19,7 +22,10 @@ export function formatText(template: string, args: readonly CelValue[]): string 
     }
     const index = next++;
     if (index >= args.length) throw new CelEvaluationError(`index ${index} out of range`);
-    return formatOne(verb, args[index] as CelValue, precision ?? 6);
+    const text = formatOne(verb, args[index] as CelValue, precision ?? 6);
+    length += text.length;
+    if (length > MAX_TEXT) throw new CelEvaluationError('string is too large');
+    return text;
   });
 }
 
@@ -108,7 +114,7 @@ function textOf(value: CelValue, isNested: boolean): string {
   if (typeof value === 'number') return doubleText(value);
   if (value === null || typeof value === 'boolean' || typeof value === 'bigint') return String(value);
   if (value instanceof CelUint) return String(value.value);
-  if (value instanceof CelList) return `[${[...value].map((item) => textOf(item, true)).join(', ')}]`;
+  if (value instanceof CelList) return listText(value);
   if (value instanceof CelMap) return mapText(value);
   if (value instanceof CelTimestamp)
     return isNested ? `timestamp("${formatTimestamp(value)}")` : formatTimestamp(value);
@@ -127,6 +133,18 @@ function textOf(value: CelValue, isNested: boolean): string {
 
 const doubleText = (value: number): string =>
   special(value) ?? (Number.isInteger(value) ? value.toFixed(6) : String(value));
+
+function listText(list: CelList): string {
+  const parts: string[] = [];
+  let length = 0;
+  for (const item of list) {
+    const text = textOf(item, true);
+    length += text.length;
+    if (length > MAX_TEXT) throw new CelEvaluationError('string is too large');
+    parts.push(text);
+  }
+  return `[${parts.join(', ')}]`;
+}
 
 function mapText(map: CelMap): string {
   const entries = [...map.entries()].map(([key, value]) => [textOf(key, true), textOf(value, true)] as const);

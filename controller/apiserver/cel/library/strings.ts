@@ -1,4 +1,4 @@
-import { CelEvaluationError } from '../values/evaluation-error.ts';
+import { CelEvaluationError, noSuchOverload } from '../values/evaluation-error.ts';
 import { ArrayList, type CelList, type CelValue } from '../values/value.ts';
 import { global, type Implementation, member, type Overload } from './function-table.ts';
 import { formatText } from './string-format.ts';
@@ -48,8 +48,17 @@ const lastIndexOf: Implementation = ([text, wanted, from]) => {
   return -1n;
 };
 
+/** Longer texts fit into no object: they could only fill the memory. */
+const MAX_TEXT = 2 ** 24;
+
+function requireLength(length: number): void {
+  if (length > MAX_TEXT) throw new CelEvaluationError('string is too large');
+}
+
 const replace: Implementation = ([text, from, to, limit]) => {
   const [source, old, fresh] = [text, from, to] as [string, string, string];
+  const places = old === '' ? source.length + 1 : source.split(old).length - 1;
+  requireLength(source.length + places * Math.max(0, fresh.length - old.length));
   const count = limit === undefined ? Number.POSITIVE_INFINITY : atMost(limit as bigint, source.length + 1);
   if (count === Number.POSITIVE_INFINITY && old !== '') return source.replaceAll(old, () => fresh);
   const parts = old === '' ? ['', ...charactersOf(source)] : source.split(old);
@@ -77,9 +86,13 @@ const substring: Implementation = ([text, from, to]) => {
 };
 
 const join: Implementation = ([list, separator]) => {
-  const parts = [...(list as CelList)];
-  if (!parts.every((part) => typeof part === 'string')) throw new CelEvaluationError('no such overload');
-  return parts.join((separator as string | undefined) ?? '');
+  const parts = [...(list as CelList)].map((part) => {
+    if (typeof part !== 'string') throw noSuchOverload();
+    return part;
+  });
+  const mark = (separator as string | undefined) ?? '';
+  requireLength(parts.reduce((sum, part) => sum + part.length + mark.length, 0));
+  return parts.join(mark);
 };
 
 const ESCAPED: Readonly<Record<string, string>> = {

@@ -122,12 +122,13 @@ function has(make: NodeFactory, { offset, args }: MacroCall): Expression {
   return make.select({ offset, operand: argument.operand, field: argument.field, testOnly: true });
 }
 
-/** `x.optMap(v, e)`: empty stays empty, otherwise `e` with `v` bound to the value; flat when `e` is optional itself. */
-function optionalMap(make: NodeFactory, { offset, target, args }: MacroCall, isFlat: boolean): Expression {
-  const name = nameOf(args[0], `${isFlat ? 'optFlatMap' : 'optMap'}() variable name must be a simple identifier`);
-  const value = make.memberCall({ offset, target: target as Expression, name: 'value', args: [] });
-  // A fold over nothing: only its accumulator and its result count.
-  const bound = make.comprehension({
+/** A fold over nothing: only its accumulator, which is bound to `value`, and its result count. */
+function binding(
+  make: NodeFactory,
+  offset: number,
+  [name, value, result]: [string, Expression, Expression],
+): Expression {
+  return make.comprehension({
     offset,
     range: make.list(offset, []),
     iterVar: '#unused',
@@ -136,13 +137,28 @@ function optionalMap(make: NodeFactory, { offset, target, args }: MacroCall, isF
     accuInit: value,
     loopCondition: make.constant(offset, false),
     loopStep: make.ident(offset, name),
-    result: args[1] as Expression,
+    result,
   });
-  return make.call(offset, '_?_:_', [
-    make.memberCall({ offset, target: target as Expression, name: 'hasValue', args: [] }),
+}
+
+/** The receiver of an optMap; no source can spell it. */
+const RECEIVER = '#receiver';
+
+/**
+ * `x.optMap(v, e)`: empty stays empty, otherwise `e` with `v` bound to the value; flat when `e` is optional itself. The receiver is bound
+ * as well: it is needed twice, and chains of these macros would otherwise double with every link.
+ */
+function optionalMap(make: NodeFactory, { offset, target, args }: MacroCall, isFlat: boolean): Expression {
+  const name = nameOf(args[0], `${isFlat ? 'optFlatMap' : 'optMap'}() variable name must be a simple identifier`);
+  const ask = (question: string) =>
+    make.memberCall({ offset, target: make.ident(offset, RECEIVER), name: question, args: [] });
+  const bound = binding(make, offset, [name, ask('value'), args[1] as Expression]);
+  const mapped = make.call(offset, '_?_:_', [
+    ask('hasValue'),
     isFlat ? bound : make.call(offset, 'optional.of', [bound]),
     make.call(offset, 'optional.none', []),
   ]);
+  return binding(make, offset, [RECEIVER, target as Expression, mapped]);
 }
 
 type Macro = (make: NodeFactory, call: MacroCall) => Expression;

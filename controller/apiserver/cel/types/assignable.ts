@@ -1,7 +1,28 @@
 import { type CelType, DYN, isDyn, listOf, mapOf, optionalOf, typeOf } from './cel-type.ts';
 
-/** What the type variables met so far stand for. Never changed in place: a failed try leaves nothing behind. */
-export type Substitution = ReadonlyMap<string, CelType>;
+/** What the type variables met so far stand for. A try that fails leaves nothing behind. */
+export class Substitution {
+  readonly #bindings = new Map<string, CelType>();
+  /** Names in the order in which they were bound. */
+  readonly #trail: string[] = [];
+
+  get(name: string): CelType | undefined {
+    return this.#bindings.get(name);
+  }
+
+  bind(name: string, type: CelType): void {
+    this.#bindings.set(name, type);
+    this.#trail.push(name);
+  }
+
+  /** Runs `attempt`; what it bound is forgotten when it answers false. */
+  try(attempt: () => boolean): boolean {
+    const mark = this.#trail.length;
+    if (attempt()) return true;
+    while (this.#trail.length > mark) this.#bindings.delete(this.#trail.pop() as string);
+    return false;
+  }
+}
 
 /** Follows variables to what they stand for, at the top only. */
 function resolve(substitution: Substitution, type: CelType): CelType {
@@ -51,52 +72,45 @@ function occursIn(substitution: Substitution, name: string, type: CelType): bool
   }
 }
 
-/** The substitution under which a value of type `from` may stand where `to` is wanted, undefined when there is none. */
-export function assign(substitution: Substitution, from: CelType, to: CelType): Substitution | undefined {
-  const [a, b] = [resolve(substitution, from), resolve(substitution, to)];
-  if (b.kind === 'param') {
-    if (a.kind === 'param' && a.name === b.name) return substitution;
-    if (occursIn(substitution, b.name, a)) return undefined;
-    return new Map(substitution).set(b.name, a);
-  }
-  if (a.kind === 'param') {
-    if (occursIn(substitution, a.name, b)) return undefined;
-    return new Map(substitution).set(a.name, b);
-  }
-  if (isDyn(a) || isDyn(b)) return substitution;
-  return assignShape(substitution, a, b);
+/** True when a value of type `from` may stand where `to` is wanted; binds variables so that it is. */
+export function assign(substitution: Substitution, from: CelType, to: CelType): boolean {
+  return substitution.try(() => unify(substitution, from, to));
 }
 
-function assignShape(substitution: Substitution, a: CelType, b: CelType): Substitution | undefined {
+/** All pairs at once, or nothing. */
+export function assignAll(substitution: Substitution, from: readonly CelType[], to: readonly CelType[]): boolean {
+  if (from.length !== to.length) return false;
+  return substitution.try(() => from.every((type, index) => unify(substitution, type, to[index] as CelType)));
+}
+
+function unify(substitution: Substitution, from: CelType, to: CelType): boolean {
+  const a = resolve(substitution, from);
+  const b = resolve(substitution, to);
+  if (b.kind === 'param') return (a.kind === 'param' && a.name === b.name) || bind(substitution, b.name, a);
+  if (a.kind === 'param') return bind(substitution, a.name, b);
+  return isDyn(a) || isDyn(b) || unifyShapes(substitution, a, b);
+}
+
+function bind(substitution: Substitution, name: string, type: CelType): boolean {
+  if (occursIn(substitution, name, type)) return false;
+  substitution.bind(name, type);
+  return true;
+}
+
+function unifyShapes(substitution: Substitution, a: CelType, b: CelType): boolean {
   // An object may be null wherever its type allows one to write null.
-  if (a.kind === 'simple' && a.name === 'null') return isNullable(b) ? substitution : undefined;
-  if (b.kind === 'simple' && b.name === 'null') return isNullable(a) ? substitution : undefined;
-  if (a.kind === 'list' && b.kind === 'list') return assign(substitution, a.element, b.element);
-  if (a.kind === 'optional' && b.kind === 'optional') return assign(substitution, a.value, b.value);
-  if (a.kind === 'type' && b.kind === 'type') return substitution;
+  if (a.kind === 'simple' && a.name === 'null') return isNullable(b);
+  if (b.kind === 'simple' && b.name === 'null') return isNullable(a);
+  if (a.kind === 'list' && b.kind === 'list') return unify(substitution, a.element, b.element);
+  if (a.kind === 'optional' && b.kind === 'optional') return unify(substitution, a.value, b.value);
+  if (a.kind === 'type' && b.kind === 'type') return true;
   if (a.kind === 'map' && b.kind === 'map') {
-    const keys = assign(substitution, a.key, b.key);
-    return keys === undefined ? undefined : assign(keys, a.value, b.value);
+    return unify(substitution, a.key, b.key) && unify(substitution, a.value, b.value);
   }
-  return a.kind === b.kind && 'name' in a && 'name' in b && a.name === b.name ? substitution : undefined;
+  return a.kind === b.kind && 'name' in a && 'name' in b && a.name === b.name;
 }
 
 function isNullable(type: CelType): boolean {
   if (type.kind === 'simple') return type.name === 'null' || type.name === 'timestamp' || type.name === 'duration';
   return type.kind === 'object' || type.kind === 'opaque';
-}
-
-/** All pairs at once, or nothing. */
-export function assignAll(
-  substitution: Substitution,
-  from: readonly CelType[],
-  to: readonly CelType[],
-): Substitution | undefined {
-  if (from.length !== to.length) return undefined;
-  let result: Substitution | undefined = substitution;
-  for (const [index, type] of from.entries()) {
-    result = assign(result, type, to[index] as CelType);
-    if (result === undefined) return undefined;
-  }
-  return result;
 }

@@ -19,11 +19,30 @@ export function isEqual(a: CelValue, b: CelValue): boolean {
   return isEqualObject(a, b);
 }
 
+/** Comparisons inside of values that are free; each one beyond them costs 1. */
+const FREE_STEPS = 10_000;
+
+/**
+ * The same for values of any size. The price of an equality knows the outermost size only; values that share their parts can be far
+ * larger inside, so what goes beyond any usual object is charged while it is compared.
+ */
+export function isEqualMetered(a: CelValue, b: CelValue, charge: (cost: number) => void): boolean {
+  if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return isEqual(a, b);
+  let steps = 0;
+  const compare = (x: CelValue, y: CelValue): boolean => {
+    if (++steps > FREE_STEPS) charge(1);
+    if (x === y) return true;
+    return x instanceof CelList || x instanceof CelMap ? isEqualObject(x, y as ObjectValue, compare) : isEqual(x, y);
+  };
+  return compare(a, b);
+}
+
+type IsEqual = (a: CelValue, b: CelValue) => boolean;
 type ObjectValue = Exclude<CelValue, null | boolean | bigint | number | string>;
 
-function isEqualObject(a: ObjectValue, b: ObjectValue): boolean {
-  if (a instanceof CelList) return b instanceof CelList && a.equals(b, isEqual);
-  if (a instanceof CelMap) return b instanceof CelMap && isEqualMap(a, b);
+function isEqualObject(a: ObjectValue, b: ObjectValue, compare: IsEqual = isEqual): boolean {
+  if (a instanceof CelList) return b instanceof CelList && a.equals(b, compare);
+  if (a instanceof CelMap) return b instanceof CelMap && isEqualMap(a, b, compare);
   if (a instanceof CelStruct) return b instanceof CelStruct && isEqualStruct(a, b);
   if (a instanceof CelOptional) return b instanceof CelOptional && isEqualOptional(a, b);
   if (a instanceof CelTimestamp) return b instanceof CelTimestamp && a.nanos === b.nanos;
@@ -33,11 +52,11 @@ function isEqualObject(a: ObjectValue, b: ObjectValue): boolean {
   return a instanceof CelOpaque && b instanceof CelOpaque && a.typeName === b.typeName && a.equals(b);
 }
 
-function isEqualMap(a: CelMap, b: CelMap): boolean {
+function isEqualMap(a: CelMap, b: CelMap, compare: IsEqual): boolean {
   if (a.size !== b.size) return false;
   for (const [key, value] of a.entries()) {
     const other = b.get(key);
-    if (other === undefined || !isEqual(value, other)) return false;
+    if (other === undefined || !compare(value, other)) return false;
   }
   return true;
 }

@@ -80,8 +80,16 @@ export class NoJsonError extends Error {
   override readonly name = 'NoJsonError';
 }
 
+/** More values than a request could bring: parts that are used many times could fill the memory otherwise. */
+const MAX_JSON_NODES = 2_000_000;
+
+interface JsonMeter {
+  left: number;
+}
+
 /** The JSON that a mutation stores. Integers beyond 2^53 keep their value as decimal text would not: they are refused. */
-export function toJson(value: CelValue): unknown {
+export function toJson(value: CelValue, meter: JsonMeter = { left: MAX_JSON_NODES }): unknown {
+  if (--meter.left < 0) throw new NoJsonError('value is too large');
   if (value === null || typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') {
     return value;
   }
@@ -90,23 +98,23 @@ export function toJson(value: CelValue): unknown {
     if (!Number.isSafeInteger(number)) throw new NoJsonError('integer is out of the range of JSON numbers');
     return number;
   }
-  if (value instanceof CelList) return [...value].map(toJson);
-  if (value instanceof CelMap) return mapToJson(value);
+  if (value instanceof CelList) return [...value].map((item) => toJson(item, meter));
+  if (value instanceof CelMap) return mapToJson(value, meter);
   if (value instanceof CelStruct) {
-    return Object.fromEntries([...value.fields].map(([name, field]) => [name, toJson(field)]));
+    return Object.fromEntries([...value.fields].map(([name, field]) => [name, toJson(field, meter)]));
   }
   if (value instanceof CelTimestamp) return formatTimestamp(value);
   if (value instanceof CelDuration) return formatDuration(value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
-  if (value instanceof CelOptional && value.value !== undefined) return toJson(value.value);
+  if (value instanceof CelOptional && value.value !== undefined) return toJson(value.value, meter);
   throw new NoJsonError('value has no JSON form');
 }
 
-function mapToJson(map: CelMap): Record<string, unknown> {
+function mapToJson(map: CelMap, meter: JsonMeter): Record<string, unknown> {
   const json: [string, unknown][] = [];
   for (const [key, entry] of map.entries()) {
     if (typeof key !== 'string') throw new NoJsonError('keys of JSON objects are strings');
-    json.push([key, toJson(entry)]);
+    json.push([key, toJson(entry, meter)]);
   }
   return Object.fromEntries(json);
 }

@@ -1,3 +1,4 @@
+import { CelEvaluationError } from './evaluation-error.ts';
 import { CelDuration, CelTimestamp, type CelTypeValue, CelUint } from './scalars.ts';
 
 /** What expressions compute with: bigint is CEL's int, number its double. */
@@ -37,8 +38,33 @@ export abstract class CelList {
     return true;
   }
 
+  /** Throws CelEvaluationError for lists that no object could hold. */
   concat(other: CelList): CelList {
-    return new ArrayList([...this, ...other]);
+    if (this.size === 0) return other;
+    return other.size === 0 ? this : new JoinedList(this, other);
+  }
+}
+
+/** Nothing that fits into a request is longer; what an expression makes of it may be, a little. */
+const MAX_LIST = 2 ** 23;
+
+/** Two lists behind each other: adding is priced as if nothing was copied, and so nothing is. */
+class JoinedList extends CelList {
+  readonly #left: CelList;
+  readonly #right: CelList;
+  override readonly size: number;
+
+  constructor(left: CelList, right: CelList) {
+    super();
+    this.#left = left;
+    this.#right = right;
+    this.size = left.size + right.size;
+    if (this.size > MAX_LIST) throw new CelEvaluationError('list is too large');
+  }
+
+  override get(index: number): CelValue | undefined {
+    const { size } = this.#left;
+    return index < size ? this.#left.get(index) : this.#right.get(index - size);
   }
 }
 
