@@ -185,6 +185,19 @@ describe('a CustomResourceDefinition', () => {
     expect((await api.expect(200, 'GET', TABS)).items).toEqual([]);
   });
 
+  it.each([
+    ['kind', { kind: undefined }, "(must be of type CronTab): Object 'Kind' is missing in '{"],
+    [
+      'apiVersion',
+      { apiVersion: undefined },
+      `CronTab in version "" cannot be handled as a CronTab: Object 'apiVersion'`,
+    ],
+  ])('refuses objects without %s', async (_, change, finding) => {
+    await establish();
+    expect((await api.expect(400, 'POST', TABS, tab('a', {}, change))).message).toContain(finding);
+    await api.expect(404, 'GET', `${TABS}/a`);
+  });
+
   it('ends the watches of its objects after telling that they are gone', async () => {
     await establish();
     await api.expect(201, 'POST', TABS, tab('a'));

@@ -104,11 +104,13 @@ export function decodeApplied(
   const decoded = services.format.decode(patch.bytes, CONTENT_TYPES.yaml, gvk);
   const { given } = decoded;
   const expected = apiVersionOf(gvk);
-  const { apiVersion } = decoded.object;
+  const { unnamed = [] } = decoded;
+  const apiVersion = unnamed.includes('apiVersion') ? '' : decoded.object.apiVersion;
   if (apiVersion !== expected) {
     const why = `Specified patch version: ${apiVersion}, expected: ${expected}`;
     throw badRequest(`Incorrect version specified in apply patch. ${why}`);
   }
+  if (unnamed.includes('kind')) throw badRequest(`the applied object has no kind: it must be ${gvk.kind}`);
   checkKind(decoded.object, gvk);
   const unknown = decoded.problems.flatMap((problem) => UNKNOWN_FIELD.exec(problem)?.[1] ?? []);
   if (unknown.length > 0)

@@ -3,7 +3,7 @@ import { ApiError, badRequest } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { RequestContext } from '../chain/request-context.ts';
-import type { DecodedBody, FormattedKind } from '../registry/object-format.ts';
+import type { DecodedBody, FormattedKind, TypeMetaField } from '../registry/object-format.ts';
 import type { RegistryServices } from '../registry/registry-services.ts';
 import { CONTENT_TYPES } from './negotiation.ts';
 import type { FieldValidation } from './request-options.ts';
@@ -45,6 +45,7 @@ export async function readObject(
   if (!accepted.has(type)) throw unsupportedMediaType(type, accepted);
   const body = await context.request.readBody(MAX_BODY_BYTES);
   const decoded = services.format.decode(body, type, gvk);
+  if (gvk.format !== undefined && decoded.unnamed !== undefined) throw unnamedObject(body, gvk, decoded.unnamed);
   reportProblems(context, gvk, decoded, validation);
   checkKind(decoded.object, gvk);
   context.audit?.noteRequestObject(decoded.object);
@@ -77,4 +78,15 @@ export function checkKind(object: KubeObject, gvk: GroupVersionKind): void {
   if (object.kind !== gvk.kind) {
     throw badRequest(`the kind in the data (${object.kind}) does not match the expected kind (${gvk.kind})`);
   }
+}
+
+/** As much of a body as its refusal repeats. */
+const MAX_QUOTED_BYTES = 1024;
+
+/** Only of built-in kinds may the path say what the body does not. */
+function unnamedObject(body: Uint8Array, { kind }: GroupVersionKind, [unnamed]: readonly TypeMetaField[]): ApiError {
+  const text = new TextDecoder().decode(body.subarray(0, MAX_QUOTED_BYTES));
+  const why = `Object '${unnamed === 'kind' ? 'Kind' : unnamed}' is missing in '${text}'`;
+  if (unnamed === 'apiVersion') return badRequest(`${kind} in version "" cannot be handled as a ${kind}: ${why}`);
+  return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why}`);
 }

@@ -9,7 +9,7 @@ import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.t
 import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
-import type { DecodedBody, FormattedKind, ObjectFormat } from './object-format.ts';
+import type { DecodedBody, FormattedKind, ObjectFormat, TypeMetaField } from './object-format.ts';
 
 /** The object format of every kind that `types` describes, and of those that bring their own. */
 export function createObjectFormat(types: TypeTable): ObjectFormat {
@@ -31,8 +31,10 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       const parsed: ParsedJson = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
       const value = withTypeMeta(parsed.value, gvk);
       const decoded = gvk.format === undefined ? decodeValue(value, gvk) : gvk.format.decodeOwned(value);
-      if (parsed.duplicateFields.length === 0) return decoded;
-      return { ...decoded, problems: [...parsed.duplicateFields, ...decoded.problems] };
+      const unnamed = value === parsed.value ? undefined : unnamedOf(parsed.value);
+      if (parsed.duplicateFields.length === 0 && unnamed === undefined) return decoded;
+      const problems = [...parsed.duplicateFields, ...decoded.problems];
+      return { ...decoded, problems, ...(unnamed === undefined ? {} : { unnamed }) };
     },
     applyDefaults(object, gvk) {
       if (gvk.format === undefined) applyPlainDefaults(object, typeOf(gvk));
@@ -66,10 +68,15 @@ function decodeBinary(body: Uint8Array, types: TypeTable, expected: GroupVersion
   return { object, problems: [], given: object };
 }
 
+const isSilent = (field: unknown) => field === undefined || field === null || field === '';
+
+const TYPE_META: readonly TypeMetaField[] = ['kind', 'apiVersion'];
+
+const unnamedOf = (value: unknown) => TYPE_META.filter((field) => isJsonObject(value) && isSilent(value[field]));
+
 /** A body may leave its kind out where the path says it; anything else that it says is checked by the handler. */
 function withTypeMeta(value: unknown, gvk: GroupVersionKind): unknown {
   if (!isJsonObject(value)) return value;
-  const isSilent = (field: unknown) => field === undefined || field === null || field === '';
   if (!isSilent(value.apiVersion) && !isSilent(value.kind)) return value;
   return {
     ...value,

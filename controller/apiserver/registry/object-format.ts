@@ -2,12 +2,16 @@ import type { GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { TypeDef } from '#api/schema/type-table.ts';
 
+export type TypeMetaField = 'kind' | 'apiVersion';
+
 export interface DecodedBody {
   readonly object: KubeObject;
   /** Unknown and duplicate fields, in Kubernetes' words: `unknown field "spec.foo"`. */
   readonly problems: readonly string[];
   /** The value as the client wrote it, zero values and all: what a server-side apply owns. */
   readonly given: KubeObject;
+  /** What the client left out of its object and the path filled in; undefined when it named both. */
+  readonly unnamed?: readonly TypeMetaField[];
 }
 
 /** The ways of a kind that the type table does not know: a custom one. */

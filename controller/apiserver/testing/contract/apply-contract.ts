@@ -381,6 +381,14 @@ export function describeApply({ api }: ContractSuite): void {
         'Incorrect version specified in apply patch. Specified patch version: v2, expected: v1',
       ],
       [
+        'no version',
+        '?fieldManager=me',
+        { ...data({}), apiVersion: undefined },
+        400,
+        'Incorrect version specified in apply patch. Specified patch version: , expected: v1',
+      ],
+      ['no kind', '?fieldManager=me', { ...data({}), kind: undefined }, 400, 'it must be ConfigMap'],
+      [
         'another namespace',
         '?fieldManager=me',
         { ...data({}), metadata: { name: 'a', namespace: 'elsewhere' } },
