@@ -54,8 +54,14 @@ export function createOpenApi(options: OpenApiOptions): (context: RequestContext
     const root = path.slice(V3.length + 1);
     const definitions = options.catalog.definitions.filter((one) => rootOf(one) === root);
     if (definitions.length === 0) return false;
+    const tag = hashes.byRoot().get(root) ?? '';
+    if ((context.info.query.get('hash') ?? tag) !== tag) {
+      // What is answered at a URL with a hash is kept for ever, so no other document may be answered there.
+      context.response.send(301, { location: `${path}?hash=${tag}` }, new Uint8Array());
+      return true;
+    }
     const build = () => document(options, definitions, 3);
-    serveDocument(context, { tag: hashes.byRoot().get(root) ?? '', forms: V3_FORMS, build });
+    serveDocument(context, { tag, forms: V3_FORMS, build });
     return true;
   };
 }
