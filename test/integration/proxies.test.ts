@@ -367,6 +367,16 @@ describe('a watch over a WebSocket', () => {
     client.close();
   });
 
+  it('takes the subprotocol that a browser offers beside its token', async () => {
+    const url = `wss://127.0.0.1:${server.port}${CONFIG_MAPS}?watch=1`;
+    const offered = ['base64url.bearer.authorization.k8s.io.YQ', 'base64.binary.k8s.io'];
+    const client = new WebSocket(url, offered, { ca: authority.cert });
+    // A client that offered subprotocols fails when none of them is chosen.
+    await new Promise((resolve, reject) => client.once('open', resolve).once('error', reject));
+    expect(client.protocol).toBe('base64.binary.k8s.io');
+    client.close();
+  });
+
   it('ends with its time, as an orderly close', async () => {
     const { client } = await open(`${CONFIG_MAPS}?watch=1&timeoutSeconds=1`);
     expect(await new Promise((resolve) => client.once('close', resolve))).toBe(1000);

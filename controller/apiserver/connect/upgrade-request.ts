@@ -19,7 +19,8 @@ export function upgradeKind({ request }: RequestContext): UpgradeKind {
 /** Browsers, which can set no header on a WebSocket, bring their token as a subprotocol. */
 const BEARER_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
 
-const protocolsOf = (header: string) =>
+/** The subprotocols of a header, without a token among them. */
+export const protocolsOf = (header: string): readonly string[] =>
   header
     .split(',')
     .map((name) => name.trim())

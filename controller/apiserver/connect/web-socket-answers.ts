@@ -1,7 +1,7 @@
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { ApiResponse, HeaderMap, ResponseStream } from '../server/api-request.ts';
-import { takeOver } from './upgrade-request.ts';
+import { protocolsOf, takeOver } from './upgrade-request.ts';
 
 /**
  * Watches and logs over a WebSocket, for clients that can open one more easily than they can read an answer that never ends (browsers):
@@ -19,7 +19,8 @@ const servers = {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: () => false,
+    // Frames are the same by any name, but browsers hang up when none of their subprotocols is chosen.
+    handleProtocols: (offered) => protocolsOf([...offered].join())[0] ?? false,
   }),
   log: new WebSocketServer({
     noServer: true,
