@@ -247,6 +247,13 @@ describe('admission webhooks', () => {
     );
   });
 
+  it('tell once why nobody could be asked', async () => {
+    start();
+    await configure('Validating', 'v', { path: 'v', clientConfig: { url: 'https://127.0.0.1:1/v' } });
+    const { message } = await api.expect(500, 'POST', CONFIGMAPS, configMap('a'));
+    expect(message).toMatch(/: Post "[^"]+": dial tcp 127.0.0.1:1: connect: connection refused$/);
+  });
+
   it('must answer the question that was asked', async () => {
     start();
     await configure('Validating', 'v', { path: 'v' });

@@ -132,8 +132,9 @@ export async function callWebhook(
   try {
     answer = await deps.client.post({ clientConfig, body, timeoutMs, signal });
   } catch (err) {
-    const code = err instanceof WebhookCallError ? err.statusCode : 0;
-    throw new WebhookFailure(name, `failed to call webhook: ${describeError(err)}`, code, { cause: err });
+    const isExplained = err instanceof WebhookCallError;
+    const why = isExplained ? err.message : describeError(err);
+    throw new WebhookFailure(name, `failed to call webhook: ${why}`, isExplained ? err.statusCode : 0, { cause: err });
   }
   const verdict = readVerdict(name, answer, { uid, isMutating: type === 'admit' });
   for (const [key, value] of Object.entries(verdict.auditAnnotations)) {
