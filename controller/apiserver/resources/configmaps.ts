@@ -22,7 +22,7 @@ function validateConfigMap(configMap: ConfigMap): FieldError[] {
     totalBytes += base64Bytes(value as unknown as string);
   }
   // Kubernetes names no field here: the sum is of the whole object.
-  if (totalBytes > MAX_DATA_BYTES) errors.push(tooLong('', MAX_DATA_BYTES));
+  if (totalBytes > MAX_DATA_BYTES) errors.push(tooLong('[]', MAX_DATA_BYTES));
   return errors;
 }
 

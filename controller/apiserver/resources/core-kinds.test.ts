@@ -22,6 +22,17 @@ test('a Namespace stays until its finalizer is taken off', async () => {
   await api.expect(404, 'GET', '/api/v1/namespaces/x');
 });
 
+test('a config map holds no more than 1 MiB', async () => {
+  const body = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'x' },
+    data: { a: 'x'.repeat(1024 * 1024 + 1) },
+  };
+  const { message } = await api.expect(422, 'POST', '/api/v1/namespaces/a/configmaps', body);
+  expect(message).toBe('ConfigMap "x" is invalid: []: Too long: may not be more than 1048576 bytes');
+});
+
 describe('secrets', () => {
   const SECRETS = '/api/v1/namespaces/a/secrets';
   const secret = (more: object) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'x' }, ...more });
