@@ -19,6 +19,7 @@ const WRITE_SLICE_BYTES = 1024 * 1024;
 
 /** Of a body that was refused, so much is still taken in for the sake of a client that reads only after it has written. */
 const MAX_DROPPED_BYTES = 32 * 1024 * 1024;
+const MAX_DROPPING_MS = 5_000;
 
 /** One request of node's HTTP/1.1 or HTTP/2 server as the chain sees it. */
 export class NodeApiRequest implements ApiRequest {
@@ -159,17 +160,20 @@ export class NodeApiResponse implements ApiResponse {
 
 /**
  * A stream of HTTP/2 whose body nobody reads would stay open for as long as its connection, at the client's end too. What is left of the
- * body is read and forgotten, up to a point; then the client is told to stop.
+ * body is read and forgotten, up to an amount and for a time; then the client is told to stop.
  */
 function dropUnreadBody(incoming: NodeRequest): void {
   if (!('stream' in incoming) || incoming.complete) return;
   const { stream } = incoming;
+  const close = () => stream.close(http2Constants.NGHTTP2_NO_ERROR);
   let bytes = 0;
   incoming.on('data', (chunk: Buffer) => {
     bytes += chunk.byteLength;
-    if (bytes > MAX_DROPPED_BYTES) stream.close(http2Constants.NGHTTP2_NO_ERROR);
+    if (bytes > MAX_DROPPED_BYTES) close();
   });
   incoming.resume();
+  const timer = setTimeout(close, MAX_DROPPING_MS).unref();
+  stream.once('close', () => clearTimeout(timer));
 }
 
 function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): void {
