@@ -1,10 +1,14 @@
+import type { OpenedDatabase } from './sqlite-database.ts';
+
 /** Messages between the store and its disk thread: one request at a time, one answer to each. */
 export type DiskRequest =
   | {
       readonly kind: 'open';
       readonly dir: string;
-      readonly reserveBlock: number;
+      /** For tests: see disk-gate.ts. */
+      readonly gate: SharedArrayBuffer | undefined;
     }
+  | { readonly kind: 'reserve'; readonly block: number }
   | {
       readonly kind: 'commit';
       /** See packed-records.ts. */
@@ -17,13 +21,12 @@ export type DiskRequest =
   | { readonly kind: 'close'; readonly shownRevision: number };
 
 export type DiskAnswer =
-  | {
-      readonly kind: 'opened';
-      readonly reservedRevision: number;
-      readonly compactedRevision: number;
-    }
+  | { readonly kind: 'opened' }
+  | ({ readonly kind: 'reserved' } & OpenedDatabase)
   | { readonly kind: 'committed' }
   | { readonly kind: 'closed' }
+  /** Not an answer: something went wrong in work that nobody asked for. */
+  | { readonly kind: 'trouble'; readonly message: string }
   | {
       readonly kind: 'failed';
       readonly message: string;

@@ -1,6 +1,9 @@
+import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { type CommitBatch, type CommitLog, LogBrokenError } from './commit-log.ts';
+import type { DiskGate } from './disk-gate.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
+import { databasePath } from './integrity/inspect.ts';
 import { packRecords } from './packed-records.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 
@@ -13,6 +16,9 @@ export interface SqliteLogOptions {
   readonly worker: WorkerSource;
   readonly schemaEpoch: number;
   readonly reserveBlock: number;
+  /** Told of failures in work that no commit waits for, such as snapshots. */
+  readonly onTrouble: (message: string) => void;
+  readonly gate: DiskGate | undefined;
 }
 
 /** The thread keeps nothing: what it is sent lies outside its heap. */
@@ -27,12 +33,15 @@ interface Waiter {
 export class SqliteCommitLog implements CommitLog {
   readonly #worker: Worker;
   readonly #schemaEpoch: number;
+  readonly #onTrouble: (message: string) => void;
+  #keeper: DatabaseSync | undefined;
   #waiter: Waiter | undefined;
   #broken: LogBrokenError | undefined;
 
   private constructor(options: SqliteLogOptions) {
     const { worker } = options;
     this.#schemaEpoch = options.schemaEpoch;
+    this.#onTrouble = options.onTrouble;
     this.#worker =
       worker instanceof URL
         ? new Worker(worker, { name: 'disk', resourceLimits })
@@ -46,12 +55,15 @@ export class SqliteCommitLog implements CommitLog {
   static async open(options: SqliteLogOptions): Promise<{ readonly log: SqliteCommitLog } & OpenedDatabase> {
     const log = new SqliteCommitLog(options);
     try {
-      const { dir, reserveBlock } = options;
-      const answer = await log.#call({ kind: 'open', dir, reserveBlock });
-      if (answer.kind !== 'opened') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
-      return { log, reservedRevision: answer.reservedRevision, compactedRevision: answer.compactedRevision };
+      const { dir, reserveBlock, gate } = options;
+      await log.#call({ kind: 'open', dir, gate: gate?.memory });
+      log.#keeper = openKeeper(dir);
+      const answer = await log.#call({ kind: 'reserve', block: reserveBlock });
+      if (answer.kind !== 'reserved') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
+      const { kind: _, ...opened } = answer;
+      return { log, ...opened };
     } catch (err) {
-      await log.#worker.terminate();
+      await log.abandon();
       throw err;
     }
   }
@@ -68,12 +80,14 @@ export class SqliteCommitLog implements CommitLog {
   async close(shownRevision: number): Promise<void> {
     if (this.#broken === undefined) await this.#call({ kind: 'close', shownRevision });
     this.#broken ??= new LogBrokenError('the store is closed');
-    await this.#worker.terminate();
+    await this.abandon();
   }
 
   /** Ends the thread as a crash would: whatever is not committed is lost. */
   async abandon(): Promise<void> {
     await this.#worker.terminate();
+    this.#keeper?.close();
+    this.#keeper = undefined;
   }
 
   #call(request: DiskRequest, transfer: ArrayBuffer[] = []): Promise<DiskAnswer> {
@@ -85,6 +99,10 @@ export class SqliteCommitLog implements CommitLog {
   }
 
   #onAnswer(answer: DiskAnswer): void {
+    if (answer.kind === 'trouble') {
+      this.#onTrouble(answer.message);
+      return;
+    }
     const waiter = this.#waiter;
     this.#waiter = undefined;
     if (answer.kind !== 'failed') waiter?.resolve(answer);
@@ -100,4 +118,15 @@ export class SqliteCommitLog implements CommitLog {
     this.#waiter?.reject(this.#broken);
     this.#waiter = undefined;
   }
+}
+
+/**
+ * A reader that never reads again. As long as it has the file open, SQLite neither folds nor deletes the WAL when the writing connection is
+ * closed, which happens without our doing when its thread is ended; and whatever changes the file must first leave its evidence. Being
+ * in this thread, it outlives the writer.
+ */
+function openKeeper(dir: string): DatabaseSync {
+  const keeper = new DatabaseSync(databasePath(dir), { readOnly: true });
+  keeper.exec('SELECT 1 FROM meta');
+  return keeper;
 }

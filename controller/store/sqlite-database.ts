@@ -1,9 +1,18 @@
-import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { apiVersionOfBytes } from '#api/codec/resource-version.ts';
+import { databasePath } from './integrity/inspect.ts';
+import {
+  type DamageReport,
+  listDamage,
+  newestRevision,
+  type Prepared,
+  prepareFiles,
+  REVISION_LEAP,
+  writeReport,
+} from './integrity/recover.ts';
+import { listSnapshots, type SnapshotCopy } from './integrity/snapshots.ts';
+import { type Progress, Witness } from './integrity/witness.ts';
 import type { PackedRecord } from './packed-records.ts';
-
-export const databasePath = (dir: string) => join(dir, 'state.db');
 
 /** Layout of the file; a file with another one is refused rather than misread. */
 const LAYOUT_VERSION = 1;
@@ -45,7 +54,23 @@ export interface OpenedDatabase {
   /** Nothing above it was ever shown. */
   readonly reservedRevision: number;
   readonly compactedRevision: number;
+  /** What was found in the files and did no harm. */
+  readonly findings: readonly string[];
+  /** Losses, those of earlier starts included, until somebody puts them to rest. */
+  readonly damage: readonly DamageReport[];
 }
+
+export interface DatabaseOptions {
+  readonly dir: string;
+  /** Makes a file durable; tests put a slow disk in its place. */
+  readonly sync?: (fd: number) => void;
+  readonly nowMs: number;
+}
+
+/** A snapshot is due where the newest is so old and something was written since; small files have one more often. */
+const SNAPSHOT_AGE_MS = 24 * 3_600_000;
+const SMALL_SNAPSHOT_AGE_MS = 3_600_000;
+const SMALL_SNAPSHOT_BYTES = 32 * 2 ** 20;
 
 /**
  * The file behind the SQLite store. `objects` holds the live values; `history` is an undo log: each row keeps the value that its write
@@ -54,40 +79,68 @@ export interface OpenedDatabase {
 export class SqliteDatabase {
   readonly #db: DatabaseSync;
   readonly #lock: DatabaseSync;
+  readonly #dir: string;
   readonly #statements: Statements;
+  readonly #witness: Witness;
+  readonly #findings: readonly string[];
   /** Nothing at or below it is left in the history. */
   #compacted: number;
+  /** Newest durable revision. */
+  #revision: number;
+  #reserved: number;
+  #copy: SnapshotCopy | undefined;
 
-  /** Opens or creates `<dir>/state.db`. Throws when another process holds it, or when it is not ours. */
-  constructor(dir: string) {
+  /** Opens or creates `<dir>/state.db`, verified and where need be recovered; the WAL is empty then. Throws when another process holds it, or when it is not ours. */
+  constructor({ dir, sync, nowMs }: DatabaseOptions) {
     const path = databasePath(dir);
+    this.#dir = dir;
     this.#lock = takeLock(`${path}.lock`);
+    const prepared = prepareFiles(dir, nowMs);
+    this.#findings = prepared.recovery === undefined ? prepared.judgement.findings : [];
     this.#db = new DatabaseSync(path);
-    // auto_vacuum is ignored once a table exists, so it comes first.
+    // auto_vacuum is ignored once a table exists, so it comes first. The WAL is folded by the witness alone.
     this.#db.exec('PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-    this.#db.exec(`PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}`);
+    this.#db.exec(`PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}; PRAGMA wal_autocheckpoint = 0`);
     this.#db.exec(SCHEMA);
     this.#statements = prepareStatements(this.#db);
     this.#checkLayout();
     this.#compacted = this.#meta('compacted') ?? 0;
+    this.#reserved = this.#meta('reserved') ?? 1;
+    const { evidence, next } = prepared;
+    this.#revision = next === 'fold' ? (evidence.marks.mark?.revision ?? 0) : newestRevision(this.#db);
+    const { marks } = evidence;
+    const sums = next === 'fold' ? evidence.sums : undefined;
+    this.#witness = new Witness({ dir, db: this.#db, marks, sums, ...(sync === undefined ? {} : { sync }) });
+    if (next === 'fold') this.#witness.fold(this.#progress, 'truncate');
+    else this.#adopt(prepared, nowMs);
   }
 
   /** Reserves `block` revisions beyond all that may have been shown, durably, and tells where they start. */
   reserve(block: number): OpenedDatabase {
-    const reservedRevision = this.#meta('reserved') ?? 1;
+    const reservedRevision = this.#reserved;
     this.#setMeta('reserved', reservedRevision + block);
-    return { reservedRevision, compactedRevision: this.#compacted };
+    this.#reserved = reservedRevision + block;
+    this.#witness.committed(this.#progress);
+    const compactedRevision = this.#compacted;
+    return { reservedRevision, compactedRevision, findings: this.#findings, damage: listDamage(this.#dir) };
   }
 
   /** One transaction. When it throws, it was rolled back. */
   apply(batch: AppliedBatch): void {
+    let revision = 0;
     this.#db.exec('BEGIN IMMEDIATE');
     try {
-      for (const record of batch.records) this.#applyRecord(record);
+      for (const record of batch.records) {
+        this.#applyRecord(record);
+        revision = record.revision;
+      }
       if (batch.reservedRevision !== undefined) this.#setMeta('reserved', batch.reservedRevision);
       this.#compact(batch.compactedRevision, batch.count);
       this.#shrink();
       this.#db.exec('COMMIT');
+      this.#revision = Math.max(this.#revision, revision);
+      this.#reserved = batch.reservedRevision ?? this.#reserved;
+      this.#witness.committed(this.#progress);
     } catch (err) {
       // A full disk has already rolled back.
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
@@ -97,11 +150,85 @@ export class SqliteDatabase {
   }
 
   /** Folds the WAL into the file and lets the lock go. */
-  close(shownRevision: number): void {
+  close(shownRevision: number, nowMs: number): void {
     this.#setMeta('reserved', shownRevision);
-    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.#reserved = shownRevision;
+    this.#finishCopy();
+    this.#witness.fold(this.#progress, 'truncate');
+    this.considerSnapshot(nowMs);
+    this.#finishCopy();
     this.#db.close();
+    this.#witness.close();
     this.#lock.close();
+  }
+
+  /** A bounded piece of work that nobody waits for; true where more is left. Between commits. */
+  maintain(): boolean {
+    if (this.#copy !== undefined) this.#stepCopy(this.#copy);
+    else if (this.#witness.isFoldDue) this.#witness.fold(this.#progress);
+    return this.#copy !== undefined;
+  }
+
+  /** For quiet moments: makes the evidence of the last commits durable. */
+  rest(): void {
+    this.#witness.rest();
+  }
+
+  /** Begins a snapshot where one is due; `maintain` goes on with it. */
+  considerSnapshot(nowMs: number): void {
+    if (this.#copy !== undefined) return;
+    const { sums, pageSize } = this.#witness.sums;
+    const [newest] = listSnapshots(this.#dir);
+    if (this.#revision === 0 || newest?.revision === this.#revision) return;
+    const isSmall = sums.length * pageSize <= SMALL_SNAPSHOT_BYTES;
+    const isDue = newest === undefined || nowMs - newest.takenMs >= (isSmall ? SMALL_SNAPSHOT_AGE_MS : SNAPSHOT_AGE_MS);
+    if (isDue) this.#copy = this.#witness.copy(this.#progress, nowMs);
+  }
+
+  #finishCopy(): void {
+    while (this.#copy !== undefined) this.#stepCopy(this.#copy);
+  }
+
+  #stepCopy(copy: SnapshotCopy): void {
+    try {
+      if (copy.step()) this.#copy = undefined;
+    } catch (err) {
+      this.#copy = undefined;
+      copy.abandon();
+      throw err;
+    }
+  }
+
+  get #progress(): Progress {
+    return { revision: this.#revision, reserved: this.#reserved };
+  }
+
+  /** The file as it is from now on; after a loss, under revisions that nobody has seen, and without history. */
+  #adopt({ evidence, judgement, recovery }: Prepared, nowMs: number): void {
+    if (recovery === undefined) {
+      this.#witness.adopt(this.#progress);
+      return;
+    }
+    const { mark } = evidence.marks;
+    const lostAfter = this.#revision;
+    const raisedTo = Math.max(this.#reserved, mark?.reserved ?? 0, mark?.revision ?? 0, lostAfter) + REVISION_LEAP;
+    writeReport({
+      findings: judgement.findings,
+      lostAfter,
+      lostUpTo: mark?.revision ?? null,
+      served: recovery.served,
+      raisedTo,
+      evidence: recovery.folder,
+      time: new Date(nowMs).toISOString(),
+    });
+    this.#db.exec('BEGIN IMMEDIATE; DELETE FROM history');
+    this.#setMeta('compacted', raisedTo);
+    this.#setMeta('reserved', raisedTo);
+    this.#db.exec('COMMIT');
+    this.#compacted = raisedTo;
+    this.#reserved = raisedTo;
+    this.#revision = raisedTo;
+    this.#witness.adopt(this.#progress);
   }
 
   #applyRecord(record: PackedRecord): void {

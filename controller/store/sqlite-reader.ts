@@ -1,5 +1,5 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { databasePath } from './sqlite-database.ts';
+import { databasePath } from './integrity/inspect.ts';
 import type { StoreEventType } from './store.ts';
 
 export interface ObjectRow {

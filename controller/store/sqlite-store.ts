@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import type { CommitLog } from './commit-log.ts';
+import type { DiskGate } from './disk-gate.ts';
 import { DEFAULT_HISTORY_LIMITS } from './history.ts';
+import { type DamageReport, describeDamage } from './integrity/recover.ts';
 import { SqliteCommitLog, type WorkerSource } from './sqlite-commit-log.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 import { type HistoryRow, SqliteReader } from './sqlite-reader.ts';
@@ -27,6 +29,10 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly schemaEpoch?: number;
   /** Brings an older value to the current canonical form; absent: older values are taken as they are. */
   readonly bringForward?: (value: OutdatedValue) => Uint8Array;
+  /** Losses that were found, now or by an earlier start that nobody has put to rest. */
+  readonly onDamage?: (reports: readonly DamageReport[]) => void;
+  /** For fault tests: every fsync passes here. */
+  readonly gate?: DiskGate;
   /** For fault tests: stands between the store and its log. */
   readonly wrapLog?: (log: CommitLog) => CommitLog;
 }
@@ -40,7 +46,10 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     worker: options.worker ?? new URL('./sqlite-worker.ts', import.meta.url),
     schemaEpoch: options.schemaEpoch ?? 1,
     reserveBlock,
+    gate: options.gate,
+    onTrouble: (message) => options.log.error('the disk thread could not do its chores', { reason: message }),
   });
+  reportFindings(options, opened);
   try {
     const values: ValueContext = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
     const loading = new Loading(options, values);
@@ -60,6 +69,12 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     await log.abandon();
     throw err;
   }
+}
+
+function reportFindings({ log, onDamage }: SqliteStoreOptions, { findings, damage }: OpenedDatabase): void {
+  if (findings.length > 0) log.warn('the store was damaged without a loss', { findings });
+  for (const report of damage) log.error('the store has lost data', { reason: describeDamage(report), ...report });
+  if (damage.length > 0) onDamage?.(damage);
 }
 
 /** Turns rows into the state that readers see: applies the epoch, rebuilds the events, gives overlaid objects a new revision. */

@@ -1,5 +1,7 @@
 /** The disk thread: owns the SQLite file, so that an fsync blocks nobody else. Built as a bundle of its own where there are no sources. */
+import { fsyncSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { DiskGate } from './disk-gate.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
 import { unpackRecords } from './packed-records.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
@@ -10,26 +12,72 @@ const RECOVERABLE_CODES = new Set([5, 7, 13]);
 if (parentPort === null) throw new Error('sqlite-worker runs as a worker thread');
 const port = parentPort;
 let database: SqliteDatabase | undefined;
+let gate: DiskGate | undefined;
+
+/** So long after the last commit its evidence is made durable too: a busy disk is not asked twice, an idle one not at all. */
+const REST_AFTER_MS = 1_000;
+const SNAPSHOT_CHECK_MS = 10 * 60_000;
 
 port.on('message', (request: DiskRequest) => {
   try {
     answer(perform(request));
+    if (request.kind === 'commit') afterCommit();
   } catch (err) {
     answer(failureOf(err));
   }
 });
 
+// Nothing here keeps the thread alive: that is the port's.
+const resting = setTimeout(() => attempt((db) => db.rest()), REST_AFTER_MS).unref();
+setInterval(() => {
+  attempt((db) => db.considerSnapshot(Date.now()));
+  maintain();
+}, SNAPSHOT_CHECK_MS).unref();
+
+function afterCommit(): void {
+  resting.refresh();
+  maintain();
+}
+
+/** The answer is out, so that the next commit alone can be held up by this. */
+function maintain(): void {
+  attempt((db) => {
+    if (db.maintain()) setImmediate(maintain);
+  });
+}
+
+function attempt(work: (db: SqliteDatabase) => void): void {
+  if (database === undefined) return;
+  try {
+    work(database);
+  } catch (err) {
+    answer({ kind: 'trouble', message: err instanceof Error ? describe(err) : String(err) });
+  }
+}
+
 function perform(request: DiskRequest): DiskAnswer {
   switch (request.kind) {
     case 'open': {
-      database = new SqliteDatabase(request.dir);
-      return { kind: 'opened', ...database.reserve(request.reserveBlock) };
+      gate = request.gate && new DiskGate(request.gate);
+      database = new SqliteDatabase({
+        dir: request.dir,
+        nowMs: Date.now(),
+        sync: (fd) => {
+          gate?.pass();
+          fsyncSync(fd);
+        },
+      });
+      return { kind: 'opened' };
     }
+    case 'reserve':
+      return { kind: 'reserved', ...opened().reserve(request.block) };
     case 'commit':
+      gate?.pass();
       opened().apply({ ...request, records: unpackRecords(request.buffer, request.length) });
       return { kind: 'committed' };
     case 'close':
-      opened().close(request.shownRevision);
+      opened().close(request.shownRevision, Date.now());
+      database = undefined;
       return { kind: 'closed' };
   }
 }

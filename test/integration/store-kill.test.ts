@@ -33,8 +33,15 @@ async function writeUntilKilled(dir: string, build: Build, acknowledgements: num
 
 /** Names of pods whose stored counter is older than an acknowledged one. */
 async function findLost(dir: string, acknowledged: ReadonlyMap<string, number>): Promise<string[]> {
-  const store = await openSqliteStore({ dir, clock: systemClock, log: silentLogger, classify: classifySample });
+  const alarms: unknown[] = [];
+  const store = await openSqliteStore({
+    dir,
+    clock: systemClock,
+    log: { ...silentLogger, warn: (...told) => alarms.push(told), error: (...told) => alarms.push(told) },
+    classify: classifySample,
+  });
   try {
+    expect(alarms).toEqual([]);
     const snapshot = store.snapshot();
     return [...acknowledged]
       .filter(([name, counter]) => {
