@@ -28,6 +28,25 @@ describe.skipIf(!existsSync(roundtrip))('canonical form of the reference objects
 if (!existsSync(roundtrip)) console.log(`canonical.test: reference objects skipped, nothing at ${roundtrip}`);
 
 describe('canonical form', () => {
+  it('takes over what is the very value of a known object, and nothing that only lies in the same place', () => {
+    const known = canonical({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'x', labels: { a: '1' } },
+      spec: { containers: [{ name: 'a', resources: { limits: { cpu: '1' } } }, { name: 'b' }], nodeName: 'n' },
+    });
+    const spec = known.spec as { containers: object[] };
+    const changed = {
+      ...spec,
+      containers: [spec.containers[0], { resources: { limits: { cpu: '1000m' } }, name: 'b' }],
+    };
+    const next = { ...known, metadata: { labels: known.metadata.labels, name: 'x' }, spec: changed };
+    const found = canonicalize(next, typeOf(known), known);
+    expect(JSON.stringify(found)).toBe(JSON.stringify(canonicalize(next, typeOf(known))));
+    expect((found.spec as typeof spec).containers[0]).toBe(spec.containers[0]);
+    expect(canonicalize({ ...known }, typeOf(known), known).spec).toBe(spec);
+  });
+
   it('puts fields in order, maps by key, and drops plain zero values but not pointers', () => {
     const deployment = canonical({
       spec: {

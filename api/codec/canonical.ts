@@ -1,5 +1,5 @@
 import { canonicalQuantity } from '../meta/quantity.ts';
-import type { JsonObject } from '../object/json.ts';
+import { isJsonObject, type JsonObject } from '../object/json.ts';
 import type { KubeObject } from '../object/kube-object.ts';
 import { setOwn } from '../object/own-property.ts';
 import type { FieldDef, TypeDef } from '../schema/type-table.ts';
@@ -16,9 +16,12 @@ export { applyPlainDefaults } from './plain-defaults.ts';
  * - Quantities and times stand in their canonical text.
  */
 
-/** The canonical form of a decoded object. May share unchanged maps and raw JSON with its input: treat both as immutable afterwards. */
-export function canonicalize(object: KubeObject, type: TypeDef): KubeObject {
-  return canonicalMessage(object, type) as KubeObject;
+/**
+ * The canonical form of a decoded object. May share unchanged maps and raw JSON with its input: treat both as immutable afterwards.
+ * `known` is a canonical object of the same type: parts of the input that are its very same values are taken over unseen.
+ */
+export function canonicalize(object: KubeObject, type: TypeDef, known?: KubeObject): KubeObject {
+  return canonicalMessage(object, type, known) as KubeObject;
 }
 
 /**
@@ -45,7 +48,7 @@ function layoutOf(type: TypeDef): Layout {
   return layout;
 }
 
-function canonicalMessage(source: JsonObject, type: TypeDef): JsonObject {
+function canonicalMessage(source: JsonObject, type: TypeDef, known?: JsonObject): JsonObject {
   const target: JsonObject = {};
   for (const field of layoutOf(type).fields) {
     const value = source[field.name];
@@ -54,7 +57,8 @@ function canonicalMessage(source: JsonObject, type: TypeDef): JsonObject {
       if (zero !== undefined) target[field.name] = zero;
       continue;
     }
-    const canonical = canonicalField(value, field);
+    const before = known?.[field.name];
+    const canonical = value === before ? value : canonicalField(value, field, before);
     if (field.omit === 'zero' && isZero(canonical)) continue;
     target[field.name] = canonical;
   }
@@ -107,24 +111,30 @@ function zeroOf(field: FieldDef): unknown {
   }
 }
 
-function canonicalField(value: unknown, field: FieldDef): unknown {
+/** `known`: what stands in the same place of the known object. */
+function canonicalField(value: unknown, field: FieldDef, known: unknown): unknown {
   switch (field.cardinality) {
     case 'list': {
       const list = value as readonly unknown[];
+      const before: readonly unknown[] = Array.isArray(known) ? known : [];
       const target = new Array<unknown>(list.length);
-      for (let index = 0; index < list.length; index++) target[index] = canonicalElement(list[index], field);
+      for (let index = 0; index < list.length; index++) {
+        target[index] = canonicalElement(list[index], field, before[index]);
+      }
       return target;
     }
     case 'map':
       return canonicalMap(value as JsonObject, field);
     default:
-      return canonicalElement(value, field);
+      return canonicalElement(value, field, known);
   }
 }
 
-function canonicalElement(value: unknown, field: FieldDef): unknown {
+function canonicalElement(value: unknown, field: FieldDef, known?: unknown): unknown {
   if (value === null || value === undefined) return field.kind === 'json' ? null : (zeroOf(field) ?? null);
-  return field.kind === 'message' ? canonicalMessage(value as JsonObject, field.type!) : canonicalScalar(value, field);
+  if (value === known) return value;
+  if (field.kind !== 'message') return canonicalScalar(value, field);
+  return canonicalMessage(value as JsonObject, field.type!, isJsonObject(known) ? known : undefined);
 }
 
 /** The canonical text of anything but a message. */

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { apiVersionOfBytes, metadataOfBytes, withoutResourceVersion, withResourceVersion } from './resource-version.ts';
+import {
+  apiVersionOfBytes,
+  equalsWithoutResourceVersion,
+  metadataOfBytes,
+  withoutResourceVersion,
+  withResourceVersion,
+} from './resource-version.ts';
 
 const encode = (object: unknown) => new TextEncoder().encode(JSON.stringify(object));
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -27,6 +33,19 @@ describe('withResourceVersion', () => {
       expect(decode(spliced)).toBe(JSON.stringify(expected));
       expect(spliced.byteLength).toBe(spliced.buffer.byteLength);
       expect(decode(withoutResourceVersion(spliced))).toBe(JSON.stringify(object));
+    }
+  });
+
+  it.each(CASES)('is no difference between two encodings of $name, where any other byte is one', ({ object }) => {
+    const bytes = encode(object);
+    expect(equalsWithoutResourceVersion(withResourceVersion(bytes, 12), bytes)).toBe(true);
+    expect(equalsWithoutResourceVersion(bytes, bytes)).toBe(true);
+    const others = [
+      { ...object, kind: `${object.kind.slice(1)}Z` },
+      { ...object, metadata: { name: 'z' } },
+    ];
+    for (const other of others) {
+      expect(equalsWithoutResourceVersion(withResourceVersion(encode(other), 12), bytes)).toBe(false);
     }
   });
 

@@ -46,6 +46,19 @@ export function withoutResourceVersion(bytes: Uint8Array): Uint8Array {
   return result;
 }
 
+/** Whether two encoded objects, one with a resourceVersion and one without, are the same in everything else. Copies nothing. */
+export function equalsWithoutResourceVersion(versioned: Uint8Array, bare: Uint8Array): boolean {
+  const at = metadataStart(versioned);
+  if (!matches(versioned, at, RESOURCE_VERSION)) return Buffer.compare(versioned, bare) === 0;
+  let end = stringEnd(versioned, at + RESOURCE_VERSION.length);
+  if (versioned[end] === COMMA) end += 1;
+  if (versioned.length - (end - at) !== bare.length) return false;
+  return (
+    Buffer.compare(versioned.subarray(0, at), bare.subarray(0, at)) === 0 &&
+    Buffer.compare(versioned.subarray(end), bare.subarray(at)) === 0
+  );
+}
+
 /** `apiVersion` of a canonical object, read without decoding the rest. */
 export function apiVersionOfBytes(bytes: Uint8Array): string {
   if (!matches(bytes, 0, API_VERSION)) throw notCanonical();

@@ -65,7 +65,7 @@ export function applyConfiguration(options: ApplyOptions): KubeObject {
   const wanted = recursiveDifferenceOf(fieldsOf(config, type), resetFieldsOf(options));
 
   const merged = mergeConfiguration(base, config, type);
-  const next = canonicalize(pruneRemoved(merged, { former, others, wanted, type }), type);
+  const next = canonicalize(pruneRemoved(merged, { former, others, wanted, type }), type, live);
   const { changed, removed } = compareFields(base, next, type);
   // A zero value that the configuration names takes the field away, as the canonical form has none.
   const touched = unionOf(changed, intersectionOf(removed, wanted));

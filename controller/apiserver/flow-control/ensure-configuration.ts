@@ -1,9 +1,9 @@
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '#api/object/api-error.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
-import { equalJson } from '../resources/volatile-update.ts';
 import {
   MANDATORY_LEVELS,
   MANDATORY_SCHEMAS,
@@ -48,7 +48,7 @@ export function configurationUpdate(existing: Configuration, wanted: Wanted): Co
   const wantedMark = isOurs ? 'true' : 'false';
   // Validation lets nothing of the mandatory ones differ but the shares of `exempt`, which are the administrator's.
   const keepsSpec = !isOurs || wanted.name === 'exempt';
-  if (mark === wantedMark && (keepsSpec || equalJson(existing.spec, wanted.spec))) return undefined;
+  if (mark === wantedMark && (keepsSpec || deepEqual(existing.spec, wanted.spec))) return undefined;
   return {
     ...existing,
     metadata: {

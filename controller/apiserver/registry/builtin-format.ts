@@ -40,8 +40,8 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       if (gvk.format === undefined) applyPlainDefaults(object, typeOf(gvk));
       else gvk.format.applyDefaults(object);
     },
-    canonicalize(object, gvk) {
-      const canonical = gvk.format?.canonicalize(object) ?? canonicalize(object, typeOf(gvk));
+    canonicalize(object, gvk, known) {
+      const canonical = gvk.format?.canonicalize(object) ?? canonicalize(object, typeOf(gvk), known);
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
     },

@@ -25,7 +25,7 @@ export interface ResourceHooks<T> {
   applyDefaults(object: T): void;
   prepareForCreate(object: T, context: StrategyContext): void;
   prepareForUpdate(object: T, old: T, context: StrategyContext): void;
-  validate(object: T, context: StrategyContext): readonly FieldError[];
+  validate(object: T, context: StrategyContext, old?: T): readonly FieldError[];
   validateCreate(object: T, context: StrategyContext): readonly FieldError[];
   validateUpdate(object: T, old: T, context: StrategyContext): readonly FieldError[];
   prepareForStatusUpdate(object: T, old: T, context: StrategyContext): void;

@@ -1,5 +1,5 @@
 import { encodeCanonical } from '#api/codec/canonical.ts';
-import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
+import { equalsWithoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject } from '../../store/store.ts';
 import type { ObjectView, RegistryServices } from './registry-services.ts';
@@ -85,7 +85,7 @@ export function fieldsOf(definition: ResourceDefinition, object: KubeObject): Re
 
 /** True when writing `value` would change nothing: canonical forms make equal objects equal bytes. */
 export function isNoOp(value: NewValue, current: StoredObject): boolean {
-  return Buffer.compare(value.bytes, withoutResourceVersion(current.bytes)) === 0;
+  return equalsWithoutResourceVersion(current.bytes, value.bytes);
 }
 
 /** A view of an object that was computed but not read from the store: dry runs, and the last state of a removed object. */

@@ -40,7 +40,10 @@ export function recordEntries(services: RegistryServices, write: ManagedWrite): 
   const wished = next.metadata.managedFields;
   return recordUpdate({
     live,
-    next: wished === undefined || wished.every(isUsable) ? next : withManagedFields(next, undefined),
+    next:
+      wished === undefined || wished === live?.metadata.managedFields || wished.every(isUsable)
+        ? next
+        : withManagedFields(next, undefined),
     type: services.format.typeOf(definition),
     manager,
     apiVersion: apiVersionOf(definition),

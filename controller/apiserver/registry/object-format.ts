@@ -36,8 +36,8 @@ export interface ObjectFormat {
   decodeValue(value: unknown, gvk: FormattedKind): DecodedBody;
   /** Plain defaults, in place. */
   applyDefaults(object: KubeObject, gvk: FormattedKind): void;
-  /** A canonical copy without resourceVersion. */
-  canonicalize(object: KubeObject, gvk: FormattedKind): KubeObject;
+  /** A canonical copy without resourceVersion; `known` is an object in canonical form, whose parts in it need no second look. */
+  canonicalize(object: KubeObject, gvk: FormattedKind, known?: KubeObject): KubeObject;
   /** A canonical object as Kubernetes' protobuf; undefined for kinds that have no such form. */
   toProtobuf(object: KubeObject, gvk: FormattedKind): Uint8Array | undefined;
 }

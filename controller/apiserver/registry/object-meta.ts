@@ -1,3 +1,5 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
+import type { JsonObject } from '#api/object/json.ts';
 import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
 
 /** Characters of generated name suffixes: no vowels and none that look alike, so that no words come about. */
@@ -46,12 +48,29 @@ export function carrySystemFields(metadata: ObjectMeta, old: ObjectMeta): void {
  * objects.
  */
 export function isDesiredStateChanged(object: KubeObject, old: KubeObject, hasStatus: boolean): boolean {
-  return JSON.stringify(desiredStateOf(object, hasStatus)) !== JSON.stringify(desiredStateOf(old, hasStatus));
+  return !deepEqual(desiredStateOf(object, hasStatus), desiredStateOf(old, hasStatus));
 }
 
 function desiredStateOf(object: KubeObject, hasStatus: boolean): object {
   const { apiVersion: _v, kind: _k, metadata: _m, status, ...rest } = object;
   return hasStatus ? rest : { ...rest, status };
+}
+
+/**
+ * Puts the old object's own values in place of equal ones in `object`: its top-level fields and those of its metadata. Most writes change one
+ * of them, and whoever comes later sees at a glance (`===`) what there is nothing to do for. `object` holds shared values afterwards: its
+ * fields may still be replaced, but nothing below them changed.
+ */
+export function shareUnchanged(object: KubeObject, old: KubeObject): void {
+  shareEqualFields(object, old);
+  shareEqualFields(object.metadata, old.metadata);
+}
+
+function shareEqualFields(target: object, source: object): void {
+  const [fields, old] = [target as JsonObject, source as JsonObject];
+  for (const name of Object.keys(fields)) {
+    if (typeof fields[name] === 'object' && deepEqual(fields[name], old[name])) fields[name] = old[name];
+  }
 }
 
 /** A private copy that may be changed in place. */

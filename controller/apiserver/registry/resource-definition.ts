@@ -67,8 +67,11 @@ export interface ResourceDefinition extends ResourceInfo {
   prepareForCreate(object: KubeObject, context: StrategyContext): void;
   /** Restores what clients may not change. `object` is the new state, changed in place; `old` is frozen. */
   prepareForUpdate(object: KubeObject, old: KubeObject, context: StrategyContext): void;
-  /** Findings on a whole object; run at creation and, with validateUpdate, at every update. */
-  validate(object: KubeObject, context: StrategyContext): readonly FieldError[];
+  /**
+   * Findings on a whole object; run at creation and, with validateUpdate, at every update. `old` is given on updates: values of its own
+   * (`===`) in the new object were found valid when they were written, and need not be looked at again.
+   */
+  validate(object: KubeObject, context: StrategyContext, old?: KubeObject): readonly FieldError[];
   /** Findings on a new object alone: rules that objects which are there already need not keep. */
   validateCreate(object: KubeObject, context: StrategyContext): readonly FieldError[];
   /** Immutability and transitions. */

@@ -1,4 +1,5 @@
 import { badRequest, conflict, notFound } from '#api/object/api-error.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { invalid, invalidObject } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject, WriteDecision } from '../../store/store.ts';
@@ -17,7 +18,7 @@ import { isDeletionComplete } from './deletion-plan.ts';
 import { isNoOp, prepareRead, readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
 import { deletionFieldErrors } from './metadata-validation.ts';
-import { carrySystemFields, copyObject, isDesiredStateChanged } from './object-meta.ts';
+import { carrySystemFields, copyObject, isDesiredStateChanged, shareUnchanged } from './object-meta.ts';
 import { type ObjectView, type RegistryServices, strategyContext } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
 import type { Allocation, ResourceDefinition, StrategyContext, SubresourceDefinition } from './resource-definition.ts';
@@ -52,13 +53,15 @@ export interface UpdateRequest {
 
 /** Read-modify-write through admission and strategy. Rejects with 404, 409, 422 and whatever `change` throws. */
 export function updateObject(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
-  const allocates = request.definition.allocate !== undefined && request.as === 'main';
+  const allocates = allocatesFor(request);
   const waits =
     allocates ||
     request.definition.conversion?.prepare !== undefined ||
     (request.as !== 'raw' && awaitsAdmission(services.admission, targetOf(services, request)));
   return waits ? updateFromSnapshot(services, request, allocates) : updateInPlace(services, request);
 }
+
+const allocatesFor = ({ definition, as }: UpdateRequest): boolean => definition.allocate !== undefined && as === 'main';
 
 async function updateInPlace(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
   let outcome: Outcome | undefined;
@@ -230,6 +233,8 @@ function completeUpdate(services: RegistryServices, request: UpdateRequest, chan
   const strategy = strategyContext(services, context, request.dryRun);
   if (as === 'status') definition.prepareForStatusUpdate(next, live, strategy);
   else definition.prepareForUpdate(next, live, strategy);
+  // An allocation writes into the new state.
+  if (!allocatesFor(request)) shareUnchanged(next, live);
   validate(request, next, live, strategy);
 }
 
@@ -251,9 +256,12 @@ function takeOver(
 function finishUpdate(services: RegistryServices, request: UpdateRequest, change: Change): KubeObject {
   const { definition, as, manager, subresource } = request;
   const { live, next, wishedFields } = change;
+  const { managedFields } = live.metadata;
   if (wishedFields === undefined) delete next.metadata.managedFields;
-  else next.metadata.managedFields = wishedFields;
-  const canonical = services.format.canonicalize(next, definition);
+  else next.metadata.managedFields = deepEqual(wishedFields, managedFields) ? managedFields : wishedFields;
+  // What another version of the kind, or the present schema of a custom one, makes of the stored object need not be canonical.
+  const known = definition.conversion === undefined ? live : undefined;
+  const canonical = services.format.canonicalize(next, definition, known);
   if (definition.hasGeneration && as === 'main' && isDesiredStateChanged(canonical, live, definition.hasStatus)) {
     canonical.metadata.generation = (live.metadata.generation ?? 0) + 1;
   }

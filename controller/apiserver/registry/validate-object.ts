@@ -22,7 +22,7 @@ export function validateChanged(
   const own =
     as === 'status'
       ? definition.validateStatusUpdate(next, old, context)
-      : [...definition.validate(next, context), ...definition.validateUpdate(next, old, context)];
+      : [...definition.validate(next, context, old), ...definition.validateUpdate(next, old, context)];
   refuse(definition, next, [...metadataErrors(definition, next), ...metadataUpdateErrors(next, old), ...own]);
 }
 

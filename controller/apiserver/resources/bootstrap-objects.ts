@@ -2,12 +2,12 @@ import { isIPv4 } from 'node:net';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '#api/object/api-error.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type EndpointSlice, type Endpoints, resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import { type Clock, delay, systemClock } from '#base/clock.ts';
 import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
-import { equalJson } from './volatile-update.ts';
 
 export const SYSTEM_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const KUBERNETES = 'kubernetes';
@@ -160,7 +160,7 @@ async function ensureKubernetesService(options: BootstrapOptions): Promise<void>
   const { ports } = kubernetesService(options).spec;
   const now = (current.spec?.ports ?? []).map(({ port, targetPort }) => ({ port, targetPort }));
   if (
-    equalJson(
+    deepEqual(
       now,
       ports.map(({ port, targetPort }) => ({ port, targetPort })),
     )
@@ -201,7 +201,7 @@ async function ensureFields<T extends Stored<object>>(
     return;
   }
   const now = current as unknown as Record<string, unknown>;
-  if (Object.entries(fields).every(([field, value]) => equalJson(now[field], value))) return;
+  if (Object.entries(fields).every(([field, value]) => deepEqual(now[field], value))) return;
   await updateUnlessLost(api, { ...current, ...fields } as T, undefined, signal);
 }
 

@@ -1,4 +1,5 @@
 import { pathSegmentName, qualifiedName } from '#api/meta/names.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import {
   duplicate,
   type FieldError,
@@ -14,7 +15,6 @@ import type { ResourceDefinition, StrategyContext, SubresourceDefinition } from 
 import { age, NONE } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { humanDuration } from './printing/duration.ts';
-import { equalJson } from './volatile-update.ts';
 
 type Csr = CertificateSigningRequest;
 type Condition = NonNullable<NonNullable<Csr['status']>['conditions']>[number];
@@ -146,7 +146,7 @@ function validateDecisions(csr: Csr, old: Csr, mayDecide: boolean): FieldError[]
     }
   }
   const oldCertificate = old.status?.certificate;
-  if (oldCertificate && !equalJson(oldCertificate, csr.status?.certificate)) {
+  if (oldCertificate && !deepEqual(oldCertificate, csr.status?.certificate)) {
     errors.push(forbiddenField('status.certificate', 'updates may not set certificate content'));
   }
   return errors;

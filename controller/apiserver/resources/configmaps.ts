@@ -1,3 +1,4 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, tooLong } from '#api/object/field-error.ts';
 import type { ConfigMap } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -5,7 +6,6 @@ import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { base64Bytes, MAX_DATA_BYTES, validateDataKey } from './validation/data.ts';
-import { equalJson } from './volatile-update.ts';
 
 function validateConfigMap(configMap: ConfigMap): FieldError[] {
   const { data = {}, binaryData = {} } = configMap;
@@ -31,10 +31,10 @@ function validateConfigMapUpdate(configMap: ConfigMap, old: ConfigMap): FieldErr
   const errors: FieldError[] = [];
   if (configMap.immutable !== true)
     errors.push(forbiddenField('immutable', 'field is immutable when `immutable` is set'));
-  if (!equalJson(configMap.data ?? {}, old.data ?? {})) {
+  if (!deepEqual(configMap.data ?? {}, old.data ?? {})) {
     errors.push(forbiddenField('data', 'field is immutable when `immutable` is set'));
   }
-  if (!equalJson(configMap.binaryData ?? {}, old.binaryData ?? {})) {
+  if (!deepEqual(configMap.binaryData ?? {}, old.binaryData ?? {})) {
     errors.push(forbiddenField('binaryData', 'field is immutable when `immutable` is set'));
   }
   return errors;

@@ -1,11 +1,11 @@
 import type { ICSIDriver } from 'kubernetes-models/storage.k8s.io/v1/CSIDriver';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { duplicate, type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { column, nameColumn } from './printing/columns.ts';
 import { validateImmutable, validateOptionalOneOf } from './validation/format.ts';
-import { equalJson } from './volatile-update.ts';
 
 type CSIDriver = Stored<ICSIDriver>;
 type Spec = NonNullable<CSIDriver['spec']>;
@@ -71,7 +71,7 @@ export const csiDrivers: ResourceDefinition = defineResource<CSIDriver>({
   applyDefaults,
   // Counts changes only: a new driver has no generation.
   prepareForUpdate(driver, old) {
-    if (!equalJson(driver.spec, old.spec)) driver.metadata.generation = (old.metadata.generation ?? 0) + 1;
+    if (!deepEqual(driver.spec, old.spec)) driver.metadata.generation = (old.metadata.generation ?? 0) + 1;
   },
   validate: validateDriver,
   validateUpdate: ({ spec }, old) => [

@@ -1,3 +1,4 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { DaemonSet } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -8,7 +9,6 @@ import { age, containerCells, formatLabelSelector, formatLabels } from './printi
 import { ageColumn, containerColumns, integer, nameColumn, selectorColumn, text } from './printing/columns.ts';
 import { validateImmutable, validateNonNegative } from './validation/format.ts';
 import { amountOf, validateAmount, validateAtMostAll } from './validation/int-or-percent.ts';
-import { equalJson } from './volatile-update.ts';
 import {
   validateLongRunningTemplate,
   validateNoDecrement,
@@ -121,7 +121,7 @@ export const daemonSets: ResourceDefinition = defineResource<DaemonSet>({
     setTemplateGeneration(daemonSet, Math.max(templateGenerationOf(daemonSet), 1));
   },
   prepareForUpdate(daemonSet, old) {
-    const isNewTemplate = !equalJson(daemonSet.spec?.template, old.spec?.template);
+    const isNewTemplate = !deepEqual(daemonSet.spec?.template, old.spec?.template);
     setTemplateGeneration(daemonSet, templateGenerationOf(old) + (isNewTemplate ? 1 : 0));
   },
   validate: validateDaemonSet,

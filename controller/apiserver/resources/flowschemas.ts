@@ -1,4 +1,5 @@
 import type { IFlowSchema } from 'kubernetes-models/flowcontrol.apiserver.k8s.io/v1/FlowSchema';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -8,7 +9,6 @@ import { validateConditionTypes, validateFlowRules } from './flow-control/valida
 import { age, NONE } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { validateDnsSubdomain } from './validation/format.ts';
-import { equalJson } from './volatile-update.ts';
 
 type FlowSchema = Stored<IFlowSchema>;
 
@@ -37,7 +37,7 @@ function validateFlowSchema({ metadata, spec, status }: FlowSchema): FieldError[
   else errors.push(...validateDnsSubdomain(level, path));
   errors.push(...validateFlowRules(spec?.rules, 'spec.rules'));
   const name = metadata.name as keyof typeof MANDATORY_FLOW_SCHEMAS;
-  if (Object.hasOwn(MANDATORY_FLOW_SCHEMAS, name) && !equalJson(spec, MANDATORY_FLOW_SCHEMAS[name])) {
+  if (Object.hasOwn(MANDATORY_FLOW_SCHEMAS, name) && !deepEqual(spec, MANDATORY_FLOW_SCHEMAS[name])) {
     errors.push(invalid('spec', spec, `spec of '${metadata.name}' must equal the fixed value`));
   }
   return [...errors, ...validateConditionTypes(status?.conditions)];

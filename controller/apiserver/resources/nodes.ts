@@ -1,5 +1,6 @@
 import { parseCidr } from '#api/meta/ip-address.ts';
 import { Quantity } from '#api/meta/quantity.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import {
   duplicate,
   type FieldError,
@@ -15,7 +16,7 @@ import { age, NONE, UNKNOWN } from './printing/cells.ts';
 import { ageColumn, nameColumn, text, wideColumn } from './printing/columns.ts';
 import { validateLabelValue, validateQualifiedName } from './validation/format.ts';
 import { validateCidr } from './validation/ip.ts';
-import { equalJson, volatileFields } from './volatile-update.ts';
+import { volatileFields } from './volatile-update.ts';
 
 const ROLE_LABEL_PREFIX = 'node-role.kubernetes.io/';
 const ROLE_LABEL = 'kubernetes.io/role';
@@ -91,7 +92,7 @@ function validateNodeUpdate(node: Node, old: Node): FieldError[] {
   const errors: FieldError[] = [];
   const spec = node.spec ?? {};
   const oldSpec = old.spec ?? {};
-  if ((oldSpec.podCIDRs ?? []).length > 0 && !equalJson(oldSpec.podCIDRs, spec.podCIDRs)) {
+  if ((oldSpec.podCIDRs ?? []).length > 0 && !deepEqual(oldSpec.podCIDRs, spec.podCIDRs)) {
     errors.push(forbiddenField('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
   }
   if (oldSpec.providerID && oldSpec.providerID !== spec.providerID) {

@@ -1,4 +1,5 @@
 import { Quantity } from '#api/meta/quantity.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField } from '#api/object/field-error.ts';
 import type { PersistentVolumeClaim } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -9,7 +10,6 @@ import { formatAccessModes } from './storage/access-modes.ts';
 import { validateAmounts } from './storage/amounts.ts';
 import { type ClaimSpec, normalizeDataSources, validateClaimSpec } from './storage/claim-spec.ts';
 import { validateImmutable } from './validation/format.ts';
-import { equalJson } from './volatile-update.ts';
 
 /** Where the class was named before the spec had a field for it; it still wins. */
 export const CLASS_ANNOTATION = 'volume.beta.kubernetes.io/storage-class';
@@ -40,7 +40,7 @@ function withAllowedChangesUndone(claim: PersistentVolumeClaim, old: PersistentV
 function changedFields(spec: ClaimSpec, old: ClaimSpec): string {
   const fields = new Set([...Object.keys(spec), ...Object.keys(old)]) as Set<keyof ClaimSpec>;
   return [...fields]
-    .filter((field) => !equalJson(spec[field], old[field]))
+    .filter((field) => !deepEqual(spec[field], old[field]))
     .map((field) => `spec.${field}`)
     .sort()
     .join(', ');
@@ -73,7 +73,7 @@ function validateClaimUpdate(claim: PersistentVolumeClaim, old: PersistentVolume
   const annotation = `metadata.annotations[${CLASS_ANNOTATION}]`;
   const [before, now] = [old, claim].map(({ metadata }) => metadata.annotations?.[CLASS_ANNOTATION]);
   const errors: FieldError[] = [];
-  if (!equalJson(rest, oldSpec)) {
+  if (!deepEqual(rest, oldSpec)) {
     const rule =
       'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims';
     errors.push(forbiddenField('spec', `${rule}\nchanged: ${changedFields(rest, oldSpec)}`));

@@ -106,7 +106,7 @@ export function pods(subresources: readonly SubresourceDefinition[]): ResourceDe
     },
     // Nobody reads the warnings of those who update pods: programs do.
     warnings: (pod, old) => (old === undefined ? newPodWarnings(pod) : []),
-    validate: (pod, context) => validatePod(pod, context),
+    validate: validatePod,
     validateUpdate: (pod, old, { request }) => validatePodUpdate(pod, old, request.info.subresource),
     validateStatusUpdate: validatePodStatusUpdate,
     selectableFields: podFields,

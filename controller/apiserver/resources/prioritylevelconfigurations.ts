@@ -1,4 +1,5 @@
 import type { IPriorityLevelConfiguration } from 'kubernetes-models/flowcontrol.apiserver.k8s.io/v1/PriorityLevelConfiguration';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -7,7 +8,6 @@ import { MANDATORY_PRIORITY_LEVELS } from './flow-control/mandatory.ts';
 import { validateConditionTypes } from './flow-control/validate-rules.ts';
 import { age, NONE } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
-import { equalJson } from './volatile-update.ts';
 
 type PriorityLevelConfiguration = Stored<IPriorityLevelConfiguration>;
 type Spec = NonNullable<PriorityLevelConfiguration['spec']>;
@@ -138,12 +138,12 @@ function validateSpec(spec: Spec | undefined, name: string): FieldError[] {
 function validateMandatory(spec: Spec | undefined, name: string): FieldError[] {
   if (name === EXEMPT) {
     const { exempt: _free, ...rest } = spec ?? {};
-    return equalJson(rest, { type: 'Exempt' })
+    return deepEqual(rest, { type: 'Exempt' })
       ? []
       : [invalid('spec', spec, "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value")];
   }
   const isFree = !Object.hasOwn(MANDATORY_PRIORITY_LEVELS, name);
-  return isFree || equalJson(spec, MANDATORY_PRIORITY_LEVELS[name as keyof typeof MANDATORY_PRIORITY_LEVELS])
+  return isFree || deepEqual(spec, MANDATORY_PRIORITY_LEVELS[name as keyof typeof MANDATORY_PRIORITY_LEVELS])
     ? []
     : [invalid('spec', spec, `spec of '${name}' must equal the fixed value`)];
 }

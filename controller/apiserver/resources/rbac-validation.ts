@@ -1,8 +1,8 @@
 import { pathSegmentName } from '#api/meta/names.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Role, RoleBinding } from '#api/object/kinds.ts';
 import { validateDnsSubdomain } from './validation/format.ts';
-import { equalJson } from './volatile-update.ts';
 
 const RBAC_GROUP = 'rbac.authorization.k8s.io';
 
@@ -90,7 +90,7 @@ export function validateRoleRef(roleRef: RoleBinding['roleRef'] | undefined, kin
 }
 
 export function validateRoleRefUpdate(roleRef: unknown, old: unknown): FieldError[] {
-  return equalJson(roleRef, old) ? [] : [invalid('roleRef', roleRef, 'cannot change roleRef')];
+  return deepEqual(roleRef, old) ? [] : [invalid('roleRef', roleRef, 'cannot change roleRef')];
 }
 
 export function validateAggregationRule(rule: { clusterRoleSelectors?: readonly object[] } | undefined): FieldError[] {

@@ -1,3 +1,4 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, required, tooLong } from '#api/object/field-error.ts';
 import type { Secret } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -6,7 +7,6 @@ import { age } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { base64Bytes, MAX_DATA_BYTES, validateDataKey } from './validation/data.ts';
 import { validateImmutable } from './validation/format.ts';
-import { equalJson } from './volatile-update.ts';
 
 const OPAQUE = 'Opaque';
 const SERVICE_ACCOUNT_NAME = 'kubernetes.io/service-account.name';
@@ -82,7 +82,7 @@ function validateSecretUpdate(secret: Secret, old: Secret): FieldError[] {
   const errors = validateImmutable(secret.type, old.type, 'type');
   if (old.immutable !== true) return errors;
   if (secret.immutable !== true) errors.push(forbiddenField('immutable', 'field is immutable when `immutable` is set'));
-  if (!equalJson(dataOf(secret), dataOf(old))) {
+  if (!deepEqual(dataOf(secret), dataOf(old))) {
     errors.push(forbiddenField('data', 'field is immutable when `immutable` is set'));
   }
   return errors;

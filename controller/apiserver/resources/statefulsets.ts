@@ -1,4 +1,5 @@
 import { dns1123Label } from '#api/meta/names.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { StatefulSet } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -12,7 +13,6 @@ import { ageColumn, containerColumns, nameColumn, text } from './printing/column
 import { scale } from './scale.ts';
 import { validateDnsLabel, validateNonNegative } from './validation/format.ts';
 import { amountOf, validateAmount, validateAtMostAll } from './validation/int-or-percent.ts';
-import { equalJson } from './volatile-update.ts';
 import { validateNoDecrement, validateRunsForEver, validateWorkloadSelector } from './workload/replica-validation.ts';
 
 type Spec = NonNullable<StatefulSet['spec']>;
@@ -139,7 +139,7 @@ const MAY_CHANGE = [
 function validateStatefulSetUpdate(statefulSet: StatefulSet, old: StatefulSet): FieldError[] {
   const undone = { ...statefulSet.spec } as Record<string, unknown>;
   for (const field of MAY_CHANGE) undone[field] = old.spec?.[field];
-  if (equalJson(undone, old.spec)) return [];
+  if (deepEqual(undone, old.spec)) return [];
   const fields = MAY_CHANGE.slice(0, -1).map((field) => `'${field}'`);
   return [
     forbiddenField(

@@ -45,8 +45,3 @@ export function volatileFields(paths: readonly string[]): (old: unknown, object:
   const skip = treeOf([...ALWAYS_VOLATILE, ...paths]);
   return (old, object) => equalBeside(old, object, skip);
 }
-
-/** Structural equality of JSON values; an absent field equals an undefined one. */
-export function equalJson(a: unknown, b: unknown): boolean {
-  return equalBeside(a, b, EMPTY);
-}

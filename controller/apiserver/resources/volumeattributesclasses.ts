@@ -1,4 +1,5 @@
 import type { IVolumeAttributesClass } from 'kubernetes-models/storage.k8s.io/v1/VolumeAttributesClass';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -6,7 +7,6 @@ import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
 import { classNameCell, validateParameters, validateProvisioner } from './storage/validate-class.ts';
-import { equalJson } from './volatile-update.ts';
 
 type VolumeAttributesClass = Stored<IVolumeAttributesClass>;
 
@@ -30,7 +30,7 @@ export const volumeAttributesClasses: ResourceDefinition = defineResource<Volume
   validate: validateClass,
   validateUpdate: (object, old) =>
     (['driverName', 'parameters'] as const)
-      .filter((field) => !equalJson(object[field], old[field]))
+      .filter((field) => !deepEqual(object[field], old[field]))
       .map((field) => forbiddenField(field, `updates to ${field} are forbidden.`)),
   columns: [nameColumn, text('DriverName', 'CSI driver that knows the attributes.'), ageColumn],
   tableRow: (object, nowMs) => [

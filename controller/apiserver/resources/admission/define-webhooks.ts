@@ -1,6 +1,7 @@
 import type { IMutatingWebhook } from 'kubernetes-models/admissionregistration.k8s.io/v1/MutatingWebhook';
 import type { IMutatingWebhookConfiguration } from 'kubernetes-models/admissionregistration.k8s.io/v1/MutatingWebhookConfiguration';
 import { dns1035Label } from '#api/meta/names.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { duplicate, type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { defineResource } from '../../registry/define-resource.ts';
@@ -10,7 +11,6 @@ import { ageColumn, integer, nameColumn } from '../printing/columns.ts';
 import { validateOptionalOneOf } from '../validation/format.ts';
 import { validateLabelSelector } from '../validation/label-selector.ts';
 import { validateFullyQualifiedName, validateWebhookClientConfig } from '../validation/webhook-client.ts';
-import { equalJson } from '../volatile-update.ts';
 import { conditionExpressions, validateMatchConditions } from './conditions.ts';
 import {
   applyRuleDefaults,
@@ -153,7 +153,7 @@ export function defineWebhooks({ resource, kind, isMutating, checkExpressions }:
       const errors = validateWebhooks(webhooks, leniencyOf(old));
       const [next, before] = [expressionsOf(webhooks), expressionsOf(old)];
       // Conditions that nobody touched are not looked at again: they may be older than today's rules.
-      return equalJson(next, before) ? errors : [...errors, ...checkNewExpressions(checkExpressions, next, before)];
+      return deepEqual(next, before) ? errors : [...errors, ...checkNewExpressions(checkExpressions, next, before)];
     },
     columns: [nameColumn, integer('Webhooks', 'Number of webhooks of the configuration.'), ageColumn],
     tableRow: (configuration, nowMs) => [

@@ -4,13 +4,13 @@ import type { IDeviceRequestAllocationResult } from 'kubernetes-models/resource.
 import type { INetworkDeviceData } from 'kubernetes-models/resource.k8s.io/v1/NetworkDeviceData';
 import type { IResourceClaim } from 'kubernetes-models/resource.k8s.io/v1/ResourceClaim';
 import type { IResourceClaimConsumerReference } from 'kubernetes-models/resource.k8s.io/v1/ResourceClaimConsumerReference';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, required, tooLong, tooMany } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { validateNodeSelector } from '../pod/scheduling.ts';
 import { validateDriverName } from '../storage/validate-class.ts';
 import { validateConditions } from '../validation/conditions.ts';
 import { validateDnsLabel, validateImmutable, validateOneOf } from '../validation/format.ts';
-import { equalJson } from '../volatile-update.ts';
 import { validateBindingConditions } from './binding-conditions.ts';
 import {
   MAX_CONFIGS,
@@ -140,7 +140,7 @@ function validateReservations({ metadata, status }: ResourceClaim, old: Resource
     errors.push(forbiddenField(path, 'may not be specified when `allocated` is not set'));
   } else if (metadata.deletionTimestamp) {
     const before = old.status?.reservedFor ?? [];
-    if (consumers.some((consumer) => !before.some((known) => equalJson(known, consumer)))) {
+    if (consumers.some((consumer) => !before.some((known) => deepEqual(known, consumer)))) {
       const detail = 'new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set';
       errors.push(forbiddenField(path, detail));
     }

@@ -1,7 +1,7 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { duplicate, type FieldError, invalid, required } from '#api/object/field-error.ts';
 import type { Job } from '#api/object/kinds.ts';
 import { validateNonNegative } from '../validation/format.ts';
-import { equalJson } from '../volatile-update.ts';
 
 const COUNTS = ['active', 'succeeded', 'failed', 'ready', 'terminating'] as const;
 
@@ -79,7 +79,7 @@ function validateConditions(job: Job, old: Job): FieldError[] {
 function validateTimes(job: Job, old: Job): FieldError[] {
   const { startTime, completionTime } = job.status ?? {};
   const isComplete = hasCondition(job, 'Complete');
-  const isSame = equalJson(completionTime, old.status?.completionTime) && isComplete === hasCondition(old, 'Complete');
+  const isSame = deepEqual(completionTime, old.status?.completionTime) && isComplete === hasCondition(old, 'Complete');
   if (isSame) return [];
   const path = 'status.completionTime';
   if (isComplete && completionTime === undefined)

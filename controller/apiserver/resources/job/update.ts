@@ -1,8 +1,8 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid } from '#api/object/field-error.ts';
 import type { Job } from '#api/object/kinds.ts';
 import type { PodTemplateSpec } from '../pod/pod-types.ts';
 import { FIELD_IMMUTABLE, validateImmutable } from '../validation/format.ts';
-import { equalJson } from '../volatile-update.ts';
 import type { JobSpec } from './policies.ts';
 
 const IMMUTABLE = [
@@ -60,6 +60,6 @@ export function validateJobUpdate(job: Job, old: Job): FieldError[] {
   return [
     ...validateCompletions(spec, oldSpec),
     ...IMMUTABLE.flatMap((field) => validateImmutable(spec[field], oldSpec[field], `spec.${field}`)),
-    ...(equalJson(spec.template, template) ? [] : [invalid('spec.template', spec.template, FIELD_IMMUTABLE)]),
+    ...(deepEqual(spec.template, template) ? [] : [invalid('spec.template', spec.template, FIELD_IMMUTABLE)]),
   ];
 }

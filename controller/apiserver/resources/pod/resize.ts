@@ -1,9 +1,9 @@
 import { computeQosClass } from '#api/meta/pod-resources.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid } from '#api/object/field-error.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { SubresourceDefinition } from '../../registry/resource-definition.ts';
-import { equalJson } from '../volatile-update.ts';
 import { type Container, isRestartableInit, type PodSpec } from './pod-types.ts';
 import type { ResourceRequirements } from './resource-requirements.ts';
 import { MIRROR_ANNOTATION } from './validation.ts';
@@ -17,7 +17,7 @@ const nameAll = (containers: readonly Container[] | undefined): readonly string[
 
 /** The old containers with what a resize may carry; lists that do not fit are passed on for validation to refuse. */
 function withSizesOf(wanted: readonly Container[] | undefined, old: readonly Container[] | undefined): unknown {
-  if (!equalJson(nameAll(wanted), nameAll(old))) return wanted;
+  if (!deepEqual(nameAll(wanted), nameAll(old))) return wanted;
   return old?.map((container, i) => {
     const { resources, resizePolicy } = wanted?.[i] ?? container;
     return { ...container, resources, resizePolicy };
@@ -66,7 +66,7 @@ function validateRemoval(
 
 function isOnlyResized(container: Container, old: Container): boolean {
   const strip = (one: Container) => ({ ...one, resources: withoutSizes(sizesOf(one)) });
-  return equalJson(strip(container), strip(old));
+  return deepEqual(strip(container), strip(old));
 }
 
 function validateList(
@@ -87,7 +87,7 @@ function validateList(
     const at = `${path}[${i}].resources`;
     const isInit = path.endsWith('initContainers') && !isRestartableInit(before);
     if (isInit) {
-      return equalJson(container, before)
+      return deepEqual(container, before)
         ? []
         : [forbiddenField(at, 'resources for non-sidecar init containers are immutable')];
     }
@@ -120,7 +120,7 @@ export function validatePodResize(pod: Pod, old: Pod): FieldError[] {
   const errors = LISTS.flatMap((list) => validateList(spec[list], oldSpec[list], `spec.${list}`));
   const [podSizes, oldPodSizes] = [sizesOf(spec), sizesOf(oldSpec)];
   errors.push(...validateRemoval(podSizes, oldPodSizes, 'spec.resources'));
-  if (!equalJson(withoutSizes(podSizes), withoutSizes(oldPodSizes))) {
+  if (!deepEqual(withoutSizes(podSizes), withoutSizes(oldPodSizes))) {
     errors.push(forbiddenField('spec.resources', ONLY_CPU_AND_MEMORY));
   }
   const oldClass = old.status?.qosClass ?? qosOf(old);

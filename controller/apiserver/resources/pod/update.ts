@@ -1,8 +1,8 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, invalid, required } from '#api/object/field-error.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { validateImmutable } from '../validation/format.ts';
 import { validateIp } from '../validation/ip.ts';
-import { equalJson } from '../volatile-update.ts';
 import type { Container, ContainerStatus, PodSpec } from './pod-types.ts';
 import { validatePodResize } from './resize.ts';
 import { validateTolerations } from './scheduling.ts';
@@ -57,7 +57,7 @@ function validateTolerationUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
   const now = (spec.tolerations ?? []).map(strip);
   const kept = (old.tolerations ?? [])
     .map(strip)
-    .every((before) => now.some((toleration) => equalJson(toleration, before)));
+    .every((before) => now.some((toleration) => deepEqual(toleration, before)));
   if (!kept) {
     return [forbiddenField(path, 'existing toleration can not be modified except its tolerationSeconds')];
   }
@@ -107,7 +107,7 @@ function validateNarrowedAffinity(spec: PodSpec, old: PodSpec): FieldError[] {
     return [invalid(path, now, 'no additions/deletions to non-empty NodeSelectorTerms list are allowed')];
   }
   const begins = (list: readonly unknown[] = [], start: readonly unknown[] = []) =>
-    equalJson(list.slice(0, start.length), start);
+    deepEqual(list.slice(0, start.length), start);
   return now.flatMap((term, i) => {
     const was = before[i] as NodeTerm;
     const isNarrower = begins(term.matchExpressions, was.matchExpressions) && begins(term.matchFields, was.matchFields);
@@ -118,7 +118,7 @@ function validateNarrowedAffinity(spec: PodSpec, old: PodSpec): FieldError[] {
 function changedFields(spec: PodSpec, old: PodSpec): string {
   const fields = new Set([...Object.keys(spec), ...Object.keys(old)]) as Set<keyof PodSpec>;
   return [...fields]
-    .filter((field) => !equalJson(spec[field], old[field]))
+    .filter((field) => !deepEqual(spec[field], old[field]))
     .map((field) => `spec.${field}`)
     .sort()
     .join(', ');
@@ -138,7 +138,7 @@ function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
         forbiddenField(path, `existing ephemeral containers ${JSON.stringify(before.name)} may not be removed\n`),
       ];
     }
-    return equalJson(container, before)
+    return deepEqual(container, before)
       ? []
       : [forbiddenField(path, `existing ephemeral containers ${JSON.stringify(before.name)} may not be changed\n`)];
   });
@@ -150,6 +150,7 @@ export function validatePodUpdate(pod: Pod, old: Pod, subresource: string): Fiel
   const oldSpec = old.spec as PodSpec;
   if (subresource === 'ephemeralcontainers') return validateEphemeralUpdate(pod, old);
   if (subresource === 'resize') return validatePodResize(pod, old);
+  if (spec === oldSpec) return [];
   for (const list of ['containers', 'initContainers'] as const) {
     if ((spec[list] ?? []).length !== (oldSpec[list] ?? []).length) {
       return [forbiddenField(`spec.${list}`, 'pod updates may not add or remove containers')];
@@ -166,7 +167,7 @@ export function validatePodUpdate(pod: Pod, old: Pod, subresource: string): Fiel
     ...validateGatedPlacement(spec, oldSpec),
   ];
   const rest = withAllowedChangesUndone(spec, oldSpec);
-  if (!equalJson(rest, oldSpec)) {
+  if (!deepEqual(rest, oldSpec)) {
     errors.push(forbiddenField('spec', `${MAY_CHANGE}\nchanged: ${changedFields(rest, oldSpec)}`));
   }
   return errors;

@@ -186,11 +186,11 @@ function validateNewPod(pod: Pod): FieldError[] {
   return errors;
 }
 
-export function validatePod(pod: Pod, { request }: Pick<StrategyContext, 'request'>): FieldError[] {
+export function validatePod(pod: Pod, { request }: Pick<StrategyContext, 'request'>, old?: Pod): FieldError[] {
   if (pod.spec === undefined) return [required('spec.containers')];
   const mirror = pod.metadata.annotations?.[MIRROR_ANNOTATION];
   return [
-    ...validatePodSpec(pod.spec, 'spec'),
+    ...(pod.spec === old?.spec ? [] : validatePodSpec(pod.spec, 'spec')),
     ...(mirror !== undefined && !pod.spec.nodeName
       ? [
           invalid(

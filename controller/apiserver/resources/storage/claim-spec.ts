@@ -1,8 +1,8 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, required } from '#api/object/field-error.ts';
 import type { PersistentVolumeClaim } from '#api/object/kinds.ts';
 import { validateDnsSubdomain, validateOptionalOneOf } from '../validation/format.ts';
 import { validateLabelSelector } from '../validation/label-selector.ts';
-import { equalJson } from '../volatile-update.ts';
 import { validateAccessModes } from './access-modes.ts';
 import { validatePositive } from './amounts.ts';
 
@@ -52,7 +52,7 @@ function validateSources({ dataSource, dataSourceRef }: ClaimSpec, path: string)
   ];
   const identity = ({ apiGroup = '', kind, name }: DataSource) => ({ apiGroup, kind, name });
   if (dataSource !== undefined && dataSourceRef !== undefined) {
-    if (!equalJson(identity(dataSource), identity(dataSourceRef))) {
+    if (!deepEqual(identity(dataSource), identity(dataSourceRef))) {
       errors.push(invalid(path, `${path}.dataSource`, 'must match dataSourceRef'));
     }
   }

@@ -1,8 +1,8 @@
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, forbiddenField, notSupported, required } from '#api/object/field-error.ts';
 import type { PersistentVolume } from '#api/object/kinds.ts';
 import { validateNodeSelector } from '../pod/scheduling.ts';
 import { validateDnsSubdomain, validateImmutable, validateOptionalOneOf } from '../validation/format.ts';
-import { equalJson } from '../volatile-update.ts';
 import { validateAccessModes } from './access-modes.ts';
 import { validateAmounts, validatePositive } from './amounts.ts';
 import { VOLUME_MODES } from './claim-spec.ts';
@@ -149,7 +149,7 @@ export function validateVolumeUpdate(volume: PersistentVolume, old: PersistentVo
   const spec = volume.spec ?? {};
   const oldSpec = old.spec ?? {};
   const errors: FieldError[] = [];
-  if (!equalJson(withoutExpandSecrets(sourcesOf(spec), oldSpec), sourcesOf(oldSpec))) {
+  if (!deepEqual(withoutExpandSecrets(sourcesOf(spec), oldSpec), sourcesOf(oldSpec))) {
     const message = 'spec.persistentvolumesource is immutable after creation';
     errors.push(forbiddenField('spec.persistentvolumesource', message));
   }

@@ -8,8 +8,8 @@ import {
   portNumber,
   qualifiedName,
 } from '#api/meta/names.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type FieldError, invalid, notSupported, required } from '#api/object/field-error.ts';
-import { equalJson } from '../volatile-update.ts';
 
 type Rule = (value: string) => readonly string[];
 
@@ -28,7 +28,7 @@ export const FIELD_IMMUTABLE = 'field is immutable';
 
 /** The new value must equal the old one; absent equals absent. */
 export function validateImmutable(value: unknown, old: unknown, path: string): FieldError[] {
-  return equalJson(value, old) ? [] : [invalid(path, value, FIELD_IMMUTABLE)];
+  return deepEqual(value, old) ? [] : [invalid(path, value, FIELD_IMMUTABLE)];
 }
 
 export const NOT_NEGATIVE = 'must be greater than or equal to 0';
