@@ -33,7 +33,9 @@ import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
 import type { ControllerConfig } from './config.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
-import { openSqliteStore } from './store/sqlite-store.ts';
+import { DiskLatency } from './store/disk-latency.ts';
+import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
+import { openSqliteStore, type SqliteStoreOptions } from './store/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { createClusterDialer, type DirectDial } from './tunnel/cluster-dialer.ts';
 import { TunnelHub } from './tunnel/tunnel-hub.ts';
@@ -94,7 +96,19 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
   const storage = new StorageMetrics(clock);
-  const store = storage.measure(await openStore(options, definitions));
+  const disk = new DiskLatency({
+    clock,
+    log: log.child({ component: 'store' }),
+    onCommit: (seconds) => storage.commitTook(seconds),
+  });
+  let damage: readonly DamageReport[] = [];
+  const opened = await openStore(options, definitions, {
+    wrapLog: (inner) => disk.measure(inner),
+    onDamage: (reports) => {
+      damage = reports;
+    },
+  });
+  const store = storage.measure(opened);
   const audit = openAuditLog(config, clock, log);
   const decisions = openLineLog({ path: config.authorizationLog }, clock, log);
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
@@ -146,7 +160,11 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         await options.brainMetrics(),
         renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
       ].join(''),
-    health: healthChecks(options.startupProblem),
+    health: healthChecks({
+      startupProblem: options.startupProblem,
+      diskProblem: () => disk.problem(),
+      damage: () => damage.map(describeDamage).at(-1),
+    }),
   });
   return {
     api,
@@ -167,12 +185,19 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 }
 
 /** The checks of Kubernetes that mean something here, by its names: probes and dashboards exclude or show them by name. */
-function healthChecks(startupProblem: () => string | undefined): readonly HealthCheck[] {
+function healthChecks({
+  startupProblem,
+  diskProblem,
+  damage,
+}: Readonly<Record<'startupProblem' | 'diskProblem' | 'damage', () => string | undefined>>): readonly HealthCheck[] {
   // A store that is lost ends the process, so one that answers is well.
   const ok = () => undefined;
   return [
     { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
     { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
+    // Reads and heartbeats go on without the disk, and what is lost does not come back by turning clients away.
+    { name: 'coracle-disk-latency', endpoints: ['readyz'], check: diskProblem, isAdvisory: true },
+    { name: 'coracle-store-damage', endpoints: ['readyz'], check: damage, isAdvisory: true },
     { name: 'informer-sync', endpoints: ['readyz'], check: ok },
     { name: 'poststarthook/rbac/bootstrap-roles', endpoints: ['readyz'], check: startupProblem },
     { name: 'poststarthook/start-system-namespaces-controller', endpoints: ['readyz'], check: startupProblem },
@@ -238,6 +263,7 @@ async function readAuditPolicy(path: string): Promise<AuditPolicy | undefined> {
 function openStore(
   { config, clock, log, onStoreBroken }: FrontOptions,
   definitions: readonly ResourceDefinition[],
+  hooks: Pick<SqliteStoreOptions, 'wrapLog' | 'onDamage'>,
 ): Promise<Store> {
   const stored = definitions.filter(
     (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,
@@ -253,6 +279,7 @@ function openStore(
     ),
     worker: diskThread,
     onBroken: onStoreBroken,
+    ...hooks,
   });
 }
 

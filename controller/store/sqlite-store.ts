@@ -33,7 +33,7 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly onDamage?: (reports: readonly DamageReport[]) => void;
   /** For fault tests: every fsync passes here. */
   readonly gate?: DiskGate;
-  /** For fault tests: stands between the store and its log. */
+  /** Stands between the store and its log: to measure it, and for fault tests. */
   readonly wrapLog?: (log: CommitLog) => CommitLog;
 }
 

@@ -36,9 +36,21 @@ export class StorageMetrics {
     labels: ['operation', 'type'],
   });
   readonly #series = new Map<string, WriteSeries>();
+  readonly #commits = new Histogram(
+    {
+      name: 'coracle_store_commit_duration_seconds',
+      help: 'Time that the disk took for a commit of any number of writes.',
+    },
+    BOUNDS,
+  );
+  readonly #commitSeries = this.#commits.with();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  commitTook(seconds: number): void {
+    this.#commitSeries.observe(seconds);
   }
 
   /** The same store, whose writes are measured. */
@@ -86,7 +98,7 @@ export class StorageMetrics {
     for (const [type, { seconds, failures }] of this.#series) {
       this.#total.with('update', type).value = seconds.count + failures.value;
     }
-    return this.#seconds.render() + this.#total.render() + this.#failures.render();
+    return this.#seconds.render() + this.#total.render() + this.#failures.render() + this.#commits.render();
   }
 }
 

@@ -7,8 +7,9 @@ const CHECKS: readonly HealthCheck[] = [
   { name: 'etcd', endpoints: ['livez', 'readyz'], check: () => undefined },
   { name: 'poststarthook/rbac/bootstrap-roles', endpoints: ['readyz'], check: () => 'not yet' },
 ];
+const SLOW: HealthCheck = { name: 'disk', endpoints: ['readyz'], check: () => 'takes 3 s', isAdvisory: true };
 
-function ask(url: string): { status: number; text: string } | undefined {
+function ask(url: string, checks = CHECKS): { status: number; text: string } | undefined {
   const [path = '', query = ''] = url.split('?');
   let answer: { status: number; text: string } | undefined;
   const context = {
@@ -19,7 +20,7 @@ function ask(url: string): { status: number; text: string } | undefined {
       },
     },
   } as unknown as RequestContext;
-  return serveHealth(context, CHECKS) ? answer : undefined;
+  return serveHealth(context, checks) ? answer : undefined;
 }
 
 const FAILED = `[+]ping ok
@@ -50,6 +51,13 @@ describe('health', () => {
 
   it.each(['/livez/absent', '/livez/poststarthook/rbac/bootstrap-roles', '/livezx', '/'])('does not know %s', (url) => {
     expect(ask(url)).toBeUndefined();
+  });
+
+  it('tells of an advisory check without failing for it', () => {
+    const checks = [SLOW];
+    expect(ask('/readyz', checks)).toEqual({ status: 200, text: 'ok' });
+    expect(ask('/readyz?verbose', checks)?.text).toContain('[!]disk warns: reason withheld\n');
+    expect(ask('/readyz/disk', checks)).toEqual({ status: 500, text: 'internal server error: takes 3 s\n' });
   });
 
   it('is a metric too', () => {

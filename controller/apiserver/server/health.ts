@@ -8,6 +8,8 @@ export interface HealthCheck {
   /** livez says whether a restart would help, readyz whether clients should come here. `healthz` knows all of them. */
   readonly endpoints: readonly ('livez' | 'readyz')[];
   check(): string | undefined;
+  /** Somebody should look at it, and yet clients are served best here: told of, and does not fail the whole. */
+  readonly isAdvisory?: boolean;
 }
 
 const ok = () => undefined;
@@ -54,6 +56,7 @@ function answerAll(context: RequestContext, endpoint: string, relevant: readonly
     }
     const problem = one.check();
     if (problem === undefined) lines.push(`[+]${one.name} ok`);
+    else if (one.isAdvisory) lines.push(`[!]${one.name} warns: reason withheld`);
     else {
       failed.push(`${one.name}: ${problem}`);
       lines.push(`[-]${one.name} failed: reason withheld`);
