@@ -16,7 +16,7 @@ export interface StoredObject {
   /** Values of the selectable fields of its kind, `metadata.name` and `metadata.namespace` included. */
   readonly fields: Readonly<Record<string, string>>;
   /**
-   * The decoded object, parsed on first use and kept for a while. Deep-frozen in tests: copy before a change.
+   * The decoded object, parsed on first use and kept weakly. Deep-frozen in tests: copy before a change.
    * Hot read paths write `bytes` and never call this.
    */
   object(): unknown;

@@ -1,5 +1,4 @@
 import { withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
-import { RecentValues } from './recent-values.ts';
 import type { StoredObject } from './store.ts';
 
 /** What selectors see of an object. */
@@ -21,14 +20,7 @@ export interface ValueContext {
 const decoder = new TextDecoder();
 
 /**
- * Bytes of the objects whose decoded forms this thread keeps. What is read again and again (a namespace, a service account, a role) is hardly
- * ever decoded twice in a row; a WeakRef to every object that was ever decoded would keep each until the next full collection.
- */
-const DECODED_BYTES = 64 * 2 ** 10;
-const decodedValues = new RecentValues<StoredValue>(DECODED_BYTES, (value) => value.forgetDecoded());
-
-/**
- * A stored object. The decoded form costs five to ten times its bytes, and hot read paths never ask for it: few are kept, and not for long.
+ * A stored object. The decoded form is kept weakly: it costs five to ten times its bytes, and hot read paths never ask for it.
  * What a loaded object shows is made at first use, so that a start with 10,000 objects touches only what an index needs.
  */
 export class StoredValue implements StoredObject {
@@ -41,7 +33,7 @@ export class StoredValue implements StoredObject {
   #bytes: Uint8Array;
   #isComplete: boolean;
   #classification: Classification | undefined;
-  #decoded: object | undefined;
+  #decoded: WeakRef<object> | undefined;
 
   private constructor(
     key: string,
@@ -111,17 +103,12 @@ export class StoredValue implements StoredObject {
   }
 
   object(): unknown {
-    if (this.#decoded !== undefined) return this.#decoded;
+    const known = this.#decoded?.deref();
+    if (known !== undefined) return known;
     const decoded = JSON.parse(decoder.decode(this.bytes)) as object;
     if (this.#context.freezeObjects) deepFreeze(decoded);
-    this.#decoded = decoded;
-    decodedValues.add(this, this.size);
+    this.#decoded = new WeakRef(decoded);
     return decoded;
-  }
-
-  /** The next reader decodes it again. */
-  forgetDecoded(): void {
-    this.#decoded = undefined;
   }
 
   #classified(): Classification {
