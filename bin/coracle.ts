@@ -71,6 +71,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       process.stdout.write(readFileSync(controllerKubeconfig(), 'utf8'));
     },
   },
+  doctor: {
+    summary: 'verify the state on disk, without changing it',
+    usage: [
+      'coracle doctor store [folder]',
+      '',
+      `Without a folder: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
+      'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from; 4 in use.',
+    ].join('\n'),
+    async run(argv) {
+      const { runDoctor } = await import('#controller/doctor-command.ts');
+      const { dataDir } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
+      process.exitCode = runDoctor(argv, dataDir);
+    },
+  },
   version: {
     summary: 'print the version',
     usage: 'coracle version',
