@@ -185,6 +185,64 @@ describe('a CustomResourceDefinition', () => {
     expect((await api.expect(200, 'GET', TABS)).items).toEqual([]);
   });
 
+  it.each<[string, string, string, string, string, string]>([
+    [
+      'JSON',
+      'POST',
+      '',
+      'application/json',
+      '{"free":{"deep":[9007199254740993]}}',
+      'spec.free.deep[0]: the number 9007199254740993 ',
+    ],
+    [
+      'YAML',
+      'POST',
+      '',
+      'application/yaml',
+      'free: {low: -9223372036854775808}',
+      'spec.free.low: the number -9223372036854775808 ',
+    ],
+    [
+      'a merge patch',
+      'PATCH',
+      '/a',
+      'application/merge-patch+json',
+      '{"free":{"x":9007199254740993}}',
+      'spec.free.x: the number 9007199254740993 ',
+    ],
+    [
+      'an apply',
+      'PATCH',
+      '/b?fieldManager=m',
+      'application/apply-patch+yaml',
+      'free: {x: 9007199254740993}',
+      'spec.free.x: the number 9007199254740993 ',
+    ],
+  ])('refuses integers that it would change, in %s', async (_, method, path, type, spec, finding) => {
+    const crd = crontabs(({ spec: { versions } }) => {
+      const free = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+      versions[0].schema.openAPIV3Schema.properties.spec.properties.free = free;
+    });
+    await establish(crd);
+    await api.expect(201, 'POST', TABS, tab('a', { free: { exact: 9007199254740991, wide: 1e300 } }));
+    const name = path === '/a' ? 'a' : 'b';
+    const body = type.endsWith('yaml')
+      ? `apiVersion: stable.example.com/v1\nkind: CronTab\nmetadata: {name: ${name}}\nspec: {cronSpec: '*', ${spec}}`
+      : JSON.stringify(tab(name)).replace('"spec":{', `"spec":{${spec.slice(1, -1)},`);
+    const refused = await api.call(method, `${TABS}${path}`, body, { 'content-type': type });
+    expect(refused.status).toBe(400);
+    const { message } = await refused.json<Answer>();
+    expect(message).toContain(finding);
+    expect(message).toContain('use a string');
+    expect((await api.expect(200, 'GET', TABS)).items).toHaveLength(1);
+  });
+
+  it('does not mind the digits of fields that it does not keep', async () => {
+    await establish();
+    const body = JSON.stringify(tab('a')).replace('"spec":{', '"spec":{"unknown":9007199254740993,');
+    expect((await api.call('POST', TABS, body, { 'content-type': 'application/json' })).status).toBe(201);
+  });
+
   it.each([
     ['kind', { kind: undefined }, "(must be of type CronTab): Object 'Kind' is missing in '{"],
     [

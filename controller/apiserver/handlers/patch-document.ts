@@ -1,3 +1,4 @@
+import { describeLostInteger, findLostIntegers, holdsHugeNumber } from '#api/codec/lost-integers.ts';
 import { badRequest } from '#api/object/api-error.ts';
 import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
@@ -36,7 +37,16 @@ export async function readPatch(context: RequestContext, gvk: FormattedKind): Pr
   const supported = gvk.format === undefined ? Object.keys(KIND_OF_TYPE) : CUSTOM_TYPES;
   if (kind === undefined || !supported.includes(type)) throw unsupportedMediaType(type, supported);
   const bytes = await context.request.readBody(MAX_BODY_BYTES);
-  return { kind, bytes, value: kind === 'apply' ? undefined : parsePatch(bytes) };
+  if (kind === 'apply') return { kind, bytes, value: undefined };
+  const value = parsePatch(bytes);
+  // Built-in kinds know which of their fields are integers, and judge the patched object.
+  if (gvk.format !== undefined && holdsHugeNumber(value)) refuseLostIntegers(bytes);
+  return { kind, bytes, value };
+}
+
+function refuseLostIntegers(bytes: Uint8Array): void {
+  const [lost] = findLostIntegers(new TextDecoder().decode(bytes), 'json');
+  if (lost !== undefined) throw badRequest(`error decoding patch: ${describeLostInteger(lost)}`);
 }
 
 function parsePatch(bytes: Uint8Array): unknown {

@@ -3,6 +3,7 @@ import { decodeObject, type ParsedJson, parseJsonStrict } from '#api/codec/decod
 import { decodeProtobuf } from '#api/codec/decode-protobuf.ts';
 import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { encodeProtobuf, hasProtobuf } from '#api/codec/encode-protobuf.ts';
+import { describeLostInteger, findLostIntegers, holdsHugeNumber } from '#api/codec/lost-integers.ts';
 import { badRequest } from '#api/object/api-error.ts';
 import { deepCopy } from '#api/object/deep-copy.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
@@ -31,6 +32,10 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       const parsed: ParsedJson = mediaType === 'application/yaml' ? decodeYaml(body) : parseJsonStrict(body);
       const value = withTypeMeta(parsed.value, gvk);
       const decoded = gvk.format === undefined ? decodeValue(value, gvk) : gvk.format.decodeOwned(value);
+      // Built-in kinds know which of their fields are integers; a custom one may have them anywhere.
+      if (gvk.format !== undefined && holdsHugeNumber(decoded.object)) {
+        refuseLostIntegers(body, mediaType === 'application/yaml' ? 'yaml' : 'json', { gvk, kept: decoded.object });
+      }
       const unnamed = value === parsed.value ? undefined : unnamedOf(parsed.value);
       if (parsed.duplicateFields.length === 0 && unnamed === undefined) return decoded;
       const problems = [...parsed.duplicateFields, ...decoded.problems];
@@ -50,6 +55,20 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
       return type !== undefined && hasProtobuf(type) ? encodeProtobuf(object, type) : undefined;
     },
   };
+}
+
+/** Fields that were pruned are nobody's loss. */
+function refuseLostIntegers(
+  body: Uint8Array,
+  mediaType: 'json' | 'yaml',
+  { gvk, kept }: { readonly gvk: GroupVersionKind; readonly kept: KubeObject },
+): void {
+  const isKept = (steps: readonly (string | number)[]) =>
+    steps.reduce<unknown>((value, step) => (value as Record<string, unknown> | undefined)?.[step], kept) !== undefined;
+  const lost = findLostIntegers(new TextDecoder().decode(body), mediaType).find(({ steps }) => isKept(steps));
+  if (lost === undefined) return;
+  const { kind, version } = gvk;
+  throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${describeLostInteger(lost)}`);
 }
 
 /** Protobuf knows neither duplicate nor unknown fields: both are skipped, as it wants. */

@@ -1,3 +1,4 @@
+import { describeLostInteger, findLostIntegers, holdsHugeNumber } from '#api/codec/lost-integers.ts';
 import { internalError } from '#api/object/api-error.ts';
 import { deepEqual } from '#api/object/deep-equal.ts';
 import { applyJsonPatch } from '#api/patch/json-patch.ts';
@@ -95,7 +96,11 @@ async function applyVerdict(
 ): Promise<boolean> {
   if (verdict.patch === undefined) return false;
   try {
-    const patch: unknown = JSON.parse(Buffer.from(verdict.patch, 'base64').toString('utf8'));
+    const text = Buffer.from(verdict.patch, 'base64').toString('utf8');
+    const patch: unknown = JSON.parse(text);
+    const [lost] =
+      request.resource.format !== undefined && holdsHugeNumber(patch) ? findLostIntegers(text, 'json') : [];
+    if (lost !== undefined) throw new Error(describeLostInteger(lost));
     if (Array.isArray(patch) && patch.length === 0) return false;
     if (objects.object === undefined) {
       const name = JSON.stringify(webhook.name);

@@ -97,6 +97,13 @@ describe('webhook client', () => {
     await expect(asked).rejects.toThrow(`Post "https://hook.a.svc:443/?timeout=10s": ${why}`);
   });
 
+  it('takes no integers that it would change', async () => {
+    answer = { body: '{"response":{"convertedObjects":[{"spec":{"n":9007199254740993}}]}}' };
+    await expect(post(here()).answer).rejects.toThrow(
+      'response.convertedObjects[0].spec.n: the number 9007199254740993 cannot be kept exactly',
+    );
+  });
+
   it('gives up after the time-out', async () => {
     answer = { body: 'never' };
     const seen = hook.calls.length;

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { connect, getCACertificates } from 'node:tls';
+import { describeLostInteger, findLostIntegers, holdsHugeNumber } from '#api/codec/lost-integers.ts';
 import { isJsonObject, type JsonObject } from '#api/object/json.ts';
 import type { Clock } from '#base/clock.ts';
 import { https } from '#base/node-http.ts';
@@ -259,6 +260,8 @@ function parseAnswer({ statusCode, body }: Answer): JsonObject {
     throw new WebhookCallError(message, statusCode, { cause: err });
   }
   if (!isJsonObject(value)) throw new WebhookCallError("couldn't get version/kind; no JSON object", statusCode);
+  const [lost] = holdsHugeNumber(value) ? findLostIntegers(text, 'json') : [];
+  if (lost !== undefined) throw new WebhookCallError(describeLostInteger(lost), statusCode);
   return value;
 }
 
