@@ -9,10 +9,12 @@ import type { HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
-import { waitUntil } from './wait-until.ts';
 
 /** Often enough for a number of milliseconds, seldom enough not to be a load. */
 const READY_POLL_MS = 5;
+
+/** As many lines of a log as an error quotes. */
+const LAST_WORDS = 20;
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -54,6 +56,7 @@ export async function startControllerProcess(options: ControllerProcessOptions =
   const kubeconfig = join(folder, 'admin.kubeconfig');
   let child: ChildProcess;
   let transport: HttpTransport | undefined;
+  let spawnError: Error | undefined;
   let readyMs = 0;
   const self = {} as { access: KubeconfigAccess; client: KubeClient };
 
@@ -78,19 +81,33 @@ export async function startControllerProcess(options: ControllerProcessOptions =
     ];
     const env = { ...process.env, ...(options.fromSource ? { CORACLE_FROM_SOURCE: '1' } : {}), ...options.environment };
     child = spawn(program, args, { stdio: ['ignore', log, log], env });
+    spawnError = undefined;
+    child.once('error', (err) => {
+      spawnError = err;
+    });
     closeSync(log);
-    await waitUntil('the kubeconfig', 30_000, () => existsSync(kubeconfig));
-    const access = { ...parseKubeconfig(readFileSync(kubeconfig, 'utf8')), server: `https://127.0.0.1:${port}` };
-    while (!(await isReady(access))) {
-      if (performance.now() - startedMs > 30_000)
-        throw new Error(`the API did not come up; see ${folder}/controller.log`);
+    const waitFor = async (what: string) => {
+      refuseDeath();
+      if (performance.now() - startedMs > 30_000) throw new Error(`${what}; see ${folder}/controller.log`);
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
-    }
+    };
+    while (!existsSync(kubeconfig)) await waitFor('no kubeconfig was written');
+    const access = { ...parseKubeconfig(readFileSync(kubeconfig, 'utf8')), server: `https://127.0.0.1:${port}` };
+    while (!(await isReady(access))) await waitFor('the API did not come up');
     readyMs = performance.now() - startedMs;
     transport?.close();
     transport = createKubeconfigTransport(access, 'test');
     self.access = access;
     self.client = createKubeClient(transport);
+  }
+
+  /** Nothing is worth waiting for once the process is gone; its last words say why. */
+  function refuseDeath(): void {
+    if (spawnError !== undefined) throw spawnError;
+    if (child.exitCode === null && child.signalCode === null) return;
+    const log = readFileSync(join(folder, 'controller.log'), 'utf8').trimEnd();
+    const last = log.split('\n').slice(-LAST_WORDS).join('\n');
+    throw new Error(`the controller ended (${child.signalCode ?? `exit code ${child.exitCode}`}): ${last}`);
   }
 
   async function end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
