@@ -1,0 +1,22 @@
+import type { FakeClock } from '#base/fake-clock.ts';
+import type { HistoryLimits } from '../../history.ts';
+import type { Store } from '../../store.ts';
+import type { GatedCommitLog } from '../gated-commit-log.ts';
+
+export const PODS = '/registry/pods/';
+export const LEASES = '/registry/leases/';
+export const EVENTS = '/registry/events/';
+export const EVENT_TTL_MS = 3_600_000;
+export const QUEUE_LIMIT = 20;
+export const HISTORY = { minEvents: 100 } satisfies Partial<HistoryLimits>;
+
+/** What a sentence's tests work with. Properties are those of the test at hand: read them within it. */
+export interface ContractContext {
+  /** How long the state of this backend lasts. */
+  readonly survival: 'process' | 'disk';
+  readonly store: Store;
+  readonly log: GatedCommitLog;
+  readonly clock: FakeClock;
+  /** Opens the same state again; `store` and `log` are others then. */
+  restart(how: 'closed' | 'killed'): Promise<void>;
+}
