@@ -172,7 +172,15 @@ describe('a CustomResourceDefinition', () => {
     const crd = await condition('crontabs.stable.example.com', 'Terminating');
     expect(crd.metadata.finalizers).toEqual(['customresourcecleanup.apiextensions.k8s.io']);
     while ((await api.expect(200, 'GET', TABS)).items.length > 1) await new Promise((done) => setImmediate(done));
-    await api.expect(405, 'POST', TABS, tab('c'));
+    const refused = {
+      reason: 'MethodNotAllowed',
+      message: 'create not allowed while custom resource definition is terminating',
+      details: { group: 'stable.example.com', kind: 'crontabs' },
+    };
+    expect(await api.expect(405, 'POST', TABS, tab('c'))).toMatchObject(refused);
+    const apply = { 'content-type': 'application/apply-patch+yaml' };
+    const applied = await api.call('PATCH', `${TABS}/c?fieldManager=m`, JSON.stringify(tab('c')), apply);
+    expect(await applied.json()).toMatchObject({ code: 405, ...refused });
     const patch = { metadata: { finalizers: null } };
     const type = { 'content-type': 'application/merge-patch+json' };
     expect((await api.call('PATCH', `${TABS}/b`, JSON.stringify(patch), type)).status).toBe(200);

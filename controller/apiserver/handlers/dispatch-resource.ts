@@ -1,5 +1,6 @@
 import { ApiError, badRequest } from '#api/object/api-error.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import { createWhileTerminating } from '../registry/create-object.ts';
 import { findSubresource } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { ApiServices, ResourceHandler, ResourceTarget } from './api-services.ts';
@@ -65,7 +66,11 @@ function dispatchMain(services: ApiServices, target: ResourceTarget): Promise<vo
   const { info } = target.context;
   const handlers = target.definition.computedObjects === undefined ? RESOURCE_HANDLERS : COMPUTED_HANDLERS;
   const handler = handlers[info.verb];
-  if (handler === undefined || !target.definition.verbs.includes(info.verb)) throw methodNotAllowed();
+  if (handler === undefined || !target.definition.verbs.includes(info.verb)) {
+    // Custom kinds have every verb, until their definition goes.
+    const isGoing = info.verb === 'create' && target.definition.format !== undefined;
+    throw isGoing ? createWhileTerminating(target.definition) : methodNotAllowed();
+  }
   // The deprecated paths of watches may name one object.
   if (info.verb !== 'watch' && NAMED_VERBS.has(info.verb) === (target.name === '')) throw methodNotAllowed();
   return handler(services, target);

@@ -181,9 +181,12 @@ async function store(services: RegistryServices, request: CreateRequest, object:
 function checkStillServed({ catalog }: RegistryServices, { group, version, resource }: ResourceDefinition): void {
   const now = catalog.find(group, version, resource);
   if (now === undefined) throw new ApiError(404, 'NotFound', 'the server could not find the requested resource', {});
-  if (now.verbs.includes('create')) return;
+  if (!now.verbs.includes('create')) throw createWhileTerminating(now);
+}
+
+export function createWhileTerminating({ group, resource }: ResourceDefinition): ApiError {
   const message = 'create not allowed while custom resource definition is terminating';
-  throw new ApiError(405, 'MethodNotAllowed', message);
+  return new ApiError(405, 'MethodNotAllowed', message, { group, kind: resource });
 }
 
 function admissionFor(services: RegistryServices, request: CreateRequest, object: KubeObject): AdmissionRequest {
