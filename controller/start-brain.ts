@@ -1,9 +1,10 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { KubeClient } from '#api/client/client.ts';
 import { createEventRecorder } from '#api/client/event-recorder.ts';
-import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { createInformerFactory, type InformerFactoryOptions } from '#api/client/informer-factory.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { runLeaderElection } from '#api/client/leader-election.ts';
+import { ObjectSharing } from '#api/client/object-sharing.ts';
 import { createPortConnection } from '#api/client/port-transport.ts';
 import { type Lease, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
@@ -16,6 +17,7 @@ import { CONTROLLER_MANAGER_USER, startControllers } from './controllers/start-c
 import { type ClusterPkiOptions, openClusterPki } from './pki/cluster-pki.ts';
 import { createCsrSigner } from './pki/csr-signer.ts';
 import { startScheduler } from './scheduler/start-scheduler.ts';
+import { trimPod } from './trim-pod.ts';
 
 export const SCHEDULER_USER = 'system:kube-scheduler';
 
@@ -69,11 +71,12 @@ export async function startBrain(
     }
     return client;
   };
+  const caching: Caching = { sharing: new ObjectSharing(), trimPod };
   const pki = await openClusterPki({ ...settings.pki, clock: systemClock, log });
   await Promise.all([
     elect(
       { name: 'kube-scheduler', user: SCHEDULER_USER, clientFor, settings, log },
-      (leading) => lead(clientFor, log, leading),
+      (leading) => lead({ clientFor, log, caching }, leading),
       signal,
     ),
     elect(
@@ -82,6 +85,7 @@ export async function startBrain(
         startControllers(
           {
             clientFor,
+            caching,
             clock: systemClock,
             log: log.child({ component: 'controllers' }),
             random: Math.random,
@@ -129,7 +133,16 @@ function elect(
   );
 }
 
-async function lead(clientFor: (user: string) => KubeClient, log: Logger, leading: AbortSignal): Promise<void> {
+/** Common to both, so that this thread keeps each object once. */
+type Caching = Pick<InformerFactoryOptions, 'sharing' | 'trimPod'>;
+
+interface SchedulerParts {
+  readonly clientFor: (user: string) => KubeClient;
+  readonly log: Logger;
+  readonly caching: Caching;
+}
+
+async function lead({ clientFor, log, caching }: SchedulerParts, leading: AbortSignal): Promise<void> {
   const client = clientFor(SCHEDULER_USER);
   const ownLog = log.child({ component: 'scheduler' });
   const shared = { client, clock: systemClock, log: ownLog, random: Math.random };
@@ -138,7 +151,7 @@ async function lead(clientFor: (user: string) => KubeClient, log: Logger, leadin
     await startScheduler(
       {
         ...shared,
-        informers: createInformerFactory(shared),
+        informers: createInformerFactory({ ...shared, ...caching }),
         events: createEventRecorder({ ...shared, component: 'default-scheduler' }),
       },
       leading,

@@ -1,9 +1,11 @@
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ResourceInfo } from '../object/group-version.ts';
+import { type Pod, resources } from '../object/kinds.ts';
 import type { Stored } from '../object/kube-object.ts';
 import type { KubeClient, PartialObject } from './client.ts';
-import type { Informer } from './informer.ts';
+import type { Informer, Lister } from './informer.ts';
+import type { ObjectSharing } from './object-sharing.ts';
 import { createInformer } from './shared-informer.ts';
 
 export interface InformerScope {
@@ -19,6 +21,10 @@ export interface InformerFactoryOptions {
   readonly random?: () => number;
   /** For tests: objects in the caches are frozen. */
   readonly freeze?: boolean;
+  /** What is kept of pods: changes the object in place. Default: all but managedFields. */
+  readonly trimPod?: (pod: Pod) => Pod;
+  /** Where factories of one thread find each other's objects; they must trim alike. */
+  readonly sharing?: ObjectSharing;
 }
 
 /** Hands out one informer per resource and scope, however many ask for it. */
@@ -32,11 +38,12 @@ export interface InformerFactory {
 }
 
 export function createInformerFactory(options: InformerFactoryOptions): InformerFactory {
-  const { client, ...shared } = options;
+  const { client, sharing, trimPod, ...shared } = options;
   const informers = new Map<
     string,
     { start(signal: AbortSignal): void; waitForSync(s?: AbortSignal): Promise<void> }
   >();
+  const joined: { readonly kind: string; readonly lister: Lister<Stored<object>> }[] = [];
   let running: AbortSignal | undefined;
 
   function obtain<T extends Stored<object>>(key: string, make: () => Informer<T>): Informer<T> {
@@ -49,15 +56,29 @@ export function createInformerFactory(options: InformerFactoryOptions): Informer
     return informer;
   }
 
+  function makeFull<T extends Stored<object>>(info: ResourceInfo, scope: InformerScope): Informer<T> {
+    const kind = keyFor('full', info, {});
+    const findShared = sharing && ((object: T) => sharing.find(kind, object));
+    // The resource says that its objects are pods.
+    const transform = info === resources.pods ? (trimPod as ((object: Stored<object>) => T) | undefined) : undefined;
+    const resource = client.resource<T>(info);
+    const informer = createInformer<T>({ resource, transform, findShared, ...scope, ...shared });
+    joined.push({ kind, lister: informer });
+    sharing?.join(kind, informer);
+    return informer;
+  }
+
   return {
     informer: <T extends Stored<object>>(info: ResourceInfo, scope: InformerScope = {}) =>
-      obtain<T>(keyFor('full', info, scope), () =>
-        createInformer<T>({ resource: client.resource<T>(info), ...scope, ...shared }),
-      ),
+      obtain(keyFor('full', info, scope), () => makeFull<T>(info, scope)),
     metadataInformer: (info) =>
       obtain(keyFor('metadata', info, {}), () => createInformer({ resource: client.metadata(info), ...shared })),
     start(signal) {
       running = signal;
+      const leave = () => {
+        for (const { kind, lister } of joined.splice(0)) sharing?.leave(kind, lister);
+      };
+      signal.addEventListener('abort', leave, { once: true });
       for (const informer of informers.values()) informer.start(signal);
     },
     async waitForSync(signal) {

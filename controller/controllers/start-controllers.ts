@@ -1,6 +1,6 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { createEventRecorder } from '#api/client/event-recorder.ts';
-import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { createInformerFactory, type InformerFactoryOptions } from '#api/client/informer-factory.ts';
 import type { WorkQueueHooks } from '#api/client/work-queue.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
@@ -26,6 +26,8 @@ export interface ControllersDeps {
   /** Undefined where this process does not hold the CA's key. */
   readonly signer: CertificateSigner | undefined;
   readonly queueHooks?: WorkQueueHooks;
+  /** How objects are kept in memory. */
+  readonly caching?: Pick<InformerFactoryOptions, 'sharing' | 'trimPod'>;
 }
 
 /** The users whose requests the API server must accept from this component. */
@@ -39,9 +41,9 @@ export function controllerUsers(signer: CertificateSigner | undefined): readonly
  * whole set is started afresh.
  */
 export async function startControllers(deps: ControllersDeps, signal: AbortSignal): Promise<void> {
-  const { clock, log, random } = deps;
+  const { clock, log, random, caching } = deps;
   const client = deps.clientFor(CONTROLLER_MANAGER_USER);
-  const informers = createInformerFactory({ client, clock, log, random });
+  const informers = createInformerFactory({ client, clock, log, random, ...caching });
   // Whatever ends this run ends all of it: no controller may go on alone.
   const ending = new AbortController();
   const running = AbortSignal.any([signal, ending.signal]);

@@ -8,6 +8,7 @@ import {
   DEFAULT_CONTROLLERS_CONFIG,
   type StartController,
 } from '#controller/controllers/controller-context.ts';
+import { trimPod } from '#controller/trim-pod.ts';
 import { MemoryCluster } from './memory-client.ts';
 
 /** A test that needs more has two controllers fighting each other. */
@@ -19,7 +20,7 @@ export function createControllerHarness(config: Partial<ControllersConfig> = {})
   const cluster = new MemoryCluster(clock);
   const client = cluster.client();
   const abort = new AbortController();
-  const informers = createInformerFactory({ client, clock, log: silentLogger, random: () => 0, freeze: true });
+  const informers = createInformerFactory({ client, clock, log: silentLogger, random: () => 0, freeze: true, trimPod });
   const context: ControllerContext = {
     client,
     informers,
