@@ -10,7 +10,7 @@ import {
   REVISION_LEAP,
   writeReport,
 } from './integrity/recover.ts';
-import { listSnapshots, type SnapshotCopy } from './integrity/snapshots.ts';
+import { clearLeftovers, listSnapshots, type SnapshotCopy } from './integrity/snapshots.ts';
 import { type Progress, Witness } from './integrity/witness.ts';
 import type { PackedRecord } from './packed-records.ts';
 
@@ -111,6 +111,7 @@ export class SqliteDatabase {
     const { marks } = evidence;
     const sums = next === 'fold' ? evidence.sums : undefined;
     this.#witness = new Witness({ dir, db: this.#db, marks, sums, ...(sync === undefined ? {} : { sync }) });
+    clearLeftovers(dir);
     if (next === 'fold') this.#witness.fold(this.#progress, 'truncate');
     else this.#adopt(prepared, nowMs);
   }
@@ -155,7 +156,8 @@ export class SqliteDatabase {
     this.#reserved = shownRevision;
     this.#finishCopy();
     this.#witness.fold(this.#progress, 'truncate');
-    this.considerSnapshot(nowMs);
+    // A stop must not take as long as a large file takes to copy.
+    if (this.#isSmall) this.considerSnapshot(nowMs);
     this.#finishCopy();
     this.#db.close();
     this.#witness.close();
@@ -177,12 +179,16 @@ export class SqliteDatabase {
   /** Begins a snapshot where one is due; `maintain` goes on with it. */
   considerSnapshot(nowMs: number): void {
     if (this.#copy !== undefined) return;
-    const { sums, pageSize } = this.#witness.sums;
     const [newest] = listSnapshots(this.#dir);
     if (this.#revision === 0 || newest?.revision === this.#revision) return;
-    const isSmall = sums.length * pageSize <= SMALL_SNAPSHOT_BYTES;
-    const isDue = newest === undefined || nowMs - newest.takenMs >= (isSmall ? SMALL_SNAPSHOT_AGE_MS : SNAPSHOT_AGE_MS);
+    const dueAfterMs = this.#isSmall ? SMALL_SNAPSHOT_AGE_MS : SNAPSHOT_AGE_MS;
+    const isDue = newest === undefined || nowMs - newest.takenMs >= dueAfterMs;
     if (isDue) this.#copy = this.#witness.copy(this.#progress, nowMs);
+  }
+
+  get #isSmall(): boolean {
+    const { sums, pageSize } = this.#witness.sums;
+    return sums.length * pageSize <= SMALL_SNAPSHOT_BYTES;
   }
 
   #finishCopy(): void {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import type { DamageReport } from '#controller/store/integrity/recover.ts';
 import { openSqliteStore } from '#controller/store/sqlite-store.ts';
 import { classifySample, podKey, specOf } from '#controller/store/testing/sample-values.ts';
 
@@ -73,4 +75,58 @@ describe('kill -9 during writes', () => {
     const acknowledged = await writeUntilKilled(dir, 'early', 2000);
     expect(await findLost(dir, acknowledged)).not.toEqual([]);
   });
+
+  it.each([
+    ['a byte of the WAL flips', (files: Files) => files.flip('state.db-wal', 0.5)],
+    ['the WAL loses its end', (files: Files) => files.cut('state.db-wal', 0.7)],
+    ['the end of the WAL is zeroed', (files: Files) => files.zero('state.db-wal', 0.6)],
+    ['the WAL is gone', (files: Files) => rmSync(files.path('state.db-wal'))],
+    ['the mark is gone', (files: Files) => rmSync(files.path('state.mark'))],
+    ['the database is gone', (files: Files) => rmSync(files.path('state.db'))],
+    ['the database loses its end', (files: Files) => files.cut('state.db', 0.3)],
+  ])('and what is then destroyed is named: %s', async (_what, destroy) => {
+    // Closed once, so that there is a snapshot.
+    await writeUntilKilled(dir, 'honest', 60);
+    await findLost(dir, new Map());
+    await writeUntilKilled(dir, 'honest', 60);
+    destroy(filesIn(dir));
+    let reports: readonly DamageReport[] = [];
+    const store = await openSqliteStore({
+      dir,
+      clock: systemClock,
+      log: silentLogger,
+      classify: classifySample,
+      onDamage: (found) => {
+        reports = found;
+      },
+    });
+    expect(reports).toHaveLength(1);
+    const [report] = reports;
+    expect(report!.findings.length).toBeGreaterThan(0);
+    expect(store.revision).toBeGreaterThanOrEqual(1e9 + (report!.lostUpTo ?? 0));
+    expect(store.snapshot().count('/registry/pods/')).toBeGreaterThan(30);
+    expect(() => store.snapshotAt(report!.lostAfter)).toThrow(/too old/);
+    await store.close();
+  });
 });
+
+type Files = ReturnType<typeof filesIn>;
+
+/** Ways to destroy files; places are shares of the length. */
+function filesIn(dir: string) {
+  const path = (name: string) => join(dir, name);
+  const edit = (name: string, at: number, change: (bytes: Buffer, offset: number) => Buffer) => {
+    const bytes = readFileSync(path(name));
+    writeFileSync(path(name), change(bytes, Math.floor(bytes.length * at)));
+  };
+  return {
+    path,
+    flip: (name: string, at: number) =>
+      edit(name, at, (bytes, offset) => {
+        bytes[offset]! ^= 4;
+        return bytes;
+      }),
+    cut: (name: string, at: number) => edit(name, at, (bytes, offset) => bytes.subarray(0, offset)),
+    zero: (name: string, at: number) => edit(name, at, (bytes, offset) => bytes.fill(0, offset)),
+  };
+}

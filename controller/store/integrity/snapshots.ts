@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -123,6 +124,17 @@ export class SnapshotCopy {
       rmSync(old.path);
       rmSync(old.sumsPath, { force: true });
     }
+  }
+}
+
+/** Removes what a copy left behind that was cut off. */
+export function clearLeftovers(dir: string): void {
+  const folder = folderOf(dir);
+  if (!existsSync(folder)) return;
+  const kept = new Set(listSnapshots(dir).flatMap(({ path, sumsPath }) => [path, sumsPath]));
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (!kept.has(path)) rmSync(path, { recursive: true });
   }
 }
 
