@@ -33,6 +33,54 @@ const pods = (rule: Partial<PolicyRule> = {}): PolicyRule[] => [
 ];
 const ann = { kind: 'User', name: 'ann' };
 
+describe('the reason of an allowance', () => {
+  const binding = (kind: string, ref: string, subject: object, place: object = {}) => ({
+    metadata: { name: 'b', ...place },
+    roleRef: roleRef(kind, ref),
+    subjects: [{ kind: 'User', name: 'somebody else' }, subject],
+  });
+  const bot = { kind: 'ServiceAccount', name: 'bot' };
+  const botUser = user('system:serviceaccount:n:bot');
+
+  it.each<[string, string, ReturnType<typeof binding>, UserInfo, string]>([
+    [
+      'a user',
+      'clusterrolebindings/b',
+      binding('ClusterRole', 'r', ann),
+      user('ann'),
+      'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "r" to User "ann"',
+    ],
+    [
+      'a group',
+      'clusterrolebindings/b',
+      binding('ClusterRole', 'r', { kind: 'Group', name: 'devs' }),
+      user('ann', 'devs'),
+      'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "r" to Group "devs"',
+    ],
+    [
+      'a service account in its namespace',
+      'rolebindings/n/b',
+      binding('Role', 'r', bot, { namespace: 'n' }),
+      botUser,
+      'RBAC: allowed by RoleBinding "b/n" of Role "r" to ServiceAccount "bot/n"',
+    ],
+    [
+      'a cluster role in a namespace',
+      'rolebindings/n/b',
+      binding('ClusterRole', 'r', { ...bot, namespace: 'n' }, { namespace: 'n' }),
+      botUser,
+      'RBAC: allowed by RoleBinding "b/n" of ClusterRole "r" to ServiceAccount "bot/n"',
+    ],
+  ])('names the binding of %s', async (_, key, object, who, reason) => {
+    await seeded.put('/registry/clusterroles/r', { metadata: { name: 'r' }, rules: pods() });
+    await seeded.put('/registry/roles/n/r', { metadata: { name: 'r', namespace: 'n' }, rules: pods() });
+    await seeded.put(`/registry/${key}`, object);
+    const question = { verb: 'get', group: '', resource: 'pods', namespace: 'n' };
+    expect(rbac.authorize(resourceAttributes(who, question))).toMatchObject({ decision: 'allow', reason });
+    expect(rbac.authorize(resourceAttributes(user('nobody'), question)).reason).toBe('');
+  });
+});
+
 describe('the RBAC authorizer', () => {
   it.each<[string, PolicyRule[], [string, string, Partial<AuthorizationAttributes>?], string]>([
     ['a verb of the rule', pods(), ['get', 'pods'], 'allow'],

@@ -1,7 +1,7 @@
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#api/object/kinds.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuthorizationAttributes, Authorizer, AuthorizerDecision, UserInfo } from '../chain/request-context.ts';
-import { RbacIndex } from './rbac-index.ts';
+import { type Grant, RbacIndex } from './rbac-index.ts';
 import { type CompiledRule, ruleAllows, userKeys } from './rule-resolver.ts';
 import { mirrorPrefix, namesOfKey } from './store-mirror.ts';
 
@@ -9,8 +9,8 @@ import { mirrorPrefix, namesOfKey } from './store-mirror.ts';
 interface ResolvedUser {
   readonly generation: number;
   readonly subjects: readonly string[];
-  readonly cluster: readonly CompiledRule[];
-  readonly namespaces: Map<string, readonly CompiledRule[]>;
+  readonly cluster: readonly Grant[];
+  readonly namespaces: Map<string, readonly Grant[]>;
 }
 
 export interface RbacAuthorizer extends Authorizer {
@@ -21,7 +21,6 @@ export interface RbacAuthorizer extends Authorizer {
   stop(): void;
 }
 
-const ALLOW: AuthorizerDecision = { decision: 'allow', reason: '' };
 const NO_OPINION: AuthorizerDecision = { decision: 'noOpinion', reason: '' };
 
 /**
@@ -49,17 +48,16 @@ export class IndexedRbacAuthorizer implements RbacAuthorizer {
 
   authorize(attributes: AuthorizationAttributes): AuthorizerDecision {
     const resolved = this.#resolve(attributes.user);
-    for (const rule of resolved.cluster) if (ruleAllows(rule, attributes)) return ALLOW;
-    if (attributes.isResourceRequest && attributes.namespace !== '') {
-      const rules = this.#namespaceRules(resolved, attributes.namespace);
-      for (const rule of rules) if (ruleAllows(rule, attributes)) return ALLOW;
-    }
-    return NO_OPINION;
+    const everywhere = decisionOf(resolved.cluster, attributes);
+    if (everywhere !== undefined) return everywhere;
+    if (!attributes.isResourceRequest || attributes.namespace === '') return NO_OPINION;
+    return decisionOf(this.#namespaceGrants(resolved, attributes.namespace), attributes) ?? NO_OPINION;
   }
 
   rulesFor(user: UserInfo, namespace: string): readonly CompiledRule[] {
     const resolved = this.#resolve(user);
-    return namespace === '' ? resolved.cluster : [...resolved.cluster, ...this.#namespaceRules(resolved, namespace)];
+    const local = namespace === '' ? [] : this.#namespaceGrants(resolved, namespace);
+    return [...resolved.cluster, ...local].flatMap(({ rules }) => rules);
   }
 
   #resolve(user: UserInfo): ResolvedUser {
@@ -67,19 +65,26 @@ export class IndexedRbacAuthorizer implements RbacAuthorizer {
     const known = this.#resolved.get(user);
     if (known !== undefined && known.generation === generation) return known;
     const subjects = userKeys(user);
-    const resolved = { generation, subjects, cluster: this.#index.clusterRulesOf(subjects), namespaces: new Map() };
+    const resolved = { generation, subjects, cluster: this.#index.clusterGrantsOf(subjects), namespaces: new Map() };
     this.#resolved.set(user, resolved);
     return resolved;
   }
 
-  #namespaceRules(resolved: ResolvedUser, namespace: string): readonly CompiledRule[] {
-    let rules = resolved.namespaces.get(namespace);
-    if (rules === undefined) {
-      rules = this.#index.namespaceRulesOf(namespace, resolved.subjects);
-      resolved.namespaces.set(namespace, rules);
+  #namespaceGrants(resolved: ResolvedUser, namespace: string): readonly Grant[] {
+    let grants = resolved.namespaces.get(namespace);
+    if (grants === undefined) {
+      grants = this.#index.namespaceGrantsOf(namespace, resolved.subjects);
+      resolved.namespaces.set(namespace, grants);
     }
-    return rules;
+    return grants;
   }
+}
+
+function decisionOf(grants: readonly Grant[], attributes: AuthorizationAttributes): AuthorizerDecision | undefined {
+  for (const { rules, decision } of grants) {
+    for (const rule of rules) if (ruleAllows(rule, attributes)) return decision;
+  }
+  return undefined;
 }
 
 interface KindHandlers {

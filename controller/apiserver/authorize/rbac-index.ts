@@ -1,4 +1,5 @@
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#api/object/kinds.ts';
+import type { AuthorizerDecision } from '../chain/request-context.ts';
 import { type CompiledRule, compileRule, subjectKey } from './rule-resolver.ts';
 
 /** Where a binding gets its rules: `ClusterRole:name` or `Role:namespace/name`. */
@@ -6,7 +7,43 @@ type RoleKey = string;
 
 interface BindingEntry {
   readonly roleKey: RoleKey;
-  readonly subjects: readonly string[];
+  readonly subjects: readonly BoundSubject[];
+  /** `RoleBinding "name/namespace" of Role "name"` */
+  readonly title: string;
+}
+
+interface BoundSubject {
+  readonly key: string;
+  /** `ServiceAccount "name/namespace"` */
+  readonly title: string;
+}
+
+/** The rules that a subject has through one binding, and the answer of each of them. */
+export interface Grant {
+  readonly rules: readonly CompiledRule[];
+  readonly decision: AuthorizerDecision;
+}
+
+/** An answer whose reason is put into words when somebody reads it: audit does, most requests are not audited. */
+class Allowance implements AuthorizerDecision {
+  readonly decision = 'allow';
+  readonly #binding: BindingEntry;
+  readonly #subjects: readonly string[];
+  #reason: string | undefined;
+
+  constructor(binding: BindingEntry, subjects: readonly string[]) {
+    this.#binding = binding;
+    this.#subjects = subjects;
+  }
+
+  get reason(): string {
+    if (this.#reason === undefined) {
+      const { title, subjects } = this.#binding;
+      const to = subjects.find(({ key }) => this.#subjects.includes(key));
+      this.#reason = `RBAC: allowed by ${title} to ${to?.title}`;
+    }
+    return this.#reason;
+  }
 }
 
 /** Bindings of one scope (the cluster, or one namespace), found by subject. */
@@ -21,9 +58,9 @@ class BindingScope {
   put(name: string, entry: BindingEntry): void {
     this.delete(name);
     this.#byName.set(name, entry);
-    for (const subject of entry.subjects) {
-      const entries = this.#bySubject.get(subject);
-      if (entries === undefined) this.#bySubject.set(subject, new Set([entry]));
+    for (const { key } of entry.subjects) {
+      const entries = this.#bySubject.get(key);
+      if (entries === undefined) this.#bySubject.set(key, new Set([entry]));
       else entries.add(entry);
     }
   }
@@ -32,20 +69,22 @@ class BindingScope {
     const entry = this.#byName.get(name);
     if (entry === undefined) return;
     this.#byName.delete(name);
-    for (const subject of entry.subjects) {
-      const entries = this.#bySubject.get(subject);
+    for (const { key } of entry.subjects) {
+      const entries = this.#bySubject.get(key);
       entries?.delete(entry);
-      if (entries?.size === 0) this.#bySubject.delete(subject);
+      if (entries?.size === 0) this.#bySubject.delete(key);
     }
   }
 
-  /** Roles bound to any of the subjects, each once. */
-  roleKeysOf(subjects: readonly string[]): Set<RoleKey> {
-    const keys = new Set<RoleKey>();
+  /** Roles bound to any of the subjects, each once, with the first binding that does it. */
+  bindingsOf(subjects: readonly string[]): ReadonlyMap<RoleKey, BindingEntry> {
+    const found = new Map<RoleKey, BindingEntry>();
     for (const subject of subjects) {
-      for (const entry of this.#bySubject.get(subject) ?? []) keys.add(entry.roleKey);
+      for (const entry of this.#bySubject.get(subject) ?? []) {
+        if (!found.has(entry.roleKey)) found.set(entry.roleKey, entry);
+      }
     }
-    return keys;
+    return found;
   }
 
   clear(): void {
@@ -60,8 +99,19 @@ const roleKey = (namespace: string, name: string): RoleKey => `Role:${namespace}
 const refKey = (ref: { readonly kind?: string; readonly name: string }, namespace: string): RoleKey =>
   ref.kind === 'ClusterRole' ? clusterRoleKey(ref.name) : roleKey(namespace, ref.name);
 
-const subjectsOf = (binding: RoleBinding | ClusterRoleBinding, namespace: string): string[] =>
-  (binding.subjects ?? []).flatMap((subject) => subjectKey(subject, namespace) ?? []);
+function entryOf(binding: RoleBinding | ClusterRoleBinding, namespace: string, roleKey: RoleKey): BindingEntry {
+  const { metadata, roleRef, subjects = [] } = binding;
+  const place = namespace === '' ? '' : `/${namespace}`;
+  const bound = subjects.flatMap((subject): BoundSubject[] => {
+    const key = subjectKey(subject, namespace);
+    if (key === undefined) return [];
+    const home = subject.kind === 'ServiceAccount' ? `/${subject.namespace || namespace}` : '';
+    return [{ key, title: `${subject.kind} ${JSON.stringify(subject.name + home)}` }];
+  });
+  const kind = namespace === '' ? 'ClusterRoleBinding' : 'RoleBinding';
+  const role = `${roleRef.kind} ${JSON.stringify(roleRef.name)}`;
+  return { roleKey, subjects: bound, title: `${kind} ${JSON.stringify(metadata.name + place)} of ${role}` };
+}
 
 /** All RBAC objects, compiled, in memory. `generation` grows with every change, so that what was derived can be thrown away. */
 export class RbacIndex {
@@ -91,10 +141,7 @@ export class RbacIndex {
   }
 
   putClusterRoleBinding(binding: ClusterRoleBinding): void {
-    this.#cluster.put(binding.metadata.name, {
-      roleKey: clusterRoleKey(binding.roleRef.name),
-      subjects: subjectsOf(binding, ''),
-    });
+    this.#cluster.put(binding.metadata.name, entryOf(binding, '', clusterRoleKey(binding.roleRef.name)));
     this.generation++;
   }
 
@@ -110,10 +157,7 @@ export class RbacIndex {
       scope = new BindingScope();
       this.#namespaces.set(namespace, scope);
     }
-    scope.put(binding.metadata.name, {
-      roleKey: refKey(binding.roleRef, namespace),
-      subjects: subjectsOf(binding, namespace),
-    });
+    scope.put(binding.metadata.name, entryOf(binding, namespace, refKey(binding.roleRef, namespace)));
     this.generation++;
   }
 
@@ -139,18 +183,21 @@ export class RbacIndex {
     this.generation++;
   }
 
-  /** Rules that hold everywhere for any of these subjects. */
-  clusterRulesOf(subjects: readonly string[]): CompiledRule[] {
-    return this.#rulesIn(this.#cluster, subjects);
+  /** What holds everywhere for any of these subjects. */
+  clusterGrantsOf(subjects: readonly string[]): Grant[] {
+    return this.#grantsIn(this.#cluster, subjects);
   }
 
-  /** Rules that hold in this namespace alone. */
-  namespaceRulesOf(namespace: string, subjects: readonly string[]): CompiledRule[] {
+  /** What holds in this namespace alone. */
+  namespaceGrantsOf(namespace: string, subjects: readonly string[]): Grant[] {
     const scope = this.#namespaces.get(namespace);
-    return scope === undefined ? [] : this.#rulesIn(scope, subjects);
+    return scope === undefined ? [] : this.#grantsIn(scope, subjects);
   }
 
-  #rulesIn(scope: BindingScope, subjects: readonly string[]): CompiledRule[] {
-    return [...scope.roleKeysOf(subjects)].flatMap((key) => this.#roles.get(key) ?? []);
+  #grantsIn(scope: BindingScope, subjects: readonly string[]): Grant[] {
+    return [...scope.bindingsOf(subjects)].flatMap(([key, binding]) => {
+      const rules = this.#roles.get(key) ?? [];
+      return rules.length === 0 ? [] : { rules, decision: new Allowance(binding, subjects) };
+    });
   }
 }

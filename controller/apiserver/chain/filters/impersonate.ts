@@ -83,8 +83,8 @@ export function createImpersonateFilter({ authorizer }: { readonly authorizer: A
       if (wish === undefined) return next();
       for (const question of impersonationQuestions(wish)) {
         const attributes = resourceAttributes(context.user, question);
-        const { decision, reason } = authorizer.authorize(attributes);
-        if (decision !== 'allow') throw denied(attributes, reason);
+        const answer = authorizer.authorize(attributes);
+        if (answer.decision !== 'allow') throw denied(attributes, answer.reason);
       }
       context.impersonator = context.user;
       context.user = impersonatedUser(wish);
