@@ -9,9 +9,10 @@ interface Known {
   readonly etag: string | undefined;
   readonly paths: Readonly<Record<string, object>>;
   readonly definitions: Readonly<Record<string, object>>;
+  readonly parameters: Readonly<Record<string, object>>;
 }
 
-const NOTHING: Known = { hash: undefined, etag: undefined, paths: {}, definitions: {} };
+const NOTHING: Known = { hash: undefined, etag: undefined, paths: {}, definitions: {}, parameters: {} };
 
 /** The OpenAPI documents of the servers behind APIServices: v2 is merged into ours, of v3 we tell the hashes and pass requests on. */
 export class RemoteOpenApi implements OpenApiSource {
@@ -37,6 +38,7 @@ export class RemoteOpenApi implements OpenApiSource {
     return {
       paths: Object.assign({}, ...known.map(({ paths }) => paths)) as Record<string, object>,
       definitions: Object.assign({}, ...known.map(({ definitions }) => definitions)) as Record<string, object>,
+      parameters: Object.assign({}, ...known.map(({ parameters }) => parameters)) as Record<string, object>,
     };
   }
 
@@ -66,12 +68,17 @@ function hashOf(index: JsonObject | undefined, remote: RemoteApi): string | unde
 }
 
 /** Of a server's document only what belongs to the APIService's own group and version: it may not describe others' paths. */
-function partOf(document: JsonObject | undefined, remote: RemoteApi): Pick<Known, 'paths' | 'definitions'> {
-  if (!isJsonObject(document?.paths) || !isJsonObject(document.definitions)) return { paths: {}, definitions: {} };
+function partOf(
+  document: JsonObject | undefined,
+  remote: RemoteApi,
+): Pick<Known, 'paths' | 'definitions' | 'parameters'> {
+  const { paths, definitions, parameters } = NOTHING;
+  if (!isJsonObject(document?.paths) || !isJsonObject(document.definitions)) return { paths, definitions, parameters };
   const prefix = `/${rootOf(remote)}/`;
   const own = Object.entries(document.paths).filter(([path]) => `${path}/`.startsWith(prefix));
   return {
     paths: Object.fromEntries(own) as Record<string, object>,
     definitions: document.definitions as Record<string, object>,
+    parameters: (isJsonObject(document.parameters) ? document.parameters : {}) as Record<string, object>,
   };
 }

@@ -26,12 +26,17 @@ const ANSWERING_LAST_STATE: ReadonlySet<string> = new Set([
   'storage.k8s.io/volumeattributesclasses',
 ]);
 
+/** What clients are told of the answer to DELETE; while something holds the object back they get the object in any case. */
+export function answersLastState({ group, resource }: { group: string; resource: string }): boolean {
+  return ANSWERING_LAST_STATE.has(`${group}/${resource}`);
+}
+
 /** DELETE of one object: its last state where something holds it back or the kind says so, else a Status. */
 export async function handleDelete(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, namespace, name } = target;
   const { wish, isCascading, dryRun } = await readDeleteOptions(services, context);
   const { isRemoved, view } = await deleteObject(services, { context, definition, namespace, name, wish, dryRun });
-  if (!isRemoved || ANSWERING_LAST_STATE.has(`${definition.group}/${definition.resource}`)) {
+  if (!isRemoved || answersLastState(definition)) {
     answerObject(services, context, definition, { status: !isRemoved && isCascading ? 202 : 200, view });
     return;
   }

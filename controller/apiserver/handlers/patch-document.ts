@@ -30,11 +30,16 @@ export interface PatchDocument {
 /** Strategic merge goes by Go's struct tags, which custom kinds do not have. */
 const CUSTOM_TYPES: readonly string[] = Object.keys(KIND_OF_TYPE).filter((type) => KIND_OF_TYPE[type] !== 'strategic');
 
+/** The media types that a PATCH may come in. */
+export function patchTypes(isCustom: boolean): readonly string[] {
+  return isCustom ? CUSTOM_TYPES : Object.keys(KIND_OF_TYPE);
+}
+
 /** Reads the body of a PATCH of `gvk`. Rejects with 413, 415, and 400 for malformed text. */
 export async function readPatch(context: RequestContext, gvk: FormattedKind): Promise<PatchDocument> {
   const type = mediaTypeOf(context);
   const kind = Object.hasOwn(KIND_OF_TYPE, type) ? KIND_OF_TYPE[type] : undefined;
-  const supported = gvk.format === undefined ? Object.keys(KIND_OF_TYPE) : CUSTOM_TYPES;
+  const supported = patchTypes(gvk.format !== undefined);
   if (kind === undefined || !supported.includes(type)) throw unsupportedMediaType(type, supported);
   const bytes = await context.request.readBody(MAX_BODY_BYTES);
   if (kind === 'apply') return { kind, bytes, value: undefined };

@@ -108,24 +108,93 @@ const SCHEMA: Message = {
 };
 
 const QUERY_PARAMETER: Message = {
-  fields: { in: [2, text], description: [3, text], name: [4, text], type: [6, text], uniqueItems: [20, bool] },
+  fields: {
+    required: [1, bool],
+    in: [2, text],
+    description: [3, text],
+    name: [4, text],
+    allowEmptyValue: [5, bool],
+    type: [6, text],
+    format: [7, text],
+    collectionFormat: [9, text],
+    default: [10, any],
+    uniqueItems: [20, bool],
+    enum: [21, each(any)],
+  },
   extensions: 23,
 };
 
-const queryParameter = message(() => QUERY_PARAMETER);
+const PATH_PARAMETER: Message = {
+  fields: {
+    required: [1, bool],
+    in: [2, text],
+    description: [3, text],
+    name: [4, text],
+    type: [5, text],
+    format: [6, text],
+    collectionFormat: [8, text],
+    default: [9, any],
+    uniqueItems: [19, bool],
+    enum: [20, each(any)],
+  },
+  extensions: 22,
+};
 
-/** ParametersItem{parameter = 1}, Parameter{non_body_parameter = 2}, NonBodyParameter{query_parameter_sub_schema = 3}. */
-const parameter: Write = within(1, within(2, within(3, queryParameter)));
+const BODY_PARAMETER: Message = {
+  fields: { description: [1, text], name: [2, text], in: [3, text], required: [4, bool], schema: [5, schema] },
+  extensions: 6,
+};
 
-const RESPONSE: Message = { fields: { description: [1, text] }, extensions: 5 };
+const nonBody = (place: number, of: () => Message): Write => within(2, within(place, message(of)));
+
+/** Parameter{body_parameter = 1, non_body_parameter = 2}; NonBodyParameter tells in which place of the request it stands. */
+const PARAMETERS_BY_PLACE: Readonly<Record<string, Write>> = {
+  body: within(
+    1,
+    message(() => BODY_PARAMETER),
+  ),
+  query: nonBody(3, () => QUERY_PARAMETER),
+  path: nonBody(4, () => PATH_PARAMETER),
+};
+
+const parameter: Write = (writer, field, value) => {
+  const { in: place } = value as { in: string };
+  const write = Object.hasOwn(PARAMETERS_BY_PLACE, place) ? PARAMETERS_BY_PLACE[place] : undefined;
+  if (write === undefined) throw new Error(`OpenAPI v2 in protobuf has no parameter in ${place}`);
+  write(writer, field, value);
+};
+
+const reference = message(() => ({ fields: { $ref: [1, text], description: [2, text] } }));
+
+/** ParametersItem{parameter = 1, json_reference = 2}. */
+const parameterItem: Write = (writer, field, value) =>
+  (Object.hasOwn(value as object, '$ref') ? within(2, reference) : within(1, parameter))(writer, field, value);
+
+const RESPONSE: Message = {
+  // SchemaItem{schema = 1}.
+  fields: { description: [1, text], schema: [2, within(1, schema)] },
+  extensions: 5,
+};
 
 const response = message(() => RESPONSE);
 
+/** SecurityRequirement of pairs of a name and StringArray{value = 1}. */
+const securityRequirement = within(1, named(within(1, each(text))));
+
 const OPERATION: Message = {
   fields: {
-    parameters: [8, each(parameter)],
+    tags: [1, each(text)],
+    summary: [2, text],
+    description: [3, text],
+    operationId: [5, text],
+    produces: [6, each(text)],
+    consumes: [7, each(text)],
+    parameters: [8, each(parameterItem)],
     // Responses{response_code = 1} of pairs of a code and ResponseValue{response = 1}.
     responses: [9, within(1, named(within(1, response)))],
+    schemes: [10, each(text)],
+    deprecated: [11, bool],
+    security: [12, each(securityRequirement)],
   },
   extensions: 13,
 };
@@ -138,12 +207,20 @@ const PATH_ITEM: Message = {
     put: [3, operation],
     post: [4, operation],
     delete: [5, operation],
+    options: [6, operation],
+    head: [7, operation],
     patch: [8, operation],
+    parameters: [9, each(parameterItem)],
   },
   extensions: 10,
 };
 
 const INFO: Message = { fields: { title: [1, text], version: [2, text] } };
+
+const API_KEY: Message = {
+  fields: { type: [1, text], name: [2, text], in: [3, text], description: [4, text] },
+  extensions: 5,
+};
 
 const DOCUMENT: Message = {
   fields: {
@@ -151,6 +228,21 @@ const DOCUMENT: Message = {
     info: [2, message(() => INFO)],
     paths: [8, within(2, named(message(() => PATH_ITEM)))],
     definitions: [9, within(1, named(schema))],
+    parameters: [10, within(1, named(parameter))],
+    security: [12, each(securityRequirement)],
+    // SecurityDefinitionsItem{api_key_security = 2}: no other kind of credential is told of.
+    securityDefinitions: [
+      13,
+      within(
+        1,
+        named(
+          within(
+            2,
+            message(() => API_KEY),
+          ),
+        ),
+      ),
+    ],
   },
 };
 

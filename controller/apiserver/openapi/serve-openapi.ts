@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ApiError } from '#api/object/api-error.ts';
-import type { TypeDef, TypeTable } from '#api/schema/type-table.ts';
+import type { GroupVersionKind } from '#api/object/group-version.ts';
+import type { TypeTable } from '#api/schema/type-table.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { encodeJson, JSON_TYPE, sendJson } from '../chain/status-answer.ts';
 import { acceptClauses } from '../handlers/negotiation.ts';
@@ -8,8 +9,18 @@ import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { VersionInfo } from '../server/version-info.ts';
 import { encodeOpenApiV2, OPENAPI_V2_PROTOBUF } from './openapi-v2-protobuf.ts';
-import { pathItems } from './path-items.ts';
-import { type Flavor, schemaClosure } from './type-schema.ts';
+import { ParameterWriter } from './parameters.ts';
+import { discoveryItem, pathItems } from './path-items.ts';
+import {
+  API_RESOURCE_LIST,
+  DELETE_OPTIONS,
+  type Flavor,
+  PATCH,
+  type Schema,
+  STATUS,
+  schemaClosure,
+  WATCH_EVENT,
+} from './type-schema.ts';
 
 export interface OpenApiOptions {
   readonly catalog: ResourceCatalog;
@@ -28,6 +39,8 @@ export interface OpenApiSource {
   swagger(): {
     readonly paths: Readonly<Record<string, object>>;
     readonly definitions: Readonly<Record<string, object>>;
+    /** What `#/parameters/` refers to. */
+    readonly parameters: Readonly<Record<string, object>>;
   };
 }
 
@@ -157,34 +170,84 @@ function serveDocument(context: RequestContext, { tag, forms, build }: ServedDoc
 }
 
 function wholeDocument(options: OpenApiOptions): object {
-  const own = document(options, options.catalog.definitions, 2) as { paths: object; definitions: object };
+  const own = document(options, options.catalog.definitions, 2) as Record<
+    'paths' | 'definitions' | 'parameters',
+    object
+  >;
   const foreign = (options.sources ?? []).map((source) => source.swagger());
   return {
     ...own,
     paths: Object.assign({}, ...foreign.map(({ paths }) => paths), own.paths),
     definitions: Object.assign({}, ...foreign.map(({ definitions }) => definitions), own.definitions),
+    parameters: Object.assign({}, ...foreign.map(({ parameters }) => parameters), own.parameters),
   };
 }
 
+/** Kinds that operations on all others speak of. */
+const SHARED_SCHEMAS = [API_RESOURCE_LIST, DELETE_OPTIONS, PATCH, STATUS, WATCH_EVENT];
+
+/** Clients send what authenticates them in the header `Authorization`. */
+const SECURITY = {
+  security: [{ BearerToken: [] }],
+  definitions: {
+    BearerToken: {
+      description: 'A bearer token, with the word Bearer before it.',
+      in: 'header',
+      name: 'authorization',
+      type: 'apiKey',
+    },
+  },
+};
+
 function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
   const { types, version } = options;
+  const schemas = documentSchemas(options, definitions, flavor);
+  const parameters = new ParameterWriter(flavor);
+  const schemaOf = schemaNames(schemas);
+  const items = definitions.map((definition) => {
+    const omit = omittedParameters(definition, options, flavor);
+    return pathItems(definition, { flavor, types, parameters, schemaOf, omit });
+  });
+  const paths = Object.assign({}, ...items, ...definitions.map((one) => discoveryItem(one, { flavor, parameters })));
+  const info = { title: 'Kubernetes', version: version.gitVersion };
+  const { security } = SECURITY;
+  return flavor === 3
+    ? { openapi: '3.0.0', info, paths, components: { schemas, securitySchemes: SECURITY.definitions }, security }
+    : {
+        swagger: '2.0',
+        info,
+        paths,
+        definitions: schemas,
+        parameters: parameters.shared,
+        security,
+        securityDefinitions: SECURITY.definitions,
+      };
+}
+
+function documentSchemas({ types }: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor) {
   const custom = definitions.flatMap(({ openApi }) => openApi ?? []);
-  const referred = custom.flatMap(({ references }) => references.flatMap((name) => types.byName(name) ?? []));
-  const roots = [...rootTypes(types, definitions), ...referred];
-  const schemas = Object.assign(
+  const roots = [
+    ...rootTypes(types, definitions),
+    ...custom.flatMap(({ references }) => references),
+    ...SHARED_SCHEMAS,
+  ];
+  return Object.assign(
     schemaClosure(roots, flavor, (name) => types.byName(name)),
     ...custom.map((models) => models.schemas(flavor)),
-  );
-  const paths = Object.assign(
-    {},
-    ...definitions.map((definition) =>
-      pathItems(definition, { flavor, omit: omittedParameters(definition, options, flavor) }),
-    ),
-  );
-  const info = { title: 'Kubernetes', version: version.gitVersion };
-  return flavor === 3
-    ? { openapi: '3.0.0', info, paths, components: { schemas } }
-    : { swagger: '2.0', info, paths, definitions: schemas };
+  ) as Record<string, Schema>;
+}
+
+const gvkKey = ({ group, version, kind }: GroupVersionKind) => `${group}/${version}/${kind}`;
+
+/** Finds the schema of a kind among those of a document. */
+function schemaNames(schemas: Readonly<Record<string, Schema>>): (gvk: GroupVersionKind) => string | undefined {
+  const names = new Map<string, string>();
+  for (const [name, schema] of Object.entries(schemas)) {
+    for (const gvk of (schema['x-kubernetes-group-version-kind'] ?? []) as GroupVersionKind[]) {
+      names.set(gvkKey(gvk), name);
+    }
+  }
+  return (gvk) => names.get(gvkKey(gvk));
 }
 
 /**
@@ -198,14 +261,18 @@ function omittedParameters(definition: ResourceDefinition, { catalog }: OpenApiO
   return hasCustomKinds ? [] : ['fieldValidation'];
 }
 
-function rootTypes(types: TypeTable, definitions: readonly ResourceDefinition[]): TypeDef[] {
+/** Names of the types that the resources' requests and answers consist of. */
+function rootTypes(types: TypeTable, definitions: readonly ResourceDefinition[]): string[] {
   const gvks = definitions.flatMap((definition) => [
     definition,
-    { ...definition, kind: `${definition.kind}List` },
-    ...definition.subresources.map(({ kind }) => kind),
+    { ...definition, kind: definition.listKind ?? `${definition.kind}List` },
+    ...definition.subresources.flatMap(({ kind, connects }) => (connects === true ? [] : kind)),
   ]);
-  return gvks.flatMap(({ group, version, kind }) => types.typeOf({ group, version, kind }) ?? []);
+  return gvks.flatMap((gvk) => types.typeOf(gvk)?.name ?? []);
 }
+
+/** Changes with the code that writes documents: clients keep them by their hashes. */
+const FORM = 'form 2';
 
 /** Changes whenever the served kinds of the root or the server's version do. */
 function rootHash({ catalog, version }: OpenApiOptions, root: string): string {
@@ -215,5 +282,5 @@ function rootHash({ catalog, version }: OpenApiOptions, root: string): string {
       ({ group, version: v, resource, verbs, subresources, openApi }) =>
         `${group}/${v}/${resource}:${verbs.join()}:${subresources.map(({ name }) => name).join()}:${openApi?.hash ?? ''}`,
     );
-  return hashOf([root, version.gitVersion, ...kinds]);
+  return hashOf([root, version.gitVersion, FORM, ...kinds]);
 }

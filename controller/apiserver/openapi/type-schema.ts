@@ -4,10 +4,17 @@ import type { FieldDef, TypeDef, ValueKind } from '#api/schema/type-table.ts';
 export type Schema = Record<string, unknown>;
 export type Flavor = 2 | 3;
 
+const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
+export const API_RESOURCE_LIST = `${META}.APIResourceList`;
+export const DELETE_OPTIONS = `${META}.DeleteOptions`;
+export const PATCH = `${META}.Patch`;
+export const STATUS = `${META}.Status`;
+export const WATCH_EVENT = `${META}.WatchEvent`;
+
 const QUANTITY = 'io.k8s.apimachinery.pkg.api.resource.Quantity';
-const TIME = 'io.k8s.apimachinery.pkg.apis.meta.v1.Time';
-const MICRO_TIME = 'io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime';
-const DURATION = 'io.k8s.apimachinery.pkg.apis.meta.v1.Duration';
+const TIME = `${META}.Time`;
+const MICRO_TIME = `${META}.MicroTime`;
+const DURATION = `${META}.Duration`;
 const INT_OR_STRING = 'io.k8s.apimachinery.pkg.util.intstr.IntOrString';
 
 /** Scalars that have a name of their own in Kubernetes' documents. */
@@ -47,12 +54,14 @@ export function namedScalarSchema(name: string, flavor: Flavor): Schema | undefi
         ? { description, format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] }
         : { description, format: 'int-or-string', type: 'string' };
     }
+    case PATCH:
+      return { description: 'What to change, in the form that the media type names.', type: 'object' };
     default:
       return undefined;
   }
 }
 
-const refTo = (name: string, flavor: Flavor) =>
+export const refTo = (name: string, flavor: Flavor) =>
   flavor === 3 ? `#/components/schemas/${name}` : `#/definitions/${name}`;
 
 /** The schema of a type; types that it refers to are named to `need`. */
@@ -122,16 +131,15 @@ function fieldHints(field: FieldDef): Schema {
   };
 }
 
-/** Schemas of all these types and of everything that they refer to, by name. */
+/** Schemas of these names and of everything that they refer to, by name. */
 export function schemaClosure(
-  roots: readonly TypeDef[],
+  roots: readonly string[],
   flavor: Flavor,
   byName: (name: string) => TypeDef | undefined,
 ): Record<string, Schema> {
   const schemas: Record<string, Schema> = {};
-  const waiting: string[] = [];
+  const waiting: string[] = [...roots];
   const need = (name: string) => void waiting.push(name);
-  for (const root of roots) schemas[root.name] ??= typeSchema(root, flavor, need);
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     if (schemas[name] !== undefined) continue;
     const type = byName(name);

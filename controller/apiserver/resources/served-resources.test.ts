@@ -1,39 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { systemClock } from '#base/clock.ts';
-import { silentLogger } from '#base/logger.ts';
-import { accessReviewResources } from '../authorize/access-review-resources.ts';
-import { connectSubresources } from '../connect/connect-subresources.ts';
-import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { builtinResources } from './builtin-resources.ts';
+import { servedDefinitions } from './testing/served-definitions.ts';
 
 const PATHS = join(import.meta.dirname, '../../../../shared/reference/k8s-1.36-paths.tsv');
 const hasReference = existsSync(PATHS);
 if (!hasReference) console.log(`served-resources.test: comparison with Kubernetes skipped, nothing at ${PATHS}`);
 
-const never = (): never => {
-  throw new Error('definitions are looked at, not used');
-};
-
-const streams = connectSubresources(
-  { kubeletTls: never, clock: systemClock, log: silentLogger, authorizer: { name: 'none', authorize: never } },
-  { accept: never },
-);
-const definitions: readonly ResourceDefinition[] = [
-  ...builtinResources({
-    podSubresources: streams.pods,
-    nodeSubresources: streams.nodes,
-    serviceSubresources: streams.services,
-    serviceCidr: '10.96.0.0/16',
-    nodePortRange: { from: 30_000, to: 32_767 },
-  }),
-  ...accessReviewResources({
-    authorizer: { name: 'none', authorize: never },
-    rbac: { rulesFor: never },
-    tokenVerifiers: { verify: never },
-  } as unknown as Parameters<typeof accessReviewResources>[0]),
-];
+const definitions = servedDefinitions();
 
 const VERBS: Readonly<Record<string, string>> = { get: 'get', put: 'update', post: 'create', patch: 'patch' };
 
