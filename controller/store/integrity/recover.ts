@@ -68,7 +68,7 @@ export function prepareFiles(dir: string, nowMs: number): Prepared {
     return { evidence, judgement, next: 'fold', recovery: undefined };
   }
   if (condition === 'destroyed') soundSnapshot(dir, judgement);
-  const folder = setAside(dir, nowMs);
+  const folder = setAside(dir, { nowMs, isNeeded: condition === 'unsure' });
   const isKept = condition === 'cut' || (condition === 'unsure' && passesOwnChecks(folder, evidence, judgement));
   const served = isKept ? 'what is left of it' : restoreSnapshot(dir, { judgement, folder });
   if (judgement.dropWal && isKept) dropWal(dir);
@@ -109,15 +109,20 @@ function dropWal(dir: string): void {
   syncFolder(dir);
 }
 
-/** Copies the files for whoever wants to save more from them. */
-function setAside(dir: string, nowMs: number): string {
+/** Copies the files for whoever wants to save more from them. Where the disk is full and nothing else needs the copy, there is none. */
+function setAside(dir: string, { nowMs, isNeeded }: { readonly nowMs: number; readonly isNeeded: boolean }): string {
   const stamp = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, '');
   let folder = join(dir, `damaged-${stamp}`);
   for (let count = 2; existsSync(folder); count++) folder = join(dir, `damaged-${stamp}-${count}`);
   mkdirSync(folder, { mode: 0o700 });
   const db = databasePath(dir);
-  for (const path of [db, `${db}-wal`, markPath(dir), sumsPath(dir, 0), sumsPath(dir, 1)]) {
-    if (existsSync(path)) copyFileSync(path, join(folder, basename(path)));
+  try {
+    for (const path of [db, `${db}-wal`, markPath(dir), sumsPath(dir, 0), sumsPath(dir, 1)]) {
+      if (existsSync(path)) copyFileSync(path, join(folder, basename(path)));
+    }
+  } catch (err) {
+    if (isNeeded || (err as NodeJS.ErrnoException).code !== 'ENOSPC') throw err;
+    for (const name of readdirSync(folder)) rmSync(join(folder, name));
   }
   return folder;
 }
