@@ -248,7 +248,8 @@ class CostEstimator {
   #schemaSize(path: readonly string[] | undefined, more?: string): CostRange | undefined {
     if (path === undefined || path.length === 0) return undefined;
     const [root, ...rest] = more === undefined ? path : [...path, more];
-    let schema = this.#schemas[root as string];
+    // Names of types have no schema: Kubernetes takes that of `self` for every name, and what it accepts depends on that.
+    let schema = this.#schemas[root as string] ?? this.#schemas.self;
     for (const part of rest) {
       if (schema === undefined) return undefined;
       if (part === '@items' || part === '@values') schema = schema.element;
