@@ -33,6 +33,7 @@ import { flowControlDumps } from './flow-control/debug-dumps.ts';
 import { FlowController } from './flow-control/flow-controller.ts';
 import { FlowMetrics } from './flow-control/flow-metrics.ts';
 import { followFlowConfiguration } from './flow-control/maintain-configuration.ts';
+import { SecurityMetrics } from './metrics/security-metrics.ts';
 import type { ResourceDefinition, TokenIssuer } from './registry/resource-definition.ts';
 import type { ExtraPath } from './server/api-server.ts';
 
@@ -108,6 +109,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   const { recordDecision } = deps;
   const authorizer = recordDecision === undefined ? union : createRecordingAuthorizer(union, recordDecision);
   const audit = { clock, write: deps.writeAudit, policy: deps.auditPolicy };
+  const metrics = new SecurityMetrics();
   const flowMetrics = new FlowMetrics();
   const flowController = new FlowController({
     clock,
@@ -118,18 +120,18 @@ export function createSecurity(deps: SecurityDeps): Security {
   const policies = createAdmissionPolicies({ store, authorizer });
   return {
     filters: [
-      createAuthenticateFilter({ authenticators, onFailure: createFailedAuthenticationAudit(audit) }),
+      createAuthenticateFilter({ authenticators, clock, metrics, onFailure: createFailedAuthenticationAudit(audit) }),
       createAuditFilter(audit),
       createImpersonateFilter({ authorizer }),
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
-      createAuthorizeFilter({ authorizer }),
+      createAuthorizeFilter({ authorizer, metrics }),
     ],
     admission: builtinAdmission({ ...deps, authorizer, rbac, policies }),
     authorizer,
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
     extraPaths: [...discoveryOfKeys(key), ...flowControlDumps(flowController)],
-    renderMetrics: () => flowMetrics.render(flowController.levels),
+    renderMetrics: () => metrics.render() + flowMetrics.render(flowController.levels),
     stop() {
       stopFlowConfiguration();
       policies.stop();

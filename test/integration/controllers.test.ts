@@ -26,6 +26,7 @@ import { createUnionAuthorizer, superuserAuthorizer } from '#controller/apiserve
 import { createAuthenticateFilter } from '#controller/apiserver/chain/filters/authenticate.ts';
 import { createAuthorizeFilter } from '#controller/apiserver/chain/filters/authorize.ts';
 import type { Filter } from '#controller/apiserver/chain/request-context.ts';
+import { SecurityMetrics } from '#controller/apiserver/metrics/security-metrics.ts';
 import { builtinResources } from '#controller/apiserver/resources/builtin-resources.ts';
 import { servePort } from '#controller/apiserver/server/port-adapter.ts';
 import { createTestServer } from '#controller/apiserver/server/testing/test-server.ts';
@@ -56,6 +57,7 @@ function createServer(denials: Denial[]) {
     handles: (request) => lifecycle!.handles(request),
     admit: (request) => lifecycle!.admit?.(request),
   };
+  const metrics = new SecurityMetrics();
   const { server, store } = createTestServer({
     definitions: builtinResources({
       podSubresources: [],
@@ -66,13 +68,17 @@ function createServer(denials: Denial[]) {
       nowMs: () => Date.now(),
       random: Math.random,
     }),
-    filters: [createAuthenticateFilter({ authenticators: [createComponentAuthenticator()] }), late],
+    filters: [
+      createAuthenticateFilter({ authenticators: [createComponentAuthenticator()], clock: systemClock, metrics }),
+      late,
+    ],
     admission: [lateLifecycle],
   });
   lifecycle = namespaceLifecycle({ store });
   const rbac = createRbacAuthorizer(store);
   const union = createUnionAuthorizer([superuserAuthorizer, rbac]);
   authorize = createAuthorizeFilter({
+    metrics,
     authorizer: {
       name: 'recording',
       authorize(attributes) {

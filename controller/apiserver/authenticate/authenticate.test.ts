@@ -3,6 +3,7 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { createAuthenticateFilter } from '../chain/filters/authenticate.ts';
+import { SecurityMetrics } from '../metrics/security-metrics.ts';
 import { fakeContext, fakeRequest } from '../testing/fake-request.ts';
 import { SeededStore } from '../testing/seeded-store.ts';
 import { createBearerTokenAuthenticator, type TokenVerifier } from './bearer-token.ts';
@@ -175,6 +176,8 @@ describe('the authenticate filter', () => {
       createClientCertificateAuthenticator(),
       createBearerTokenAuthenticator([{ name: 'none', verify: () => undefined }]),
     ],
+    clock: new FakeClock(),
+    metrics: new SecurityMetrics(),
   });
   const nobody = { name: '', groups: [] };
   const run = async (facts: Parameters<typeof fakeContext>[0]) => {

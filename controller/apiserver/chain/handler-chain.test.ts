@@ -45,6 +45,18 @@ test('filters run in the order of the table, whatever order they came in', async
   expect(seen).toEqual([...FILTER_ORDER]);
 });
 
+test('an answer that breaks off is told as such, one that failed whole is not', async () => {
+  const aborted: boolean[] = [];
+  const observer = { onStart() {}, onEnd: (_: unknown, { isAborted }: RequestOutcome) => aborted.push(isAborted) };
+  const breakOff: Filter['run'] = async (context) => {
+    context.response.stream(200, {}).end();
+    throw new Error('broken');
+  };
+  await chain({ observer, filters: [filter('x', breakOff)] }).get('/x');
+  await chain({ observer, filters: [filter('x', () => Promise.reject(new Error('broken')))] }).get('/x');
+  expect(aborted).toEqual([true, false]);
+});
+
 describe('orderFilters refuses', () => {
   const all = FILTER_ORDER.map((name) => filter(name));
   test.each([

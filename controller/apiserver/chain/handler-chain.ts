@@ -34,6 +34,8 @@ export interface RequestOutcome {
   readonly statusCode: number;
   readonly elapsedMs: number;
   readonly sentBytes: number;
+  /** The answer had begun when something failed: its client got a part of it. */
+  readonly isAborted: boolean;
 }
 
 /** What the chain tells of each request; what `onStart` answers comes back at its end. */
@@ -109,6 +111,7 @@ async function handleRequest(parts: ChainParts, request: ApiRequest, target: Api
   let context: RequestContext | undefined;
   let clearDeadline: (() => void) | undefined;
   let token: unknown;
+  let isAborted = false;
   try {
     const info = computeRequestInfo(request.method, request.path, request.query);
     context = createContext(options, request, response, info);
@@ -124,13 +127,16 @@ async function handleRequest(parts: ChainParts, request: ApiRequest, target: Api
       response.bind(context);
       token = options.observer.onStart(context);
     }
+    // At a deadline the answer was given already.
+    isAborted = response.started && context.statusCode !== 504;
     answerError(context, err);
   } finally {
     clearDeadline?.();
     if (context !== undefined) {
       const { statusCode } = context;
       const { sentBytes } = response;
-      options.observer.onEnd(token, { statusCode, elapsedMs: options.clock.monotonic() - startMs, sentBytes });
+      const elapsedMs = options.clock.monotonic() - startMs;
+      options.observer.onEnd(token, { statusCode, elapsedMs, sentBytes, isAborted });
     }
   }
 }

@@ -96,6 +96,47 @@ describe('/metrics', () => {
     expect(await scrape()).toContain(name);
   });
 
+  it('counts what authentication and authorization came to', async () => {
+    const value = (text: string, name: string) =>
+      Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`${name} `))
+          ?.split(' ')[1] ?? 0,
+      );
+    const names = [
+      'authentication_attempts{result="success"}',
+      'authentication_attempts{result="failure"}',
+      'authentication_duration_seconds_count{result="success"}',
+      'authenticated_user_requests{username="email_id"}',
+      'authorization_attempts_total{result="allowed"}',
+      'authorization_attempts_total{result="no-opinion"}',
+      'apiserver_client_certificate_expiration_seconds_bucket{le="604800"}',
+      'apiserver_client_certificate_expiration_seconds_bucket{le="86400"}',
+    ];
+    const before = await scrape();
+    const url = '/api/v1/namespaces/default/secrets';
+    const expiresAtMs = Date.now() + 3 * 86_400_000;
+    const person = { peer: { certificate: { commonName: 'ann@example.com', organizations: [], expiresAtMs } } };
+    expect((await server.call({ method: 'GET', url })).status).toBe(401);
+    expect((await server.call({ method: 'GET', url, ...person })).status).toBe(403);
+    const after = await scrape();
+    // The second scrape counts itself.
+    expect(names.map((name) => value(after, name) - value(before, name))).toEqual([2, 1, 2, 1, 1, 1, 1, 0]);
+  });
+
+  it('counts lists by their resource, and names deprecated kinds that are asked for', async () => {
+    for (const namespace of ['a', 'b']) {
+      await server.call({ method: 'GET', url: `/api/v1/namespaces/${namespace}/endpoints`, ...admin });
+    }
+    await expect.poll(scrape).toContain('apiserver_storage_list_total{group="",resource="endpoints"} 2\n');
+    const asked = 'apiserver_requested_deprecated_apis{group="",version="v1",resource="endpoints"';
+    expect(await scrape()).toContain(`${asked},subresource="",removed_release=""} 1\n`);
+    expect(await scrape()).not.toContain(
+      'apiserver_requested_deprecated_apis{group="",version="v1",resource="configmaps"',
+    );
+  });
+
   it('keeps paths of the clients’ making out of its labels', async () => {
     for (let i = 0; i < 3; i++) await server.call({ method: 'GET', url: `/made-up-${i}`, ...admin });
     expect(await scrape()).not.toContain('made-up');

@@ -1,4 +1,4 @@
-import type { RequestObserver } from '../chain/handler-chain.ts';
+import type { RequestObserver, RequestOutcome } from '../chain/handler-chain.ts';
 import { isLongRunning } from '../chain/handler-chain.ts';
 import type { RequestContext, RequestInfo } from '../chain/request-context.ts';
 import { HistogramSeries, renderHistogramSeries, renderLabels, renderSamples } from './metric.ts';
@@ -56,6 +56,7 @@ class RequestSeries {
   readonly seconds = new HistogramSeries(DURATION_BOUNDS);
   readonly sizes = new HistogramSeries(SIZE_BOUNDS);
   running = 0;
+  aborts = 0;
 
   constructor(key: SeriesKey, isLong: boolean) {
     this.key = key;
@@ -100,10 +101,11 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
     return series;
   }
 
-  onEnd(series: RequestSeries, outcome: { statusCode: number; elapsedMs: number; sentBytes: number }): void {
+  onEnd(series: RequestSeries, outcome: RequestOutcome): void {
     series.running--;
     const { statusCode, elapsedMs, sentBytes } = outcome;
     series.codes.set(statusCode, (series.codes.get(statusCode) ?? 0) + 1);
+    if (outcome.isAborted) series.aborts++;
     if (series.isLongRunning) return;
     this.#running[series.isMutating ? 'mutating' : 'readOnly']--;
     series.seconds.observe(elapsedMs / 1000);
@@ -140,7 +142,7 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
   }
 
   /** The text of `/metrics` as far as requests go. */
-  render(): string {
+  render(isDeprecated: IsDeprecated = () => false): string {
     const all = [...this.#series.values()].flat();
     if (this.#other.codes.size > 0) all.push(this.#other);
     const histogram = (name: string, help: string, of: (series: RequestSeries) => HistogramSeries) =>
@@ -170,6 +172,9 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
         ({ seconds }) => seconds,
       ),
       renderTerminations(all),
+      renderAborts(all),
+      renderDeprecated(all, isDeprecated),
+      renderLists(all),
       histogram('apiserver_response_sizes', 'Bytes of answers to reads, before compression.', ({ sizes }) => sizes),
       renderSamples(
         'gauge',
@@ -191,6 +196,64 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
     if (lines.length === 0) return '';
     return `# HELP apiserver_longrunning_requests Watches, logs and other streams that run now.\n# TYPE apiserver_longrunning_requests gauge\n${lines.join('\n')}\n`;
   }
+}
+
+/** Whether a kind is served for old clients' sake. */
+export type IsDeprecated = (group: string, version: string, resource: string) => boolean;
+
+/** Answers that broke off after they had begun. */
+function renderAborts(all: readonly RequestSeries[]): string {
+  const labels = ['verb', 'group', 'version', 'resource', 'subresource', 'scope'];
+  const samples = all.flatMap(({ key, aborts }): [string[], number][] => {
+    const { verb, group, version, resource, subresource, scope } = key;
+    return aborts === 0 ? [] : [[[verb, group, version, resource, subresource, scope], aborts]];
+  });
+  return renderSamples(
+    'counter',
+    { name: 'apiserver_request_aborts_total', help: 'Requests whose answer broke off.', labels },
+    sumSamples(samples),
+  );
+}
+
+/** Which deprecated kinds somebody still asks for. No release is named in which they go: none is planned here. */
+function renderDeprecated(all: readonly RequestSeries[], isDeprecated: IsDeprecated): string {
+  const used = all.filter(({ key }) => key.resource !== '' && isDeprecated(key.group, key.version, key.resource));
+  return renderSamples(
+    'gauge',
+    {
+      name: 'apiserver_requested_deprecated_apis',
+      help: 'Deprecated kinds that were asked for since the start.',
+      labels: ['group', 'version', 'resource', 'subresource', 'removed_release'],
+    },
+    used
+      .map(({ key }) => [key.group, key.version, key.resource, key.subresource, ''])
+      .filter((values, i, rest) => rest.findIndex((other) => other.join() === values.join()) === i)
+      .map((values) => [values, 1] as const),
+  );
+}
+
+function renderLists(all: readonly RequestSeries[]): string {
+  const samples = all.flatMap(({ key, codes }): [string[], number][] => {
+    const served = key.verb === 'LIST' ? (codes.get(200) ?? 0) : 0;
+    return served === 0 ? [] : [[[key.group, key.resource], served]];
+  });
+  return renderSamples(
+    'counter',
+    { name: 'apiserver_storage_list_total', help: 'Lists that were served.', labels: ['group', 'resource'] },
+    sumSamples(samples),
+  );
+}
+
+/** One sample for each set of labels. */
+function sumSamples(
+  samples: readonly (readonly [readonly string[], number])[],
+): (readonly [readonly string[], number])[] {
+  const sums = new Map<string, readonly [readonly string[], number]>();
+  for (const [values, value] of samples) {
+    const key = values.join('\0');
+    sums.set(key, [values, (sums.get(key)?.[1] ?? 0) + value]);
+  }
+  return [...sums.values()];
 }
 
 /** Requests that the server gave up for its own protection: refused by flow control, or at their deadline. */

@@ -36,7 +36,9 @@ export interface UpgradedSocket {
 export interface Peer {
   readonly address: string;
   /** Subject of a client certificate that our client CA signed, or undefined. */
-  readonly certificate: { readonly commonName: string; readonly organizations: readonly string[] } | undefined;
+  readonly certificate:
+    | { readonly commonName: string; readonly organizations: readonly string[]; readonly expiresAtMs?: number }
+    | undefined;
   /** Subject of a client certificate of a front proxy: its CA may name any user in headers, and proves no user of its own. */
   readonly frontProxy?: { readonly commonName: string };
   /** Set by the in-process transport alone: the component identity that the composition root bound to this port. */

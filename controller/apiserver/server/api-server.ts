@@ -178,7 +178,9 @@ interface ServerMetrics {
 
 async function renderMetrics(options: ApiServerOptions, catalog: ResourceCatalog, metrics: ServerMetrics) {
   return [
-    metrics.requests.render(),
+    metrics.requests.render(
+      (group, version, resource) => catalog.find(group, version, resource)?.deprecationWarning !== undefined,
+    ),
     metrics.watches.render(),
     metrics.admission.render(),
     renderObjectCounts(options.store, catalog.definitions),

@@ -227,9 +227,14 @@ function peerOf(incoming: NodeRequest, tls: TlsMaterial): Peer {
 }
 
 function subjectOf(socket: TLSSocket): Peer['certificate'] {
-  const subject = socket.getPeerCertificate()?.subject as { CN?: string | string[]; O?: string | string[] } | undefined;
+  const { subject, valid_to: until } = (socket.getPeerCertificate() ?? {}) as {
+    subject?: { CN?: string | string[]; O?: string | string[] };
+    valid_to?: string;
+  };
   const commonName = [subject?.CN ?? []].flat()[0];
-  return commonName === undefined ? undefined : { commonName, organizations: [subject?.O ?? []].flat() };
+  if (commonName === undefined) return undefined;
+  const expiresAtMs = until === undefined ? {} : { expiresAtMs: Date.parse(until) };
+  return { commonName, organizations: [subject?.O ?? []].flat(), ...expiresAtMs };
 }
 
 /** The certificate was verified against all our CAs at once; which of them it was says the end of its chain. */

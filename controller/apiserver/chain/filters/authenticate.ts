@@ -1,4 +1,6 @@
 import { ApiError, unauthorized } from '#api/object/api-error.ts';
+import type { Clock } from '#base/clock.ts';
+import type { SecurityMetrics } from '../../metrics/security-metrics.ts';
 import type { Authenticator, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 /** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
@@ -9,12 +11,15 @@ const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthe
 export interface AuthenticateDeps {
   /** Asked in order; the first that knows the request decides. */
   readonly authenticators: readonly Authenticator[];
+  readonly clock: Clock;
+  readonly metrics: SecurityMetrics;
   /** Told of every request that is refused here. */
   readonly onFailure?: (context: RequestContext, err: ApiError) => void;
 }
 
 /** Sets `context.user`, or answers 401. Anonymous requests pass to the health and version paths alone. */
-export function createAuthenticateFilter({ authenticators, onFailure }: AuthenticateDeps): Filter {
+export function createAuthenticateFilter(deps: AuthenticateDeps): Filter {
+  const { authenticators, clock, metrics, onFailure } = deps;
   /** Authenticators answer at once as a rule; a promise is awaited only where one turns up. */
   const identify = (context: RequestContext, from = 0): UserInfo | Promise<UserInfo> => {
     for (let i = from; i < authenticators.length; i++) {
@@ -28,10 +33,13 @@ export function createAuthenticateFilter({ authenticators, onFailure }: Authenti
   return {
     name: 'authenticate',
     async run(context, next) {
+      const startMs = clock.monotonic();
       try {
         const user = identify(context);
         context.user = user instanceof Promise ? await user : user;
+        metrics.authenticated(context, clock.monotonic() - startMs);
       } catch (err) {
+        metrics.notAuthenticated(clock.monotonic() - startMs);
         if (err instanceof ApiError) onFailure?.(context, err);
         throw err;
       }

@@ -1,14 +1,21 @@
 import { attributesOf, denied } from '../../authorize/attributes.ts';
+import type { SecurityMetrics } from '../../metrics/security-metrics.ts';
 import type { Authorizer, Filter } from '../request-context.ts';
 
+export interface AuthorizeDeps {
+  readonly authorizer: Authorizer;
+  readonly metrics: SecurityMetrics;
+}
+
 /** Asks the authorizer about every request; everything but `allow` is 403. */
-export function createAuthorizeFilter({ authorizer }: { readonly authorizer: Authorizer }): Filter {
+export function createAuthorizeFilter({ authorizer, metrics }: AuthorizeDeps): Filter {
   return {
     name: 'authorize',
     run(context, next) {
       const attributes = attributesOf(context.user, context.info);
       // Reasons are put into words when they are read: only where somebody wants them.
       const answer = authorizer.authorize(attributes);
+      metrics.decided(answer.decision);
       const isAllowed = answer.decision === 'allow';
       if (!isAllowed || context.audit !== undefined) {
         context.auditAnnotations['authorization.k8s.io/decision'] = isAllowed ? 'allow' : 'forbid';

@@ -3,6 +3,7 @@ import { ApiError, notFound } from '#api/object/api-error.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { createAuditBuffer } from '../../audit/audit-buffer.ts';
+import { SecurityMetrics } from '../../metrics/security-metrics.ts';
 import { fakeContext } from '../../testing/fake-request.ts';
 import type { AuthorizationAttributes, Authorizer, UserInfo } from '../request-context.ts';
 import { createAuditFilter } from './audit.ts';
@@ -18,7 +19,10 @@ const allowing = (allow: (attributes: AuthorizationAttributes) => boolean): Auth
 
 describe('the authorize filter', () => {
   it('answers 403 unless the authorizer allows', async () => {
-    const filter = createAuthorizeFilter({ authorizer: allowing(({ verb }) => verb === 'get') });
+    const filter = createAuthorizeFilter({
+      authorizer: allowing(({ verb }) => verb === 'get'),
+      metrics: new SecurityMetrics(),
+    });
     await filter.run(fakeContext({ info: { verb: 'get' } }), done);
     const next = vi.fn(done);
     await expect(filter.run(fakeContext({ info: { verb: 'list' } }), next)).rejects.toMatchObject({
