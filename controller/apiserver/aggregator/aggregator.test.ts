@@ -263,8 +263,9 @@ describe('the aggregator', () => {
       '/openapi/v3/apis/example.com/v1': { openapi: '3.0.0', paths: {} },
       '/openapi/v2': {
         swagger: '2.0',
-        paths: { [`${WIDGET_PATH}`]: { get: {} }, '/apis/apps/v1/evil': { get: {} } },
+        paths: { [`${WIDGET_PATH}`]: { get: { 'has no field': 1 } }, '/apis/apps/v1/evil': { get: {} } },
         definitions: { 'com.example.v1.Widget': { type: 'object' } },
+        parameters: { 'limit-abc': { in: 'query', name: 'limit', type: 'integer' } },
       },
     };
     await ready();
@@ -273,7 +274,13 @@ describe('the aggregator', () => {
       .toEqual({ serverRelativeURL: '/openapi/v3/apis/example.com/v1?hash=AB' });
     const v2 = await api.expect(200, 'GET', '/openapi/v2');
     expect(v2.definitions['com.example.v1.Widget']).toEqual({ type: 'object' });
-    expect([v2.paths[WIDGET_PATH], v2.paths['/apis/apps/v1/evil']]).toEqual([{ get: {} }, undefined]);
+    expect(v2.parameters['limit-abc']).toMatchObject({ name: 'limit' });
+    expect([v2.paths[WIDGET_PATH], v2.paths['/apis/apps/v1/evil']]).toEqual([
+      { get: { 'has no field': 1 } },
+      undefined,
+    ]);
+    const accept = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+    expect((await api.call('GET', '/openapi/v2', undefined, { accept })).status).toBe(200);
     expect(await api.expect(200, 'GET', '/openapi/v3/apis/example.com/v1?hash=AB')).toMatchObject({ openapi: '3.0.0' });
   });
 });

@@ -1,4 +1,5 @@
 import { isJsonObject, type JsonObject } from '#api/object/json.ts';
+import { encodeOpenApiV2 } from '../openapi/openapi-v2-protobuf.ts';
 import type { OpenApiSource } from '../openapi/serve-openapi.ts';
 import type { ApiServiceIndex, RemoteApi } from './api-service-index.ts';
 import type { FetchRemote } from './remote-documents.ts';
@@ -76,9 +77,20 @@ function partOf(
   if (!isJsonObject(document?.paths) || !isJsonObject(document.definitions)) return { paths, definitions, parameters };
   const prefix = `/${rootOf(remote)}/`;
   const own = Object.entries(document.paths).filter(([path]) => `${path}/`.startsWith(prefix));
-  return {
+  const part = {
     paths: Object.fromEntries(own) as Record<string, object>,
     definitions: document.definitions as Record<string, object>,
     parameters: (isJsonObject(document.parameters) ? document.parameters : {}) as Record<string, object>,
   };
+  return isWellFormed(part) ? part : { paths, definitions, parameters };
+}
+
+/** What cannot be written would take the document of all servers from everybody. */
+function isWellFormed(part: object): boolean {
+  try {
+    encodeOpenApiV2(part, () => {});
+    return true;
+  } catch {
+    return false;
+  }
 }

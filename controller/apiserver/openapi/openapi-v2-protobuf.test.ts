@@ -229,4 +229,10 @@ describe('encodeOpenApiV2', () => {
   it('loses nothing silently', () => {
     expect(() => decodeSchema({ oneOf: [] })).toThrow('no field for oneOf');
   });
+
+  it('leaves out what it does not know where the caller wants that', () => {
+    const unknown: string[] = [];
+    const bytes = encodeOpenApiV2({ swagger: '2.0', host: 'a' }, (key) => unknown.push(key));
+    expect([bytes, unknown]).toEqual([encodeOpenApiV2({ swagger: '2.0' }), ['host']]);
+  });
 });

@@ -3,8 +3,17 @@ import { ProtobufWriter } from '#api/codec/protobuf-writer.ts';
 /** What Kubernetes calls the protobuf form of a document of OpenAPI v2 in its answers. */
 export const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
+class DocumentWriter extends ProtobufWriter {
+  readonly onUnknown: (key: string) => void;
+
+  constructor(onUnknown: (key: string) => void) {
+    super();
+    this.onUnknown = onUnknown;
+  }
+}
+
 /** Writes one JSON value as one field. The writer goes backwards, hence all lists and objects below are walked from their end. */
-type Write = (writer: ProtobufWriter, field: number, value: unknown) => void;
+type Write = (writer: DocumentWriter, field: number, value: unknown) => void;
 
 /** How the keys of a JSON object become the fields of a message. */
 interface Message {
@@ -34,7 +43,7 @@ const within =
     writer.closeMessage(field, mark);
   };
 
-const namedEntry = (write: Write, writer: ProtobufWriter, field: number, [name, value]: [string, unknown]) => {
+const namedEntry = (write: Write, writer: DocumentWriter, field: number, [name, value]: [string, unknown]) => {
   const mark = writer.mark;
   write(writer, 2, value);
   writer.text(1, name);
@@ -60,14 +69,14 @@ const message =
 /** Any{value = 1, yaml = 2}: readers look at the YAML, and JSON is YAML. */
 const any: Write = within(2, (writer, field, value) => writer.text(field, JSON.stringify(value)));
 
-/** Throws for a key that the message does not know: the JSON form says something that would be lost here. */
-function writeFields(writer: ProtobufWriter, { fields, extensions }: Message, value: object): void {
+/** Tells of keys that the message does not know: the JSON form says something that is lost here. */
+function writeFields(writer: DocumentWriter, { fields, extensions }: Message, value: object): void {
   for (const entry of Object.entries(value).toReversed()) {
     const [key, one] = entry;
     const known = Object.hasOwn(fields, key) ? fields[key] : undefined;
     if (known !== undefined) known[1](writer, known[0], one);
     else if (extensions !== undefined && key.startsWith('x-')) namedEntry(any, writer, extensions, entry);
-    else throw new Error(`OpenAPI v2 in protobuf has no field for ${key}`);
+    else writer.onUnknown(key);
   }
 }
 
@@ -246,9 +255,16 @@ const DOCUMENT: Message = {
   },
 };
 
-/** `openapi.v2.Document` for a document of OpenAPI v2 in its JSON form. */
-export function encodeOpenApiV2(document: object): Uint8Array {
-  const writer = new ProtobufWriter();
+/**
+ * `openapi.v2.Document` for a document of OpenAPI v2 in its JSON form. Throws for a key that has no field; with `onUnknown` such keys are
+ * left out. Throws TypeError for what is no document of OpenAPI v2.
+ */
+export function encodeOpenApiV2(document: object, onUnknown: (key: string) => void = refuseUnknown): Uint8Array {
+  const writer = new DocumentWriter(onUnknown);
   writeFields(writer, DOCUMENT, document);
   return writer.finish();
+}
+
+function refuseUnknown(key: string): void {
+  throw new Error(`OpenAPI v2 in protobuf has no field for ${key}`);
 }

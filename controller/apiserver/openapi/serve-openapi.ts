@@ -56,7 +56,8 @@ export function createOpenApi(options: OpenApiOptions): (context: RequestContext
     const { path } = context.info;
     if (path === '/openapi/v2') {
       const build = () => wholeDocument(options);
-      serveDocument(context, { tag: `${hashes.ofAll()}-v2`, forms: V2_FORMS, build });
+      const hasForeign = options.sources?.some((source) => Object.keys(source.swagger().paths).length > 0) ?? false;
+      serveDocument(context, { tag: `${hashes.ofAll()}-v2`, forms: V2_FORMS, build, hasForeign });
       return true;
     }
     if (path === V3 || path === `${V3}/`) {
@@ -124,11 +125,16 @@ interface Form {
   readonly contentType: string;
   /** Clients that keep both forms tell them apart by it. */
   readonly tag: string;
-  readonly encode: (document: object) => Uint8Array;
+  readonly encode: (document: object, options: { hasForeign: boolean }) => Uint8Array;
 }
 
 const JSON_FORM: Form = { contentType: JSON_TYPE, tag: '', encode: encodeJson };
-const V2_PROTOBUF_FORM: Form = { contentType: OPENAPI_V2_PROTOBUF, tag: '-protobuf', encode: encodeOpenApiV2 };
+/** What other servers say and protobuf has no field for is left out, lest one of them takes the document from everybody. */
+function encodeWhole(document: object, { hasForeign }: { hasForeign: boolean }): Uint8Array {
+  return hasForeign ? encodeOpenApiV2(document, () => {}) : encodeOpenApiV2(document);
+}
+
+const V2_PROTOBUF_FORM: Form = { contentType: OPENAPI_V2_PROTOBUF, tag: '-protobuf', encode: encodeWhole };
 
 type Forms = Readonly<Record<string, Form>>;
 
@@ -155,9 +161,11 @@ interface ServedDocument {
   readonly tag: string;
   readonly forms: Forms;
   readonly build: () => object;
+  /** Other servers have their part in it. */
+  readonly hasForeign?: boolean;
 }
 
-function serveDocument(context: RequestContext, { tag, forms, build }: ServedDocument): void {
+function serveDocument(context: RequestContext, { tag, forms, build, hasForeign = false }: ServedDocument): void {
   const form = chooseForm(context.request.header('accept'), forms);
   const etag = `"${tag}${form.tag}"`;
   // A URL with its hash always has the same answer.
@@ -166,7 +174,8 @@ function serveDocument(context: RequestContext, { tag, forms, build }: ServedDoc
     : { 'cache-control': 'no-cache, private' };
   const headers = { etag, vary: 'Accept', ...caching };
   if (context.request.header('if-none-match') === etag) context.response.send(304, headers, new Uint8Array());
-  else context.response.send(200, { ...headers, 'content-type': form.contentType }, form.encode(build()));
+  else
+    context.response.send(200, { ...headers, 'content-type': form.contentType }, form.encode(build(), { hasForeign }));
 }
 
 function wholeDocument(options: OpenApiOptions): object {
