@@ -102,6 +102,30 @@ const configMap = (name: string, data: object = {}) => ({
 });
 
 describe('admission webhooks', () => {
+  it('cannot put integers into custom objects that would become others', async () => {
+    start();
+    const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+    await api.expect(201, 'POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'boxes.example.com' },
+      spec: {
+        group: 'example.com',
+        scope: 'Cluster',
+        names: { plural: 'boxes', kind: 'Box' },
+        versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: anything } }],
+      },
+    });
+    await expect.poll(async () => (await api.call('GET', '/apis/example.com/v1')).status).toBe(200);
+    const rules = [{ operations: ['*'], apiGroups: ['example.com'], apiVersions: ['*'], resources: ['*'] }];
+    await configure('Mutating', 'm', { path: 'm', rules });
+    const text = '[{"op":"add","path":"/spec","value":{"n":9007199254740993}}]';
+    answers.m = () => ({ patchType: 'JSONPatch', patch: Buffer.from(text).toString('base64') });
+    const box = { apiVersion: 'example.com/v1', kind: 'Box', metadata: { name: 'a' } };
+    const refused = await api.expect(500, 'POST', '/apis/example.com/v1/boxes', box);
+    expect(refused.message).toContain('[0].value.n: the number 9007199254740993 cannot be kept exactly');
+  });
+
   it('show a creation as an AdmissionReview', async () => {
     start();
     await configure('Validating', 'v', { path: 'v' });
