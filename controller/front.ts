@@ -102,10 +102,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     onCommit: (seconds) => storage.commitTook(seconds),
   });
   let damage: readonly DamageReport[] = [];
+  let trouble: string | undefined;
   const opened = await openStore(options, definitions, {
     wrapLog: (inner) => disk.measure(inner),
     onDamage: (reports) => {
       damage = reports;
+    },
+    onTrouble: (message) => {
+      trouble = message;
     },
   });
   const store = storage.measure(opened);
@@ -163,7 +167,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     health: healthChecks({
       startupProblem: options.startupProblem,
       diskProblem: () => disk.problem(),
-      damage: () => damage.map(describeDamage).at(-1),
+      damage: () => trouble ?? damage.map(describeDamage).at(-1),
     }),
   });
   return {
@@ -263,7 +267,7 @@ async function readAuditPolicy(path: string): Promise<AuditPolicy | undefined> {
 function openStore(
   { config, clock, log, onStoreBroken }: FrontOptions,
   definitions: readonly ResourceDefinition[],
-  hooks: Pick<SqliteStoreOptions, 'wrapLog' | 'onDamage'>,
+  hooks: Pick<SqliteStoreOptions, 'wrapLog' | 'onDamage' | 'onTrouble'>,
 ): Promise<Store> {
   const stored = definitions.filter(
     (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,

@@ -7,12 +7,15 @@ import type { PackedRecord } from './packed-records.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
 import { sampleValue } from './testing/sample-values.ts';
 
+/** Hundreds of files, on machines that do other things too. */
+const PATIENCE_MS = 30_000;
+
 const KEYS = 1_000;
 const VALUE_BYTES = 700;
 const PAGE_BYTES = 4096;
 
 /** What the disk thread does, without the thread. */
-describe('compaction of the SQLite file (sentence 10)', () => {
+describe('compaction of the SQLite file (sentence 10)', { timeout: PATIENCE_MS }, () => {
   let dir: string;
   let database: SqliteDatabase;
   let revision: number;

@@ -152,16 +152,19 @@ export class SqliteDatabase {
 
   /** Folds the WAL into the file and lets the lock go. */
   close(shownRevision: number, nowMs: number): void {
-    this.#setMeta('reserved', shownRevision);
-    this.#reserved = shownRevision;
-    this.#finishCopy();
-    this.#witness.fold(this.#progress, 'truncate');
-    // A stop must not take as long as a large file takes to copy.
-    if (this.#isSmall) this.considerSnapshot(nowMs);
-    this.#finishCopy();
-    this.#db.close();
-    this.#witness.close();
-    this.#lock.close();
+    try {
+      this.#setMeta('reserved', shownRevision);
+      this.#reserved = shownRevision;
+      this.#finishCopy();
+      this.#witness.fold(this.#progress, 'truncate');
+      // A stop must not take as long as a large file takes to copy.
+      if (this.#isSmall) this.considerSnapshot(nowMs);
+      this.#finishCopy();
+    } finally {
+      this.#db.close();
+      this.#witness.close();
+      this.#lock.close();
+    }
   }
 
   /** A bounded piece of work that nobody waits for; true where more is left. Between commits. */

@@ -31,6 +31,8 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly bringForward?: (value: OutdatedValue) => Uint8Array;
   /** Losses that were found, now or by an earlier start that nobody has put to rest. */
   readonly onDamage?: (reports: readonly DamageReport[]) => void;
+  /** Work that no write waits for has failed: a snapshot found a page that is not what was written, or the disk is full. */
+  readonly onTrouble?: (message: string) => void;
   /** For fault tests: every fsync passes here. */
   readonly gate?: DiskGate;
   /** Stands between the store and its log: to measure it, and for fault tests. */
@@ -47,7 +49,10 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     schemaEpoch: options.schemaEpoch ?? 1,
     reserveBlock,
     gate: options.gate,
-    onTrouble: (message) => options.log.error('the disk thread could not do its chores', { reason: message }),
+    onTrouble: (message) => {
+      options.log.error('the disk thread could not do its chores', { reason: message });
+      options.onTrouble?.(message);
+    },
   });
   reportFindings(options, opened);
   try {

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +8,9 @@ import { sampleValue } from '../testing/sample-values.ts';
 import { inspect } from './inspect.ts';
 import { judge } from './judge.ts';
 
+/** Hundreds of files, on machines that do other things too. */
+const PATIENCE_MS = 30_000;
+
 const PAGE_BYTES = 4096;
 const KEYS = 40;
 
@@ -15,7 +18,7 @@ const KEYS = 40;
  * Every state that a power cut may leave while the WAL is folded into the file: pages of the file in any mixture of old and new, later
  * files torn or missing. Built from copies before and after one real fold.
  */
-describe('a power cut while the WAL is folded', () => {
+describe('a power cut while the WAL is folded', { timeout: PATIENCE_MS }, () => {
   let root: string;
   /** Folders: before the fold, after it, and after the first commit of the next WAL. */
   let before: string;
@@ -151,4 +154,28 @@ describe('a power cut while the WAL is folded', () => {
       expect([length, judgeCut({ ...files, 'state.db-wal': wal })]).toMatchObject([length, SOUND]);
     }
   });
+});
+
+it('finds a page that changed while the store was open when it copies it', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'coracle-scrub-'));
+  const database = new SqliteDatabase({ dir, nowMs: 0 });
+  const revision = database.reserve(1_000).reservedRevision + 1;
+  const { bytes } = sampleValue('Pod', 'p');
+  const record: PackedRecord = {
+    type: 'ADDED',
+    key: '/registry/p',
+    revision,
+    timeMs: 0,
+    overlaid: false,
+    epoch: 1,
+    value: bytes,
+  };
+  database.apply({ records: [record], count: 1, reservedRevision: undefined, compactedRevision: 0 });
+  database.considerSnapshot(0);
+  const file = readFileSync(join(dir, 'state.db'));
+  file[PAGE_BYTES + 100]! ^= 1;
+  writeFileSync(join(dir, 'state.db'), file);
+  expect(() => database.maintain()).toThrow(/page 2 of state.db is not what was written/);
+  expect(readdirSync(join(dir, 'snapshots'))).toEqual([]);
+  rmSync(dir, { recursive: true });
 });

@@ -15,6 +15,9 @@ import { type DamageReport, listDamage } from './recover.ts';
 import { listSnapshots } from './snapshots.ts';
 import { scanWal } from './wal-file.ts';
 
+/** Hundreds of files, on machines that do other things too. */
+const PATIENCE_MS = 30_000;
+
 const PODS = 12;
 
 /** A store that writes, and is then ended as kill -9 would: its WAL stays behind. */
@@ -66,7 +69,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-describe('bytes that were durable', () => {
+describe('bytes that were durable', { timeout: PATIENCE_MS }, () => {
   let dir: string;
   beforeEach(() => {
     dir = join(root, 'case');
@@ -154,7 +157,7 @@ describe('bytes that were durable', () => {
   });
 });
 
-describe('bytes that an honest disk may lose', () => {
+describe('bytes that an honest disk may lose', { timeout: PATIENCE_MS }, () => {
   it('raise no alarm: a tail of the WAL that was not acknowledged, cut or torn anywhere', () => {
     const dir = join(root, 'honest');
     cpSync(killed, dir, { recursive: true });
@@ -210,7 +213,7 @@ function nextCommit(wal: Buffer, from: number): { readonly frameEnd: number } {
   throw new Error('no commit behind it');
 }
 
-describe('a start after a loss', () => {
+describe('a start after a loss', { timeout: PATIENCE_MS }, () => {
   let dir: string;
   let reports: readonly DamageReport[];
   let stores: Store[];
