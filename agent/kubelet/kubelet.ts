@@ -197,7 +197,10 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   });
   const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
   signal.addEventListener('abort', () => probes.stopAll(), { once: true });
-  const statuses = new StatusManager({ client, clock, random, log }, signal);
+  const statuses = new StatusManager(
+    { client, clock, random, log, recheck: (uid) => manager?.worker(uid)?.poke() },
+    signal,
+  );
   manager = new PodManager({
     pods: parts.pods,
     cache,

@@ -14,6 +14,8 @@ export interface StatusManagerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  /** What the API server has of this pod may no longer be what we said: compute its status again. */
+  readonly recheck: (uid: PodUid) => void;
 }
 
 interface Entry {
@@ -23,6 +25,8 @@ interface Entry {
   /** What the API server accepted last, and the version of the object that came of it. */
   sent: { readonly status: IPodStatus; readonly text: string; readonly version: number } | undefined;
   isSending: boolean;
+  /** The newest version seen while a write was under way: whether that write made it or somebody else is known when it has ended. */
+  seenMeanwhile: number;
   /** The pod has ended here and its object may go once the last status is told. */
   deletion: 'none' | 'wanted' | 'done';
   onDeleted: (() => void)[];
@@ -50,7 +54,12 @@ export class StatusManager {
     const entry = this.#entry(pod);
     const text = JSON.stringify(status);
     const present = entry.wanted === undefined ? this.#presentText(entry, status) : JSON.stringify(entry.wanted);
-    if (present === text) return;
+    if (present === text) {
+      // An agent that starts finds its pods' statuses told already: from now on they are what it watches over.
+      if (entry.wanted === undefined && versionOf(pod) > (entry.sent?.version ?? -1))
+        entry.sent = { status, text, version: versionOf(pod) };
+      return;
+    }
     entry.wanted = status;
     this.#kick(entry);
   }
@@ -69,7 +78,11 @@ export class StatusManager {
   /** Whether someone else changed what is ours to say, since we said it. */
   isOverwritten(pod: Pod): boolean {
     const entry = this.#entries.get(uidOf(pod));
-    if (entry?.sent === undefined || entry.isSending || versionOf(pod) <= entry.sent.version) return false;
+    if (entry?.sent === undefined || versionOf(pod) <= entry.sent.version) return false;
+    if (entry.isSending) {
+      entry.seenMeanwhile = versionOf(pod);
+      return false;
+    }
     return ownedText(pod, entry.sent.status) !== entry.sent.text;
   }
 
@@ -99,7 +112,15 @@ export class StatusManager {
       known.pod = pod;
       return known;
     }
-    const entry: Entry = { pod, wanted: undefined, sent: undefined, isSending: false, deletion: 'none', onDeleted: [] };
+    const entry: Entry = {
+      pod,
+      wanted: undefined,
+      sent: undefined,
+      isSending: false,
+      seenMeanwhile: 0,
+      deletion: 'none',
+      onDeleted: [],
+    };
     this.#entries.set(uidOf(pod), entry);
     return entry;
   }
@@ -109,6 +130,7 @@ export class StatusManager {
     entry.isSending = true;
     void this.#drain(entry).finally(() => {
       entry.isSending = false;
+      if (entry.seenMeanwhile > (entry.sent?.version ?? 0)) this.#options.recheck(uidOf(entry.pod));
     });
   }
 
