@@ -8,7 +8,7 @@ export type PodUid = string & { readonly __brand: 'PodUid' };
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
-/** `regular` also covers nothing else: ephemeral containers are refused by the API server for now. */
+/** Ephemeral containers have none: the API server takes them, but nothing here runs them yet. */
 export type ContainerRole = 'init' | 'sidecar' | 'regular';
 
 const EMPTY_SPEC: IPodSpec = { containers: [] };

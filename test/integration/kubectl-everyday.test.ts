@@ -162,6 +162,9 @@ describe.each(clients)('kubectl $version', ({ version, program, isNew }) => {
     expect(text).toMatch(/Replicas:\s+2 desired/);
     expect(text).toMatch(/ScalingReplicaSet/);
     expect(await ok('explain', 'deployment.spec.strategy.rollingUpdate')).toContain('maxSurge');
+    expect(await ok('explain', 'deployment', '--recursive')).toMatch(
+      /managedFields[\s\S]*terminationGracePeriodSeconds/,
+    );
     expect(await fails('explain', 'deployment.spec.nothing')).toMatch(/field "nothing" does not exist/);
   });
 

@@ -33,6 +33,8 @@ const SCALARS: Partial<Record<ValueKind, Schema>> = {
   int64: { type: 'integer', format: 'int64' },
   double: { type: 'number', format: 'double' },
   bytes: { type: 'string', format: 'byte' },
+  // Not empty: `kubectl explain --recursive` takes an empty schema for none at all, and fails.
+  json: { description: 'Any JSON value.' },
   stringList: { type: 'array', items: { type: 'string' } },
 };
 

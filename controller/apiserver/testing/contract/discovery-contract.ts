@@ -192,7 +192,8 @@ export function describeDiscovery({ api, isRemote }: ContractSuite): void {
         for (const [route, item] of Object.entries<Answer>(paths)) {
           for (const [method, operation] of Object.entries<Answer>(item)) {
             if (method === 'parameters' || (!route.includes('{') && !route.split('/').at(-1))) continue;
-            const parameters = (operation.parameters ?? []).map(({ name }: Answer) => name);
+            const all = [...(item.parameters ?? []), ...(operation.parameters ?? [])];
+            const parameters = all.map(({ name }: Answer) => name);
             const isWrite = WRITES[method] !== undefined && !/(proxy|exec|attach|portforward|log)/.test(route);
             if (operation['x-kubernetes-action'] === undefined) continue;
             if (operation['x-kubernetes-group-version-kind'] === undefined)
