@@ -35,6 +35,7 @@ import {
   SCHEDULER_USER,
   startBrain,
 } from './start-brain.ts';
+import { takeFileLock } from './store/file-lock.ts';
 import { brainThread } from './worker-sources.ts';
 
 const APISERVER_USER = 'system:apiserver';
@@ -60,6 +61,8 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
     clusterDomain: config.clusterDomain,
   };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
+  const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';
   let brain: Brain | undefined;
@@ -136,6 +139,7 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   await brain.stop();
   await server.close(SHUTDOWN_GRACE_MS);
   await front.close();
+  lock.close();
 
   async function ensureBootstrapPolicyAndObjects(): Promise<void> {
     // Objects first: the namespaced roles live in kube-system. Both run as system:apiserver, which needs no role.

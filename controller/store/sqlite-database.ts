@@ -1,5 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { apiVersionOfBytes } from '#api/codec/resource-version.ts';
+import { takeFileLock } from './file-lock.ts';
 import { databasePath } from './integrity/inspect.ts';
 import {
   type DamageReport,
@@ -78,7 +79,7 @@ const SMALL_SNAPSHOT_BYTES = 32 * 2 ** 20;
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync;
-  readonly #lock: DatabaseSync;
+  readonly #lock: { close(): void };
   readonly #dir: string;
   readonly #statements: Statements;
   readonly #witness: Witness;
@@ -94,7 +95,7 @@ export class SqliteDatabase {
   constructor({ dir, sync, nowMs }: DatabaseOptions) {
     const path = databasePath(dir);
     this.#dir = dir;
-    this.#lock = takeLock(`${path}.lock`);
+    this.#lock = takeFileLock(`${path}.lock`, 'the store');
     const prepared = prepareFiles(dir, nowMs);
     this.#findings = prepared.recovery === undefined ? prepared.judgement.findings : [];
     this.#db = new DatabaseSync(path);
@@ -287,22 +288,6 @@ export class SqliteDatabase {
   #setMeta(name: MetaName, value: number): void {
     this.#statements.putMeta.run(name, value);
   }
-}
-
-/**
- * Keeps a second process out, also one that was started by mistake; a kill -9 frees it. The lock is a file of its own, because an
- * exclusive lock on the database would shut out our own second handle (backup). Nobody may open it with `fs`: closing any descriptor
- * of a file drops the process's POSIX locks on it.
- */
-function takeLock(path: string): DatabaseSync {
-  const lock = new DatabaseSync(path);
-  try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
-  } catch (err) {
-    lock.close();
-    throw new Error(`another process uses the store (${path})`, { cause: err });
-  }
-  return lock;
 }
 
 type Statements = ReturnType<typeof prepareStatements>;

@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { startControllerProcess } from '../kit/controller-process.ts';
 
@@ -7,4 +10,30 @@ it('a controller that dies at once is not waited for, and its last words are tol
     /the controller ended \(exit code \d+\): .*no-such-flag/s,
   );
   expect(performance.now() - startedMs).toBeLessThan(15_000);
+});
+
+it('a second controller on the same data changes nothing before it ends', async () => {
+  const controller = await startControllerProcess({ fromSource: true });
+  try {
+    const pki = join(controller.folder, 'data', 'pki');
+    const files = () => {
+      const paths = [...readdirSync(pki).map((name) => join(pki, name)), controller.kubeconfig];
+      return Object.fromEntries(paths.map((path) => [path, readFileSync(path, 'utf8')]));
+    };
+    const before = files();
+    // Another address, for which the serving certificate would have to be made anew.
+    const { status, stderr } = spawnSync(
+      join(import.meta.dirname, '..', '..', 'bin', 'coracle'),
+      [
+        ...['controller', '--data-dir', join(controller.folder, 'data'), '--kubeconfig', controller.kubeconfig],
+        ...['--bind-address', '127.0.0.2', '--advertise-address', '192.0.2.253'],
+      ],
+      { encoding: 'utf8', env: { ...process.env, CORACLE_FROM_SOURCE: '1' }, timeout: 30_000 },
+    );
+    expect(stderr).toMatch(/another process uses this data directory/);
+    expect(status).toBe(1);
+    expect(files()).toEqual(before);
+  } finally {
+    await controller.stop();
+  }
 });
