@@ -54,7 +54,12 @@ export const AGENT_CONFIG = {
   clusterCidr: { type: 'string', default: '10.244.0.0/16', description: 'addresses of pods of the whole cluster' },
   clusterDns: { type: 'list', default: ['10.96.0.10'], description: 'address of the cluster DNS' },
   clusterDomain: { type: 'string', default: 'cluster.local', description: 'DNS domain of the cluster' },
-  nodeApiPort: { type: 'number', default: 10250, description: 'port of the node API (logs, exec)' },
+  nodeApiPort: {
+    type: 'number',
+    default: 10250,
+    range: [1, 65_535],
+    description: 'port of the node API (logs, exec)',
+  },
   maxPods: { type: 'number', default: 110, description: 'how many pods this node takes' },
   mtu: { type: 'number', default: 1500, description: 'MTU of pod interfaces' },
   proxyMode: {

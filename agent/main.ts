@@ -14,6 +14,7 @@ import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { networkProber } from './host/network-prober.ts';
 import { runIdentityRenewal } from './identity/identity-renewal.ts';
+import { JoinError } from './identity/join-error.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';
@@ -34,7 +35,9 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
   const [endpoint, identity] = await Promise.all([
     startRuntime(config, host, log),
-    join(config, nodeName, host, log, signal),
+    join(config, nodeName, host, log, signal).catch((err: unknown) => {
+      throw err instanceof JoinError && err.kind === 'configuration' ? new ConfigError(err.message) : err;
+    }),
   ]);
   const runtime = createCriRuntime({ endpoint, clock, log: log.child({ component: 'cri' }) });
   const network = await createNodeNetwork({ config, nodeName, host, clock, log });

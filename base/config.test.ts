@@ -3,7 +3,7 @@ import { ConfigError, findConfigPath, flagOf, parseConfig, renderConfigHelp, var
 
 const SPEC = {
   dataDir: { type: 'string', default: '/var/lib/x', description: 'where state lives' },
-  port: { type: 'number', default: 6443, description: 'port' },
+  port: { type: 'number', default: 6443, description: 'port', range: [1, 65_535] },
   proxyMode: { type: 'string', default: 'auto', description: 'backend', oneOf: ['auto', 'iptables'] },
   verbose: { type: 'boolean', default: false, description: 'say more' },
   servers: { type: 'list', default: [] as string[], description: 'servers' },
@@ -59,6 +59,17 @@ describe('parseConfig', () => {
       run: () => parse(['--proxy-mode', 'ipvs']),
       message: /"ipvs" is not one of auto, iptables/,
     },
+    {
+      name: 'a number beyond its range',
+      run: () => parse([], { CORACLE_PORT: '65536' }),
+      message: /CORACLE_PORT: 65536 is not a whole number from 1 to 65535/,
+    },
+    {
+      name: 'a fraction where a whole number is due',
+      run: () => parse([], {}, { port: 1.5 }),
+      message: /x\.yaml: port/,
+    },
+    { name: 'a word that is no flag', run: () => parse(['foo']), message: /unexpected argument "foo"/ },
     { name: 'a flag without its value', run: () => parse(['--port']), message: /--port needs a value/ },
     { name: 'a file that is a list', run: () => parse([], {}, ['x']), message: /expected "key: value" lines/ },
     { name: 'a boolean that is none', run: () => parse(['--verbose=yes']), message: /neither true nor false/ },

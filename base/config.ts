@@ -11,6 +11,8 @@ export interface ConfigKey {
   readonly description: string;
   /** The only values allowed. */
   readonly oneOf?: readonly string[];
+  /** Of numbers: the smallest and the largest allowed, both whole, as is then every value. */
+  readonly range?: readonly [number, number];
 }
 
 export type ConfigSpec = Readonly<Record<string, ConfigKey>>;
@@ -76,6 +78,11 @@ export function renderConfigHelp(spec: ConfigSpec): string {
     .join('\n');
 }
 
+/** For commands that take no arguments. */
+export function refuseArguments(argv: readonly string[]): void {
+  if (argv.length > 0) throw new ConfigError(`unexpected argument "${argv[0]}"; see --help`);
+}
+
 function fromFile(spec: ConfigSpec, file: ConfigSources['file']): Record<string, unknown> {
   if (file === undefined || file.content === null || file.content === undefined) return {};
   if (typeof file.content !== 'object' || Array.isArray(file.content))
@@ -109,6 +116,7 @@ function fromFlags(spec: ConfigSpec, argv: readonly string[]): Record<string, un
       continue;
     }
     const key = byFlag.get(flag);
+    if (!flag.startsWith('-')) throw new ConfigError(`unexpected argument "${argv[i]}"; see --help`);
     if (key === undefined)
       throw new ConfigError(`unknown flag "${flag}"${suggestion(flag, [...byFlag.keys()])}; see --help`);
     const keySpec = spec[key]!;
@@ -128,6 +136,9 @@ function convert(keySpec: ConfigKey, value: unknown, where: string): unknown {
     case 'number': {
       const number = typeof value === 'number' ? value : Number(String(value).trim() || Number.NaN);
       if (!Number.isFinite(number)) throw new ConfigError(`${where}: "${String(value)}" is not a number`);
+      const [least, most] = keySpec.range ?? [];
+      if (least !== undefined && most !== undefined && !(Number.isInteger(number) && number >= least && number <= most))
+        throw new ConfigError(`${where}: ${number} is not a whole number from ${least} to ${most}`);
       return number;
     }
     case 'boolean':

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { AGENT_CONFIG } from '#agent/config.ts';
@@ -8,6 +8,7 @@ import {
   type ConfigSpec,
   findConfigPath,
   parseConfig,
+  refuseArguments,
   renderConfigHelp,
 } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
@@ -38,7 +39,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   agent: {
-    summary: 'run this host as a node',
+    summary: 'run this host as a node; "coracle agent cleanup" takes back what that changed on it',
     usage: `coracle agent [--config ${AGENT_FILE}] [flags]\ncoracle agent cleanup    take back everything that the agent changed on this host\n\n${renderConfigHelp(AGENT_CONFIG)}`,
     async run(argv) {
       const cleanup = argv[0] === 'cleanup';
@@ -49,7 +50,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'runtime-config': {
     summary: 'write the configuration of the agent’s own containerd',
-    usage: `coracle runtime-config [--config ${AGENT_FILE}] [flags of the agent]`,
+    usage: `coracle runtime-config [--config ${AGENT_FILE}] [flags of the agent]\n\nPrints the path of the file that it wrote.`,
     async run(argv) {
       const { writeRuntimeConfig } = await import('#agent/main.ts');
       console.log(await writeRuntimeConfig(await loadConfig(AGENT_CONFIG, argv, AGENT_FILE)));
@@ -57,8 +58,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   token: {
     summary: 'make, list and delete join tokens',
-    usage:
-      'coracle token create [--ttl-hours N]\ncoracle token list\ncoracle token delete <id>\n\nRun it where the controller runs, as root.',
+    usage: [
+      'coracle token create [--ttl-hours N] [--output text|yaml]',
+      'coracle token list',
+      'coracle token delete <id>',
+      '',
+      'A token serves for 24 hours where nothing else is said, for as many nodes as come. "create" prints the line to run on the new host,',
+      'with --output yaml its agent.yaml. Run it where the controller runs, as root.',
+    ].join('\n'),
     async run(argv) {
       const { runTokenCommand } = await import('#controller/token-command.ts');
       await runTokenCommand(argv, controllerKubeconfig());
@@ -66,9 +73,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   kubeconfig: {
     summary: 'print the administrator’s kubeconfig',
-    usage: 'coracle kubeconfig',
-    async run() {
-      process.stdout.write(readFileSync(controllerKubeconfig(), 'utf8'));
+    usage: [
+      'coracle kubeconfig',
+      '',
+      'Prints the YAML with which a Kubernetes client acts as administrator of the cluster: whoever has it may do everything.',
+      'Run it where the controller runs, as root.',
+    ].join('\n'),
+    async run(argv) {
+      refuseArguments(argv);
+      const { readAdminKubeconfig } = await import('#controller/admin-kubeconfig.ts');
+      process.stdout.write(readAdminKubeconfig(controllerKubeconfig()));
     },
   },
   doctor: {
@@ -87,8 +101,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   version: {
     summary: 'print the version',
-    usage: 'coracle version',
-    async run() {
+    usage: 'coracle version\n\nPrints the versions of Coracle, of the Kubernetes whose API it serves, and of Node.',
+    async run(argv) {
+      refuseArguments(argv);
       console.log(`coracle ${COMPONENT_VERSION} (Kubernetes ${KUBERNETES_VERSION}, Node ${process.versions.node})`);
     },
   },
@@ -131,14 +146,17 @@ function printHelp(): void {
   console.log('\n"coracle <command> --help" tells more.');
 }
 
-const [name, ...argv] = process.argv.slice(2);
+const isHelp = (word: string): boolean => word === '--help' || word === '-h';
+
+const [word, ...argv] = process.argv.slice(2);
+const name = word === '--version' ? 'version' : word;
 const command = name === undefined ? undefined : COMMANDS[name];
-if (name === undefined || name === '--help' || name === 'help') {
+if (name === undefined || isHelp(name) || name === 'help') {
   printHelp();
 } else if (command === undefined) {
   console.error(`coracle: unknown command "${name}"; see "coracle --help"`);
   process.exitCode = 2;
-} else if (argv.includes('--help')) {
+} else if (argv.some(isHelp)) {
   console.log(command.usage);
 } else {
   // The clock's timers do not keep a process alive, so a command that only waits for one would be cut off by an empty event loop.

@@ -8,7 +8,7 @@ export const CONTROLLER_CONFIG = {
     description: 'directory of the store, the CA and the keys',
   },
   bindAddress: { type: 'string', default: '', description: 'address to listen on; empty means all' },
-  port: { type: 'number', default: 6443, description: 'port of the API' },
+  port: { type: 'number', default: 6443, range: [1, 65_535], description: 'port of the API' },
   advertiseAddress: {
     type: 'string',
     default: '',

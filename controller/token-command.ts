@@ -1,12 +1,12 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import type { ResourceClient } from '#api/client/client.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
-import { ConfigError, parseConfig } from '#base/config.ts';
+import { ConfigError, type ConfigOf, parseConfig, refuseArguments } from '#base/config.ts';
+import { readAdminKubeconfig } from './admin-kubeconfig.ts';
 import {
   bootstrapTokenSecret,
   generateBootstrapToken,
@@ -26,37 +26,50 @@ const CREATE_FLAGS = {
 const NAMESPACE = 'kube-system';
 const NAME_PREFIX = 'bootstrap-token-';
 
+type Action = (secrets: ResourceClient<Secret>, access: KubeconfigAccess) => Promise<void>;
+
 /** `coracle token create|list|delete`, over the API with the administrator's kubeconfig. */
 export async function runTokenCommand(argv: readonly string[], kubeconfigPath: string): Promise<void> {
-  const [action, ...rest] = argv;
-  if (!existsSync(kubeconfigPath))
-    throw new ConfigError(`${kubeconfigPath} does not exist: run this where the controller runs, or set KUBECONFIG`);
-  const access = parseKubeconfig(readFileSync(kubeconfigPath, 'utf8'));
+  // A mistake on the command line is told before anything else is looked for.
+  const act = parseAction(argv);
+  const access = parseKubeconfig(readAdminKubeconfig(kubeconfigPath));
   const transport = createKubeconfigTransport(access, 'coracle-token');
-  const secrets = createKubeClient(transport).resource<Secret>(resources.secrets);
   try {
-    switch (action) {
-      case 'create':
-        return await createToken(secrets, access, rest);
-      case 'list':
-        return await listTokens(secrets);
-      case 'delete':
-        return await deleteToken(secrets, rest[0]);
-      default:
-        throw new ConfigError(`"${action ?? ''}" is not one of create, list, delete; see "coracle token --help"`);
-    }
+    await act(createKubeClient(transport).resource<Secret>(resources.secrets), access);
   } finally {
     transport.close();
+  }
+}
+
+function parseAction([name, ...rest]: readonly string[]): Action {
+  switch (name) {
+    case 'create': {
+      const flags = parseConfig(CREATE_FLAGS, { argv: rest, env: {} });
+      if (flags.ttlHours <= 0) throw new ConfigError(`--ttl-hours: ${flags.ttlHours} is not above 0`);
+      return (secrets, access) => createToken(secrets, access, flags);
+    }
+    case 'list':
+      refuseArguments(rest);
+      return listTokens;
+    case 'delete': {
+      const [id, ...more] = rest;
+      refuseArguments(more);
+      if (id === undefined || !/^[a-z0-9]{6}(\..*)?$/.test(id))
+        throw new ConfigError('name the token by its id, the six characters before the dot');
+      return (secrets) => deleteToken(secrets, id.slice(0, 6));
+    }
+    default:
+      throw new ConfigError(
+        `${name === undefined ? 'the action is missing' : `unknown action "${name}"`}: create, list or delete; see "coracle token --help"`,
+      );
   }
 }
 
 async function createToken(
   secrets: ResourceClient<Secret>,
   access: KubeconfigAccess,
-  argv: readonly string[],
+  { ttlHours, output }: ConfigOf<typeof CREATE_FLAGS>,
 ): Promise<void> {
-  const { ttlHours, output } = parseConfig(CREATE_FLAGS, { argv, env: {} });
-  if (ttlHours <= 0) throw new ConfigError(`--ttl-hours: ${ttlHours} is not above 0`);
   const token = generateBootstrapToken();
   await secrets.create(bootstrapTokenSecret(token, { expiresAtMs: systemClock.now() + ttlHours * 3_600_000 }));
   const join = renderJoinToken(token, caHashOf(access));
@@ -81,11 +94,9 @@ async function listTokens(secrets: ResourceClient<Secret>): Promise<void> {
     console.log(`${id!.padEnd(8)}${expires!.padEnd(24)}${description}`.trimEnd());
 }
 
-async function deleteToken(secrets: ResourceClient<Secret>, id: string | undefined): Promise<void> {
-  if (id === undefined || !/^[a-z0-9]{6}(\..*)?$/.test(id))
-    throw new ConfigError('name the token by its id, the six characters before the dot');
-  await secrets.delete({ namespace: NAMESPACE, name: `${NAME_PREFIX}${id.slice(0, 6)}` });
-  console.log(`token ${id.slice(0, 6)} deleted`);
+async function deleteToken(secrets: ResourceClient<Secret>, id: string): Promise<void> {
+  await secrets.delete({ namespace: NAMESPACE, name: `${NAME_PREFIX}${id}` });
+  console.log(`token ${id} deleted`);
 }
 
 const field = (secret: Secret, name: string): string => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();

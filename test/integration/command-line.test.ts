@@ -30,7 +30,37 @@ describe('the command line', () => {
       name: 'a token command without its action',
       args: ['token'],
       code: 2,
-      text: /admin\.kubeconfig does not exist|not one of create, list, delete/,
+      text: /action is missing: create, list or/,
+    },
+    {
+      name: 'an unknown action',
+      args: ['token', 'make'],
+      code: 2,
+      text: /unknown action "make": create, list or delete/,
+    },
+    {
+      name: 'a word behind token create',
+      args: ['token', 'create', 'foo'],
+      code: 2,
+      text: /unexpected argument "foo"/,
+    },
+    { name: 'a word behind token list', args: ['token', 'list', 'foo'], code: 2, text: /unexpected argument "foo"/ },
+    { name: 'a word behind version', args: ['version', 'foo'], code: 2, text: /unexpected argument "foo"/ },
+    { name: 'a word behind kubeconfig', args: ['kubeconfig', 'foo'], code: 2, text: /unexpected argument "foo"/ },
+    {
+      name: 'a port that is none',
+      args: ['controller', '--port', '0'],
+      code: 2,
+      text: /--port: 0 is not a whole number/,
+    },
+    {
+      name: 'a malformed join token',
+      args: [
+        ...['agent', '--servers', 'https://127.0.0.1:1', '--node-name', 'n', '--data-dir', join(folder, 'a')],
+        ...['--run-dir', folder, '--cri-endpoint', `unix://${folder}/none.sock`, '--token', 'hello'],
+      ],
+      code: 2,
+      text: /the join token is malformed/,
     },
   ])('refuses $name', ({ args, code, text }) => {
     const result = run(...args);
@@ -40,7 +70,9 @@ describe('the command line', () => {
 
   it('tells its version and its commands', () => {
     expect(run('version').stdout).toMatch(/^coracle \d+\.\d+\.\d+ \(Kubernetes v1\.36/);
-    expect(run('--help').stdout).toMatch(/controller[\s\S]*agent[\s\S]*token/);
+    expect(run('--version').stdout).toBe(run('version').stdout);
+    expect(run('--help').stdout).toMatch(/controller[\s\S]*agent cleanup[\s\S]*token/);
+    expect(run('token', '-h').stdout).toMatch(/24 hours[\s\S]*--output yaml/);
     expect(run('controller', '--help').stdout).toContain('--data-dir');
   });
 
