@@ -15,17 +15,62 @@ die() {
 require_root() { [ "$(id -u)" = 0 ] || die "run this as root: sudo $0"; }
 has_systemd() { [ -d /run/systemd/system ]; }
 
+# Ends the script for -h and --help with its usage text on stdout. Arguments: usage text, arguments of the script ...
+answer_help() {
+  local usage=$1 word
+  shift
+  for word in "$@"; do
+    case "$word" in -h | --help)
+      echo "$usage"
+      exit 0
+      ;;
+    esac
+  done
+}
+
+# Ends the script because of an argument that it does not know. Arguments: usage text, the argument
+refuse_argument() {
+  say "unknown argument \"$2\""
+  echo "$1" >&2
+  exit 2
+}
+
+# The words of a process's command line, a space after each; nothing for one that has ended. Processes of another PID namespace are another
+# machine's in all but hardware (a container may run Coracle too) and do not count. Arguments: process id
+command_line_of() {
+  [ "$(readlink "/proc/$1/ns/pid" 2>/dev/null)" = "$(readlink /proc/self/ns/pid)" ] || return 1
+  # stderr first: it is the shell that complains when the process has just ended.
+  tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline"
+}
+
 # The process that plays systemd for a service here, or nothing. A recorded number may since have been given to another process, so only
 # one that runs our supervisor counts. Arguments: service
 supervisor_of() {
   local pid
   pid=$(cat "$run_dir/$1.pid" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "$prefix/bin/supervise $1 " || return 1
+  command_line_of "$pid" | grep -q "$prefix/bin/supervise $1 " || return 1
   echo "$pid"
 }
 
 # For wait_for: a zombie that nobody reaps (containers without an init) counts as stopped. Arguments: service
 is_stopped() { ! supervisor_of "$1"; }
+
+has_ended() { [ -z "$(command_line_of "$1")" ]; }
+
+# Ends the service that a killed supervisor left behind, or the next one could not have its port and its files. A containerd that answers
+# stays as it is. Arguments: service
+stop_leftover_child() {
+  local name=$1 pid
+  pid=$(cat "$run_dir/$name.child.pid" 2>/dev/null) || return 0
+  case "$name $(command_line_of "$pid")" in
+    "controller $prefix/lib/node "*" controller "* | "agent $prefix/lib/node "*" agent "*) ;;
+    "containerd "*" -c $run_dir/containerd.toml "*) ! timeout 10 ctr --address "$run_dir/containerd.sock" version >/dev/null 2>&1 || return 0 ;;
+    *) return 0 ;;
+  esac
+  say "stopping the $name that outlived its supervisor"
+  kill -TERM "$pid" 2>/dev/null || return 0
+  wait_for 30 "$name to stop" has_ended "$pid" || kill -KILL "$pid" 2>/dev/null || true
+}
 
 # Installs the packages whose program is missing. A program that is there, from whatever source (Docker's own containerd for one), is used
 # as it is: no container engine of the host is ever replaced.
