@@ -95,6 +95,8 @@ const deployment = {
     template: {
       metadata: { labels },
       spec: {
+        // As process 1 httpd has no handler for SIGTERM, and the kernel then gives it none of its default effects.
+        terminationGracePeriodSeconds: 1,
         containers: [
           {
             name: 'web',
@@ -137,7 +139,7 @@ try {
     return response.ok ? (await response.text()).trim() : undefined;
   });
   console.log(`The sample Service answers "${answer}" at ${url}`);
-  console.log(`kubectl --kubeconfig ${kubeconfigPath} get pods`);
+  console.log(`sudo kubectl --kubeconfig ${kubeconfigPath} get pods`);
 } catch (err) {
   console.error(`sample: ${describeError(err)}`);
   console.error(await describePods().catch((cause: unknown) => `its pods cannot be listed: ${describeError(cause)}`));
