@@ -1,12 +1,11 @@
-import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ApiError } from '#api/object/api-error.ts';
 import { joinStreams } from '#base/join-streams.ts';
 import { isRemoteUserHeader } from '../authenticate/request-header.ts';
 import type { RequestContext } from '../chain/request-context.ts';
+import { copyAnswer } from '../connect/copy-answer.ts';
 import { forwardedHeaders } from '../connect/proxy-target.ts';
 import { takeOver, withoutBearerProtocol } from '../connect/upgrade-request.ts';
-import type { ResponseStream } from '../server/api-request.ts';
 import { describeNetworkError } from '../webhooks/network-error.ts';
 import type { RemoteApi } from './api-service-index.ts';
 import { type RemoteServers, serverNameOf, userHeaders } from './remote-server.ts';
@@ -44,19 +43,6 @@ export async function proxyToRemote(parts: ProxyParts, remote: RemoteApi, contex
     .catch((err) => failed(parts, remote, err));
   const stream = context.response.stream(answer.statusCode ?? 502, returnedHeaders(answer.headers));
   await copyAnswer(answer, stream);
-}
-
-/** Copies until either side ends. An answer that breaks off breaks off for the client too: half a list must not look like a whole one. */
-async function copyAnswer(answer: IncomingMessage, stream: ResponseStream): Promise<void> {
-  stream.onClose(() => answer.destroy());
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) if (!stream.write(chunk)) await stream.drained();
-    stream.end();
-  } catch (err) {
-    if (!(err instanceof Error)) throw err;
-    if (stream.abort === undefined) stream.end();
-    else stream.abort();
-  }
 }
 
 /** Streamed where the client's connection allows, under the length that it announced. */

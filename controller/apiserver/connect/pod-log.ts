@@ -1,17 +1,14 @@
-import type { Readable } from 'node:stream';
 import { ApiError } from '#api/object/api-error.ts';
 import { type FieldError, forbiddenField, invalid, invalidObject } from '#api/object/field-error.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { SubresourceDefinition, SubresourceServices } from '../registry/resource-definition.ts';
-import type { ResponseStream } from '../server/api-request.ts';
 import { fetchFromBackend, readText } from './backend-http.ts';
 import type { ConnectOptions } from './connect-options.ts';
+import { copyBody } from './copy-answer.ts';
 import { dialKubelet } from './kubelet-client.ts';
 import { chooseContainer, findPod, kubeletError, locateKubelet } from './pod-location.ts';
 
 const MAX_ERROR_BYTES = 64 * 1024;
-/** A reader that lags further behind than this makes us stop reading from the node. */
-const MAX_PENDING_BYTES = 256 * 1024;
 
 /** Options that the kubelet takes under the same names. */
 const PASSED_ON = [
@@ -94,33 +91,4 @@ function kubeletLogPath(namespace: string, pod: string, container: string, query
   }
   const path = [namespace, pod, container].map(encodeURIComponent).join('/');
   return `/containerLogs/${path}?${passed}`;
-}
-
-/** Copies until either side ends; a source that breaks off is the end of a log: a follower asks again. */
-export async function copyBody(source: Readable, target: ResponseStream): Promise<void> {
-  await copyWhole(source, target).catch((err) => {
-    if (!(err instanceof Error)) throw err;
-  });
-  target.end();
-}
-
-/** The same where half an answer must not look like a whole one: it breaks off for the client too. */
-export async function copyAnswer(source: Readable, target: ResponseStream): Promise<void> {
-  try {
-    await copyWhole(source, target);
-    target.end();
-  } catch (err) {
-    if (!(err instanceof Error)) throw err;
-    if (target.abort === undefined) target.end();
-    else target.abort();
-  }
-}
-
-/** Reads no faster than the client takes. Rejects when the source breaks off or the client goes away. */
-async function copyWhole(source: Readable, target: ResponseStream): Promise<void> {
-  target.onClose(() => source.destroy());
-  for await (const chunk of source) {
-    target.write(chunk as Uint8Array);
-    if (target.pendingBytes > MAX_PENDING_BYTES) await target.drained();
-  }
 }
