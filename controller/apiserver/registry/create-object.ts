@@ -40,27 +40,51 @@ export async function createObject(services: RegistryServices, request: CreateRe
   const { metadata } = request.object;
   if ((metadata.resourceVersion ?? '0') !== '0' && metadata.resourceVersion !== '')
     throw badRequest('resourceVersion should not be set on objects to be created');
-  if (metadata.name || !metadata.generateName) return createOnce(services, request);
-  const base = metadata.generateName;
+  const begun = beginCreate(services, request);
+  const isAwaited = awaitsAdmission(services.admission, begun.admission);
+  if (isAwaited) await awaitMutatingAdmission(services.admission, begun.admission);
+  const isMutated = isAwaited || runMutatingAdmission(services.admission, begun.admission);
+  const object = begun.admission.object as KubeObject;
+  if (isMutated) services.format.applyDefaults(object, request.definition);
+  const admitted = { ...begun, isAwaited };
+  if (object.metadata.name || !object.metadata.generateName) return createAdmitted(services, request, admitted);
+  return createDrawingNames(services, request, admitted);
+}
+
+/**
+ * A generated name is drawn behind mutating admission, which does not see it, and before validating admission, which is asked again for
+ * each name that was not taken yet when it was drawn (KEP 4420).
+ */
+async function createDrawingNames(
+  services: RegistryServices,
+  request: CreateRequest,
+  admitted: AdmittedObject,
+): Promise<ObjectView> {
+  const { admission } = admitted;
   for (let tries = 1; ; tries++) {
-    const object = copyObject(request.object);
-    object.metadata.name = generateName(base, services.random);
+    const object = copyObject(admission.object as KubeObject);
+    const name = generateName(object.metadata.generateName ?? '', services.random);
+    object.metadata.name = name;
     try {
-      return await createOnce(services, { ...request, object });
+      return await createAdmitted(services, request, { ...admitted, admission: { ...admission, object, name } });
     } catch (err) {
       if (!isAlreadyExists(err)) throw err;
-      if (tries === MAX_GENERATED_TRIES)
-        throw generatedNameTaken(resourceName(request.definition), object.metadata.name);
+      if (tries === MAX_GENERATED_TRIES) throw generatedNameTaken(resourceName(request.definition), name);
     }
   }
 }
 
-async function createOnce(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
+/** What comes behind mutating admission. */
+async function createAdmitted(
+  services: RegistryServices,
+  request: CreateRequest,
+  admitted: AdmittedObject,
+): Promise<ObjectView> {
   const { definition, dryRun } = request;
-  const begun = beginCreate(services, request);
-  const prepared = awaitsAdmission(services.admission, begun.admission)
-    ? await prepareAwaited(services, request, begun)
-    : prepare(services, request, begun);
+  completeNew(services, request, admitted.admission);
+  if (admitted.isAwaited) await awaitValidatingAdmission(services.admission, admitted.admission);
+  else runValidatingAdmission(services.admission, admitted.admission);
+  const prepared = finishNew(services, request, admitted);
   const allocation = await definition.allocate?.(
     prepared,
     undefined,
@@ -89,31 +113,12 @@ interface NewObject {
   readonly managedFields: ManagedFields;
 }
 
-function prepare(services: RegistryServices, request: CreateRequest, begun: NewObject): KubeObject {
-  const { admission } = begun;
-  if (runMutatingAdmission(services.admission, admission)) {
-    services.format.applyDefaults(admission.object as KubeObject, request.definition);
-  }
-  completeNew(services, request, admission);
-  runValidatingAdmission(services.admission, admission);
-  return finishNew(services, request, begun);
+interface AdmittedObject extends NewObject {
+  /** A plug-in that waits for somebody handles the request. */
+  readonly isAwaited: boolean;
 }
 
-/** The same with plug-ins that wait for somebody. */
-async function prepareAwaited(
-  services: RegistryServices,
-  request: CreateRequest,
-  begun: NewObject,
-): Promise<KubeObject> {
-  const { admission } = begun;
-  await awaitMutatingAdmission(services.admission, admission);
-  services.format.applyDefaults(admission.object as KubeObject, request.definition);
-  completeNew(services, request, admission);
-  await awaitValidatingAdmission(services.admission, admission);
-  return finishNew(services, request, begun);
-}
-
-/** A new object as mutating admission sees it: defaulted, nothing of the server's own in it yet. */
+/** A new object as mutating admission sees it: defaulted, nothing of the server's own in it yet, not even a generated name. */
 function beginCreate(services: RegistryServices, request: CreateRequest): NewObject {
   const { definition, object } = request;
   checkNamespace(definition, object, request.namespace);

@@ -246,6 +246,22 @@ describe('admission webhooks', () => {
     await api.expect(404, 'GET', `${CONFIGMAPS}/a`);
   });
 
+  it('see a generated name only where they validate, and change the object once for all names that are drawn', async () => {
+    start();
+    await configure('Mutating', 'm', { path: 'm' });
+    await configure('Validating', 'v', { path: 'v' });
+    answers.m = ({ object, name }) =>
+      patch({ op: 'add', path: '/data/seen', value: `${name ?? ''}|${object?.metadata.name ?? ''}` });
+    const drawn = { ...configMap(''), metadata: { generateName: 'x-' } };
+    const made = await api.expect(201, 'POST', CONFIGMAPS, drawn);
+    expect(made).toMatchObject({ data: { seen: '|' }, metadata: { name: expect.stringMatching(/^x-.{5}$/) } });
+    expect(asked()).toEqual(['m', 'v']);
+    expect(lastRequest()).toMatchObject({
+      name: made.metadata.name,
+      object: { metadata: { name: made.metadata.name } },
+    });
+  });
+
   it('are asked again when the object changed behind them, those that may be', async () => {
     start();
     const again = { reinvocationPolicy: 'IfNeeded' };
