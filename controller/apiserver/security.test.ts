@@ -60,6 +60,9 @@ describe('the secured API server', () => {
     await expect(request(nodeClient('b'))).rejects.toMatchObject(forbiddenError);
     const { token } = (await request(nodeClient('a'))).status;
     const list = () => api.call({ method: 'GET', url: '/api/v1/namespaces/default/pods', token });
+    for (const url of ['/openid/v1/jwks', '/openid/v1/jwks/', '/.well-known/openid-configuration/', '/version/']) {
+      expect([url, (await api.call({ method: 'GET', url, token })).status]).toEqual([url, 200]);
+    }
     expect((await list()).body).toMatchObject({
       message:
         'pods is forbidden: User "system:serviceaccount:default:default" cannot list resource "pods" in API group "" in the namespace "default"',

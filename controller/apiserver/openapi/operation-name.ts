@@ -6,9 +6,14 @@ export interface OperationFamily {
 
 /** `rbac.authorization.k8s.io/v1` -> `RbacAuthorizationV1` and `rbacAuthorization_v1`; the group without a name is `core`. */
 export function operationFamily({ group, version }: { group: string; version: string }): OperationFamily {
-  const words = group === '' ? 'core' : group.replace(/\.k8s\.io$/, '');
-  const name = camelCase(words);
-  return { prefix: `${capitalize(name)}${capitalize(version)}`, tag: `${name}_${version}` };
+  const { prefix, tag } = groupName(group);
+  return { prefix: `${prefix}${capitalize(version)}`, tag: `${tag}_${version}` };
+}
+
+/** The same of a whole group. */
+export function groupName(group: string): OperationFamily {
+  const tag = camelCase(group === '' ? 'core' : group.replace(/\.k8s\.io$/, ''));
+  return { prefix: capitalize(tag), tag };
 }
 
 export function capitalize(text: string): string {

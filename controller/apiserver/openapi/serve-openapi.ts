@@ -9,8 +9,10 @@ import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import type { VersionInfo } from '../server/version-info.ts';
 import { encodeOpenApiV2, OPENAPI_V2_PROTOBUF } from './openapi-v2-protobuf.ts';
+import { pathItem } from './operation.ts';
 import { ParameterWriter } from './parameters.ts';
 import { discoveryItem, pathItems } from './path-items.ts';
+import { type PlainPath, plainPaths } from './plain-paths.ts';
 import {
   API_RESOURCE_LIST,
   DELETE_OPTIONS,
@@ -66,15 +68,15 @@ export function createOpenApi(options: OpenApiOptions): (context: RequestContext
     }
     if (!path.startsWith(`${V3}/`)) return false;
     const root = path.slice(V3.length + 1);
-    const definitions = options.catalog.definitions.filter((one) => rootOf(one) === root);
-    if (definitions.length === 0) return false;
+    const content = contentOfRoot(options, root);
+    if (content === undefined) return false;
     const tag = hashes.byRoot().get(root) ?? '';
     if ((context.info.query.get('hash') ?? tag) !== tag) {
       // What is answered at a URL with a hash is kept for ever, so no other document may be answered there.
       context.response.send(301, { location: `${path}?hash=${tag}` }, new Uint8Array());
       return true;
     }
-    const build = () => document(options, definitions, 3);
+    const build = () => document(options, content, 3);
     serveDocument(context, { tag, forms: V3_FORMS, build });
     return true;
   };
@@ -95,7 +97,8 @@ class RootHashes {
     const { catalog, sources = [] } = this.#options;
     const revision = [catalog, ...sources].map((one) => one.revision).join();
     if (revision === this.#revision) return this.#hashes;
-    const roots = [...new Set(catalog.definitions.map(rootOf))];
+    const plain = plainPaths(catalog.definitions).map(({ root }) => root);
+    const roots = [...new Set([...plain, ...catalog.definitions.map(rootOf)])];
     const own = roots.map((root) => [root, rootHash(this.#options, root)] as const);
     const foreign = sources.flatMap((source) => Object.entries(source.roots()));
     this.#hashes = new Map([...own, ...foreign].sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -114,6 +117,18 @@ const hashOf = (lines: readonly string[]) => createHash('sha256').update(lines.j
 
 const rootOf = ({ group, version }: ResourceDefinition) =>
   group === '' ? `api/${version}` : `apis/${group}/${version}`;
+
+/** What a document tells of. */
+interface Content {
+  readonly definitions: readonly ResourceDefinition[];
+  readonly plain: readonly PlainPath[];
+}
+
+function contentOfRoot({ catalog }: OpenApiOptions, root: string): Content | undefined {
+  const definitions = catalog.definitions.filter((one) => rootOf(one) === root);
+  const plain = plainPaths(catalog.definitions).filter((one) => one.root === root);
+  return definitions.length + plain.length === 0 ? undefined : { definitions, plain };
+}
 
 function index(hashes: ReadonlyMap<string, string>): object {
   const entries = [...hashes].map(([root, hash]) => [root, { serverRelativeURL: `${V3}/${root}?hash=${hash}` }]);
@@ -179,7 +194,8 @@ function serveDocument(context: RequestContext, { tag, forms, build, hasForeign 
 }
 
 function wholeDocument(options: OpenApiOptions): object {
-  const own = document(options, options.catalog.definitions, 2) as Record<
+  const { definitions } = options.catalog;
+  const own = document(options, { definitions, plain: plainPaths(definitions) }, 2) as Record<
     'paths' | 'definitions' | 'parameters',
     object
   >;
@@ -208,16 +224,22 @@ const SECURITY = {
   },
 };
 
-function document(options: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor): object {
+function document(options: OpenApiOptions, content: Content, flavor: Flavor): object {
   const { types, version } = options;
-  const schemas = documentSchemas(options, definitions, flavor);
+  const { definitions, plain } = content;
+  const schemas = documentSchemas(options, content, flavor);
   const parameters = new ParameterWriter(flavor);
   const schemaOf = schemaNames(schemas);
   const items = definitions.map((definition) => {
     const omit = omittedParameters(definition, options, flavor);
     return pathItems(definition, { flavor, types, parameters, schemaOf, omit });
   });
-  const paths = Object.assign({}, ...items, ...definitions.map((one) => discoveryItem(one, { flavor, parameters })));
+  const paths = Object.assign(
+    {},
+    ...items,
+    ...definitions.map((one) => discoveryItem(one, { flavor, parameters })),
+    ...plain.map(({ path, get }) => ({ [path]: pathItem(path, { get }, { flavor, parameters }) })),
+  );
   const info = { title: 'Kubernetes', version: version.gitVersion };
   const { security } = SECURITY;
   return flavor === 3
@@ -233,12 +255,13 @@ function document(options: OpenApiOptions, definitions: readonly ResourceDefinit
       };
 }
 
-function documentSchemas({ types }: OpenApiOptions, definitions: readonly ResourceDefinition[], flavor: Flavor) {
+function documentSchemas({ types }: OpenApiOptions, { definitions, plain }: Content, flavor: Flavor) {
   const custom = definitions.flatMap(({ openApi }) => openApi ?? []);
   const roots = [
     ...rootTypes(types, definitions),
     ...custom.flatMap(({ references }) => references),
-    ...SHARED_SCHEMAS,
+    ...plain.flatMap(({ get }) => get.answer ?? []),
+    ...(definitions.length === 0 ? [] : SHARED_SCHEMAS),
   ];
   return Object.assign(
     schemaClosure(roots, flavor, (name) => types.byName(name)),
@@ -281,7 +304,7 @@ function rootTypes(types: TypeTable, definitions: readonly ResourceDefinition[])
 }
 
 /** Changes with the code that writes documents: clients keep them by their hashes. */
-const FORM = 'form 2';
+const FORM = 'form 3';
 
 /** Changes whenever the served kinds of the root or the server's version do. */
 function rootHash({ catalog, version }: OpenApiOptions, root: string): string {

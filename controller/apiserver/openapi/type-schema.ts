@@ -5,11 +5,15 @@ export type Schema = Record<string, unknown>;
 export type Flavor = 2 | 3;
 
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
+export const API_GROUP = `${META}.APIGroup`;
+export const API_GROUP_LIST = `${META}.APIGroupList`;
 export const API_RESOURCE_LIST = `${META}.APIResourceList`;
+export const API_VERSIONS = `${META}.APIVersions`;
 export const DELETE_OPTIONS = `${META}.DeleteOptions`;
 export const PATCH = `${META}.Patch`;
 export const STATUS = `${META}.Status`;
 export const WATCH_EVENT = `${META}.WatchEvent`;
+export const VERSION_INFO = 'io.k8s.apimachinery.pkg.version.Info';
 
 const QUANTITY = 'io.k8s.apimachinery.pkg.api.resource.Quantity';
 const TIME = `${META}.Time`;

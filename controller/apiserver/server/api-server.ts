@@ -167,7 +167,10 @@ function createPublicEndpoint(options: ApiServerOptions) {
 const isExtra = (options: ApiServerOptions, path: string) => findExtra(options, path) !== undefined;
 
 function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPath | undefined {
-  return extraPaths.find((extra) => (extra.path.endsWith('/') ? path.startsWith(extra.path) : extra.path === path));
+  // One path may be asked for with a slash behind it, as OpenAPI writes it; what ends in one stands for all below it.
+  const isMeant = (extra: string) =>
+    extra.endsWith('/') ? path.startsWith(extra) : path === extra || path === `${extra}/`;
+  return extraPaths.find((extra) => isMeant(extra.path));
 }
 
 interface ServerMetrics {
