@@ -3,7 +3,7 @@ import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { MemoryCluster } from '#test/kit/memory-client.ts';
 import { type Lease, resources } from '../object/kinds.ts';
-import { runLeaderElection } from './leader-election.ts';
+import { DEFAULT_ELECTION_TIMES, electionTimesProblem, runLeaderElection } from './leader-election.ts';
 
 function setUp() {
   const clock = new FakeClock();
@@ -77,5 +77,44 @@ describe('leader election', () => {
     expect([...leading]).toEqual(['b']);
     b.abort.abort();
     await b.done;
+  });
+
+  it('gives up a lease that somebody else wrote to between its renewals', async () => {
+    const { cluster, leading, stand, advance, holder } = setUp();
+    const a = stand('a');
+    await advance(1);
+    const leases = cluster.client().resource<Lease>(resources.leases);
+    const lease = await leases.fetch('x', 'kube-system');
+    await leases.update({ ...lease, metadata: { ...lease.metadata, labels: { touched: 'yes' } } });
+    a.abort.abort();
+    await a.done;
+    expect([...leading]).toEqual([]);
+    expect(await holder()).toBe('');
+  });
+
+  it('renews with one request, and looks again where its lease was touched', async () => {
+    const { cluster, stand, advance } = setUp();
+    const a = stand('a');
+    await advance(1);
+    const leases = cluster.client().resource<Lease>(resources.leases);
+    const lease = await leases.fetch('x', 'kube-system');
+    await leases.update({ ...lease, metadata: { ...lease.metadata, labels: { touched: 'yes' } } });
+    await advance(2);
+    const renewed = await leases.fetch('x', 'kube-system');
+    expect(renewed.spec?.renewTime).not.toBe(lease.spec?.renewTime);
+    expect(renewed.metadata.labels).toEqual({ touched: 'yes' });
+    a.abort.abort();
+    await a.done;
+  });
+
+  it.each([
+    ['as Kubernetes has them', {}, undefined],
+    ['a lease that ends before its holder stops', { renewDeadlineMs: 15_000 }, /longer than the renew deadline/],
+    ['one try within the deadline', { retryPeriodMs: 9_000 }, /longer than 1.2 times the retry period/],
+    ['no pause', { retryPeriodMs: 0 }, /above 0/],
+  ])('judges times: %s', (_, times, expected) => {
+    const problem = electionTimesProblem({ ...DEFAULT_ELECTION_TIMES, ...times });
+    if (expected === undefined) expect(problem).toBeUndefined();
+    else expect(problem).toMatch(expected);
   });
 });

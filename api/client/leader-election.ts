@@ -1,7 +1,7 @@
 import { type Clock, delay, toMicroTime } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { isNotFound } from '../object/api-error.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '../object/api-error.ts';
 import type { Lease } from '../object/kinds.ts';
 import type { ResourceClient } from './client.ts';
 
@@ -14,14 +14,40 @@ export interface LeaderElectionOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly random?: () => number;
-  /** Others may take over this long after the last renewal. Default 15 s. */
-  readonly leaseDurationMs?: number;
-  /** The leader steps down when it could not renew for this long; must be shorter than leaseDurationMs. Default 10 s. */
-  readonly renewDeadlineMs?: number;
-  /** Time between two tries. Default 2 s. */
-  readonly retryPeriodMs?: number;
+  /** Default: Kubernetes' own. Throws at once where they are not sound. */
+  readonly times?: ElectionTimes;
   /** Runs while this process leads; must end soon after its signal is aborted. */
   readonly lead: (signal: AbortSignal) => Promise<void>;
+}
+
+/** How long a leader is believed, how long it tries to stay one, and how often everybody tries. */
+export interface ElectionTimes {
+  readonly leaseDurationMs: number;
+  readonly renewDeadlineMs: number;
+  readonly retryPeriodMs: number;
+}
+
+export const DEFAULT_ELECTION_TIMES: ElectionTimes = {
+  leaseDurationMs: 15_000,
+  renewDeadlineMs: 10_000,
+  retryPeriodMs: 2_000,
+};
+
+/** Waits are longer than the period by up to this share. */
+const JITTER = 0.2;
+
+/** Why two could lead at once, or nobody for long, with these times; undefined when they are sound. The rules are client-go's. */
+export function electionTimesProblem({
+  leaseDurationMs,
+  renewDeadlineMs,
+  retryPeriodMs,
+}: ElectionTimes): string | undefined {
+  if (retryPeriodMs <= 0) return 'the retry period must be above 0';
+  if (leaseDurationMs < 1000) return 'the lease duration must be at least a second';
+  if (leaseDurationMs <= renewDeadlineMs) return 'the lease duration must be longer than the renew deadline';
+  if (renewDeadlineMs <= retryPeriodMs * (1 + JITTER))
+    return `the renew deadline must be longer than ${1 + JITTER} times the retry period`;
+  return undefined;
 }
 
 /** The lease as last read, and when it was first seen in that state: wall clocks of other hosts are not trusted. */
@@ -41,23 +67,21 @@ export function isLeaseFree(observed: Observation, identity: string, nowMs: numb
 
 class LeaderElector {
   readonly #options: LeaderElectionOptions;
-  readonly #leaseDurationMs: number;
-  readonly #renewDeadlineMs: number;
-  readonly #retryPeriodMs: number;
+  readonly #times: ElectionTimes;
   readonly #log: Logger;
   #observed: Observation | undefined;
 
   constructor(options: LeaderElectionOptions) {
     this.#options = options;
-    this.#leaseDurationMs = options.leaseDurationMs ?? 15_000;
-    this.#renewDeadlineMs = options.renewDeadlineMs ?? 10_000;
-    this.#retryPeriodMs = options.retryPeriodMs ?? 2_000;
+    this.#times = options.times ?? DEFAULT_ELECTION_TIMES;
+    const problem = electionTimesProblem(this.#times);
+    if (problem !== undefined) throw new Error(problem);
     this.#log = options.log.child({ lease: `${options.namespace}/${options.name}`, identity: options.identity });
   }
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (await this.#tryAcquireOrRenew()) await this.#leadWhileHeld(signal);
+      if (await this.#try(this.#times.renewDeadlineMs, signal)) await this.#leadWhileHeld(signal);
       await this.#wait(signal);
     }
   }
@@ -82,19 +106,22 @@ class LeaderElector {
   }
 
   async #renewUntilLost(term: AbortController): Promise<void> {
-    let renewedMs = this.#options.clock.monotonic();
+    const { renewDeadlineMs } = this.#times;
+    const { clock } = this.#options;
+    let renewedMs = clock.monotonic();
     while (!term.signal.aborted) {
       await this.#wait(term.signal);
       if (term.signal.aborted) return;
-      const remainingMs = renewedMs + this.#renewDeadlineMs - this.#options.clock.monotonic();
-      const startedMs = this.#options.clock.monotonic();
-      const request = AbortSignal.any([term.signal]);
-      const isRenewed = await this.#within(remainingMs, (limit) =>
-        this.#tryAcquireOrRenew(AbortSignal.any([request, limit])),
-      );
-      if (isRenewed) renewedMs = startedMs;
-      else if (this.#isHeldByOther() || this.#options.clock.monotonic() - renewedMs >= this.#renewDeadlineMs) return;
+      const startedMs = clock.monotonic();
+      // Half of the deadline at most: where a server froze, the other half is for the next one.
+      const limitMs = Math.min(renewedMs + renewDeadlineMs - startedMs, renewDeadlineMs / 2);
+      if (await this.#try(limitMs, term.signal)) renewedMs = startedMs;
+      else if (this.#isHeldByOther() || clock.monotonic() - renewedMs >= renewDeadlineMs) return;
     }
+  }
+
+  #try(limitMs: number, signal: AbortSignal): Promise<boolean> {
+    return this.#within(limitMs, (limit) => this.#tryAcquireOrRenew(AbortSignal.any([signal, limit])));
   }
 
   /** A request that hangs must not outlive the deadline: the lease would run out under a leader that waits. */
@@ -113,28 +140,57 @@ class LeaderElector {
     return holder !== undefined && holder !== '' && holder !== this.#options.identity;
   }
 
-  async #tryAcquireOrRenew(signal?: AbortSignal): Promise<boolean> {
-    const { leases, namespace, name, identity, clock } = this.#options;
+  async #tryAcquireOrRenew(signal: AbortSignal): Promise<boolean> {
     try {
-      const lease = await leases.fetch(name, namespace, signal).catch((err) => {
-        if (isNotFound(err)) return undefined;
-        throw err;
-      });
-      if (lease === undefined) {
-        const created = await leases.create(
-          { metadata: { name, namespace }, spec: this.#specAfter(undefined) },
-          signal,
-        );
-        this.#observe(created);
-        return true;
-      }
+      // The holder knows what it wrote last; a conflict makes it look again.
+      const own = this.#isHeldByUs() ? this.#observed?.lease : undefined;
+      if (own !== undefined && (await this.#write(own, signal))) return true;
+      const lease = await this.#read(signal);
+      if (lease === undefined) return await this.#create(signal);
       this.#observe(lease);
-      if (!isLeaseFree(this.#observed!, identity, clock.monotonic())) return false;
-      this.#observe(await leases.update({ ...lease, spec: this.#specAfter(lease.spec) }, undefined, signal));
-      return true;
+      if (!isLeaseFree(this.#observed!, this.#options.identity, this.#options.clock.monotonic())) return false;
+      return await this.#write(lease, signal);
     } catch (err) {
       this.#log.debug('Could not acquire or renew', { err: describeError(err) });
       return false;
+    }
+  }
+
+  #isHeldByUs(): boolean {
+    return this.#observed?.lease.spec?.holderIdentity === this.#options.identity;
+  }
+
+  async #read(signal: AbortSignal): Promise<Lease | undefined> {
+    const { leases, name, namespace } = this.#options;
+    try {
+      return await leases.fetch(name, namespace, signal);
+    } catch (err) {
+      if (isNotFound(err)) return undefined;
+      throw err;
+    }
+  }
+
+  /** False when another candidate was faster. */
+  async #create(signal: AbortSignal): Promise<boolean> {
+    const { leases, name, namespace } = this.#options;
+    try {
+      this.#observe(await leases.create({ metadata: { name, namespace }, spec: this.#specAfter(undefined) }, signal));
+      return true;
+    } catch (err) {
+      if (isAlreadyExists(err)) return false;
+      throw err;
+    }
+  }
+
+  /** Makes it ours, or ours for longer; false when it is not what we read any more. */
+  async #write(lease: Lease, signal: AbortSignal): Promise<boolean> {
+    try {
+      const spec = this.#specAfter(lease.spec);
+      this.#observe(await this.#options.leases.update({ ...lease, spec }, undefined, signal));
+      return true;
+    } catch (err) {
+      if (isConflict(err) || isNotFound(err)) return false;
+      throw err;
     }
   }
 
@@ -148,7 +204,7 @@ class LeaderElector {
     const isSameHolder = previous?.holderIdentity === this.#options.identity;
     return {
       holderIdentity: this.#options.identity,
-      leaseDurationSeconds: Math.round(this.#leaseDurationMs / 1000),
+      leaseDurationSeconds: Math.round(this.#times.leaseDurationMs / 1000),
       acquireTime: isSameHolder ? (previous.acquireTime ?? now) : now,
       renewTime: now,
       leaseTransitions: (previous?.leaseTransitions ?? 0) + (isSameHolder || previous === undefined ? 0 : 1),
@@ -157,21 +213,28 @@ class LeaderElector {
 
   /** An empty holder lets the next candidate start without waiting for the lease to run out. */
   async #release(): Promise<void> {
-    const observed = this.#observed;
-    if (observed?.lease.spec?.holderIdentity !== this.#options.identity) return;
-    const now = toMicroTime(this.#options.clock.now());
-    const spec = {
-      ...observed.lease.spec,
-      holderIdentity: '',
-      leaseDurationSeconds: 1,
-      acquireTime: now,
-      renewTime: now,
-    };
+    if (!this.#isHeldByUs()) return;
     try {
-      const update = (limit: AbortSignal) => this.#options.leases.update({ ...observed.lease, spec }, undefined, limit);
-      this.#observe(await this.#within(this.#retryPeriodMs, update));
+      await this.#within(this.#times.retryPeriodMs, async (limit) => {
+        if (await this.#giveUp(this.#observed!.lease, limit)) return;
+        // A renewal that was cut off may have been written all the same.
+        const current = await this.#read(limit);
+        if (current?.spec?.holderIdentity === this.#options.identity) await this.#giveUp(current, limit);
+      });
     } catch (err) {
       this.#log.debug('Could not release the lease; it runs out by itself', { err: describeError(err) });
+    }
+  }
+
+  async #giveUp(lease: Lease, signal: AbortSignal): Promise<boolean> {
+    const now = toMicroTime(this.#options.clock.now());
+    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, acquireTime: now, renewTime: now };
+    try {
+      this.#observe(await this.#options.leases.update({ ...lease, spec }, undefined, signal));
+      return true;
+    } catch (err) {
+      if (isConflict(err)) return false;
+      throw err;
     }
   }
 
@@ -179,7 +242,7 @@ class LeaderElector {
   async #wait(signal: AbortSignal): Promise<void> {
     const { clock, random = Math.random } = this.#options;
     try {
-      await delay(clock, this.#retryPeriodMs * (1 + random() * 0.2), signal);
+      await delay(clock, this.#times.retryPeriodMs * (1 + random() * JITTER), signal);
     } catch (err) {
       if (!signal.aborted) throw err;
     }
