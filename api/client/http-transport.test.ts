@@ -13,7 +13,9 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
 });
 
-async function startServer(onRequest: (req: Http2ServerRequest, res: Http2ServerResponse) => void) {
+type OnRequest = (req: Http2ServerRequest, res: Http2ServerResponse) => void;
+
+async function startServer(onRequest: OnRequest) {
   const server = createServer();
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session) => sessions.add(session));
@@ -24,7 +26,12 @@ async function startServer(onRequest: (req: Http2ServerRequest, res: Http2Server
     server.close();
   };
   cleanups.push(stop);
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop };
+  /** As a server that ends in an orderly way. */
+  const sayGoodbye = () => {
+    server.close();
+    for (const session of sessions) session.close();
+  };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop, sayGoodbye };
 }
 
 /** A wire that can be cut without either side noticing. */
@@ -44,6 +51,7 @@ async function startWire(url: string) {
   });
   const freeze = () => {
     for (const socket of sockets) socket.unpipe().pause();
+    proxy.close();
   };
   return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, freeze };
 }
@@ -138,6 +146,94 @@ describe('HTTP transport', () => {
     wire.freeze();
     for (let i = 0; i < 6; i++) await clock.advance(10_000);
     expect(await reading).toBeInstanceOf(TransportError);
+  });
+});
+
+describe('HTTP transport to several servers', () => {
+  const answer =
+    (text: string): OnRequest =>
+    (_, res) =>
+      res.end(text);
+  const ask = async (transport: Transport, method: 'GET' | 'PUT' = 'GET') =>
+    readText(await transport.request({ method, path: '/' }));
+
+  it('stays with the one that works, also when the list changes', async () => {
+    const [first, second] = [await startServer(answer('first')), await startServer(answer('second'))];
+    const transport = createHttpTransport({
+      servers: [first.url],
+      userAgent: 'test/1',
+      clock: systemClock,
+      log: silentLogger,
+    });
+    cleanups.push(() => transport.close());
+    expect(await ask(transport)).toBe('first');
+    transport.updateServers([second.url, first.url]);
+    expect(await ask(transport)).toBe('first');
+    first.sayGoodbye();
+    await expect.poll(() => ask(transport)).toBe('second');
+  });
+
+  it('repeats a read whose connection was lost, and never a write', async () => {
+    const lost: string[] = [];
+    const breaking = await startServer((req) => {
+      lost.push(req.method);
+      req.stream.session?.destroy();
+    });
+    const working = await startServer(answer('working'));
+    expect(await ask(connectTo([breaking.url, working.url]))).toBe('working');
+    await expect(ask(connectTo([breaking.url, working.url]), 'PUT')).rejects.toBeInstanceOf(TransportError);
+    expect(lost).toEqual(['GET', 'PUT']);
+  });
+
+  it('goes to the next one as soon as a server says that it ends, while its streams go on', async () => {
+    const open = Promise.withResolvers<Http2ServerResponse>();
+    const ending = await startServer((req, res) => {
+      if (req.url !== '/watch') return res.end('ending');
+      res.write('1');
+      open.resolve(res);
+    });
+    const next = await startServer(answer('next'));
+    const transport = connectTo([ending.url, next.url]);
+    const watch = readText(await transport.request({ method: 'GET', path: '/watch' }));
+    const stream = await open.promise;
+    ending.sayGoodbye();
+    await expect.poll(() => ask(transport)).toBe('next');
+    stream.end('2');
+    expect(await watch).toBe('12');
+  });
+
+  it('leaves a server that answers and cannot serve', async () => {
+    const failing = await startServer((_, res) => {
+      res.writeHead(503);
+      res.end('failing');
+    });
+    const transport = connectTo([failing.url, (await startServer(answer('serving'))).url]);
+    const answers: string[] = [];
+    for (let i = 0; i < 4; i++) answers.push(await ask(transport, 'PUT'));
+    expect(answers).toEqual(['failing', 'failing', 'failing', 'serving']);
+  });
+
+  it('does not wait for one that accepts and says nothing', async () => {
+    const clock = new FakeClock();
+    const silent = createTcpServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => silent.close());
+    const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const asking = ask(connectTo([url, (await startServer(answer('second'))).url], undefined, clock));
+    await clock.advance(1_500);
+    expect(await asking).toBe('second');
+  });
+
+  it('learns within 4 s of one that froze, and reads go on elsewhere', async () => {
+    const clock = new FakeClock();
+    const wire = await startWire((await startServer(answer('first'))).url);
+    const second = await startServer(answer('second'));
+    const transport = connectTo([wire.url, second.url], undefined, clock);
+    expect(await ask(transport)).toBe('first');
+    wire.freeze();
+    const asking = ask(transport);
+    for (let i = 0; i < 10; i++) await clock.advance(500);
+    expect(await asking).toBe('second');
   });
 });
 

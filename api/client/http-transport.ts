@@ -33,8 +33,13 @@ export interface HttpTransport extends Transport {
 
 /** Even a watch must answer its head in this time: beyond the server's own 60 s deadline nothing comes any more. */
 const HEAD_TIMEOUT_MS = 65_000;
-/** Refused streams never reached the server's handlers, so another try is safe for every method. */
-const MAX_REFUSED_RETRIES = 3;
+/**
+ * Refused streams never reached the server's handlers, so another try is safe for every method; a read whose connection was lost before
+ * an answer came may run twice.
+ */
+const MAX_RETRIES = 3;
+/** Who gives a request up after so long without an answer did so because of the server. */
+const PATIENCE_MS = 3_000;
 
 class Http2Transport implements HttpTransport {
   readonly #options: HttpTransportOptions;
@@ -61,15 +66,21 @@ class Http2Transport implements HttpTransport {
   }
 
   async request(request: TransportRequest): Promise<TransportResponse> {
+    const { clock } = this.#options;
     for (let attempt = 0; ; attempt++) {
       request.signal?.throwIfAborted();
       const session = await abortable(this.#pool.acquire(), request.signal);
+      const startedMs = clock.monotonic();
       try {
         return await this.#send(session, request, await this.#headersOf(request));
       } catch (err) {
-        if (!(err instanceof RefusedError)) throw err;
-        if (attempt >= MAX_REFUSED_RETRIES)
+        const isTired = request.signal?.aborted === true && clock.monotonic() - startedMs >= PATIENCE_MS;
+        if (err instanceof NoAnswerError || isTired) this.#pool.report(session, kindOf(request), true);
+        const mayRepeat = err instanceof RefusedError || (err instanceof LostError && request.method === 'GET');
+        if (mayRepeat && attempt < MAX_RETRIES) continue;
+        if (err instanceof RefusedError)
           throw new TransportError('the server refused the stream', { cause: err.cause });
+        throw err;
       }
     }
   }
@@ -99,8 +110,10 @@ class Http2Transport implements HttpTransport {
       const limits = this.#limit(stream, request);
       stream.once('response', (received) => {
         limits.onHead();
+        const status = Number(received[constants.HTTP2_HEADER_STATUS]);
+        this.#pool.report(session, kindOf(request), status >= 500);
         resolve({
-          status: Number(received[constants.HTTP2_HEADER_STATUS]),
+          status,
           headers: plainHeaders(received),
           body: readBody(stream, limits.failure),
         });
@@ -128,7 +141,7 @@ class Http2Transport implements HttpTransport {
     if (signal?.aborted) onAbort();
     const limitMs = timeoutMs ?? HEAD_TIMEOUT_MS;
     const stopTimer = this.#options.clock.after(limitMs, () =>
-      cancel(new TransportError(`no answer within ${limitMs} ms`)),
+      cancel(new NoAnswerError(`no answer within ${limitMs} ms`)),
     );
     return {
       failure: () => failure,
@@ -143,6 +156,14 @@ class Http2Transport implements HttpTransport {
   }
 }
 
+const kindOf = ({ method }: TransportRequest): 'read' | 'write' => (method === 'GET' ? 'read' : 'write');
+
+/** The connection held, and nothing came over it in time. */
+class NoAnswerError extends TransportError {}
+
+/** The connection went before an answer came. */
+class LostError extends TransportError {}
+
 class RefusedError extends Error {
   constructor(cause: unknown) {
     super('stream refused', { cause });
@@ -155,9 +176,7 @@ function asFailure(stream: ClientHttp2Stream, err: Error): Error {
     stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ||
     code === 'ERR_HTTP2_GOAWAY_SESSION' ||
     code === 'ERR_HTTP2_INVALID_SESSION';
-  return isRefused
-    ? new RefusedError(err)
-    : new TransportError(`request failed: ${describeError(err)}`, { cause: err });
+  return isRefused ? new RefusedError(err) : new LostError(`request failed: ${describeError(err)}`, { cause: err });
 }
 
 /** Node's stream is the back-pressure; leaving the loop destroys it, which cancels the request. */

@@ -25,9 +25,22 @@ export interface SessionPoolOptions extends ServerCredentials {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** Where another server is to be had, it is tried beside one that lets us wait for this long. */
+const HEAD_START_MS = 1_500;
+
+interface PingTimes {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
 /** A silent peer is asked this often, and given up this much later: frozen hosts and cut cables give no other sign. */
-const PING_INTERVAL_MS = 20_000;
-const PING_TIMEOUT_MS = 10_000;
+const LONE_SERVER_PING: PingTimes = { intervalMs: 20_000, timeoutMs: 10_000 };
+/** Whoever may go elsewhere learns of a silent peer in 4 s at most. */
+const SEVERAL_SERVERS_PING: PingTimes = { intervalMs: 2_500, timeoutMs: 1_500 };
+/** So many failures of the server's own in a row, of reads or of writes, make us try another. */
+const MAX_BAD_ANSWERS = 3;
+/** Not more often than this: what fails everywhere must not make us run in circles. */
+const MIN_STAY_MS = 10_000;
 /** Full jitter: a thousand agents that lose one server come back spread over the window. */
 const RECONNECT = { initialMs: 500, maxMs: 10_000, jitter: 1 };
 /** Node's default of 10 MB refuses new streams once slow readers have that much waiting. */
@@ -54,6 +67,8 @@ export class SessionPool {
   #failures = 0;
   /** Grows with every change of keys, so that a connection being made with old ones is not kept. */
   #generation = 0;
+  readonly #badAnswers = { read: 0, write: 0 };
+  #leftMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SessionPoolOptions) {
     this.#options = options;
@@ -84,10 +99,43 @@ export class SessionPool {
     this.#state = { type: 'idle' };
   }
 
+  /** The connection at hand stays while it lives, and the server that it leads to comes first where it is named again. */
   updateServers(servers: readonly string[]): void {
     if (servers.length === 0) return;
+    const current = this.#current;
     this.#servers = servers;
-    this.#serverIndex = 0;
+    this.#serverIndex = Math.max(0, servers.indexOf(current));
+  }
+
+  /**
+   * What came of a request. A server that answers and yet cannot serve (it lost its etcd, say) is left for another after a few failures;
+   * what is under way on its connection may end there.
+   */
+  report(session: ClientHttp2Session, kind: 'read' | 'write', isBad: boolean): void {
+    if (!isBad) {
+      this.#badAnswers[kind] = 0;
+      return;
+    }
+    const nowMs = this.#options.clock.monotonic();
+    if (this.#servers.length < 2 || this.#state.type !== 'ready' || this.#state.session !== session) return;
+    if (++this.#badAnswers[kind] < MAX_BAD_ANSWERS || nowMs - this.#leftMs < MIN_STAY_MS) return;
+    this.#options.log.warn('API server fails, trying another', { server: this.#current });
+    this.#leftMs = nowMs;
+    this.#leave(session);
+    session.close();
+  }
+
+  get #current(): string {
+    return this.#servers[this.#serverIndex % this.#servers.length]!;
+  }
+
+  /** The next connection is made to the next server. */
+  #leave(session: ClientHttp2Session): void {
+    if (this.#state.type !== 'ready' || this.#state.session !== session) return;
+    this.#state = { type: 'idle' };
+    this.#serverIndex++;
+    this.#badAnswers.read = 0;
+    this.#badAnswers.write = 0;
   }
 
   close(): void {
@@ -116,24 +164,60 @@ export class SessionPool {
   }
 
   async #tryServers(): Promise<ClientHttp2Session> {
-    let lastError: unknown;
-    for (let tries = 0; tries < this.#servers.length; tries++) {
-      const server = this.#servers[this.#serverIndex % this.#servers.length]!;
+    for (;;) {
       const generation = this.#generation;
+      const servers = this.#servers.map((_, i) => this.#servers[(this.#serverIndex + i) % this.#servers.length]!);
       try {
-        const session = await this.#connect(server);
-        if (generation === this.#generation) return session;
-        session.destroy();
-        tries--;
-      } catch (err) {
-        lastError = err;
-        this.#serverIndex++;
-        this.#options.log.debug('Cannot connect to API server', { server, err: describeError(err) });
+        const { server, session } = await this.#race(servers);
+        if (generation !== this.#generation) {
+          session.destroy();
+          continue;
+        }
+        this.#serverIndex = Math.max(0, this.#servers.indexOf(server));
+        return session;
+      } catch (cause) {
+        this.#failures++;
+        throw new TransportError(`cannot connect to ${servers.join(', ')}: ${describeError(cause)}`, { cause });
       }
     }
-    this.#failures++;
-    throw new TransportError(`cannot connect to ${this.#servers.join(', ')}: ${describeError(lastError)}`, {
-      cause: lastError,
+  }
+
+  /** The first of the servers to answer; each is given a head start before the next one. Rejects with the last failure. */
+  #race(servers: readonly string[]): Promise<{ readonly server: string; readonly session: ClientHttp2Session }> {
+    const { clock, log } = this.#options;
+    return new Promise((resolve, reject) => {
+      let started = 0;
+      let failed = 0;
+      let isOver = false;
+      let stopTimer = () => {};
+      const startNext = () => {
+        stopTimer();
+        const server = servers[started];
+        if (isOver || server === undefined) return;
+        started++;
+        stopTimer = clock.after(HEAD_START_MS, startNext);
+        this.#connect(server).then(
+          (session) => {
+            if (isOver) {
+              session.destroy();
+              return;
+            }
+            isOver = true;
+            stopTimer();
+            resolve({ server, session });
+          },
+          (err: unknown) => {
+            failed++;
+            log.debug('Cannot connect to API server', { server, err: describeError(err) });
+            if (failed < servers.length) startNext();
+            else if (!isOver) {
+              stopTimer();
+              reject(err);
+            }
+          },
+        );
+      };
+      startNext();
     });
   }
 
@@ -158,6 +242,8 @@ export class SessionPool {
         this.#keepAlive(session, server);
         resolve(session);
       });
+      // The server ends: what it has begun it finishes, everything new goes to the next one.
+      session.once('goaway', () => this.#leave(session));
       session.on('error', reject);
       session.once('close', () => {
         stopTimer();
@@ -170,7 +256,8 @@ export class SessionPool {
   #keepAlive(session: ClientHttp2Session, server: string): void {
     let stop = () => {};
     const ping = () => {
-      stop = this.#options.clock.after(PING_TIMEOUT_MS, () => {
+      const { intervalMs, timeoutMs } = this.#servers.length > 1 ? SEVERAL_SERVERS_PING : LONE_SERVER_PING;
+      stop = this.#options.clock.after(timeoutMs, () => {
         this.#options.log.warn('API server does not answer pings', { server });
         session.destroy(new Error('no answer to a ping'));
       });
@@ -179,17 +266,16 @@ export class SessionPool {
         stop();
         if (err !== null) return;
         this.#failures = 0;
-        stop = this.#options.clock.after(PING_INTERVAL_MS, ping);
+        stop = this.#options.clock.after(intervalMs, ping);
       });
     };
     ping();
     session.once('close', () => {
       stop();
       if (this.#state.type !== 'ready' || this.#state.session !== session) return;
-      this.#state = { type: 'idle' };
       // The server that went away is not asked first again, and not at once.
       this.#failures++;
-      this.#serverIndex++;
+      this.#leave(session);
     });
   }
 }
