@@ -7,6 +7,18 @@ export const CONTROLLER_CONFIG = {
     default: '/var/lib/coracle/controller',
     description: 'directory of the store, the CA and the keys',
   },
+  components: {
+    type: 'list',
+    default: ['apiserver', 'scheduler', 'controller-manager', 'cloud-controller-manager'],
+    description:
+      'parts of the control plane that this process runs; without apiserver it works through those named by servers',
+  },
+  servers: {
+    type: 'list',
+    default: [],
+    description:
+      'addresses of the API servers, e.g. https://192.0.2.1:6443, for a process that joins or runs none itself',
+  },
   bindAddress: { type: 'string', default: '', description: 'address to listen on; empty means all' },
   port: { type: 'number', default: 6443, range: [1, 65_535], description: 'port of the API' },
   advertiseAddress: {
@@ -70,10 +82,38 @@ export const CONTROLLER_CONFIG = {
     description: 'requests that run at once; with the next, the seats that priority and fairness shares out',
   },
   maxMutatingRequestsInflight: { type: 'number', default: 200, description: 'the same for requests that write' },
+  leaderElectLeaseSeconds: {
+    type: 'number',
+    default: 15,
+    description: 'how long a silent leader (scheduler, controller-manager) is believed before another takes over',
+  },
+  leaderElectRenewSeconds: {
+    type: 'number',
+    default: 10,
+    description: 'how long a leader tries to renew its lease before it steps down and stands again',
+  },
+  leaderElectRetrySeconds: {
+    type: 'number',
+    default: 2,
+    description:
+      'time between two tries of leaders to renew and of others to take over; up to a fifth longer by chance',
+  },
   nodeMonitorGraceSeconds: {
     type: 'number',
     default: 50,
     description: 'how long a node may be silent before it counts as not ready',
+  },
+  encryptSecrets: {
+    type: 'boolean',
+    default: true,
+    description:
+      'whether Secrets are encrypted on disk, under keys in the data directory that are made and rotated by themselves',
+  },
+  encryptionProviderConfig: {
+    type: 'string',
+    default: '',
+    description:
+      'file with an apiserver.config.k8s.io/v1 EncryptionConfiguration (aesgcm, aescbc, identity): what to encrypt further, and under which keys; empty means nothing',
   },
   logLevel: {
     type: 'string',

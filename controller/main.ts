@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
-import { hostname, totalmem } from 'node:os';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
@@ -9,7 +9,7 @@ import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
-import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { createLogger, type LogLevel } from '#base/logger.ts';
 import { startPolicyStatus } from './apiserver/admission/policy/policy-status.ts';
 import { ensureAuthenticationConfig } from './apiserver/aggregator/authentication-config.ts';
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
@@ -19,37 +19,38 @@ import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
 import { bootstrap } from './bootstrap.ts';
+import { apiComponentsOf, type Component, parseComponents, parseElectionTimes } from './components/components.ts';
+import { runRemoteComponents } from './components/remote-components.ts';
 import type { ControllerConfig } from './config.ts';
-import { controllerUsers } from './controllers/start-controllers.ts';
 import { type Front, openFront } from './front.ts';
 import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
+import { type Brain, launchBrain } from './launch-brain.ts';
 import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openClusterPki } from './pki/cluster-pki.ts';
-import { createCsrSigner } from './pki/csr-signer.ts';
 import { writeDurableFile } from './pki/durable-file.ts';
 import { renderKubeconfig } from './pki/kubeconfig.ts';
 import { startPkiRenewal } from './pki/pki-renewal.ts';
-import {
-  type BrainSettings,
-  createBrainMetrics,
-  renderBrainMetrics,
-  SCHEDULER_USER,
-  startBrain,
-} from './start-brain.ts';
 import { takeFileLock } from './store/file-lock.ts';
-import { brainThread } from './worker-sources.ts';
 
 const APISERVER_USER = 'system:apiserver';
 const AGGREGATION_USER = 'system:serviceaccount:kube-system:clusterrole-aggregation-controller';
 const POLICY_STATUS_USER = 'system:serviceaccount:kube-system:validatingadmissionpolicy-status-controller';
-/** Below this a second V8 heap costs more than it gives. */
-const ONE_THREAD_BELOW_BYTES = 1024 ** 3;
-/** The process's own limit is made for the load on the API server. */
-const BRAIN_YOUNG_MB = 12;
 /** Requests under way may finish so long after SIGTERM. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
 /** The composition root of the control plane: makes the real parts, hands them to each other, runs until aborted. */
 export async function runController(config: ControllerConfig, signal: AbortSignal): Promise<void> {
+  const components = parseComponents(config.components);
+  parseElectionTimes(config);
+  await (components.has('apiserver')
+    ? runWithApiServer(config, components, signal)
+    : runRemoteComponents(config, apiComponentsOf(components), signal));
+}
+
+async function runWithApiServer(
+  config: ControllerConfig,
+  components: ReadonlySet<Component>,
+  signal: AbortSignal,
+): Promise<void> {
   const clock = systemClock;
   const log = createLogger('controller', config.logLevel as LogLevel);
   const advertiseAddress = config.advertiseAddress || defaultAdvertiseAddress();
@@ -126,7 +127,16 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
       await writeKubeconfig(config, pki, advertiseAddress);
     },
   });
-  brain = launchBrain({ config, front, pki, pkiOptions, log });
+  brain = launchBrain({
+    config,
+    components: apiComponentsOf(components),
+    // The same over restarts, as only one process can hold this machine's store: after a crash it takes its own leases back at once.
+    identity: hostname(),
+    openPort: (users) => openPort(front, users),
+    pki,
+    pkiOptions,
+    log,
+  });
   log.info('the control plane is up', { kubeconfig: config.kubeconfig });
 
   await aborted(signal);
@@ -190,89 +200,6 @@ async function writeKubeconfig(config: ControllerConfig, pki: ClusterPki, addres
     renderKubeconfig({ server: `https://${host}:${config.port}`, caPem: pki.caPem, ...pki.admin }),
     0o600,
   );
-}
-
-interface BrainLaunch {
-  readonly config: ControllerConfig;
-  readonly front: Front;
-  readonly pki: ClusterPki;
-  readonly pkiOptions: Omit<ClusterPkiOptions, 'clock' | 'log'>;
-  readonly log: Logger;
-}
-
-/** Scheduler and controllers at work. */
-interface Brain {
-  stop(): Promise<void>;
-  /** Text for `/metrics`; '' when the thread does not answer. */
-  renderMetrics(): Promise<string>;
-}
-
-/** Scheduler and controllers, in a thread of their own where the machine has the memory. */
-function launchBrain({ config, front, pki, pkiOptions, log }: BrainLaunch): Brain {
-  const settings: BrainSettings = {
-    logLevel: config.logLevel as LogLevel,
-    identity: hostname(),
-    clusterCidr: config.clusterCidr,
-    nodeCidrMaskSize: config.nodeCidrMaskSize,
-    nodeMonitorGraceMs: config.nodeMonitorGraceSeconds * 1000,
-    pki: pkiOptions,
-  };
-  const port = openPort(front, [SCHEDULER_USER, ...controllerUsers(createCsrSigner(pki))]);
-  const inOneThread = config.threads === 'one' || (config.threads === 'auto' && totalmem() < ONE_THREAD_BELOW_BYTES);
-  if (inOneThread) {
-    const stop = new AbortController();
-    const metrics = createBrainMetrics();
-    const ended = startBrain(port, settings, stop.signal, metrics).catch((err: unknown) =>
-      onBrainLost(log, stop.signal.aborted, err),
-    );
-    return {
-      renderMetrics: async () => renderBrainMetrics(metrics),
-      async stop() {
-        stop.abort(new Error('the controller is stopping'));
-        await ended;
-      },
-    };
-  }
-  let stopping = false;
-  const worker = new Worker(brainThread, {
-    workerData: { port, settings },
-    transferList: [port],
-    resourceLimits: { maxYoungGenerationSizeMb: BRAIN_YOUNG_MB },
-  });
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  worker.once('error', (err) => onBrainLost(log, stopping, err));
-  return {
-    renderMetrics: () => askForMetrics(worker),
-    async stop() {
-      stopping = true;
-      worker.postMessage('stop');
-      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS))]);
-      await worker.terminate();
-    },
-  };
-}
-
-const METRICS_TIMEOUT_MS = 1_000;
-
-/** Its only messages are these answers, and any of them is a present one. */
-function askForMetrics(worker: Worker): Promise<string> {
-  return new Promise((resolve) => {
-    const settle = (text: string) => {
-      clearTimeout(timer);
-      worker.off('message', settle);
-      resolve(text);
-    };
-    const timer = setTimeout(() => settle(''), METRICS_TIMEOUT_MS);
-    worker.on('message', settle);
-    worker.postMessage('metrics');
-  });
-}
-
-/** Half a control plane is worse than a restart: whoever supervises us starts all of it again. */
-function onBrainLost(log: Logger, stopping: boolean, err: unknown): void {
-  if (stopping) return;
-  log.error('scheduler and controllers are lost; ending so that a supervisor starts anew', { err: describeError(err) });
-  process.exit(1);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -179,6 +179,26 @@ export async function openClusterPki(options: ClusterPkiOptions): Promise<Cluste
   return pki;
 }
 
+/** What a process that signs for the cluster and serves nothing holds of it; undefined where the CA's key is not in the folder. */
+export async function openSigningCa({
+  dir,
+  clock,
+}: Pick<ClusterPkiOptions, 'dir' | 'clock'>): Promise<Pick<ClusterPki, 'caPem' | 'signCertificate'> | undefined> {
+  const ca = await readPair(dir, 'ca');
+  if (ca === undefined) return undefined;
+  return { caPem: ca.certificatePem, signCertificate: (order) => signWith(ca, order, clock) };
+}
+
+/** Never valid beyond the CA. Answers PEM, leaf only. */
+function signWith(ca: CertificateAndKey, { durationMs, ...order }: CertificateOrder, clock: Clock): Promise<string> {
+  const nowMs = issuingTimeMs(clock);
+  const caEndMs = readCertificateFacts(ca.certificatePem).notAfterMs;
+  return issueCertificate(
+    { ...order, notBeforeMs: nowMs - LEAF_BACKDATE_MS, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
+    ca,
+  );
+}
+
 const issuingTimeMs = (clock: Clock): number => Math.max(clock.now(), TIME_FLOOR_MS);
 
 async function openCa(
@@ -225,14 +245,14 @@ async function openServiceAccountKey(dir: string): Promise<ServiceAccountKey> {
   return { privateKey: createPrivateKey(pem), publicKey, keyId };
 }
 
-async function readPair(dir: string, file: string): Promise<CertificateAndKey | undefined> {
+export async function readPair(dir: string, file: string): Promise<CertificateAndKey | undefined> {
   const certificatePem = await readFileIfPresent(join(dir, `${file}.crt`));
   const privateKeyPem = await readFileIfPresent(join(dir, `${file}.key`));
   return certificatePem === undefined || privateKeyPem === undefined ? undefined : { certificatePem, privateKeyPem };
 }
 
 /** Key first: a certificate never stands on disk without its key. */
-async function writePair(dir: string, file: string, pair: CertificateAndKey): Promise<void> {
+export async function writePair(dir: string, file: string, pair: CertificateAndKey): Promise<void> {
   await writeDurableFile(join(dir, `${file}.key`), pair.privateKeyPem);
   await writeDurableFile(join(dir, `${file}.crt`), pair.certificatePem);
 }
@@ -276,16 +296,7 @@ class FolderPki implements ClusterPki {
   }
 
   signCertificate(order: CertificateOrder): Promise<string> {
-    return this.#sign(order, this.#cas.cluster);
-  }
-
-  #sign({ durationMs, ...order }: CertificateOrder, ca: CertificateAndKey): Promise<string> {
-    const nowMs = issuingTimeMs(this.#options.clock);
-    const caEndMs = readCertificateFacts(ca.certificatePem).notAfterMs;
-    return issueCertificate(
-      { ...order, notBeforeMs: nowMs - LEAF_BACKDATE_MS, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
-      ca,
-    );
+    return signWith(this.#cas.cluster, order, this.#options.clock);
   }
 
   async renew(names?: PkiNames): Promise<readonly OwnCertificate[]> {
@@ -320,7 +331,7 @@ class FolderPki implements ClusterPki {
       durationMs: LEAF_LIFE_MS,
       ...(altNames === undefined ? {} : { altNames }),
     };
-    const leafPem = await this.#sign(order, this.#cas[issuer]);
+    const leafPem = await signWith(this.#cas[issuer], order, this.#options.clock);
     return { certificatePem: which === 'serving' ? leafPem + this.caPem : leafPem, privateKeyPem };
   }
 }

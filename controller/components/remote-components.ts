@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
+import { createKubeClient } from '#api/client/kube-client.ts';
+import { createTokenSource, withTokens } from '#api/client/service-account-token.ts';
+import type { Transport } from '#api/client/transport.ts';
+import { systemClock } from '#base/clock.ts';
+import { ConfigError } from '#base/config.ts';
+import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
+import { COMPONENT_VERSION } from '#base/version.ts';
+import type { ControllerConfig } from '../config.ts';
+import { openSigningCa } from '../pki/cluster-pki.ts';
+import { createCsrSigner } from '../pki/csr-signer.ts';
+import { takeFileLock } from '../store/file-lock.ts';
+import { type ComponentCredentials, openComponentCredentials } from './component-credentials.ts';
+import { type ApiComponent, COMPONENT_USERS, parseElectionTimes } from './components.ts';
+import { clientsByUser, createComponentMetrics, runComponents } from './run-components.ts';
+
+const ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
+const USER_AGENT = `coracle-controller/${COMPONENT_VERSION}`;
+
+/** The composition root of a process without an API server: its components work over HTTPS, through whichever server answers. */
+export async function runRemoteComponents(
+  config: ControllerConfig,
+  components: readonly ApiComponent[],
+  signal: AbortSignal,
+): Promise<void> {
+  const election = parseElectionTimes(config);
+  if (config.servers.length === 0)
+    throw new ConfigError(
+      'no API server is named: a process without the component apiserver needs --servers https://<host>:6443',
+    );
+  if (components.every((component) => component === 'cloud-controller-manager'))
+    throw new ConfigError(
+      'components: no cloud provider is built in, so that a process of cloud-controller-manager alone has nothing to do',
+    );
+  const log = createLogger('controller', config.logLevel as LogLevel);
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
+  const dir = join(config.dataDir, 'pki');
+  const credentials = await openComponentCredentials(dir, components);
+  const ca = await openSigningCa({ dir, clock: systemClock });
+  if (ca === undefined && components.includes('controller-manager'))
+    log.warn('this process has no key of the CA: while it leads, nobody signs certificates of nodes that join', {
+      dir,
+    });
+  const connections = openConnections(config.servers, credentials, log);
+  const metrics = createComponentMetrics();
+  log.info('working over the API', { components, servers: config.servers });
+  await runComponents(
+    {
+      settings: {
+        components,
+        identity: `${hostname()}_${randomUUID()}`,
+        election,
+        clusterCidr: config.clusterCidr,
+        nodeCidrMaskSize: config.nodeCidrMaskSize,
+        nodeMonitorGraceMs: config.nodeMonitorGraceSeconds * 1000,
+      },
+      clientFor: clientsByUser(connections.transportFor, metrics, createKubeClient),
+      log,
+      rootCa: credentials.caPem,
+      signer: ca === undefined ? undefined : createCsrSigner(ca),
+      metrics,
+    },
+    signal,
+  );
+  connections.close();
+  lock.close();
+}
+
+interface Connections {
+  transportFor(user: string): Transport;
+  close(): void;
+}
+
+/**
+ * One connection per component, under its certificate; the controllers share one that carries the token of each ServiceAccount, which
+ * kube-controller-manager asks for as Kubernetes' own does.
+ */
+function openConnections(servers: readonly string[], credentials: ComponentCredentials, log: Logger): Connections {
+  const { caPem: ca, pairs } = credentials;
+  const open = (own: { readonly cert?: string; readonly key?: string }): HttpTransport =>
+    createHttpTransport({ servers, ca, ...own, userAgent: USER_AGENT, clock: systemClock, log });
+  const byUser = new Map<string, HttpTransport>(
+    [...pairs].map(([component, { certificatePem: cert, privateKeyPem: key }]) => [
+      COMPONENT_USERS[component],
+      open({ cert, key }),
+    ]),
+  );
+  const forTokens = open({});
+  const manager = byUser.get(COMPONENT_USERS['controller-manager']);
+  return {
+    transportFor(user) {
+      const own = byUser.get(user);
+      if (own !== undefined) return own;
+      const [, namespace, name] = ACCOUNT.exec(user) ?? [];
+      if (manager === undefined || namespace === undefined || name === undefined)
+        throw new Error(`this process has no credentials of ${user}`);
+      const source = createTokenSource({ client: createKubeClient(manager), namespace, name, clock: systemClock });
+      return withTokens(forTokens, source);
+    },
+    close() {
+      for (const transport of [...byUser.values(), forTokens]) transport.close();
+    },
+  };
+}
