@@ -33,6 +33,7 @@ import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
 import type { ControllerConfig } from './config.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
+import { readSealingPlan } from './sealing-config.ts';
 import { DiskLatency } from './store/disk-latency.ts';
 import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
 import { openSqliteStore, type SqliteStoreOptions } from './store/sqlite-store.ts';
@@ -264,7 +265,7 @@ async function readAuditPolicy(path: string): Promise<AuditPolicy | undefined> {
   }
 }
 
-function openStore(
+async function openStore(
   { config, clock, log, onStoreBroken }: FrontOptions,
   definitions: readonly ResourceDefinition[],
   hooks: Pick<SqliteStoreOptions, 'wrapLog' | 'onDamage' | 'onTrouble'>,
@@ -281,6 +282,7 @@ function openStore(
     volatilePrefixes: stored.flatMap(({ storagePrefix, volatileTtlMs }) =>
       volatileTtlMs === undefined ? [] : [{ prefix: `${storagePrefix}/`, ttlMs: volatileTtlMs }],
     ),
+    sealing: await readSealingPlan(config, definitions),
     worker: diskThread,
     onBroken: onStoreBroken,
     ...hooks,

@@ -1,3 +1,4 @@
+import type { SealingPlan } from './seal/sealing-plan.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 
 /** Messages between the store and its disk thread: one request at a time, one answer to each. */
@@ -7,6 +8,7 @@ export type DiskRequest =
       readonly dir: string;
       /** For tests: see disk-gate.ts. */
       readonly gate: SharedArrayBuffer | undefined;
+      readonly sealing: SealingPlan | undefined;
     }
   | { readonly kind: 'reserve'; readonly block: number }
   | {
@@ -19,6 +21,13 @@ export type DiskRequest =
       readonly compactedRevision: number;
     }
   | { readonly kind: 'close'; readonly shownRevision: number };
+
+/** Messages that are not answered, unless by trouble. */
+export type DiskNotice =
+  /** The values that lie on disk do open: those sealed otherwise than they would be today may be sealed anew. */
+  | { readonly kind: 'begin-sealing' }
+  /** A new key seals from now on. */
+  | { readonly kind: 'rotate-sealing-key' };
 
 export type DiskAnswer =
   | { readonly kind: 'opened' }

@@ -2,9 +2,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { type CommitBatch, type CommitLog, LogBrokenError } from './commit-log.ts';
 import type { DiskGate } from './disk-gate.ts';
-import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
+import type { DiskAnswer, DiskNotice, DiskRequest } from './disk-protocol.ts';
 import { databasePath } from './integrity/inspect.ts';
 import { packRecords } from './packed-records.ts';
+import type { SealingPlan } from './seal/sealing-plan.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 
 /** Where the disk thread's code is: a file (from sources), or the text of its bundle (single executable). */
@@ -19,6 +20,7 @@ export interface SqliteLogOptions {
   /** Told of failures in work that no commit waits for, such as snapshots. */
   readonly onTrouble: (message: string) => void;
   readonly gate: DiskGate | undefined;
+  readonly sealing: SealingPlan | undefined;
 }
 
 /** The thread keeps nothing: what it is sent lies outside its heap. */
@@ -55,8 +57,8 @@ export class SqliteCommitLog implements CommitLog {
   static async open(options: SqliteLogOptions): Promise<{ readonly log: SqliteCommitLog } & OpenedDatabase> {
     const log = new SqliteCommitLog(options);
     try {
-      const { dir, reserveBlock, gate } = options;
-      await log.#call({ kind: 'open', dir, gate: gate?.memory });
+      const { dir, reserveBlock, gate, sealing } = options;
+      await log.#call({ kind: 'open', dir, gate: gate?.memory, sealing });
       log.#keeper = openKeeper(dir);
       const answer = await log.#call({ kind: 'reserve', block: reserveBlock });
       if (answer.kind !== 'reserved') throw new Error(`unexpected answer ${answer.kind} of the disk thread`);
@@ -75,6 +77,11 @@ export class SqliteCommitLog implements CommitLog {
       { kind: 'commit', buffer, length, count: batch.writes.length, reservedRevision, compactedRevision },
       [buffer],
     );
+  }
+
+  /** Tells the thread something; what becomes of it is trouble, or nothing. */
+  notify(notice: DiskNotice): void {
+    if (this.#broken === undefined) this.#worker.postMessage(notice);
   }
 
   async close(shownRevision: number): Promise<void> {

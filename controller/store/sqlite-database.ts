@@ -14,6 +14,8 @@ import {
 import { clearLeftovers, listSnapshots, type SnapshotCopy } from './integrity/snapshots.ts';
 import { type Progress, Witness } from './integrity/witness.ts';
 import type { PackedRecord } from './packed-records.ts';
+import { RowSealing } from './seal/row-sealing.ts';
+import type { SealingPlan } from './seal/sealing-plan.ts';
 
 /** Layout of the file; a file with another one is refused rather than misread. */
 const LAYOUT_VERSION = 1;
@@ -66,6 +68,8 @@ export interface DatabaseOptions {
   /** Makes a file durable; tests put a slow disk in its place. */
   readonly sync?: (fd: number) => void;
   readonly nowMs: number;
+  /** What is sealed in the file; undefined: nothing. */
+  readonly sealing?: SealingPlan | undefined;
 }
 
 /** A snapshot is due where the newest is so old and something was written since; small files have one more often. */
@@ -84,6 +88,7 @@ export class SqliteDatabase {
   readonly #statements: Statements;
   readonly #witness: Witness;
   readonly #findings: readonly string[];
+  readonly #sealing: RowSealing | undefined;
   /** Nothing at or below it is left in the history. */
   #compacted: number;
   /** Newest durable revision. */
@@ -92,7 +97,7 @@ export class SqliteDatabase {
   #copy: SnapshotCopy | undefined;
 
   /** Opens or creates `<dir>/state.db`, verified and where need be recovered; the WAL is empty then. Throws when another process holds it, or when it is not ours. */
-  constructor({ dir, sync, nowMs }: DatabaseOptions) {
+  constructor({ dir, sync, nowMs, sealing }: DatabaseOptions) {
     const path = databasePath(dir);
     this.#dir = dir;
     this.#lock = takeFileLock(`${path}.lock`, 'the store');
@@ -104,6 +109,7 @@ export class SqliteDatabase {
     this.#db.exec(`PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}; PRAGMA wal_autocheckpoint = 0`);
     this.#db.exec(SCHEMA);
     this.#statements = prepareStatements(this.#db);
+    this.#sealing = sealing && new RowSealing(this.#db, sealing, sync);
     this.#checkLayout();
     this.#compacted = this.#meta('compacted') ?? 0;
     this.#reserved = this.#meta('reserved') ?? 1;
@@ -161,6 +167,7 @@ export class SqliteDatabase {
       // A stop must not take as long as a large file takes to copy.
       if (this.#isSmall) this.considerSnapshot(nowMs);
       this.#finishCopy();
+      this.#sealing?.close();
     } finally {
       this.#db.close();
       this.#witness.close();
@@ -173,6 +180,27 @@ export class SqliteDatabase {
     if (this.#copy !== undefined) this.#stepCopy(this.#copy);
     else if (this.#witness.isFoldDue) this.#witness.fold(this.#progress);
     return this.#copy !== undefined;
+  }
+
+  /** After the values were found to open: from now on rows that are not sealed as they would be today are `isResealDue`. */
+  beginSealing(): void {
+    this.#sealing?.begin();
+  }
+
+  /** What is written from now on is sealed under a new key. */
+  rotateSealingKey(): void {
+    this.#sealing?.rotate();
+  }
+
+  get isResealDue(): boolean {
+    return this.#sealing?.isDue ?? false;
+  }
+
+  /** A bounded number of rows, in one transaction; true where it wrote. */
+  reseal(): boolean {
+    const wrote = this.#sealing?.step() ?? false;
+    if (wrote) this.#witness.committed(this.#progress);
+    return wrote;
   }
 
   /** For quiet moments: makes the evidence of the last commits durable. */
@@ -247,7 +275,10 @@ export class SqliteDatabase {
     if (record.type === 'ADDED') recordCreated.run(revision, key, record.timeMs, record.epoch);
     else recordReplaced.run(revision, record.type, record.timeMs, key);
     if (value === undefined) remove.run(key);
-    else put.run(key, revision, record.overlaid ? 1 : 0, apiVersionOfBytes(value), record.epoch, value);
+    else {
+      const stored = this.#sealing === undefined ? value : this.#sealing.seal(key, value);
+      put.run(key, revision, record.overlaid ? 1 : 0, apiVersionOfBytes(value), record.epoch, stored);
+    }
   }
 
   /** Bounded work: a history that became too long at once goes over the next commits. */

@@ -3,6 +3,9 @@ import type { CommitLog } from './commit-log.ts';
 import type { DiskGate } from './disk-gate.ts';
 import { DEFAULT_HISTORY_LIMITS } from './history.ts';
 import { type DamageReport, describeDamage } from './integrity/recover.ts';
+import { KeyRing } from './seal/key-ring.ts';
+import type { SealingPlan } from './seal/sealing-plan.ts';
+import { PlannedSealer, type ValueSealer } from './seal/value-sealer.ts';
 import { SqliteCommitLog, type WorkerSource } from './sqlite-commit-log.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 import { type HistoryRow, SqliteReader } from './sqlite-reader.ts';
@@ -33,6 +36,8 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly onDamage?: (reports: readonly DamageReport[]) => void;
   /** Work that no write waits for has failed: a snapshot found a page that is not what was written, or the disk is full. */
   readonly onTrouble?: (message: string) => void;
+  /** What is sealed on disk; absent: nothing. In memory all values are open. */
+  readonly sealing?: SealingPlan;
   /** For fault tests: every fsync passes here. */
   readonly gate?: DiskGate;
   /** Stands between the store and its log: to measure it, and for fault tests. */
@@ -49,6 +54,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     schemaEpoch: options.schemaEpoch ?? 1,
     reserveBlock,
     gate: options.gate,
+    sealing: options.sealing,
     onTrouble: (message) => {
       options.log.error('the disk thread could not do its chores', { reason: message });
       options.onTrouble?.(message);
@@ -59,6 +65,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     const values: ValueContext = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
     const loading = new Loading(options, values);
     const initial = loading.load(opened);
+    log.notify({ kind: 'begin-sealing' });
     return new StoreCore(options, {
       commitLog: options.wrapLog?.(log) ?? log,
       values,
@@ -89,6 +96,7 @@ class Loading {
   readonly #options: SqliteStoreOptions;
   readonly #values: ValueContext;
   readonly #maxHistoryBytes: number;
+  readonly #sealer: ValueSealer | undefined;
   readonly #live = new Map<string, StoredValue>();
   readonly #history: HistoryEntry[] = [];
 
@@ -96,6 +104,8 @@ class Loading {
     this.#options = options;
     this.#values = values;
     this.#maxHistoryBytes = options.historyLimits?.softBytes ?? DEFAULT_HISTORY_LIMITS.softBytes;
+    const { sealing } = options;
+    this.#sealer = sealing && new PlannedSealer(sealing, new KeyRing({ path: sealing.ringPath }));
   }
 
   load(opened: OpenedDatabase): InitialState {
@@ -165,7 +175,8 @@ class Loading {
 
   #value(key: string, row: { readonly revision: number; readonly epoch: number; readonly value: Uint8Array }) {
     const { bringForward, schemaEpoch = 1 } = this.#options;
-    const { revision, epoch, value } = row;
+    const { revision, epoch } = row;
+    const value = this.#sealer?.open(key, row.value) ?? row.value;
     const isOutdated = epoch < schemaEpoch && bringForward !== undefined;
     const bytes = isOutdated ? bringForward({ key, bytes: value, epoch }) : value;
     return StoredValue.loaded({ key, revision }, bytes, this.#values);

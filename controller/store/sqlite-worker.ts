@@ -2,7 +2,7 @@
 import { fsyncSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { DiskGate } from './disk-gate.ts';
-import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
+import type { DiskAnswer, DiskNotice, DiskRequest } from './disk-protocol.ts';
 import { unpackRecords } from './packed-records.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
 
@@ -17,8 +17,15 @@ let gate: DiskGate | undefined;
 /** So long after the last commit its evidence is made durable too: a busy disk is not asked twice, an idle one not at all. */
 const REST_AFTER_MS = 1_000;
 const SNAPSHOT_CHECK_MS = 10 * 60_000;
+/** Between two steps of sealing old values anew. */
+const RESEAL_EVERY_MS = 1_000;
 
-port.on('message', (request: DiskRequest) => {
+port.on('message', (request: DiskRequest | DiskNotice) => {
+  if (request.kind === 'begin-sealing' || request.kind === 'rotate-sealing-key') {
+    attempt((db) => (request.kind === 'begin-sealing' ? db.beginSealing() : db.rotateSealingKey()));
+    resealSoon();
+    return;
+  }
   try {
     answer(perform(request));
     if (request.kind === 'commit') afterCommit();
@@ -37,6 +44,21 @@ setInterval(() => {
 function afterCommit(): void {
   resting.refresh();
   maintain();
+  resealSoon();
+}
+
+let resealing: NodeJS.Timeout | undefined;
+
+function resealSoon(): void {
+  if (resealing !== undefined || database?.isResealDue !== true) return;
+  resealing = setTimeout(() => {
+    resealing = undefined;
+    attempt((db) => {
+      gate?.pass();
+      if (db.reseal()) resting.refresh();
+    });
+    resealSoon();
+  }, RESEAL_EVERY_MS).unref();
 }
 
 /** The answer is out, so that the next commit alone can be held up by this. */
@@ -62,6 +84,7 @@ function perform(request: DiskRequest): DiskAnswer {
       database = new SqliteDatabase({
         dir: request.dir,
         nowMs: Date.now(),
+        sealing: request.sealing,
         sync: (fd) => {
           gate?.pass();
           fsyncSync(fd);
