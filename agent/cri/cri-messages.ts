@@ -5,8 +5,13 @@ import type {
   ContainerStats,
   ContainerStatus,
   ContainerSummary,
+  FileSystemUsage,
+  IdMapping,
   ImageInfo,
-  NamespaceMode,
+  LinuxResources,
+  MountConfig,
+  NamespaceModes,
+  RuntimeFeatures,
   SandboxConfig,
   SandboxStatus,
   SandboxSummary,
@@ -54,6 +59,17 @@ export interface WireContainerStatus extends WireContainerBase {
   readonly reason: string;
   readonly message: string;
   readonly log_path: string;
+  readonly resources: { readonly linux: WireResources | null } | null;
+  readonly user: { readonly linux: { uid: number; gid: number; supplemental_groups: number[] } | null } | null;
+  readonly stop_signal: string;
+}
+
+interface WireResources {
+  readonly cpu_period: number;
+  readonly cpu_quota: number;
+  readonly cpu_shares: number;
+  readonly memory_limit_in_bytes: number;
+  readonly oom_score_adj: number;
 }
 
 export interface WireImage {
@@ -63,12 +79,42 @@ export interface WireImage {
   readonly size: number;
   readonly uid: { value: number } | null;
   readonly username: string;
+  readonly pinned: boolean;
+}
+
+type Boxed = { readonly value: number } | null;
+
+interface WireFileSystemUsage {
+  readonly fs_id: { readonly mountpoint: string } | null;
+  readonly used_bytes: Boxed;
+  readonly inodes_used: Boxed;
 }
 
 export interface WireStats {
   readonly attributes: { id: string; metadata: { name: string } | null } | null;
-  readonly cpu: { usage_core_nano_seconds: { value: number } | null } | null;
-  readonly memory: { working_set_bytes: { value: number } | null } | null;
+  readonly cpu: { timestamp: number; usage_core_nano_seconds: Boxed } | null;
+  readonly memory: {
+    timestamp: number;
+    working_set_bytes: Boxed;
+    usage_bytes: Boxed;
+    rss_bytes: Boxed;
+    page_faults: Boxed;
+    major_page_faults: Boxed;
+  } | null;
+  readonly writable_layer: WireFileSystemUsage | null;
+  readonly swap: { swap_usage_bytes: Boxed } | null;
+}
+
+export interface WireImageFileSystems {
+  readonly image_filesystems: readonly WireFileSystemUsage[];
+}
+
+export interface WireFeatures {
+  readonly runtime_handlers: readonly {
+    readonly name: string;
+    readonly features: { recursive_read_only_mounts: boolean; user_namespaces: boolean } | null;
+  }[];
+  readonly features: { readonly supplemental_groups_policy: boolean } | null;
 }
 
 const nanosToMs = (nanos: number) => Math.round(nanos / 1e6);
@@ -121,8 +167,39 @@ export function containerStatusFrom(wire: WireContainerStatus, sandboxId: string
     message: wire.message,
     logPath: wire.log_path,
     imageName: wire.image?.user_specified_image || (wire.image?.image ?? ''),
+    ...(wire.user?.linux ? { user: userFrom(wire.user.linux) } : {}),
+    ...(wire.resources?.linux ? { resources: resourcesFrom(wire.resources.linux) } : {}),
+    ...(wire.stop_signal && wire.stop_signal !== NO_SIGNAL ? { stopSignal: signalName(wire.stop_signal) } : {}),
   };
 }
+
+function userFrom({
+  uid,
+  gid,
+  supplemental_groups: supplementalGroups,
+}: {
+  uid: number;
+  gid: number;
+  supplemental_groups: number[];
+}) {
+  return { uid, gid, supplementalGroups };
+}
+
+function resourcesFrom(wire: WireResources): LinuxResources {
+  return {
+    cpuPeriod: wire.cpu_period,
+    cpuQuota: wire.cpu_quota,
+    cpuShares: wire.cpu_shares,
+    memoryLimitBytes: wire.memory_limit_in_bytes,
+    oomScoreAdj: wire.oom_score_adj,
+  };
+}
+
+const NO_SIGNAL = 'RUNTIME_DEFAULT';
+
+/** CRI cannot have `+` and `-` in the names of its values: `SIGRTMIN+1` is SIGRTMINPLUS1 there, and `SIGRTMAX-1` SIGRTMAXMINUS1. */
+const signalName = (wire: string) => wire.replace('PLUS', '+').replace('MINUS', '-');
+const wireSignal = (name: string) => name.replace('+', 'PLUS').replace('-', 'MINUS');
 
 export function imageInfoFrom(wire: WireImage): ImageInfo {
   return {
@@ -132,6 +209,28 @@ export function imageInfoFrom(wire: WireImage): ImageInfo {
     sizeBytes: wire.size,
     uid: wire.uid?.value,
     username: wire.username,
+    pinned: wire.pinned,
+  };
+}
+
+const unboxed = (box: Boxed | undefined) => box?.value ?? 0;
+
+export function fileSystemUsageFrom(wire: WireFileSystemUsage): FileSystemUsage {
+  return {
+    mountPoint: wire.fs_id?.mountpoint ?? '',
+    usedBytes: unboxed(wire.used_bytes),
+    usedInodes: unboxed(wire.inodes_used),
+  };
+}
+
+export function runtimeFeaturesFrom(wire: WireFeatures): RuntimeFeatures {
+  return {
+    supplementalGroupsPolicy: wire.features?.supplemental_groups_policy ?? false,
+    handlers: wire.runtime_handlers.map(({ name, features }) => ({
+      name,
+      recursiveReadOnlyMounts: features?.recursive_read_only_mounts ?? false,
+      userNamespaces: features?.user_namespaces ?? false,
+    })),
   };
 }
 
@@ -140,17 +239,51 @@ export function containerStatsFrom(wire: WireStats, sandboxId: string): Containe
     containerId: wire.attributes?.id ?? '',
     name: wire.attributes?.metadata?.name ?? '',
     sandboxId,
-    cpuUsageNanoCoreSeconds: wire.cpu?.usage_core_nano_seconds?.value ?? 0,
-    memoryWorkingSetBytes: wire.memory?.working_set_bytes?.value ?? 0,
+    readAtMs: nanosToMs(wire.cpu?.timestamp || (wire.memory?.timestamp ?? 0)),
+    cpuUsageNanoCoreSeconds: unboxed(wire.cpu?.usage_core_nano_seconds),
+    memoryWorkingSetBytes: unboxed(wire.memory?.working_set_bytes),
+    memoryUsageBytes: unboxed(wire.memory?.usage_bytes),
+    memoryRssBytes: unboxed(wire.memory?.rss_bytes),
+    pageFaults: unboxed(wire.memory?.page_faults),
+    majorPageFaults: unboxed(wire.memory?.major_page_faults),
+    swapUsageBytes: unboxed(wire.swap?.swap_usage_bytes),
+    writableLayerBytes: unboxed(wire.writable_layer?.used_bytes),
+    writableLayerInodes: unboxed(wire.writable_layer?.inodes_used),
   };
 }
 
-function namespaceOptions(namespaces: {
-  readonly network: NamespaceMode;
-  readonly pid: NamespaceMode;
-  readonly ipc: NamespaceMode;
-}): object {
-  return { network: namespaces.network, pid: namespaces.pid, ipc: namespaces.ipc };
+function namespaceOptions({ network, pid, ipc, targetId, userMappings }: NamespaceModes): object {
+  const mappings = userMappings?.map(wireMapping);
+  return {
+    network,
+    pid,
+    ipc,
+    ...(targetId === undefined ? {} : { target_id: targetId }),
+    ...(mappings === undefined ? {} : { userns_options: { mode: 'POD', uids: mappings, gids: mappings } }),
+  };
+}
+
+const wireMapping = ({ hostId, containerId, length }: IdMapping) => ({
+  host_id: hostId,
+  container_id: containerId,
+  length,
+});
+
+export function wireResources(resources: LinuxResources): object {
+  const { cpusetCpus, hugepages, memorySwapLimitBytes, unified } = resources;
+  return {
+    cpu_period: resources.cpuPeriod,
+    cpu_quota: resources.cpuQuota,
+    cpu_shares: resources.cpuShares,
+    memory_limit_in_bytes: resources.memoryLimitBytes,
+    oom_score_adj: resources.oomScoreAdj,
+    ...(cpusetCpus === undefined ? {} : { cpuset_cpus: cpusetCpus }),
+    ...(memorySwapLimitBytes === undefined ? {} : { memory_swap_limit_in_bytes: memorySwapLimitBytes }),
+    ...(unified === undefined ? {} : { unified }),
+    ...(hugepages === undefined
+      ? {}
+      : { hugepage_limits: hugepages.map(({ pageSize, limitBytes }) => ({ page_size: pageSize, limit: limitBytes })) }),
+  };
 }
 
 function profile(value: ContainerSecurity['seccomp']): object | null {
@@ -177,12 +310,16 @@ export function wireSandboxConfig(config: SandboxConfig): object {
     linux: {
       cgroup_parent: config.cgroupParent,
       sysctls: config.sysctls,
+      ...(config.overhead === undefined ? {} : { overhead: wireResources(config.overhead) }),
+      ...(config.resources === undefined ? {} : { resources: wireResources(config.resources) }),
       security_context: {
         namespace_options: namespaceOptions(config.namespaces),
         run_as_user: boxed(security.runAsUser),
         run_as_group: boxed(security.runAsGroup),
         readonly_rootfs: security.readOnlyRootFilesystem,
         supplemental_groups: security.supplementalGroups,
+        supplemental_groups_policy: security.supplementalGroupsPolicy ?? 'Merge',
+        selinux_options: security.seLinux ?? null,
         privileged: config.privileged,
         seccomp: profile(security.seccomp),
         apparmor: profile(security.apparmor),
@@ -221,6 +358,8 @@ function wireContainerSecurity(config: ContainerConfig): object {
     run_as_group: boxed(security.runAsGroup),
     readonly_rootfs: security.readOnlyRootFilesystem,
     supplemental_groups: security.supplementalGroups,
+    supplemental_groups_policy: security.supplementalGroupsPolicy ?? 'Merge',
+    selinux_options: security.seLinux ?? null,
     no_new_privs: !security.allowPrivilegeEscalation,
     masked_paths: security.privileged ? [] : (security.maskedPaths ?? MASKED_PATHS),
     readonly_paths: security.privileged ? [] : (security.readonlyPaths ?? READONLY_PATHS),
@@ -230,7 +369,6 @@ function wireContainerSecurity(config: ContainerConfig): object {
 }
 
 export function wireContainerConfig(config: ContainerConfig): object {
-  const { resources } = config;
   return {
     metadata: { name: config.name, attempt: config.attempt },
     image: { image: config.image, user_specified_image: config.image },
@@ -238,12 +376,14 @@ export function wireContainerConfig(config: ContainerConfig): object {
     args: config.args,
     working_dir: config.workingDir,
     envs: config.env.map(({ key, value }) => ({ key, value: Buffer.from(value, 'utf8') })),
-    mounts: config.mounts.map((mount) => ({
-      container_path: mount.containerPath,
-      host_path: mount.hostPath,
-      readonly: mount.readOnly,
-      propagation: `PROPAGATION_${mount.propagation}`,
+    mounts: config.mounts.map((mount) => wireMount(mount, config.namespaces)),
+    devices: (config.devices ?? []).map(({ containerPath, hostPath, permissions }) => ({
+      container_path: containerPath,
+      host_path: hostPath,
+      permissions,
     })),
+    CDI_devices: (config.cdiDevices ?? []).map((name) => ({ name })),
+    ...(config.stopSignal === undefined ? {} : { stop_signal: wireSignal(config.stopSignal) }),
     labels: config.labels,
     annotations: config.annotations,
     log_path: config.logPath,
@@ -251,14 +391,24 @@ export function wireContainerConfig(config: ContainerConfig): object {
     stdin_once: config.stdinOnce,
     tty: config.tty,
     linux: {
-      resources: {
-        cpu_period: resources.cpuPeriod,
-        cpu_quota: resources.cpuQuota,
-        cpu_shares: resources.cpuShares,
-        memory_limit_in_bytes: resources.memoryLimitBytes,
-        oom_score_adj: resources.oomScoreAdj,
-      },
+      resources: wireResources(config.resources),
       security_context: wireContainerSecurity(config),
     },
+  };
+}
+
+/** With a user namespace each mount is shifted to the ids of its container. */
+function wireMount(mount: MountConfig, { userMappings }: NamespaceModes): object {
+  const { image, recursiveReadOnly, seLinuxRelabel } = mount;
+  const mappings = userMappings === undefined || image !== undefined ? undefined : userMappings.map(wireMapping);
+  return {
+    container_path: mount.containerPath,
+    host_path: mount.hostPath,
+    readonly: mount.readOnly,
+    propagation: `PROPAGATION_${mount.propagation}`,
+    ...(recursiveReadOnly ? { recursive_read_only: true } : {}),
+    ...(seLinuxRelabel ? { selinux_relabel: true } : {}),
+    ...(image === undefined ? {} : { image: { image: image.id }, image_sub_path: image.subPath }),
+    ...(mappings === undefined ? {} : { uidMappings: mappings, gidMappings: mappings }),
   };
 }

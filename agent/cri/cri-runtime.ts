@@ -5,16 +5,21 @@ import {
   containerStatsFrom,
   containerStatusFrom,
   containerSummaryFrom,
+  fileSystemUsageFrom,
   imageInfoFrom,
+  runtimeFeaturesFrom,
   sandboxStatusFrom,
   sandboxSummaryFrom,
   type WireContainer,
   type WireContainerStatus,
+  type WireFeatures,
   type WireImage,
+  type WireImageFileSystems,
   type WireSandbox,
   type WireSandboxStatus,
   type WireStats,
   wireContainerConfig,
+  wireResources,
   wireSandboxConfig,
 } from './cri-messages.ts';
 import { watchRuntimeEvents } from './event-watch.ts';
@@ -113,6 +118,18 @@ export function createCriRuntime({ endpoint, clock, log }: CriRuntimeOptions): C
       return wire.status?.conditions ?? [];
     },
 
+    features: async () => runtimeFeaturesFrom(await runtime<WireFeatures>('Status', {}, READ_MS)),
+
+    async cgroupDriver() {
+      try {
+        const { linux } = await runtime<{ linux: { cgroup_driver: string } | null }>('RuntimeConfig', {}, READ_MS);
+        return linux === null ? undefined : linux.cgroup_driver === 'SYSTEMD' ? 'systemd' : 'cgroupfs';
+      } catch (err) {
+        if (err instanceof CriError && err.code === status.UNIMPLEMENTED) return undefined;
+        throw err;
+      }
+    },
+
     async runSandbox(config, runtimeHandler) {
       const request = { config: wireSandboxConfig(config), runtime_handler: runtimeHandler };
       return (await runtime<{ pod_sandbox_id: string }>('RunPodSandbox', request, SANDBOX_MS)).pod_sandbox_id;
@@ -156,6 +173,15 @@ export function createCriRuntime({ endpoint, clock, log }: CriRuntimeOptions): C
         runtime('StopContainer', { container_id: id, timeout: timeoutSeconds }, timeoutSeconds * 1000 + CHANGE_MS),
       ),
     removeContainer: (id) => ignoreNotFound(runtime('RemoveContainer', { container_id: id }, CHANGE_MS)),
+    async updateResources(id, resources) {
+      await runtime('UpdateContainerResources', { container_id: id, linux: wireResources(resources) }, CHANGE_MS);
+    },
+
+    async checkpointContainer(id, path, timeoutSeconds) {
+      const request = { container_id: id, location: path, timeout: timeoutSeconds };
+      await runtime('CheckpointContainer', request, timeoutSeconds * 1000 + CHANGE_MS);
+    },
+
     listContainers,
     containerStatus,
 
@@ -197,6 +223,11 @@ export function createCriRuntime({ endpoint, clock, log }: CriRuntimeOptions): C
     },
 
     removeImage: (reference) => ignoreNotFound(image('RemoveImage', { image: { image: reference } }, CHANGE_MS)),
+
+    async imageFileSystem() {
+      const { image_filesystems } = await image<WireImageFileSystems>('ImageFsInfo', {}, READ_MS);
+      return image_filesystems[0] === undefined ? undefined : fileSystemUsageFrom(image_filesystems[0]);
+    },
 
     async listContainerStats() {
       const { stats } = await runtime<{ stats: WireStats[] }>('ListContainerStats', {}, READ_MS);

@@ -22,6 +22,23 @@ export interface SandboxIdentity {
 
 export type NamespaceMode = 'POD' | 'CONTAINER' | 'NODE' | 'TARGET';
 
+/** A range of ids of the container, laid onto a range of ids of the host. */
+export interface IdMapping {
+  readonly hostId: number;
+  readonly containerId: number;
+  readonly length: number;
+}
+
+export interface NamespaceModes {
+  readonly network: NamespaceMode;
+  readonly pid: NamespaceMode;
+  readonly ipc: NamespaceMode;
+  /** With pid TARGET: the container whose processes are to be seen. */
+  readonly targetId?: string;
+  /** A user namespace of the pod's own; absent = the host's. */
+  readonly userMappings?: readonly IdMapping[];
+}
+
 export interface SandboxConfig {
   readonly identity: SandboxIdentity;
   /** Must be empty with the host's network. */
@@ -41,9 +58,19 @@ export interface SandboxConfig {
   readonly annotations: Readonly<Record<string, string>>;
   readonly cgroupParent: string;
   readonly sysctls: Readonly<Record<string, string>>;
-  readonly namespaces: { readonly network: NamespaceMode; readonly pid: NamespaceMode; readonly ipc: NamespaceMode };
+  readonly namespaces: NamespaceModes;
   readonly privileged: boolean;
   readonly security: ContainerSecurity;
+  /** What the pod's class of runtime needs for itself, and the sum of its containers; runtimes that make virtual machines read them. */
+  readonly overhead?: LinuxResources;
+  readonly resources?: LinuxResources;
+}
+
+export interface SeLinuxOptions {
+  readonly user: string;
+  readonly role: string;
+  readonly type: string;
+  readonly level: string;
 }
 
 export interface ContainerSecurity {
@@ -51,6 +78,9 @@ export interface ContainerSecurity {
   readonly runAsUser: number | undefined;
   readonly runAsGroup: number | undefined;
   readonly supplementalGroups: readonly number[];
+  /** Strict: not the groups that the image's /etc/group gives the user. Absent = Merge. */
+  readonly supplementalGroupsPolicy?: 'Merge' | 'Strict';
+  readonly seLinux?: SeLinuxOptions;
   readonly readOnlyRootFilesystem: boolean;
   readonly allowPrivilegeEscalation: boolean;
   readonly addCapabilities: readonly string[];
@@ -74,6 +104,13 @@ export interface LinuxResources {
   /** Bytes; 0 = no limit. */
   readonly memoryLimitBytes: number;
   readonly oomScoreAdj: number;
+  /** `0-1,4`; absent = all CPUs. */
+  readonly cpusetCpus?: string;
+  readonly hugepages?: readonly { readonly pageSize: string; readonly limitBytes: number }[];
+  /** Memory and swap together, in bytes; -1 = no limit of swap, absent = the runtime's choice. */
+  readonly memorySwapLimitBytes?: number;
+  /** Files of the unified hierarchy by name, e.g. `memory.min`. */
+  readonly unified?: Readonly<Record<string, string>>;
 }
 
 export interface MountConfig {
@@ -81,6 +118,18 @@ export interface MountConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
   readonly propagation: 'PRIVATE' | 'HOST_TO_CONTAINER' | 'BIDIRECTIONAL';
+  /** Read-only with everything mounted below; the runtime must know it. */
+  readonly recursiveReadOnly?: boolean;
+  readonly seLinuxRelabel?: boolean;
+  /** The content of an image in place of a host path. */
+  readonly image?: { readonly id: string; readonly subPath: string };
+}
+
+export interface DeviceConfig {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  /** Letters of `rwm`. */
+  readonly permissions: string;
 }
 
 export interface ContainerConfig {
@@ -100,9 +149,13 @@ export interface ContainerConfig {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;
-  readonly namespaces: { readonly network: NamespaceMode; readonly pid: NamespaceMode; readonly ipc: NamespaceMode };
+  readonly namespaces: NamespaceModes;
   readonly security: ContainerSecurity;
   readonly resources: LinuxResources;
+  readonly devices?: readonly DeviceConfig[];
+  readonly cdiDevices?: readonly string[];
+  /** `SIGUSR1`; absent = the image's. */
+  readonly stopSignal?: string;
 }
 
 export interface SandboxSummary {
@@ -145,6 +198,10 @@ export interface ContainerStatus extends ContainerSummary {
   readonly logPath: string;
   /** Image as the user named it. */
   readonly imageName: string;
+  /** What the container runs as and with, where the runtime tells (containerd 2.0 tells the user, 1.7 the resources, 2.2 the signal). */
+  readonly user?: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] };
+  readonly resources?: LinuxResources;
+  readonly stopSignal?: string;
 }
 
 export interface ImageInfo {
@@ -152,6 +209,8 @@ export interface ImageInfo {
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
   readonly sizeBytes: number;
+  /** The runtime itself needs it. */
+  readonly pinned?: boolean;
   /** Numeric user of the image configuration, if any. */
   readonly uid: number | undefined;
   readonly username: string;
@@ -168,8 +227,33 @@ export interface ContainerStats {
   readonly containerId: string;
   readonly name: string;
   readonly sandboxId: string;
+  /** Epoch ms at which the counters were read. */
+  readonly readAtMs: number;
   readonly cpuUsageNanoCoreSeconds: number;
   readonly memoryWorkingSetBytes: number;
+  readonly memoryUsageBytes: number;
+  readonly memoryRssBytes: number;
+  readonly pageFaults: number;
+  readonly majorPageFaults: number;
+  readonly swapUsageBytes: number;
+  readonly writableLayerBytes: number;
+  readonly writableLayerInodes: number;
+}
+
+export interface FileSystemUsage {
+  readonly mountPoint: string;
+  readonly usedBytes: number;
+  readonly usedInodes: number;
+}
+
+/** What the runtime can do beyond the first CRI v1; older ones (containerd before 2.0) say nothing and have nothing of it. */
+export interface RuntimeFeatures {
+  readonly supplementalGroupsPolicy: boolean;
+  readonly handlers: readonly {
+    readonly name: string;
+    readonly recursiveReadOnlyMounts: boolean;
+    readonly userNamespaces: boolean;
+  }[];
 }
 
 export type RuntimeEvent =
@@ -187,6 +271,9 @@ export interface RuntimeCondition {
 export interface ContainerRuntime {
   version(): Promise<{ readonly name: string; readonly version: string; readonly apiVersion: string }>;
   status(): Promise<readonly RuntimeCondition[]>;
+  features(): Promise<RuntimeFeatures>;
+  /** The cgroup driver that the runtime is configured for; undefined where it does not tell (containerd before 2.0). */
+  cgroupDriver(): Promise<'systemd' | 'cgroupfs' | undefined>;
   runSandbox(config: SandboxConfig, runtimeHandler: string): Promise<string>;
   stopSandbox(id: string): Promise<void>;
   removeSandbox(id: string): Promise<void>;
@@ -197,6 +284,10 @@ export interface ContainerRuntime {
   /** `timeoutSeconds` 0 kills at once. Idempotent. */
   stopContainer(id: string, timeoutSeconds: number): Promise<void>;
   removeContainer(id: string): Promise<void>;
+  /** Changes the limits of a running container. */
+  updateResources(id: string, resources: LinuxResources): Promise<void>;
+  /** Writes the state of a running container into an archive at `path`; code 12 where the runtime cannot. */
+  checkpointContainer(id: string, path: string, timeoutSeconds: number): Promise<void>;
   listContainers(): Promise<readonly ContainerSummary[]>;
   containerStatus(id: string): Promise<ContainerStatus>;
   execSync(
@@ -221,6 +312,8 @@ export interface ContainerRuntime {
   pullImage(reference: string, auth: RegistryAuth | undefined, signal?: AbortSignal): Promise<string>;
   listImages(): Promise<readonly ImageInfo[]>;
   removeImage(reference: string): Promise<void>;
+  /** Where images are kept and what they take. */
+  imageFileSystem(): Promise<FileSystemUsage | undefined>;
   listContainerStats(): Promise<readonly ContainerStats[]>;
   /** Reopens a container's log after rotation. */
   reopenLog(id: string): Promise<void>;

@@ -18,6 +18,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { readTextBeneath } from './beneath.ts';
 import type { FileInfo, FileSystem, ReadableFile } from './host.ts';
 import { parseMountInfo } from './mounter.ts';
 
@@ -35,6 +36,7 @@ export function createFileSystem(): FileSystem {
   return {
     readText: (path) => readFile(path, 'utf8'),
     readBytes: (path) => readFile(path),
+    readTextBeneath,
     list: (path) => unlessAbsent(readdir(path), []),
     info: (path) => unlessAbsent(lstat(path).then(fileInfo), undefined),
     makeDirectory,

@@ -56,6 +56,11 @@ export interface FileInfo {
 export interface FileSystem {
   readText(path: string): Promise<string>;
   readBytes(path: string): Promise<Uint8Array>;
+  /**
+   * Text of a regular file below `root`, never through a symbolic link: what a container wrote into its volume must not lead out of it.
+   * ENOENT when absent; other codes when it is no such file or larger than `maxBytes`.
+   */
+  readTextBeneath(root: string, path: string, maxBytes: number): Promise<string>;
   /** Directory entry names; [] when the directory does not exist. */
   list(path: string): Promise<readonly string[]>;
   /** Does not follow symlinks; undefined when absent. */

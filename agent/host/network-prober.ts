@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { http, https } from '#base/node-http.ts';
+import { checkGrpc } from './grpc-health.ts';
 
 /*
  * The sockets of probes and lifecycle hooks. Its shape is the kubelet's `Prober` interface (agent/kubelet/prober.ts), which this folder
@@ -115,4 +116,4 @@ function describe(err: unknown, signal?: AbortSignal): string {
   return REASONS[code] ?? (err instanceof Error ? err.message : String(err));
 }
 
-export const networkProber = { http: checkHttp, tcp: checkTcp };
+export const networkProber = { http: checkHttp, tcp: checkTcp, grpc: checkGrpc };

@@ -7,16 +7,17 @@ import type { ContainerRuntime, ImageInfo, SandboxConfig } from '../cri/runtime.
 import type { Host } from '../host/host.ts';
 import { ConfigError } from './config/config-error.ts';
 import { computeContainerConfig, type PreparedVolume, subPathsOf } from './config/container-config.ts';
-import { environmentReferences, type SourceObjects } from './config/environment.ts';
+import { envFileKey, environmentFiles, environmentReferences, type SourceObjects } from './config/environment.ts';
 import type { NodeAllocatable } from './config/field-ref.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { withContainer } from './ledger-record.ts';
 import { HookError, runHook } from './lifecycle-hooks.ts';
+import { newestInstance } from './observed-pod.ts';
 import type { PodActionArgs } from './pod-actions.ts';
 import type { PodEvents } from './pod-events.ts';
-import { isHostNetwork, namespaceOf, type PodUid, restartPolicyOf, uidOf } from './pod-spec.ts';
+import { ephemeralContainers, isHostNetwork, namespaceOf, type PodUid, restartPolicyOf, uidOf } from './pod-spec.ts';
 import type { Prober } from './prober.ts';
 import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
@@ -54,6 +55,7 @@ export interface StartRequest {
 }
 
 const HOOK_TIMEOUT_SECONDS = 120;
+const MAX_ENV_FILE_BYTES = 64 * 1024;
 
 /** Creates and starts one container: the last and hottest part of a pod's start. */
 export class ContainerStarter {
@@ -134,6 +136,8 @@ export class ContainerStarter {
       attempt: step.attempt,
       ran: true,
       ...(step.backoff === undefined ? {} : { backoff: step.backoff }),
+      // Before the first resize the container has what the pod was admitted with.
+      ...(record.allocated?.[name] === undefined ? {} : { actuated: record.allocated[name] }),
     };
     return ledger.save(withContainer(record, name, entry), { durable });
   }
@@ -148,7 +152,7 @@ export class ContainerStarter {
       if (known === undefined)
         throw new ConfigError('services have not yet been read at least once, cannot construct envvars');
       const [sources] = await Promise.all([
-        this.#sources(pod, container),
+        this.#sources(pod, container, volumes),
         this.#makeTerminationLog(terminationLog),
         host.fs.makeDirectory(`${paths.logDirectory(pod)}/${container.name}`, 0o755),
       ]);
@@ -165,6 +169,7 @@ export class ContainerStarter {
         hostsFile: paths.hostsFile(uid),
         terminationLog,
         nodeMemoryBytes: nodeMemoryBytes(),
+        targetContainerId: this.#targetOf(pod, container.name),
       });
       await this.#makeSubPaths(container, new Map(config.env.map(({ key, value }) => [key, value])), volumes);
       return config;
@@ -176,7 +181,19 @@ export class ContainerStarter {
     }
   }
 
-  async #sources(pod: Pod, container: IContainer): Promise<SourceObjects> {
+  #targetOf(pod: Pod, name: string): string | undefined {
+    const target = ephemeralContainers(pod).find((container) => container.name === name)?.targetContainerName;
+    if (!target) return undefined;
+    const id = newestInstance(this.#deps.cache.observe(uidOf(pod)), target)?.id;
+    if (id === undefined) throw new ConfigError(`unable to find target container ${target}`);
+    return id;
+  }
+
+  async #sources(
+    pod: Pod,
+    container: IContainer,
+    volumes: ReadonlyMap<string, PreparedVolume>,
+  ): Promise<SourceObjects> {
     const names = environmentReferences(container);
     const { configMaps, secrets } = this.#deps;
     const read = async <T>(
@@ -188,8 +205,29 @@ export class ContainerStarter {
           list.map(async (name) => [name, await from.read(uidOf(pod), namespaceOf(pod), name)] as const),
         ),
       );
-    const [maps, secretMap] = await Promise.all([read(configMaps, names.configMaps), read(secrets, names.secrets)]);
-    return { configMaps: maps, secrets: secretMap };
+    const [maps, secretMap, files] = await Promise.all([
+      read(configMaps, names.configMaps),
+      read(secrets, names.secrets),
+      this.#envFiles(container, volumes),
+    ]);
+    return { configMaps: maps, secrets: secretMap, files };
+  }
+
+  async #envFiles(container: IContainer, volumes: ReadonlyMap<string, PreparedVolume>): Promise<Map<string, string>> {
+    const { fs } = this.#deps.host;
+    const found = new Map<string, string>();
+    for (const { volumeName, path } of environmentFiles(container)) {
+      const volume = volumes.get(volumeName);
+      if (volume === undefined) continue;
+      try {
+        const text = await fs.readTextBeneath(volume.hostPath, path, MAX_ENV_FILE_BYTES);
+        found.set(envFileKey(volumeName, path), text);
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== 'ENOENT')
+          throw new ConfigError(`couldn't parse env file: ${describeError(err)}`, { cause: err });
+      }
+    }
+    return found;
   }
 
   /** Writable by whatever user the container runs as. */

@@ -92,6 +92,7 @@ function previousOf(ran: readonly ObservedContainer[]): ObservedContainer | unde
 }
 
 function waitingReason(pod: Pod, name: string): string {
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
+  const statuses = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
   return statuses.find((status) => status.name === name)?.state?.waiting?.reason ?? 'ContainerCreating';
 }

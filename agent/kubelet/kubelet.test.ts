@@ -164,6 +164,86 @@ describe('a pod', () => {
   });
 });
 
+describe('a pod that changes while it runs', () => {
+  const update = async (change: (pod: Pod) => Pod) => {
+    await pods().update(change(structuredClone(rig.pod()!)));
+    await rig.settle();
+  };
+  const sizedPod = (cpu: string, memory: string) => ({
+    containers: [{ name: 'app', image: TEST_IMAGE, resources: { requests: { cpu, memory }, limits: { cpu, memory } } }],
+  });
+  const resize = (cpu: string, memory: string) =>
+    update((pod) => ({ ...pod, spec: { ...pod.spec!, ...sizedPod(cpu, memory) } }));
+
+  test('runs a container for debugging once, with the processes of its target', async () => {
+    await rig.createPod();
+    await update((pod) => ({
+      ...pod,
+      spec: { ...pod.spec!, ephemeralContainers: [{ name: 'tools', image: TEST_IMAGE, targetContainerName: 'app' }] },
+    }));
+    const target = rig.runtime.findContainer('app')!.id;
+    const tools = rig.runtime.findContainer('tools')!.id;
+    expect(rig.runtime.containers.get(tools)?.config.namespaces).toMatchObject({ pid: 'TARGET', targetId: target });
+    const statuses = () => rig.pod()?.status?.ephemeralContainerStatuses;
+    expect(statuses()).toMatchObject([{ name: 'tools', state: { running: {} }, ready: false, restartCount: 0 }]);
+    rig.runtime.exitContainer(tools, 3);
+    await rig.advance(60_000);
+    expect(statuses()).toMatchObject([{ state: { terminated: { exitCode: 3 } }, restartCount: 0 }]);
+    expect(rig.pod()?.status?.phase).toBe('Running');
+    expect(rig.condition('Ready')?.status).toBe('True');
+  });
+
+  test('says that the target of a container for debugging is not there', async () => {
+    await rig.createPod();
+    await update((pod) => ({
+      ...pod,
+      spec: { ...pod.spec!, ephemeralContainers: [{ name: 'tools', image: TEST_IMAGE, targetContainerName: 'none' }] },
+    }));
+    expect(rig.pod()?.status?.ephemeralContainerStatuses?.[0]?.state?.waiting).toEqual({
+      reason: 'CreateContainerConfigError',
+      message: 'unable to find target container none',
+    });
+  });
+
+  test('is resized without a restart, and the agent remembers it', async () => {
+    await rig.createPod(sizedPod('100m', '64Mi'));
+    await resize('200m', '128Mi');
+    expect(rig.runtime.callsOf('updateResources')[0]?.args[1]).toMatchObject({
+      cpuQuota: 20_000,
+      memoryLimitBytes: 128 * 2 ** 20,
+    });
+    expect(rig.containerStatus()).toMatchObject({
+      restartCount: 0,
+      allocatedResources: { cpu: '200m', memory: '128Mi' },
+      resources: { limits: { cpu: '200m', memory: '128Mi' } },
+    });
+    expect(rig.condition('PodResizeInProgress')).toBeUndefined();
+    await rig.restart();
+    expect(rig.runtime.callsOf('updateResources')).toHaveLength(1);
+  });
+
+  test('waits for room with a resize that does not fit, until another pod has gone', async () => {
+    await rig.createPod(sizedPod('3', '64Mi'), 'big');
+    await rig.createPod(sizedPod('100m', '64Mi'));
+    await resize('2', '64Mi');
+    expect(rig.condition('PodResizePending')).toMatchObject({ status: 'True', reason: 'Deferred' });
+    expect(rig.containerStatus()?.allocatedResources).toMatchObject({ cpu: '100m' });
+    await deletePod('big', 0);
+    expect(rig.containerStatus()?.allocatedResources).toMatchObject({ cpu: '2' });
+    expect(rig.condition('PodResizePending')).toBeUndefined();
+  });
+
+  test('says why a resize could not be carried out', async () => {
+    await rig.createPod(sizedPod('100m', '64Mi'));
+    rig.runtime.usage.set(rig.runtime.findContainer('app')!.id, { memoryUsageBytes: 48 * 2 ** 20 });
+    await resize('100m', '32Mi');
+    expect(rig.condition('PodResizeInProgress')).toMatchObject({
+      reason: 'Error',
+      message: 'attempting to set memory limit (33554432) below current usage (50331648)',
+    });
+  });
+});
+
 describe('a restart of the agent', () => {
   test('leaves running containers alone', async () => {
     await rig.createPod();

@@ -26,6 +26,7 @@ import { namespaceOf, specOf, uidOf } from './pod-spec.ts';
 import type { Prober } from './prober.ts';
 import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
+import { ContainerResizer } from './resize/container-resizer.ts';
 import { RuntimeCache } from './runtime-cache.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { StartGate } from './start-gate.ts';
@@ -185,10 +186,13 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const { clusterDns, clusterDomain, cgroups } = config;
   const gate = new StartGate(startWidth(config, facts));
   const podCgroups = new PodCgroups({ host, settings: cgroups, cpuCount: facts.cpuCount, log });
+  const nodeMemoryBytes = () => facts.memoryBytes;
+  const resizer = new ContainerResizer({ runtime, ledger, podCgroups, nodeMemoryBytes });
   const executor = new PodExecutor({
     ...shared,
     volumes,
     starter,
+    resizer,
     gate,
     clusterDns,
     clusterDomain,
@@ -215,6 +219,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       volumes,
       cgroups: podCgroups,
       bootId: facts.bootId,
+      node: () => node.describe(),
       stop: signal,
     },
     admit: (pod, others) => admitPod(pod, others, node.describe()),

@@ -1,3 +1,4 @@
+import type { IResourceRequirements } from 'kubernetes-models/v1/ResourceRequirements';
 import type { Pod } from '#api/object/kinds.ts';
 import { namespaceOf, type PodUid, uidOf } from './pod-spec.ts';
 
@@ -13,6 +14,8 @@ export interface ContainerLedger {
   /** The process was started at least once. Without it a lost container counts as never run. */
   readonly ran: boolean;
   readonly backoff?: CrashBackoff;
+  /** CPU and memory that it was last given, once they differ from those of its admission. */
+  readonly actuated?: IResourceRequirements;
 }
 
 /** How a pod ended for good. */
@@ -42,6 +45,8 @@ export interface LedgerRecord {
   /** Last sandbox attempt that was begun. */
   readonly sandboxAttempt: number;
   readonly containers: Readonly<Record<string, ContainerLedger>>;
+  /** What the node granted after a resize, by container; absent while what it was admitted with still holds. */
+  readonly allocated?: Readonly<Record<string, IResourceRequirements>>;
   readonly termination?: Termination;
   readonly outcome?: PodOutcome;
   /** All containers have ended and resources were given back. */

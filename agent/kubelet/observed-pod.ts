@@ -1,4 +1,4 @@
-import type { ContainerState } from '../cri/runtime.ts';
+import type { ContainerState, ContainerStatus } from '../cri/runtime.ts';
 
 /** One instance of a container as the runtime last reported it. Times are epoch ms; 0 = not yet. */
 export interface ObservedContainer {
@@ -17,6 +17,8 @@ export interface ObservedContainer {
   readonly imageRef: string;
   /** The annotation that was written at creation; empty for containers of others. */
   readonly hash: string;
+  readonly user?: ContainerStatus['user'];
+  readonly stopSignal?: string;
 }
 
 export interface ObservedSandbox {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LedgerRecord } from './ledger-record.ts';
 import { NOTHING_OBSERVED, type ObservedPod } from './observed-pod.ts';
-import { computePodActions, type Hold, type PodAction, type ProbeVerdicts } from './pod-actions.ts';
+import { computePodActions, type Hold, type PodAction, type ProbeVerdicts, resizeHold } from './pod-actions.ts';
 import { container, exited, instance, NOW_MS, observed, podWith, recordOf, sandbox } from './testing/pod-fixtures.ts';
 
 interface Given {
@@ -33,6 +33,8 @@ function brief(action: PodAction): string {
       return `start ${action.name} ${action.attempt}`;
     case 'killContainer':
       return `kill ${action.containerId}`;
+    case 'resizeContainer':
+      return `resize ${action.containerId}`;
     case 'createSandbox':
       return `sandbox ${action.attempt}`;
     case 'stopSandbox':
@@ -49,7 +51,65 @@ const withInit = (...initContainers: ReturnType<typeof container>[]) => podWith(
 const dead = sandbox({ ready: false });
 const crashed = { attempt: 0, ran: true, backoff: { delayMs: 10_000, updatedAtMs: NOW_MS - 5_000 } };
 
+const debug = podWith({
+  initContainers: [container('init')],
+  ephemeralContainers: [{ name: 'debug', image: 'tools:1' }],
+});
+const sizes = (cpu: string, memory: string) => ({ limits: { cpu, memory }, requests: { cpu, memory } });
+const sized = (spec: ReturnType<typeof sizes>, more: Partial<ReturnType<typeof container>> = {}) =>
+  podWith({ containers: [container('app', { resources: spec, ...more })] });
+const small = sizes('100m', '64Mi');
+const resized = { pod: sized(sizes('200m', '64Mi')), observed: observed([sandbox()], [instance('app')]) };
+
 const steps: readonly (Given & { readonly name: string; readonly expected: readonly string[] })[] = [
+  {
+    name: 'a container for debugging starts in a sandbox that stands, beside init containers',
+    pod: debug,
+    observed: observed([sandbox()], [instance('init')]),
+    expected: ['start debug 0'],
+  },
+  {
+    name: 'a container for debugging is not started again',
+    pod: debug,
+    observed: observed([sandbox()], [instance('init'), exited('debug', 1)]),
+    expected: [],
+  },
+  {
+    name: 'a container for debugging whose traces are gone is not started again',
+    pod: debug,
+    observed: observed([sandbox()], [instance('init')]),
+    ledger: { containers: { debug: { attempt: 0, ran: true } } },
+    expected: [],
+  },
+  {
+    name: 'a running container is given the CPU that its pod was granted',
+    ...resized,
+    ledger: { containers: { app: { attempt: 0, ran: true, actuated: small } } },
+    expected: ['resize app-0'],
+  },
+  {
+    name: 'a resize that failed is held',
+    ...resized,
+    ledger: { containers: { app: { attempt: 0, ran: true, actuated: small } } },
+    holds: new Map([[resizeHold('app'), { untilMs: NOW_MS + 1, waiting: undefined }]]),
+    expected: [],
+  },
+  {
+    name: 'a container restarts for a resource whose policy says so',
+    pod: sized(sizes('200m', '64Mi'), { resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] }),
+    observed: resized.observed,
+    ledger: { containers: { app: { attempt: 0, ran: true, actuated: small } } },
+    expected: ['kill app-0', 'start app 1'],
+  },
+  {
+    name: 'a container does not restart for the other resource',
+    pod: sized(sizes('200m', '64Mi'), {
+      resizePolicy: [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }],
+    }),
+    observed: resized.observed,
+    ledger: { containers: { app: { attempt: 0, ran: true, actuated: small } } },
+    expected: ['resize app-0'],
+  },
   { name: 'a new pod gets its sandbox and its containers in one go', expected: ['sandbox 0', 'start app 0'] },
   {
     name: 'a running pod is left alone',

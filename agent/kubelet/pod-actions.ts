@@ -14,6 +14,7 @@ import {
 import {
   allContainers,
   type ContainerRole,
+  ephemeralContainers,
   formatPod,
   gracePeriodSeconds,
   isHostNetwork,
@@ -22,6 +23,7 @@ import {
   shouldRestart,
   specOf,
 } from './pod-spec.ts';
+import { actuatedSize, resizeStep } from './resize/allocation.ts';
 import { containerHash } from './runtime-labels.ts';
 
 /** What can be done to a pod, each with what it needs; the executor table is typed from this. */
@@ -41,6 +43,8 @@ export interface PodActionArgs {
     /** To be kept in the ledger: what the restart after this one has to wait. */
     readonly backoff: CrashBackoff | undefined;
   };
+  /** CPU and memory of a running container, without a restart. */
+  readonly resizeContainer: { readonly containerId: string; readonly name: string };
   readonly removeContainer: { readonly containerId: string; readonly name: string; readonly attempt: number };
   readonly removeSandbox: { readonly sandboxId: string };
 }
@@ -56,7 +60,7 @@ export interface WaitingReason {
 }
 
 export interface PodActions {
-  /** In order: kills (side by side), sandbox stops, the new sandbox, starts (one after the other), clean-up. */
+  /** In order: kills (side by side), sandbox stops, the new sandbox, resizes, starts (one after the other), clean-up. */
   readonly actions: readonly PodAction[];
   /** Why containers are not running that should; shown in the status. */
   readonly waiting: ReadonlyMap<string, WaitingReason>;
@@ -81,8 +85,15 @@ export interface Hold {
 }
 export const SANDBOX_HOLD = '#sandbox';
 export const VOLUMES_HOLD = '#volumes';
+const RESIZE_HOLD = '#resize ';
+export const resizeHold = (container: string): string => `${RESIZE_HOLD}${container}`;
+
+/** What keeps granted sizes from being given to running containers. */
+export const resizeErrors = (holds: ReadonlyMap<string, Hold>): string[] =>
+  [...holds].flatMap(([key, hold]) => (key.startsWith(RESIZE_HOLD) ? (hold.waiting?.message ?? []) : []));
 
 export interface PodActionsInput {
+  /** With the resources that the node has granted it. */
   readonly pod: Pod;
   readonly observed: ObservedPod;
   readonly ledger: LedgerRecord;
@@ -118,6 +129,7 @@ class Draft {
   readonly input: PodActionsInput;
   readonly #kills: PodAction[] = [];
   readonly #sandbox: PodAction[] = [];
+  readonly #resizes: PodAction[] = [];
   readonly #starts: PodAction[] = [];
   readonly #cleanUp: PodAction[] = [];
   readonly #waiting = new Map<string, WaitingReason>();
@@ -139,6 +151,12 @@ class Draft {
 
   stopSandbox(sandboxId: string): void {
     this.#sandbox.push({ kind: 'stopSandbox', sandboxId });
+  }
+
+  resize(container: ObservedContainer): void {
+    const hold = this.input.holds.get(resizeHold(container.name));
+    if (hold !== undefined && hold.untilMs > this.input.nowMs) this.wakeAt(hold.untilMs);
+    else this.#resizes.push({ kind: 'resizeContainer', containerId: container.id, name: container.name });
   }
 
   createSandbox(attempt: number): void {
@@ -187,7 +205,7 @@ class Draft {
   }
 
   finish(outcome: PodOutcome | undefined): PodActions {
-    const all = [...this.#kills, ...this.#sandbox, ...this.#starts, ...this.#cleanUp];
+    const all = [...this.#kills, ...this.#sandbox, ...this.#resizes, ...this.#starts, ...this.#cleanUp];
     return { actions: outcome === undefined ? all : [], waiting: this.#waiting, wakeAtMs: this.#wakeAtMs, outcome };
   }
 }
@@ -253,6 +271,15 @@ function computeOutcome(input: PodActionsInput): PodOutcome | undefined {
   return { phase: ends.includes('failed') ? 'Failed' : 'Succeeded', reason: '', message: '' };
 }
 
+/** A container that was added for debugging runs once, whatever became of it; also while init containers still run. */
+function planEphemeral(draft: Draft): void {
+  const { pod, observed, ledger } = draft.input;
+  for (const container of ephemeralContainers(pod)) {
+    const hasRun = newestInstance(observed, container.name) !== undefined || ledger.containers[container.name]?.ran;
+    if (!hasRun) draft.start(container, undefined);
+  }
+}
+
 /** Nothing usable is there: end what is left of older sandboxes, create the next one and begin from the first init container. */
 function planNewSandbox(draft: Draft): void {
   const { pod, observed, ledger, holds, nowMs } = draft.input;
@@ -287,7 +314,7 @@ function lastEnded(observed: ObservedPod, name: string): ObservedContainer | und
 
 function planInSandbox(draft: Draft, sandbox: ObservedSandbox): void {
   const { pod, observed } = draft.input;
-  const known = new Set(allContainers(pod).map((container) => container.name));
+  const known = new Set([...allContainers(pod), ...ephemeralContainers(pod)].map(({ name }) => name));
   for (const container of observed.containers) {
     if (!isAlive(container)) continue;
     const isStray = !known.has(container.name) || container !== newestInstance(observed, container.name);
@@ -295,6 +322,7 @@ function planInSandbox(draft: Draft, sandbox: ObservedSandbox): void {
     else if (container.state === 'UNKNOWN')
       draft.kill(container, 'Container is in unknown state, try killing it before restart');
   }
+  planEphemeral(draft);
   if (planInitContainers(draft, sandbox))
     for (const container of specOf(pod).containers) planRegular(draft, container, sandbox);
 }
@@ -347,10 +375,26 @@ function planRunning(draft: Draft, container: IContainer, instance: ObservedCont
     : probes.startupFailed.has(instance.id)
       ? { probe: container.startupProbe, kind: 'startup' }
       : undefined;
-  if (failed === undefined) return true;
+  if (failed === undefined) return planResize(draft, container, instance, ended);
   const message = `Container ${container.name} failed ${failed.kind} probe, will be restarted`;
   draft.kill(instance, message, failed.probe?.terminationGracePeriodSeconds);
   if (shouldRestart(pod, container, 137)) draft.start(container, ended);
+  return false;
+}
+
+/** The pod that is planned is the one that the node has granted; a container may still have older sizes. */
+function planResize(
+  draft: Draft,
+  container: IContainer,
+  instance: ObservedContainer,
+  ended: ObservedContainer | undefined,
+): boolean {
+  const { pod, ledger } = draft.input;
+  const step = resizeStep(container, container.resources, actuatedSize(pod, ledger, container.name));
+  if (step === 'update') draft.resize(instance);
+  if (step !== 'restart') return true;
+  draft.kill(instance, `Container ${container.name} resize requires restart`);
+  draft.start(container, ended);
   return false;
 }
 

@@ -1,8 +1,15 @@
 import type { EventRecorder } from '#api/client/event-recorder.ts';
 import type { Pod } from '#api/object/kinds.ts';
-import { roleOf } from './pod-spec.ts';
+import { type ContainerRole, roleOf } from './pod-spec.ts';
 
 export type EventType = 'Normal' | 'Warning';
+
+const LISTS: Readonly<Record<ContainerRole, string>> = {
+  init: 'initContainers',
+  sidecar: 'initContainers',
+  regular: 'containers',
+  ephemeral: 'ephemeralContainers',
+};
 
 /** Events about pods, in the form that `kubectl describe pod` shows. */
 export class PodEvents {
@@ -16,8 +23,7 @@ export class PodEvents {
   }
 
   container(pod: Pod, name: string, type: EventType, reason: string, message: string): void {
-    const list = roleOf(pod, name) === 'regular' ? 'containers' : 'initContainers';
-    const fieldPath = `spec.${list}{${name}}`;
+    const fieldPath = `spec.${LISTS[roleOf(pod, name) ?? 'regular']}{${name}}`;
     this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata, fieldPath }, type, reason, message);
   }
 }

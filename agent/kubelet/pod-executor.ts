@@ -20,12 +20,14 @@ import {
   type PodActionArgs,
   type PodActionKind,
   type PodActions,
+  resizeHold,
   SANDBOX_HOLD,
   VOLUMES_HOLD,
 } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodEvents } from './pod-events.ts';
 import { findContainer, isHostNetwork, specOf, uidOf } from './pod-spec.ts';
+import type { ContainerResizer } from './resize/container-resizer.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
@@ -38,6 +40,7 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
   readonly starter: ContainerStarter;
+  readonly resizer: ContainerResizer;
   readonly gate: StartGate;
   readonly host: Host;
   readonly paths: PodPaths;
@@ -85,6 +88,7 @@ export class PodExecutor {
       killContainer: (args, pass) => this.#kill(args, pass),
       stopSandbox: (args, pass) => this.#stopSandbox(args, pass),
       createSandbox: (args, pass) => this.#createSandbox(args, pass),
+      resizeContainer: (args, pass) => this.#resize(args, pass),
       startContainer: (args, pass) => this.#start(args, pass),
       removeContainer: (args, pass) => this.#removeContainer(args, pass),
       removeSandbox: (args, pass) => this.#removeSandbox(args, pass),
@@ -180,6 +184,18 @@ export class PodExecutor {
     }
   }
 
+  async #resize({ containerId, name }: PodActionArgs['resizeContainer'], pass: Pass): Promise<void> {
+    const { clock, events } = this.#deps;
+    const { pod, holds } = pass;
+    try {
+      await this.#deps.resizer.resize(pod, containerId, name);
+    } catch (err) {
+      const message = describeError(err);
+      events.container(pod, name, 'Warning', 'ResizeError', `Error resizing container: ${message}`);
+      holds.set(resizeHold(name), { untilMs: clock.now() + RETRY_MS, waiting: { reason: 'Error', message } });
+    }
+  }
+
   async #start(args: PodActionArgs['startContainer'], pass: Pass): Promise<void> {
     const { pod, signal } = pass;
     const container = findContainer(pod, args.name);
@@ -194,7 +210,7 @@ export class PodExecutor {
       await this.#deps.starter.start({ ...request, volumes, image });
     } catch (err) {
       if (signal.aborted) return;
-      if (args.role !== 'regular') pass.isBlocked = true;
+      if (args.role === 'init' || args.role === 'sidecar') pass.isBlocked = true;
       this.#hold(pass, args.name, err);
     }
   }

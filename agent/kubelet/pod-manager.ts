@@ -24,7 +24,7 @@ export interface PodManagerOptions {
   readonly pods: Informer<Pod>;
   readonly cache: RuntimeCache;
   readonly ledger: Ledger;
-  readonly workerDeps: Omit<PodWorkerDeps, 'onGone'>;
+  readonly workerDeps: Omit<PodWorkerDeps, 'onGone' | 'others'>;
   /** undefined = the node takes the pod; otherwise why not. */
   readonly admit: (pod: Pod, others: readonly Pod[]) => Admission | undefined;
   readonly clock: Clock;
@@ -161,16 +161,20 @@ export class PodManager {
     for (const record of ledger.list()) if (!this.#workers.has(record.uid)) this.#create(record.pod).objectGone();
   }
 
-  /** Pods that hold resources of the node. */
-  #running(): Pod[] {
-    return [...this.#workers.values()].filter((worker) => worker.phase !== 'terminated').map((worker) => worker.pod);
+  /** Pods that hold resources of the node, with what was granted to them. */
+  #running(without?: PodUid): Pod[] {
+    return [...this.#workers.values()]
+      .filter((worker) => worker.phase !== 'terminated' && worker.uid !== without)
+      .map((worker) => worker.allocated);
   }
 
   #create(pod: Pod): PodWorker {
     const onGone = (uid: PodUid) => {
       this.#workers.delete(uid);
+      for (const other of this.#workers.values()) if (other.isResizeDeferred) other.poke();
     };
-    const worker = new PodWorker({ ...this.#options.workerDeps, onGone }, pod);
+    const others = (uid: PodUid) => this.#running(uid);
+    const worker = new PodWorker({ ...this.#options.workerDeps, onGone, others }, pod);
     this.#workers.set(worker.uid, worker);
     return worker;
   }

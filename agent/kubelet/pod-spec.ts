@@ -1,4 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IEphemeralContainer } from 'kubernetes-models/v1/EphemeralContainer';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import { computeQosClass, type QosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
@@ -8,8 +9,7 @@ export type PodUid = string & { readonly __brand: 'PodUid' };
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
-/** Ephemeral containers have none: the API server takes them, but nothing here runs them yet. */
-export type ContainerRole = 'init' | 'sidecar' | 'regular';
+export type ContainerRole = 'init' | 'sidecar' | 'regular' | 'ephemeral';
 
 const EMPTY_SPEC: IPodSpec = { containers: [] };
 const DEFAULT_GRACE_SECONDS = 30;
@@ -30,17 +30,21 @@ export function roleOf(pod: Pod, containerName: string): ContainerRole | undefin
   const spec = specOf(pod);
   const init = spec.initContainers?.find((container) => container.name === containerName);
   if (init !== undefined) return isSidecar(init) ? 'sidecar' : 'init';
-  return spec.containers.some((container) => container.name === containerName) ? 'regular' : undefined;
+  if (spec.containers.some((container) => container.name === containerName)) return 'regular';
+  return ephemeralContainers(pod).some(({ name }) => name === containerName) ? 'ephemeral' : undefined;
 }
+
+/** Containers that `kubectl debug` added to a running pod: each runs once, in the order in which they came. */
+export const ephemeralContainers = (pod: Pod): readonly IEphemeralContainer[] => specOf(pod).ephemeralContainers ?? [];
 
 /** An init container that keeps running beside the regular ones. */
 export const isSidecar = (initContainer: IContainer): boolean => initContainer.restartPolicy === 'Always';
 
 export function findContainer(pod: Pod, name: string): IContainer | undefined {
-  return allContainers(pod).find((container) => container.name === name);
+  return [...allContainers(pod), ...ephemeralContainers(pod)].find((container) => container.name === name);
 }
 
-/** Init containers first, in their order. */
+/** Init containers first, in their order; without the ephemeral ones, which nothing is planned around. */
 export function allContainers(pod: Pod): IContainer[] {
   const spec = specOf(pod);
   return [...(spec.initContainers ?? []), ...spec.containers];

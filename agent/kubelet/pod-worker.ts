@@ -1,4 +1,4 @@
-import type { Pod } from '#api/object/kinds.ts';
+import type { Node, Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -8,13 +8,16 @@ import { identityOf } from './container-starter.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
-import { computePodActions, type Hold, type PodActions, type WaitingReason } from './pod-actions.ts';
+import { newestInstance, type ObservedPod } from './observed-pod.ts';
+import { computePodActions, type Hold, type PodActions, resizeErrors, type WaitingReason } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodExecutor } from './pod-executor.ts';
-import { formatPod, type PodUid, uidOf } from './pod-spec.ts';
+import { allContainers, formatPod, type PodUid, uidOf } from './pod-spec.ts';
 import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
 import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
+import { actuatedSize, allocatedPod, decideResize, isSameSize } from './resize/allocation.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
+import type { ResizeState } from './status/pod-conditions.ts';
 import { computePodStatus } from './status/pod-status.ts';
 import type { StatusManager } from './status/status-manager.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
@@ -45,6 +48,9 @@ export interface PodWorkerDeps extends TerminationDeps {
   readonly log: Logger;
   readonly hostIps: readonly string[];
   readonly bootId: string;
+  /** Pods that hold resources of this node as granted, without this one. */
+  readonly others: (uid: PodUid) => readonly Pod[];
+  readonly node: () => Pick<Node, 'status'>;
   /** The agent ends: no new pass begins. What runs goes on without us. */
   readonly stop: AbortSignal;
   /** Nothing of the pod is left: the worker may be dropped. */
@@ -52,6 +58,8 @@ export interface PodWorkerDeps extends TerminationDeps {
 }
 
 const RETRY_MS = 10_000;
+/** A resize that waits for room is judged again when another pod leaves, and this often in any case. */
+const RESIZE_RETRY_MS = 60_000;
 const NO_WAITING: ReadonlyMap<string, WaitingReason> = new Map();
 
 /**
@@ -67,6 +75,7 @@ export class PodWorker {
   #phase: PodPhase;
   #holds: ReadonlyMap<string, Hold> = new Map();
   #waitingShown: ReadonlyMap<string, string> = new Map();
+  #pendingResize: PendingResize | undefined;
   #isRunning = false;
   #isDirty = false;
   #areVolumesStale = false;
@@ -93,6 +102,17 @@ export class PodWorker {
 
   get pod(): Pod {
     return this.#pod;
+  }
+
+  /** With the resources that the node has granted it, which a resize may not have reached yet. */
+  get allocated(): Pod {
+    const record = this.#deps.ledger.record(this.uid);
+    return record === undefined ? this.#pod : allocatedPod(this.#pod, record);
+  }
+
+  /** A resize waits for room. */
+  get isResizeDeferred(): boolean {
+    return this.#pendingResize?.reason === 'Deferred';
   }
 
   /** The API object changed. Status alone is no reason to act: we wrote it. */
@@ -155,7 +175,8 @@ export class PodWorker {
 
   async #sync(): Promise<void> {
     const { executor, clock } = this.#deps;
-    const pod = this.#pod;
+    this.#judgeResize();
+    const pod = this.allocated;
     const verdicts = this.#probe();
     const plan = computePodActions({
       pod,
@@ -180,7 +201,35 @@ export class PodWorker {
       this.#isDirty = true;
     }
     const holdsUntil = [...this.#holds.values()].map((hold) => hold.untilMs).filter((untilMs) => untilMs > clock.now());
-    this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, ...holdsUntil]));
+    const resizeDueMs = this.isResizeDeferred ? clock.now() + RESIZE_RETRY_MS : undefined;
+    this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, resizeDueMs, ...holdsUntil]));
+  }
+
+  /** Sizes that the spec asks for anew are granted as a whole, or wait. */
+  #judgeResize(): void {
+    const { others, node, events } = this.#deps;
+    const record = this.#record();
+    const verdict = decideResize({ pod: this.#pod, record, others: others(this.uid), node: node() });
+    const before = this.#pendingResize;
+    this.#pendingResize = verdict.kind === 'pending' ? verdict : undefined;
+    if (verdict.kind === 'granted') {
+      events.pod(this.#pod, 'Normal', 'ResizeStarted', 'Pod resize started');
+      this.#save({ ...record, allocated: verdict.allocation });
+    } else if (verdict.kind === 'pending' && before?.message !== verdict.message) {
+      events.pod(this.#pod, 'Warning', `Resize${verdict.reason}`, verdict.message);
+    }
+  }
+
+  #resizeState(record: LedgerRecord, observed: ObservedPod): ResizeState {
+    const pod = allocatedPod(this.#pod, record);
+    const isInProgress =
+      record.allocated !== undefined &&
+      allContainers(pod).some(
+        ({ name, resources }) =>
+          newestInstance(observed, name)?.state === 'RUNNING' &&
+          !isSameSize(resources, actuatedSize(pod, record, name)),
+      );
+    return { pending: this.#pendingResize, isInProgress, errors: resizeErrors(this.#holds) };
   }
 
   /** One event each time a container begins to wait for its next restart. */
@@ -218,7 +267,8 @@ export class PodWorker {
     const { ready, started } = verdicts;
     const previous = statuses.latest(this.#pod);
     const nowMs = clock.now();
-    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, nowMs };
+    const resize = this.#resizeState(ledger, observed);
+    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, resize, nowMs };
     statuses.set(this.#pod, computePodStatus(input));
   }
 
@@ -348,6 +398,11 @@ export class PodWorker {
     const { clock } = this.#deps;
     this.#cancelWake = clock.after(Math.max(0, atMs - clock.now()), () => this.poke());
   }
+}
+
+interface PendingResize {
+  readonly reason: 'Deferred' | 'Infeasible';
+  readonly message: string;
 }
 
 const NO_VERDICTS: PodVerdicts = {

@@ -358,6 +358,8 @@ function fromStatus(status: ContainerStatus, message: string): ObservedContainer
     image: imageName,
     imageRef,
     hash: annotations[ANNOTATION.hash] ?? '',
+    ...(status.user === undefined ? {} : { user: status.user }),
+    ...(status.stopSignal === undefined ? {} : { stopSignal: status.stopSignal }),
   };
 }
 

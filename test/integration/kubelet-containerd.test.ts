@@ -159,6 +159,101 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await remove('crash');
   });
 
+  const update = async (name: string, change: (spec: PodSpec) => PodSpec) => {
+    const pod = structuredClone(podNow(name)!);
+    await pods.update({ ...pod, spec: change(pod.spec!) });
+  };
+  const exec = async (name: string, command: string, container = 'app') => {
+    const { containerStatuses = [], ephemeralContainerStatuses = [] } = podNow(name)?.status ?? {};
+    const status = [...containerStatuses, ...ephemeralContainerStatuses].find((one) => one.name === container);
+    const id = status?.containerID?.replace('containerd://', '') ?? '';
+    const { stdout } = await containerd.runtime.execSync(id, ['/bin/sh', '-c', command], 10);
+    return Buffer.from(stdout).toString().trim();
+  };
+
+  test('shows a container for debugging the processes of its target', async () => {
+    await run('debugged', sh('exec sleep 600'));
+    await waitUntil('debugged is ready', TIMEOUT_MS, () => isReady('debugged'));
+    await update('debugged', (spec) => ({
+      ...spec,
+      ephemeralContainers: [
+        { name: 'tools', image: BUSYBOX_IMAGE, command: ['sleep', '601'], targetContainerName: 'app' },
+      ],
+    }));
+    await waitUntil('tools run', TIMEOUT_MS, () => {
+      const [status] = podNow('debugged')?.status?.ephemeralContainerStatuses ?? [];
+      return status?.state?.running !== undefined;
+    });
+    expect(await exec('debugged', 'cat /proc/1/cmdline | tr "\\0" " "', 'tools')).toBe('sleep 600');
+    await remove('debugged');
+  });
+
+  test('resizes a running container in place, up and down', async () => {
+    const sizes = (cpu: string, memory: string) => ({ limits: { cpu, memory }, requests: { cpu, memory } });
+    await run('sized', { ...sh('exec sleep 600'), resources: sizes('200m', '64Mi') });
+    await waitUntil('sized is ready', TIMEOUT_MS, () => isReady('sized'));
+    const { version } = await containerd.host.cgroups();
+    const limits = async () =>
+      version === 2
+        ? exec('sized', 'cut -d" " -f1 /sys/fs/cgroup/cpu.max; cat /sys/fs/cgroup/memory.max')
+        : exec('sized', 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/memory/memory.limit_in_bytes');
+    expect(await limits()).toBe(`20000\n${64 * 2 ** 20}`);
+    for (const [cpu, memory] of [
+      ['400m', '128Mi'],
+      ['100m', '32Mi'],
+    ] as const) {
+      await update('sized', (spec) => ({
+        ...spec,
+        containers: [{ ...spec.containers[0]!, resources: sizes(cpu, memory) }],
+      }));
+      await waitUntil(`sized has ${cpu}`, TIMEOUT_MS, () => {
+        const [status] = podNow('sized')?.status?.containerStatuses ?? [];
+        return status?.resources?.limits?.cpu === cpu;
+      });
+      expect(await limits()).toBe(`${Number.parseInt(cpu, 10) * 100}\n${Number.parseInt(memory, 10) * 2 ** 20}`);
+    }
+    expect(podNow('sized')?.status?.containerStatuses?.[0]?.restartCount).toBe(0);
+    await remove('sized');
+  });
+
+  test('reads variables from the file that an init container wrote, and not through a link', async () => {
+    const fileKeyRef = { volumeName: 'env', path: 'a.env', key: 'GREETING' };
+    const volumes = [{ name: 'env', emptyDir: {} }];
+    const env = [{ name: 'G', valueFrom: { fileKeyRef } }];
+    const init = (command: string) => ({
+      name: 'init',
+      image: BUSYBOX_IMAGE,
+      ...sh(command),
+      volumeMounts: [{ name: 'env', mountPath: '/env' }],
+    });
+    await run(
+      'envfile',
+      { ...sh('echo "$G"'), env },
+      {
+        restartPolicy: 'Never',
+        volumes,
+        initContainers: [init(`echo "GREETING='hello there'" > /env/a.env`)],
+      },
+    );
+    await waitUntil('envfile has ended', TIMEOUT_MS, () => podNow('envfile')?.status?.phase === 'Succeeded');
+    expect(await logOf('envfile')).toBe('hello there');
+    await run(
+      'envlink',
+      { ...sh('echo "$G"'), env },
+      {
+        restartPolicy: 'Never',
+        volumes,
+        initContainers: [init('ln -s /etc/passwd /env/a.env')],
+      },
+    );
+    await waitUntil('envlink is refused', TIMEOUT_MS, () => {
+      const [status] = podNow('envlink')?.status?.containerStatuses ?? [];
+      return status?.state?.waiting?.reason === 'CreateContainerConfigError';
+    });
+    await remove('envfile');
+    await remove('envlink');
+  });
+
   test('probes over HTTP before it calls a pod ready', async () => {
     await run('probed', {
       ...sh('mkdir /www; echo ok > /www/index.html; exec httpd -f -p 8080 -h /www'),

@@ -70,6 +70,10 @@ export class FakeFileSystem implements FileSystem {
     return node.content;
   }
 
+  async readTextBeneath(root: string, path: string): Promise<string> {
+    return this.readText(`${root}/${path}`);
+  }
+
   async list(path: string): Promise<readonly string[]> {
     const folder = this.#resolve(path);
     const prefix = folder === '/' ? '/' : `${folder}/`;

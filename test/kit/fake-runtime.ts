@@ -5,10 +5,13 @@ import {
   type ContainerStatus,
   type ContainerSummary,
   CriError,
+  type FileSystemUsage,
   type ImageInfo,
+  type LinuxResources,
   type RegistryAuth,
   type RuntimeCondition,
   type RuntimeEvent,
+  type RuntimeFeatures,
   type SandboxConfig,
   type SandboxStatus,
   type SandboxSummary,
@@ -18,6 +21,18 @@ import type { Clock } from '#base/clock.ts';
 const NOT_FOUND = 5;
 const ALREADY_EXISTS = 6;
 const FAILED_PRECONDITION = 9;
+const UNIMPLEMENTED = 12;
+
+const NO_USAGE = {
+  cpuUsageNanoCoreSeconds: 0,
+  memoryUsageBytes: 0,
+  memoryRssBytes: 0,
+  pageFaults: 0,
+  majorPageFaults: 0,
+  swapUsageBytes: 0,
+  writableLayerBytes: 0,
+  writableLayerInodes: 0,
+};
 
 export interface FakeCall {
   readonly method: keyof ContainerRuntime;
@@ -75,6 +90,9 @@ export class FakeRuntime implements ContainerRuntime {
     exitCode: 0,
   });
   podCidr = '';
+  runtimeFeatures: RuntimeFeatures = { supplementalGroupsPolicy: false, handlers: [] };
+  /** What a container uses, by its id, over the default of 1 MiB of memory. */
+  readonly usage = new Map<string, Partial<ContainerStats>>();
 
   readonly #clock: Clock;
   readonly #listeners = new Set<(event: RuntimeEvent) => void>();
@@ -164,6 +182,34 @@ export class FakeRuntime implements ContainerRuntime {
   async status(): Promise<readonly RuntimeCondition[]> {
     await this.#enter('status', []);
     return this.conditions;
+  }
+
+  async features(): Promise<RuntimeFeatures> {
+    await this.#enter('features', []);
+    return this.runtimeFeatures;
+  }
+
+  async cgroupDriver(): Promise<'systemd' | 'cgroupfs' | undefined> {
+    await this.#enter('cgroupDriver', []);
+    return undefined;
+  }
+
+  async updateResources(id: string, resources: LinuxResources): Promise<void> {
+    await this.#enter('updateResources', [id, resources]);
+    const container = this.#container(id);
+    if (container.status.state !== 'RUNNING') throw new CriError(FAILED_PRECONDITION, 'container is not running');
+    container.status = { ...container.status, resources };
+  }
+
+  async checkpointContainer(id: string, path: string, timeoutSeconds: number): Promise<void> {
+    await this.#enter('checkpointContainer', [id, path, timeoutSeconds]);
+    throw new CriError(UNIMPLEMENTED, 'method CheckpointContainer not implemented');
+  }
+
+  async imageFileSystem(): Promise<FileSystemUsage | undefined> {
+    await this.#enter('imageFileSystem', []);
+    const usedBytes = [...this.images.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return { mountPoint: '/var/lib/images', usedBytes, usedInodes: this.images.size };
   }
 
   async runSandbox(config: SandboxConfig, runtimeHandler: string): Promise<string> {
@@ -334,8 +380,10 @@ export class FakeRuntime implements ContainerRuntime {
         containerId: status.id,
         name: status.name,
         sandboxId: status.sandboxId,
-        cpuUsageNanoCoreSeconds: 0,
+        ...NO_USAGE,
+        readAtMs: this.#clock.now(),
         memoryWorkingSetBytes: 1 << 20,
+        ...this.usage.get(status.id),
       }));
   }
 

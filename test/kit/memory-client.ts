@@ -354,6 +354,8 @@ function isGoneNow(object: KubeObject): boolean {
 }
 
 function mergePatch(target: unknown, patch: unknown): unknown {
+  // Lists are replaced as a whole; only what is marked as deleted must not be stored.
+  if (Array.isArray(patch)) return patch.filter((item) => !isJsonObject(item) || item.$patch === undefined);
   if (!isJsonObject(patch)) return patch;
   const result: JsonObject = isJsonObject(target) ? { ...target } : {};
   for (const [name, value] of Object.entries(patch)) {

@@ -6,7 +6,7 @@ import { computeEnvironment, type EnvironmentInput } from './environment.ts';
 import { expandReferences } from './expansion.ts';
 import { containerResources } from './linux-resources.ts';
 import { PodPaths } from './pod-paths.ts';
-import { containerSecurity, sandboxNamespaces, verifyRunAsNonRoot } from './security.ts';
+import { containerNamespaces, containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
 /** A volume as it stands on the host. */
 export interface PreparedVolume {
@@ -23,6 +23,8 @@ export interface ContainerConfigInput extends EnvironmentInput {
   /** Host file that becomes the termination message. */
   readonly terminationLog: string;
   readonly nodeMemoryBytes: number;
+  /** The running container whose processes an ephemeral one is to see. */
+  readonly targetContainerId?: string | undefined;
 }
 
 /** Everything the runtime must know of one container. Throws ConfigError for what the user has to mend. */
@@ -46,9 +48,10 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
-    namespaces: sandboxNamespaces(pod),
+    namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container),
     resources: containerResources(pod, container, input.nodeMemoryBytes),
+    ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
 }
 

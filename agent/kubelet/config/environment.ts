@@ -3,6 +3,7 @@ import type { IEnvVarSource } from 'kubernetes-models/v1/EnvVarSource';
 import type { ConfigMap, Pod, Secret, Service } from '#api/object/kinds.ts';
 import { namespaceOf, specOf } from '../pod-spec.ts';
 import { ConfigError } from './config-error.ts';
+import { envFileValue } from './env-file.ts';
 import { expandReferences } from './expansion.ts';
 import { fieldRefValue, type NodeAllocatable, type PodAddresses, resourceFieldValue } from './field-ref.ts';
 import { serviceEnvironment, visibleServices } from './service-environment.ts';
@@ -11,7 +12,19 @@ import { serviceEnvironment, visibleServices } from './service-environment.ts';
 export interface SourceObjects {
   readonly configMaps: ReadonlyMap<string, ConfigMap | undefined>;
   readonly secrets: ReadonlyMap<string, Secret | undefined>;
+  /** Env files by `volume/path`; undefined = does not exist. */
+  readonly files?: ReadonlyMap<string, string | undefined>;
 }
+
+/** Env files that a container's variables are read from. */
+export function environmentFiles(container: IContainer): { readonly volumeName: string; readonly path: string }[] {
+  return (container.env ?? []).flatMap(({ valueFrom }) => {
+    const ref = valueFrom?.fileKeyRef;
+    return ref === undefined ? [] : [{ volumeName: ref.volumeName, path: ref.path }];
+  });
+}
+
+export const envFileKey = (volumeName: string, path: string): string => `${volumeName}/${path}`;
 
 export interface EnvironmentInput {
   readonly pod: Pod;
@@ -109,7 +122,19 @@ function valueFrom(input: EnvironmentInput, source: IEnvVarSource): string | und
     const value = keyOf('Secret', pod, secret?.data?.[ref.key], ref);
     return value === undefined ? undefined : decodeBase64(value);
   }
-  throw new ConfigError('environment variables from files are not supported by this agent');
+  if (source.fileKeyRef !== undefined) {
+    const { volumeName, path, key, optional } = source.fileKeyRef;
+    const text = sources.files?.get(envFileKey(volumeName, path));
+    const value = text === undefined ? undefined : envFileValue(text, key);
+    if (value === undefined && optional !== true)
+      throw new ConfigError(
+        text === undefined
+          ? `couldn't parse env file: environment variable file ${path} of volume ${volumeName} does not exist`
+          : `environment variable key "${key}" not found in file "${path}"`,
+      );
+    return value;
+  }
+  throw new ConfigError(`unknown source of an environment variable: ${Object.keys(source).join(', ')}`);
 }
 
 function keyOf(

@@ -1,6 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
-import type { ContainerSecurity, ImageInfo, NamespaceMode } from '../../cri/runtime.ts';
+import type { ContainerSecurity, ImageInfo, NamespaceModes } from '../../cri/runtime.ts';
 import { formatPod, specOf } from '../pod-spec.ts';
 import { ConfigError } from './config-error.ts';
 
@@ -73,11 +73,15 @@ function supplementalGroups(pod: Pod): number[] {
   return fsGroup === undefined ? groups : [fsGroup, ...groups];
 }
 
-export function sandboxNamespaces(pod: Pod): {
-  readonly network: NamespaceMode;
-  readonly pid: NamespaceMode;
-  readonly ipc: NamespaceMode;
-} {
+/** A container that looks into another one shares its processes, unless the whole pod or host is shared anyway. */
+export function containerNamespaces(pod: Pod, targetId: string | undefined): NamespaceModes {
+  const namespaces = sandboxNamespaces(pod);
+  return targetId === undefined || namespaces.pid !== 'CONTAINER'
+    ? namespaces
+    : { ...namespaces, pid: 'TARGET', targetId };
+}
+
+export function sandboxNamespaces(pod: Pod): NamespaceModes {
   const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = specOf(pod);
   return {
     network: hostNetwork ? 'NODE' : 'POD',

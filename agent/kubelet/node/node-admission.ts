@@ -32,25 +32,39 @@ function refuseSelector(pod: Pod, { metadata }: Pick<Node, 'metadata'>): Refusal
 }
 
 function refuseResources(pod: Pod, others: readonly Pod[], { status }: Pick<Node, 'status'>): Refusal | undefined {
-  const allocatable = status?.allocatable ?? {};
-  const capacityOf = (name: string) => Quantity.parse(allocatable[name] ?? 0);
-  const maxPods = allocatable.pods === undefined ? Number.POSITIVE_INFINITY : capacityOf('pods').value();
-  if (others.length + 1 > maxPods) return outOf('pods', 1, others.length, maxPods);
-  const requests = podRequests(specOf(pod));
-  const taken = requests.size === 0 ? [] : others.map((other) => podRequests(specOf(other)));
-  for (const [name, requested] of requests) {
-    const used = taken.reduce((sum, other) => sum.add(other.get(name) ?? Quantity.zero), Quantity.zero);
-    const capacity = capacityOf(name);
-    if (requested.sign > 0 && used.add(requested).compare(capacity) > 0) {
-      const shown = (amount: Quantity) => (name === 'cpu' ? amount.milliValue() : amount.value());
-      return outOf(name, shown(requested), shown(used), shown(capacity));
-    }
+  const maxPods = status?.allocatable?.pods === undefined ? Number.POSITIVE_INFINITY : Number(status.allocatable.pods);
+  if (others.length + 1 > maxPods) return outOf('pods', { requested: 1, used: others.length, capacity: maxPods });
+  for (const [name, requested] of podRequests(specOf(pod))) {
+    const lack = outOfResources(name, requested, others, status);
+    if (lack !== undefined) return outOf(name, lack);
   }
   return undefined;
 }
 
 /** cpu in milli-cores, everything else in whole units. */
-function outOf(name: string, requested: number, used: number, capacity: number): Refusal {
+export interface Lack {
+  readonly requested: number;
+  readonly used: number;
+  readonly capacity: number;
+}
+
+/** Whether `requested` does not fit beside what the others request; undefined = it does. */
+export function outOfResources(
+  name: string,
+  requested: Quantity,
+  others: readonly Pod[],
+  status: Node['status'],
+): Lack | undefined {
+  if (requested.sign <= 0) return undefined;
+  const taken = others.map((other) => podRequests(specOf(other)).get(name) ?? Quantity.zero);
+  const used = taken.reduce((sum, amount) => sum.add(amount), Quantity.zero);
+  const capacity = Quantity.parse(status?.allocatable?.[name] ?? 0);
+  if (used.add(requested).compare(capacity) <= 0) return undefined;
+  const shown = (amount: Quantity) => (name === 'cpu' ? amount.milliValue() : amount.value());
+  return { requested: shown(requested), used: shown(used), capacity: shown(capacity) };
+}
+
+function outOf(name: string, { requested, used, capacity }: Lack): Refusal {
   return {
     reason: `OutOf${name}`,
     message: `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,

@@ -53,20 +53,19 @@ test('a startup probe holds back the others until it passes', async () => {
   expect(rig.containerStatus()).toMatchObject({ started: true, ready: true });
 });
 
-test('an exec probe runs in the container and a gRPC probe says that it cannot', async () => {
+test('an exec probe runs in the container', async () => {
   rig.runtime.onExecSync = () => ({ stdout: Buffer.from('not yet'), stderr: new Uint8Array(), exitCode: 1 });
-  await withProbes({
-    readinessProbe: { exec: { command: ['check'] } },
-    livenessProbe: { grpc: { port: 1 }, failureThreshold: 99 },
-  });
+  await withProbes({ readinessProbe: { exec: { command: ['check'] } } });
   await rig.advance(0);
   expect(rig.runtime.callsOf('execSync')[0]?.args[1]).toEqual(['check']);
-  expect(rig.eventTexts()).toEqual(
-    expect.arrayContaining([
-      'Unhealthy: Readiness probe failed: not yet',
-      'Unhealthy: Liveness probe failed: gRPC probes are not supported by this agent',
-    ]),
-  );
+  expect(rig.eventTexts()).toContain('Unhealthy: Readiness probe failed: not yet');
+});
+
+test('a gRPC probe asks for its service', async () => {
+  await withProbes({ readinessProbe: { grpc: { port: 50_051, service: 'ready' } } });
+  await rig.advance(0);
+  expect(rig.prober.asked).toEqual(['grpc://10.244.0.2:50051/ready']);
+  expect(rig.containerStatus()?.ready).toBe(true);
 });
 
 test('a restart of the agent does not make a ready pod unready', async () => {

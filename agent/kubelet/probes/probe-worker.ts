@@ -107,6 +107,10 @@ export class ProbeWorker {
         const { host, port } = probe.tcpSocket;
         return await this.#deps.prober.tcp(host || podIp, resolvePort(container, port), timeoutMs);
       }
+      if (probe.grpc !== undefined) {
+        const { port, service = '' } = probe.grpc;
+        return await this.#deps.prober.grpc({ host: podIp, port, service, timeoutMs });
+      }
       if (probe.httpGet !== undefined) {
         const { scheme, host, port, path = '/', httpHeaders = [] } = probe.httpGet;
         return await this.#deps.prober.http({
@@ -121,7 +125,7 @@ export class ProbeWorker {
     } catch (err) {
       return { ok: false, message: describeError(err) };
     }
-    return { ok: false, message: 'gRPC probes are not supported by this agent' };
+    return { ok: false, message: `missing probe handler for container ${container.name}` };
   }
 
   async #exec(command: readonly string[], timeoutMs: number): Promise<ProbeResult> {

@@ -4,6 +4,7 @@ import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import { toTime } from '#base/clock.ts';
 import { instancesOf, type ObservedContainer } from '../observed-pod.ts';
 import { restartPolicyOf, roleOf } from '../pod-spec.ts';
+import { actuatedSize, grantedAllocation } from '../resize/allocation.ts';
 import type { PodStatusInput } from './pod-status.ts';
 
 export interface ContainerStatusInput extends PodStatusInput {
@@ -22,7 +23,9 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
   const { pod, container, observed, ledger, ready, started } = input;
   const [newest, ...older] = instancesOf(observed, container.name);
   const remembered = ledger.containers[container.name];
-  const previousState = input.previous.containerStatuses?.find(({ name }) => name === container.name);
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = input.previous;
+  const before = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
+  const previousState = before.find(({ name }) => name === container.name);
   const state = computeState(input, newest);
   // While it waits to be restarted, the newest instance is the last state.
   const lastInstance = state.waiting === undefined ? older[0] : newest;
@@ -41,6 +44,38 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
     imageID: newest?.imageRef ?? '',
     ...(newest === undefined ? {} : { containerID: containerId(newest.id) }),
     started: isStarted,
+    ...sizes(input, isRunning),
+    ...mountStatuses(container),
+    ...(newest?.stopSignal === undefined
+      ? {}
+      : { stopSignal: newest.stopSignal as NonNullable<IContainerStatus['stopSignal']> }),
+    ...(isRunning && newest?.user !== undefined
+      ? { user: { linux: { ...newest.user, supplementalGroups: [...newest.user.supplementalGroups] } } }
+      : {}),
+  };
+}
+
+/** What the node has granted and, while the container runs, what it was really given. */
+function sizes({ pod, ledger, container }: ContainerStatusInput, isRunning: boolean): Partial<IContainerStatus> {
+  const granted = grantedAllocation(pod, ledger)[container.name] ?? {};
+  const actual = isRunning ? (actuatedSize(pod, ledger, container.name) ?? granted) : granted;
+  const { requests, limits } = actual;
+  if (granted.requests === undefined && requests === undefined && limits === undefined) return {};
+  return {
+    ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }),
+    resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
+  };
+}
+
+/** Read-only mounts say whether what is mounted below them is read-only too. */
+function mountStatuses({ volumeMounts = [] }: IContainer): Partial<IContainerStatus> {
+  if (volumeMounts.length === 0) return {};
+  return {
+    volumeMounts: volumeMounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
+      name,
+      mountPath,
+      ...(readOnly ? { readOnly, recursiveReadOnly: recursiveReadOnly === 'Enabled' ? 'Enabled' : 'Disabled' } : {}),
+    })),
   };
 }
 
@@ -61,7 +96,8 @@ function computeState(input: ContainerStatusInput, newest: ObservedContainer | u
       ? fallback
       : { waiting: { reason: reason.reason, ...(reason.message === '' ? {} : { message: reason.message }) } };
   if (newest === undefined) {
-    const isLost = ledger.containers[container.name]?.ran === true && restartPolicyOf(input.pod) === 'Never';
+    const runsOnce = restartPolicyOf(input.pod) === 'Never' || roleOf(input.pod, container.name) === 'ephemeral';
+    const isLost = ledger.containers[container.name]?.ran === true && runsOnce;
     return isLost ? { terminated: lostTermination() } : toWaiting();
   }
   switch (newest.state) {

@@ -14,7 +14,17 @@ export interface ConditionsInput {
   readonly isInitialized: boolean;
   readonly initStatuses: readonly IContainerStatus[];
   readonly statuses: readonly IContainerStatus[];
+  readonly resize: ResizeState;
   readonly nowMs: number;
+}
+
+/** How far a resize of the pod has come. */
+export interface ResizeState {
+  /** The node has not granted what the spec asks for. */
+  readonly pending: { readonly reason: 'Deferred' | 'Infeasible'; readonly message: string } | undefined;
+  /** Running containers do not have yet what was granted. */
+  readonly isInProgress: boolean;
+  readonly errors: readonly string[];
 }
 
 interface Verdict {
@@ -23,14 +33,8 @@ interface Verdict {
   readonly message?: string;
 }
 
-/** Conditions that the kubelet owns; all others of the pod are left alone. */
-export const KUBELET_CONDITIONS = [
-  'PodReadyToStartContainers',
-  'Initialized',
-  'Ready',
-  'ContainersReady',
-  'PodScheduled',
-] as const;
+/** Present only while they are true. */
+export const TRANSIENT_CONDITIONS: readonly string[] = ['PodResizePending', 'PodResizeInProgress'];
 
 const YES: Verdict = { status: 'True' };
 
@@ -38,16 +42,16 @@ const YES: Verdict = { status: 'True' };
 export function computeConditions(input: ConditionsInput): IPodCondition[] {
   const { pod, previous, nowMs } = input;
   const containersReady = readyVerdict(input);
-  const verdicts: Readonly<Record<(typeof KUBELET_CONDITIONS)[number], Verdict>> = {
+  const verdicts: Readonly<Record<string, Verdict>> = {
     PodReadyToStartContainers: input.hasNetwork ? YES : { status: 'False' },
     Initialized: initializedVerdict(input),
     Ready: gateVerdict(pod, containersReady),
     ContainersReady: containersReady,
     PodScheduled: YES,
+    ...resizeVerdicts(input.resize),
   };
   const generation = pod.metadata.generation;
-  return KUBELET_CONDITIONS.map((type) => {
-    const verdict = verdicts[type];
+  return Object.entries(verdicts).map(([type, verdict]) => {
     const before = previous.conditions?.find((condition) => condition.type === type);
     const isSame = before?.status === verdict.status && before.lastTransitionTime;
     return {
@@ -57,6 +61,16 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     } as IPodCondition;
   });
+}
+
+function resizeVerdicts({ pending, isInProgress, errors }: ResizeState): Record<string, Verdict> {
+  const error = errors.length === 0 ? {} : { reason: 'Error', message: errors.join(', ') };
+  return {
+    ...(pending === undefined
+      ? {}
+      : { PodResizePending: { ...YES, reason: pending.reason, message: pending.message } }),
+    ...(isInProgress ? { PodResizeInProgress: { ...YES, ...error } } : {}),
+  };
 }
 
 function readyVerdict({ pod, phase, initStatuses, statuses }: ConditionsInput): Verdict {

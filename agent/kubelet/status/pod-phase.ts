@@ -1,7 +1,7 @@
 import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
-import { findContainer, isSidecar, restartPolicyOf, specOf } from '../pod-spec.ts';
+import { findContainer, isSidecar, shouldRestart, specOf } from '../pod-spec.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
@@ -13,7 +13,6 @@ export function computePhase(
   { outcome, terminatedAtMs }: Pick<LedgerRecord, 'outcome' | 'terminatedAtMs'>,
 ): Phase {
   if (outcome !== undefined) return outcome.phase;
-  const policy = restartPolicyOf(pod);
   const init = initStatuses.filter(({ name }) => {
     const container = findContainer(pod, name);
     return container === undefined || !isSidecar(container);
@@ -22,7 +21,7 @@ export function computePhase(
   const pendingInit = init.some(({ state }) => state?.terminated?.exitCode !== 0);
   if (pendingInit && !isBegun && terminatedAtMs === undefined) {
     const isFailed = init.some(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0);
-    return isFailed && policy === 'Never' ? 'Failed' : 'Pending';
+    return isFailed && !init.some((status) => willRestart(pod, status)) ? 'Failed' : 'Pending';
   }
   const waiting = statuses.filter(({ state, lastState }) => state?.waiting && !lastState?.terminated).length;
   const running = statuses.filter(({ state }) => state?.running).length;
@@ -35,7 +34,13 @@ export function computePhase(
   if (waiting > 0) return 'Pending';
   if (running > 0) return 'Running';
   if (ended.length < specOf(pod).containers.length || ended.length === 0) return 'Pending';
-  if (policy === 'Always') return 'Running';
-  if (ended.every(({ exitCode }) => exitCode === 0)) return 'Succeeded';
-  return policy === 'Never' ? 'Failed' : 'Running';
+  if (statuses.some((status) => willRestart(pod, status))) return 'Running';
+  return ended.every(({ exitCode }) => exitCode === 0) ? 'Succeeded' : 'Failed';
+}
+
+/** By the rules of the container itself, where it has any, or of its pod. */
+function willRestart(pod: Pod, { name, state, lastState }: IContainerStatus): boolean {
+  const exitCode = (state?.terminated ?? lastState?.terminated)?.exitCode;
+  const container = findContainer(pod, name);
+  return container !== undefined && exitCode !== undefined && shouldRestart(pod, container, exitCode);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { container, exited, instance, NOW_MS, observed, podWith, recordOf, sandbox } from '../testing/pod-fixtures.ts';
-import { computePodStatus, type PodStatusInput } from './pod-status.ts';
+import { computePodStatus, NO_RESIZE, type PodStatusInput } from './pod-status.ts';
 
 function statusOf({ pod = podWith(), ledger = recordOf(pod), ...more }: Partial<PodStatusInput>) {
   const input = {
@@ -9,7 +9,16 @@ function statusOf({ pod = podWith(), ledger = recordOf(pod), ...more }: Partial<
     ready: new Set<string>(),
     started: new Set<string>(),
   };
-  return computePodStatus({ pod, ledger, ...input, hostIps: ['192.168.1.10'], previous: {}, nowMs: NOW_MS, ...more });
+  return computePodStatus({
+    pod,
+    ledger,
+    ...input,
+    hostIps: ['192.168.1.10'],
+    previous: {},
+    resize: NO_RESIZE,
+    nowMs: NOW_MS,
+    ...more,
+  });
 }
 
 const running = {

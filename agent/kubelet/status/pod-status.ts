@@ -1,13 +1,14 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
 import type { WaitingReason } from '../pod-actions.ts';
-import { isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
+import { ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
 import { computeContainerStatus } from './container-status.ts';
-import { computeConditions } from './pod-conditions.ts';
+import { computeConditions, type ResizeState } from './pod-conditions.ts';
 import { computePhase, type Phase } from './pod-phase.ts';
 
 export interface PodStatusInput {
@@ -23,8 +24,11 @@ export interface PodStatusInput {
   readonly hostIps: readonly string[];
   /** The freshest status known: times of transition and last states carry over from it. */
   readonly previous: IPodStatus;
+  readonly resize: ResizeState;
   readonly nowMs: number;
 }
+
+export const NO_RESIZE: ResizeState = { pending: undefined, isInProgress: false, errors: [] };
 
 /** The status as the kubelet owns it. What others own (conditions of controllers, `nominatedNodeName`) is kept by the status manager's merge. */
 export function computePodStatus(input: PodStatusInput): IPodStatus {
@@ -37,6 +41,11 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
   const defaultReason = isInitialized ? 'ContainerCreating' : 'PodInitializing';
   const initStatuses = initContainers.map((container) => statusOf(container, 'PodInitializing'));
   const statuses = spec.containers.map((container) => statusOf(container, defaultReason));
+  const ephemeralStatuses = ephemeralContainers(pod).map((container) => ({
+    ...withoutStarted(statusOf(container, 'ContainerCreating')),
+    // Nothing waits for a container that came for debugging.
+    ready: false,
+  }));
   const phase = computePhase(pod, initStatuses, statuses, ledger);
   const podIps = isHostNetwork(pod) ? hostIps : (liveSandbox(observed)?.ips ?? knownPodIps(input.previous));
   return {
@@ -50,6 +59,7 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
       isInitialized,
       initStatuses,
       statuses,
+      resize: input.resize,
       nowMs: input.nowMs,
     }),
     ...(hostIps.length === 0 ? {} : { hostIP: hostIps[0]!, hostIPs: hostIps.map((ip) => ({ ip })) }),
@@ -57,10 +67,13 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
     startTime: toTime(ledger.admittedAtMs),
     ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
     containerStatuses: statuses,
+    ...(ephemeralStatuses.length === 0 ? {} : { ephemeralContainerStatuses: ephemeralStatuses }),
     qosClass: qosClassOf(pod),
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
   };
 }
+
+const withoutStarted = ({ started: _started, ...status }: IContainerStatus) => status;
 
 /** A sandbox that was stopped tells no address any more; the last known one stays in the status. */
 const knownPodIps = (status: IPodStatus): string[] => (status.podIPs ?? []).flatMap(({ ip }) => ip ?? []);

@@ -8,6 +8,7 @@ import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { namespaceOf, type PodUid, uidOf } from '../pod-spec.ts';
+import { TRANSIENT_CONDITIONS } from './pod-conditions.ts';
 
 export interface StatusManagerOptions {
   readonly client: KubeClient;
@@ -214,7 +215,16 @@ const versionOf = (pod: Pod): number => Number(pod.metadata.resourceVersion) || 
 
 /** The part of the pod's present status that we would write, in the same order of keys, to see whether a write is needed at all. */
 function ownedText(pod: Pod, wanted: IPodStatus): string {
-  return JSON.stringify(alike(pod.status ?? {}, wanted));
+  const present = JSON.stringify(alike(pod.status ?? {}, wanted));
+  const ended = leftovers(pod, wanted);
+  return ended.length === 0 ? present : `${present} ${ended.join()}`;
+}
+
+/** Conditions that the pod still shows although what they tell of is over. */
+function leftovers(pod: Pod, wanted: IPodStatus): string[] {
+  const types = (pod.status?.conditions ?? []).map(({ type }) => type);
+  const isWanted = (type: string) => wanted.conditions?.some((condition) => condition.type === type);
+  return types.filter((type) => TRANSIENT_CONDITIONS.includes(type) && !isWanted(type));
 }
 
 /** `present` cut down to the fields that `wanted` has, in its order, so that the two texts can be compared. */
@@ -245,6 +255,8 @@ function withRemovals(pod: Pod, status: IPodStatus): object {
     const cleared = (['reason', 'message'] as const).filter((key) => before?.[key] && condition[key] === undefined);
     return { ...condition, ...Object.fromEntries(cleared.map((key) => [key, null])) };
   });
+  const ended = leftovers(pod, status).map((type) => ({ type, $patch: 'delete' }));
+  if (ended.length > 0) patch.conditions = [...((patch.conditions as object[] | undefined) ?? []), ...ended];
   for (const key of ['podIPs', 'hostIPs'] as const) {
     const stale = (pod.status?.[key] ?? []).filter(({ ip }) => !status[key]?.some((own) => own.ip === ip));
     if (stale.length > 0) patch[key] = [...(status[key] ?? []), ...stale.map(({ ip }) => ({ $patch: 'delete', ip }))];

@@ -20,6 +20,11 @@ export class FakeProber implements Prober {
     return this.answer;
   }
 
+  async grpc({ host, port, service }: Parameters<Prober['grpc']>[0]): Promise<ProbeResult> {
+    this.asked.push(`grpc://${host}:${port}/${service}`);
+    return this.answer;
+  }
+
   async tcp(host: string, port: number): Promise<ProbeResult> {
     this.asked.push(`tcp://${host}:${port}`);
     return this.answer;
