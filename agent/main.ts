@@ -1,4 +1,5 @@
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
+import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
@@ -14,7 +15,6 @@ import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { networkProber } from './host/network-prober.ts';
 import { runIdentityRenewal } from './identity/identity-renewal.ts';
-import { JoinError } from './identity/join-error.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';

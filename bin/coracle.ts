@@ -60,15 +60,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'make, list and delete join tokens',
     usage: [
       'coracle token create [--ttl-hours N] [--output text|yaml]',
+      'coracle token create --controller [--components apiserver,scheduler,...] [--ttl-hours N] [--output text|yaml]',
       'coracle token list',
       'coracle token delete <id>',
       '',
       'A token serves for 24 hours where nothing else is said, for as many nodes as come. "create" prints the line to run on the new host,',
       'with --output yaml its agent.yaml. Run it where the controller runs, as root.',
+      '',
+      'With --controller it is for another controller, which gets the keys of the cluster that its components need: whoever has such a token',
+      'has those keys. Deleting the token, or its end, takes them back where nobody fetched them.',
     ].join('\n'),
     async run(argv) {
       const { runTokenCommand } = await import('#controller/token-command.ts');
-      await runTokenCommand(argv, controllerKubeconfig());
+      await runTokenCommand({
+        argv,
+        kubeconfigPath: controllerKubeconfig(),
+        loadControllerConfig: () => loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE),
+      });
     },
   },
   kubeconfig: {

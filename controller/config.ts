@@ -19,6 +19,12 @@ export const CONTROLLER_CONFIG = {
     description:
       'addresses of the API servers, e.g. https://192.0.2.1:6443, for a process that joins or runs none itself',
   },
+  join: {
+    type: 'string',
+    default: '',
+    description:
+      'token of `coracle token create --controller`, with which this process gets the keys of its components at its first start',
+  },
   bindAddress: { type: 'string', default: '', description: 'address to listen on; empty means all' },
   port: { type: 'number', default: 6443, range: [1, 65_535], description: 'port of the API' },
   advertiseAddress: {

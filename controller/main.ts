@@ -24,6 +24,7 @@ import { runRemoteComponents } from './components/remote-components.ts';
 import type { ControllerConfig } from './config.ts';
 import { type Front, openFront } from './front.ts';
 import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
+import { joinCluster } from './join/redeem-join-token.ts';
 import { type Brain, launchBrain } from './launch-brain.ts';
 import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openClusterPki } from './pki/cluster-pki.ts';
 import { writeDurableFile } from './pki/durable-file.ts';
@@ -64,6 +65,7 @@ async function runWithApiServer(
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
+  await joinCluster({ config, components, clock, log, signal });
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';
   let brain: Brain | undefined;

@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import type { ResourceClient } from '#api/client/client.ts';
+import type { KubeClient } from '#api/client/client.ts';
+import { renderJoinToken } from '#api/client/join-token.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
@@ -7,11 +8,10 @@ import { resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError, type ConfigOf, parseConfig, refuseArguments } from '#base/config.ts';
 import { readAdminKubeconfig } from './admin-kubeconfig.ts';
-import {
-  bootstrapTokenSecret,
-  generateBootstrapToken,
-  renderJoinToken,
-} from './apiserver/authenticate/bootstrap-token.ts';
+import { bootstrapTokenSecret, generateBootstrapToken } from './apiserver/authenticate/bootstrap-token.ts';
+import { COMPONENTS, type Component, parseComponents } from './components/components.ts';
+import type { ControllerConfig } from './config.ts';
+import { createControllerToken } from './join/create-join-token.ts';
 
 const CREATE_FLAGS = {
   ttlHours: { type: 'number', default: 24, description: 'hours until the token expires' },
@@ -19,23 +19,43 @@ const CREATE_FLAGS = {
     type: 'string',
     default: 'text',
     oneOf: ['text', 'yaml'],
-    description: 'text: the line to run on the new host; yaml: its agent.yaml',
+    description: 'text: the line to run on the new host; yaml: its agent.yaml or controller.yaml',
+  },
+  controller: { type: 'boolean', default: false, description: 'for another controller instead of nodes' },
+  components: {
+    type: 'list',
+    default: COMPONENTS,
+    description: 'what the other controller runs, and so which keys it gets',
   },
 } as const;
 
 const NAMESPACE = 'kube-system';
 const NAME_PREFIX = 'bootstrap-token-';
 
-type Action = (secrets: ResourceClient<Secret>, access: KubeconfigAccess) => Promise<void>;
+interface Session {
+  readonly client: KubeClient;
+  readonly access: KubeconfigAccess;
+  readonly loadControllerConfig: () => Promise<ControllerConfig>;
+}
+
+type Action = (session: Session) => Promise<void>;
+
+export interface TokenCommandOptions {
+  readonly argv: readonly string[];
+  readonly kubeconfigPath: string;
+  /** Of the controller on this machine. */
+  readonly loadControllerConfig: () => Promise<ControllerConfig>;
+}
 
 /** `coracle token create|list|delete`, over the API with the administrator's kubeconfig. */
-export async function runTokenCommand(argv: readonly string[], kubeconfigPath: string): Promise<void> {
+export async function runTokenCommand(options: TokenCommandOptions): Promise<void> {
+  const { argv, kubeconfigPath, loadControllerConfig } = options;
   // A mistake on the command line is told before anything else is looked for.
   const act = parseAction(argv);
   const access = parseKubeconfig(readAdminKubeconfig(kubeconfigPath));
   const transport = createKubeconfigTransport(access, 'coracle-token');
   try {
-    await act(createKubeClient(transport).resource<Secret>(resources.secrets), access);
+    await act({ client: createKubeClient(transport), access, loadControllerConfig });
   } finally {
     transport.close();
   }
@@ -46,7 +66,10 @@ function parseAction([name, ...rest]: readonly string[]): Action {
     case 'create': {
       const flags = parseConfig(CREATE_FLAGS, { argv: rest, env: {} });
       if (flags.ttlHours <= 0) throw new ConfigError(`--ttl-hours: ${flags.ttlHours} is not above 0`);
-      return (secrets, access) => createToken(secrets, access, flags);
+      const components = parseComponents(flags.components);
+      return flags.controller
+        ? (session) => createTokenForController(session, flags, components)
+        : (session) => createToken(session, flags);
     }
     case 'list':
       refuseArguments(rest);
@@ -56,7 +79,7 @@ function parseAction([name, ...rest]: readonly string[]): Action {
       refuseArguments(more);
       if (id === undefined || !/^[a-z0-9]{6}(\..*)?$/.test(id))
         throw new ConfigError('name the token by its id, the six characters before the dot');
-      return (secrets) => deleteToken(secrets, id.slice(0, 6));
+      return (session) => deleteToken(session, id.slice(0, 6));
     }
     default:
       throw new ConfigError(
@@ -65,23 +88,46 @@ function parseAction([name, ...rest]: readonly string[]): Action {
   }
 }
 
-async function createToken(
-  secrets: ResourceClient<Secret>,
-  access: KubeconfigAccess,
-  { ttlHours, output }: ConfigOf<typeof CREATE_FLAGS>,
-): Promise<void> {
+type CreateFlags = ConfigOf<typeof CREATE_FLAGS>;
+
+const secretsOf = ({ client }: Session) => client.resource<Secret>(resources.secrets);
+const expiryOf = ({ ttlHours }: CreateFlags): number => systemClock.now() + ttlHours * 3_600_000;
+
+async function createToken(session: Session, flags: CreateFlags): Promise<void> {
+  const { access } = session;
   const token = generateBootstrapToken();
-  await secrets.create(bootstrapTokenSecret(token, { expiresAtMs: systemClock.now() + ttlHours * 3_600_000 }));
+  await secretsOf(session).create(bootstrapTokenSecret(token, { expiresAtMs: expiryOf(flags) }));
   const join = renderJoinToken(token, caHashOf(access));
   console.log(
-    output === 'yaml'
+    flags.output === 'yaml'
       ? `servers: ["${access.server}"]\ntoken: "${join}"`
       : `coracle agent --servers ${access.server} --token ${join}`,
   );
 }
 
-async function listTokens(secrets: ResourceClient<Secret>): Promise<void> {
-  const { items } = await secrets.fetchList({
+async function createTokenForController(
+  { client, access, loadControllerConfig }: Session,
+  flags: CreateFlags,
+  components: ReadonlySet<Component>,
+): Promise<void> {
+  const join = await createControllerToken({
+    client,
+    config: await loadControllerConfig(),
+    components,
+    caHash: caHashOf(access),
+    expiresAtMs: expiryOf(flags),
+    clock: systemClock,
+  });
+  const names = [...components];
+  console.log(
+    flags.output === 'yaml'
+      ? `components: [${names.join(', ')}]\nservers: ["${access.server}"]\njoin: "${join}"`
+      : `coracle controller --components ${names.join(',')} --servers ${access.server} --join ${join}`,
+  );
+}
+
+async function listTokens(session: Session): Promise<void> {
+  const { items } = await secretsOf(session).fetchList({
     namespace: NAMESPACE,
     fieldSelector: 'type=bootstrap.kubernetes.io/token',
   });
@@ -94,14 +140,15 @@ async function listTokens(secrets: ResourceClient<Secret>): Promise<void> {
     console.log(`${id!.padEnd(8)}${expires!.padEnd(24)}${description}`.trimEnd());
 }
 
-async function deleteToken(secrets: ResourceClient<Secret>, id: string): Promise<void> {
-  await secrets.delete({ namespace: NAMESPACE, name: `${NAME_PREFIX}${id}` });
+async function deleteToken(session: Session, id: string): Promise<void> {
+  await secretsOf(session).delete({ namespace: NAMESPACE, name: `${NAME_PREFIX}${id}` });
   console.log(`token ${id} deleted`);
 }
 
 const field = (secret: Secret, name: string): string => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
 
-function caHashOf({ ca }: KubeconfigAccess): string {
+/** `sha256:<hex>` over the public key of the cluster's CA: what a join token pins. */
+export function caHashOf({ ca }: KubeconfigAccess): string {
   if (ca === undefined)
     throw new ConfigError('the kubeconfig names no certificate authority, so nodes would have nothing to trust');
   const spki = new X509Certificate(ca).publicKey.export({ type: 'spki', format: 'der' });

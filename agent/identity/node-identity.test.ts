@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KubeClient } from '#api/client/client.ts';
+import { parseJoinToken } from '#api/client/join-token.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type CertificateSigningRequest, type Node, resources } from '#api/object/kinds.ts';
@@ -17,7 +18,6 @@ import { createCsrSigner } from '#controller/pki/csr-signer.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
 import { runIdentityRenewal } from './identity-renewal.ts';
-import { parseJoinToken } from './join-token.ts';
 import { type ConnectCredentials, ensureNodeIdentity, type NodeIdentityOptions } from './node-identity.ts';
 
 const TOKEN = 'abcdef.0123456789abcdef';

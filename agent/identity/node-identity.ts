@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type { Host } from '#agent/host/host.ts';
 import type { KubeClient } from '#api/client/client.ts';
+import { isUnreachable, JoinError } from '#api/client/join-error.ts';
+import { parseJoinToken } from '#api/client/join-token.ts';
+import { fetchPinnedCa } from '#api/client/pinned-ca.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
-import { isUnreachable, JoinError } from './join-error.ts';
-import { parseJoinToken } from './join-token.ts';
 import { type KeyPair, readKeyPair, readTerm, renewalMs, writeKeyPair } from './key-pair-file.ts';
-import { fetchPinnedCa } from './pinned-ca.ts';
 import { type CertificateWish, requestCertificate } from './request-certificate.ts';
 
 export type IdentityPart = 'node' | 'netd' | 'serving';

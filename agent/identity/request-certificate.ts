@@ -1,11 +1,11 @@
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
+import { JoinError } from '#api/client/join-error.ts';
 import { TransportError } from '#api/client/transport.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import type { CertificateSigningRequest } from '#api/object/kinds.ts';
 import { resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
-import { JoinError } from './join-error.ts';
 import type { KeyPair } from './key-pair-file.ts';
 import { generateKey, renderSigningRequest, type SigningRequestFacts } from './signing-request.ts';
 

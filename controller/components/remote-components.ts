@@ -11,6 +11,7 @@ import { ConfigError } from '#base/config.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
 import type { ControllerConfig } from '../config.ts';
+import { joinCluster } from '../join/redeem-join-token.ts';
 import { openSigningCa } from '../pki/cluster-pki.ts';
 import { createCsrSigner } from '../pki/csr-signer.ts';
 import { takeFileLock } from '../store/file-lock.ts';
@@ -40,6 +41,7 @@ export async function runRemoteComponents(
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
   const dir = join(config.dataDir, 'pki');
+  await joinCluster({ config, components: new Set(components), clock: systemClock, log, signal });
   const credentials = await openComponentCredentials(dir, components);
   const ca = await openSigningCa({ dir, clock: systemClock });
   if (ca === undefined && components.includes('controller-manager'))

@@ -7,6 +7,7 @@ import type { TokenVerifier } from './bearer-token.ts';
 
 const TOKEN = /^([a-z0-9]{6})\.([a-z0-9]{16})$/;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+const AGENT_GROUP = 'system:bootstrappers:coracle:agents';
 const EXTRA_GROUP = /^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$/;
 
 /** Parts of `<id>.<secret>`; undefined when the text is no bootstrap token. */
@@ -28,10 +29,15 @@ export interface BootstrapTokenOptions {
   /** Undefined = it never expires. */
   readonly expiresAtMs: number | undefined;
   readonly description?: string;
+  /** Groups of whoever shows it, beside `system:bootstrappers`. Default: those of nodes that join. */
+  readonly groups?: readonly string[];
 }
 
 /** The Secret that makes `token` valid; create it in kube-system. Throws when the token is malformed. */
-export function bootstrapTokenSecret(token: string, { expiresAtMs, description }: BootstrapTokenOptions) {
+export function bootstrapTokenSecret(
+  token: string,
+  { expiresAtMs, description, groups = [AGENT_GROUP] }: BootstrapTokenOptions,
+) {
   const parsed = parseBootstrapToken(token);
   if (parsed === undefined) throw new Error('a bootstrap token has the form [a-z0-9]{6}.[a-z0-9]{16}');
   const plain: Record<string, string> = {
@@ -39,7 +45,7 @@ export function bootstrapTokenSecret(token: string, { expiresAtMs, description }
     'token-secret': parsed.secret,
     'usage-bootstrap-authentication': 'true',
     'usage-bootstrap-signing': 'true',
-    'auth-extra-groups': 'system:bootstrappers:coracle:agents',
+    ...(groups.length === 0 ? {} : { 'auth-extra-groups': groups.join(',') }),
     ...(description === undefined ? {} : { description }),
     ...(expiresAtMs === undefined ? {} : { expiration: toTime(expiresAtMs) }),
   };
@@ -50,11 +56,6 @@ export function bootstrapTokenSecret(token: string, { expiresAtMs, description }
     type: 'bootstrap.kubernetes.io/token',
     data: Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
   };
-}
-
-/** What an agent is given to join: the token, and the CA that it must find. `<id>.<secret>@sha256:<hex>`. */
-export function renderJoinToken(token: string, caHash: string): string {
-  return `${token}@${caHash}`;
 }
 
 /** Hashed first, so that unequal lengths tell nothing either. */
