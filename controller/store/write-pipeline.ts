@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { type CommitLog, type DurableWrite, LogBrokenError } from './commit-log.ts';
+import { PendingHeads } from './pending-heads.ts';
 import type { NewValue, StoredObject, StoreEvent, StoreEventType, WriteDecision, WriteResult } from './store.ts';
 import { StoredValue, type ValueContext } from './stored-value.ts';
 import type { VisibleState } from './visible-state.ts';
@@ -79,7 +80,7 @@ interface PendingWrite {
  */
 export class WritePipeline {
   readonly #options: PipelineOptions;
-  readonly #pending = new Map<string, PendingWrite>();
+  readonly #pending = new PendingHeads<PendingWrite>();
   #forming: PendingWrite[] = [];
   /** The batch at the log or being made visible; its first element is the next to become visible. */
   #flight: PendingWrite[] = [];
@@ -270,8 +271,7 @@ export class WritePipeline {
   }
 
   #forget(write: PendingWrite): void {
-    const { key } = write.attempt;
-    if (this.#pending.get(key) === write) this.#pending.delete(key);
+    this.#pending.forget(write.attempt.key, write);
     this.#queuedWrites -= 1 + write.followers.length;
     this.#queuedBytes -= write.value?.bytes.length ?? 0;
   }

@@ -1,8 +1,11 @@
 import type { Clock } from '#base/clock.ts';
 
+/** A link of the list of running requests. */
 interface Waiting {
   readonly dueMs: number;
-  readonly expire: () => void;
+  expire: (() => void) | undefined;
+  previous: Waiting | undefined;
+  next: Waiting | undefined;
 }
 
 /** Deadlines are looked at this often; a request may live that much longer than it asked for. */
@@ -10,11 +13,12 @@ const SWEEP_MS = 500;
 
 /**
  * Deadlines of all running requests with one timer between them: most requests end within a millisecond, and a timer of their own would
- * cost more than their work.
+ * cost more than their work. A list rather than a Set: a Set whose entries come and go leaves a chain of old tables behind, and with them,
+ * until the next full collection, the requests that were running when each was left (see PendingHeads). A link that is done holds nothing.
  */
 export class RequestDeadlines {
   readonly #clock: Clock;
-  readonly #waiting = new Set<Waiting>();
+  #last: Waiting | undefined;
   #cancel: (() => void) | undefined;
 
   constructor(clock: Clock) {
@@ -23,28 +27,49 @@ export class RequestDeadlines {
 
   /** Calls `expire` once the request has run for `delayMs`, unless the returned function was called before. */
   add(delayMs: number, expire: () => void): () => void {
-    const entry: Waiting = { dueMs: this.#clock.monotonic() + delayMs, expire };
-    this.#waiting.add(entry);
-    this.#cancel ??= this.#clock.after(SWEEP_MS, this.#sweep);
-    return () => {
-      this.#waiting.delete(entry);
+    const entry: Waiting = {
+      dueMs: this.#clock.monotonic() + delayMs,
+      expire,
+      previous: this.#last,
+      next: undefined,
     };
+    if (this.#last !== undefined) this.#last.next = entry;
+    this.#last = entry;
+    this.#cancel ??= this.#clock.after(SWEEP_MS, this.#sweep);
+    return () => this.#remove(entry);
   }
 
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    this.#waiting.clear();
+    while (this.#last !== undefined) this.#remove(this.#last);
+  }
+
+  #remove(entry: Waiting): void {
+    // Done before: it has expired, or is told of twice.
+    if (entry.expire === undefined) return;
+    const { previous, next } = entry;
+    if (previous !== undefined) previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    entry.expire = undefined;
+    entry.previous = undefined;
+    entry.next = undefined;
   }
 
   readonly #sweep = (): void => {
     this.#cancel = undefined;
     const nowMs = this.#clock.monotonic();
-    for (const entry of this.#waiting) {
-      if (entry.dueMs > nowMs) continue;
-      this.#waiting.delete(entry);
-      entry.expire();
+    const due: (() => void)[] = [];
+    for (let entry = this.#last; entry !== undefined; ) {
+      const { previous, expire } = entry;
+      if (entry.dueMs <= nowMs && expire !== undefined) {
+        this.#remove(entry);
+        due.push(expire);
+      }
+      entry = previous;
     }
-    if (this.#waiting.size > 0) this.#cancel = this.#clock.after(SWEEP_MS, this.#sweep);
+    for (const expire of due.reverse()) expire();
+    if (this.#last !== undefined) this.#cancel ??= this.#clock.after(SWEEP_MS, this.#sweep);
   };
 }
