@@ -86,6 +86,7 @@ export const resources = {
   secrets: core('secrets', 'Secret'),
   serviceAccounts: core('serviceaccounts', 'ServiceAccount'),
   events: core('events', 'Event'),
+  resourceQuotas: core('resourcequotas', 'ResourceQuota'),
   replicationControllers: core('replicationcontrollers', 'ReplicationController'),
   persistentVolumes: core('persistentvolumes', 'PersistentVolume', false),
   persistentVolumeClaims: core('persistentvolumeclaims', 'PersistentVolumeClaim'),

@@ -4,6 +4,7 @@ import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin } from './admission/admission-plugin.ts';
 import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admission.ts';
 import { createAdmissionPolicies } from './admission/policy/admission-policies.ts';
+import { createResourceQuota } from './admission/resource-quota/resource-quota.ts';
 import type { AuditPolicy } from './audit/audit-policy.ts';
 import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
@@ -118,6 +119,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   });
   const stopFlowConfiguration = followFlowConfiguration(store, flowController);
   const policies = createAdmissionPolicies({ store, authorizer });
+  const quota = createResourceQuota({ store, clock });
   return {
     filters: [
       createAuthenticateFilter({ authenticators, clock, metrics, onFailure: createFailedAuthenticationAudit(audit) }),
@@ -126,7 +128,7 @@ export function createSecurity(deps: SecurityDeps): Security {
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),
       createAuthorizeFilter({ authorizer, metrics }),
     ],
-    admission: builtinAdmission({ ...deps, authorizer, rbac, policies }),
+    admission: builtinAdmission({ ...deps, authorizer, rbac, policies, quota: quota.plugin }),
     authorizer,
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
@@ -135,6 +137,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     stop() {
       stopFlowConfiguration();
       policies.stop();
+      quota.stop();
       stopGraph();
       rbac.stop();
     },

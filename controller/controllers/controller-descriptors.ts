@@ -15,8 +15,11 @@ import { startNodeLifecycleController } from './node-lifecycle/node-lifecycle-co
 import { startTaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
 import { startPodGarbageCollector } from './pod-gc/pod-garbage-collector.ts';
 import { startReplicaSetController } from './replicaset/replicaset-controller.ts';
+import { startResourceQuotaController } from './resource-quota/resource-quota-controller.ts';
 import { startRootCaPublisher } from './root-ca/root-ca-publisher.ts';
 import { startServiceAccountController } from './serviceaccount/serviceaccount-controller.ts';
+import { startClaimProtectionController } from './storage-protection/claim-protection-controller.ts';
+import { startVolumeProtectionController } from './storage-protection/volume-protection-controller.ts';
 
 export interface ControllerDescriptor {
   /** As in logs. */
@@ -46,6 +49,9 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'namespace', serviceAccount: 'namespace-controller', start: startNamespaceController },
     { name: 'garbage-collector', serviceAccount: 'generic-garbage-collector', start: startGarbageCollector },
     { name: 'pod-gc', serviceAccount: 'pod-garbage-collector', start: startPodGarbageCollector },
+    { name: 'resourcequota', serviceAccount: 'resourcequota-controller', start: startResourceQuotaController },
+    { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
+    { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },
     { name: 'token-cleaner', serviceAccount: 'token-cleaner', start: startTokenCleaner },
     { name: 'csr-cleaner', serviceAccount: 'certificate-controller', start: startCsrCleaner },
     ...(signer === undefined ? [] : certificateDescriptors(signer)),

@@ -35,6 +35,12 @@ export interface AdmissionRequest extends AdmissionTarget {
   readonly deletion?: DeletionWish;
   /** Set by the first plug-in that cares, see `reinvocationOf`. */
   reinvocation?: Reinvocation;
+  /** What plug-ins took for this request; given back when nothing is written after all. Set by the first one that takes something. */
+  reservations?: Reservation[];
+}
+
+export interface Reservation {
+  release(): Promise<void>;
 }
 
 export interface AdmissionObjects {

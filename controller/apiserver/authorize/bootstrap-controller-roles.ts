@@ -107,6 +107,12 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow('get list', 'core', 'nodes'),
     allow('patch', 'core', 'pods/status'),
   ],
+  'pv-protection-controller': [allow(`${READ} update`, 'core', 'persistentvolumes'), EVENTS],
+  'pvc-protection-controller': [
+    allow(`${READ} update`, 'core', 'persistentvolumeclaims'),
+    allow(READ, 'core', 'pods'),
+    EVENTS,
+  ],
   'replicaset-controller': [
     allow(`${READ} update`, 'apps', 'replicasets'),
     allow('update', 'apps', 'replicasets/finalizers replicasets/status'),

@@ -80,6 +80,19 @@ async function createAdmitted(
   request: CreateRequest,
   admitted: AdmittedObject,
 ): Promise<ObjectView> {
+  try {
+    return await createReserved(services, request, admitted);
+  } catch (err) {
+    await releaseReservations(admitted.admission);
+    throw err;
+  }
+}
+
+async function createReserved(
+  services: RegistryServices,
+  request: CreateRequest,
+  admitted: AdmittedObject,
+): Promise<ObjectView> {
   const { definition, dryRun } = request;
   completeNew(services, request, admitted.admission);
   if (admitted.isAwaited) await awaitValidatingAdmission(services.admission, admitted.admission);
@@ -234,8 +247,13 @@ function requireName(definition: ResourceDefinition, object: KubeObject): void {
   throw invalidObject(definition, '', [required('metadata.name', 'name or generateName is required')]);
 }
 
+/** Gives back what admission took for a request that wrote nothing. The first failure is the one to tell. */
+export async function releaseReservations({ reservations }: Pick<AdmissionRequest, 'reservations'>): Promise<void> {
+  for (const reservation of reservations?.splice(0) ?? []) await release(reservation);
+}
+
 /** The first failure is the one to tell; a failed release is logged by the allocator itself. */
-export async function release(allocation: Allocation | undefined): Promise<void> {
+export async function release(allocation: Pick<Allocation, 'release'> | undefined): Promise<void> {
   try {
     await allocation?.release();
   } catch (err) {

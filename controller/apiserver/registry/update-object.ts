@@ -3,7 +3,7 @@ import { deepEqual } from '#api/object/deep-equal.ts';
 import { invalid, invalidObject } from '#api/object/field-error.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { NewValue, StoredObject, WriteDecision } from '../../store/store.ts';
-import type { AdmissionRequest, AdmissionTarget } from '../admission/admission-plugin.ts';
+import type { AdmissionRequest, AdmissionTarget, Reservation } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { FIELD_IMMUTABLE } from '../resources/validation/format.ts';
 import {
@@ -13,7 +13,7 @@ import {
   runMutatingAdmission,
   runValidatingAdmission,
 } from './admit.ts';
-import { release } from './create-object.ts';
+import { release, releaseReservations } from './create-object.ts';
 import { isDeletionComplete } from './deletion-plan.ts';
 import { isNoOp, prepareRead, readStored, toNewValue, viewOf } from './encode-object.ts';
 import { withRecordedUpdate } from './field-manager.ts';
@@ -86,36 +86,55 @@ async function updateFromSnapshot(
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(keyOf(request));
     if (seen !== undefined) await prepareRead(request.definition, [seen]);
-    const live = liveObject(request, seen);
-    const next = await computeNextAwaited(services, request, live);
-    await request.definition.conversion?.prepare?.write(next);
-    const strategy = strategyContext(services, request.context, request.dryRun);
-    const allocation = allocates
-      ? await request.definition.allocate?.(next, live, services.store, strategy)
-      : undefined;
-    const attempt = { seen: seen as StoredObject, live, next, allocation, isStale: false };
+    const attempt: Attempt = {
+      seen: seen as StoredObject,
+      live: liveObject(request, seen),
+      reservations: [],
+      isStale: false,
+    };
     try {
-      const view = await writeAttempt(services, request, attempt);
+      const view = await makeAttempt(services, request, attempt, allocates);
       await prepareRead(request.definition, [view]);
       return view;
     } catch (err) {
-      await release(allocation);
+      await release(attempt.allocation);
+      await releaseReservations(attempt);
       if (!attempt.isStale || tries === MAX_TRIES || request.context.request.signal.aborted) throw err;
     }
   }
 }
 
+async function makeAttempt(
+  services: RegistryServices,
+  request: UpdateRequest,
+  attempt: Attempt,
+  allocates: boolean,
+): Promise<ObjectView> {
+  const { definition, context, dryRun } = request;
+  const next = await computeNextAwaited(services, request, attempt);
+  await definition.conversion?.prepare?.write(next);
+  const strategy = strategyContext(services, context, dryRun);
+  if (allocates) attempt.allocation = await definition.allocate?.(next, attempt.live, services.store, strategy);
+  return writeAttempt(services, request, attempt, next);
+}
+
 interface Attempt {
   readonly seen: StoredObject;
   readonly live: KubeObject;
-  readonly next: KubeObject;
-  readonly allocation: Allocation | undefined;
+  allocation?: Allocation | undefined;
+  /** What admission took for it. */
+  readonly reservations: Reservation[];
   /** Set when the object is no longer the one that was seen. */
   isStale: boolean;
 }
 
-async function writeAttempt(services: RegistryServices, request: UpdateRequest, attempt: Attempt): Promise<ObjectView> {
-  const { seen, live, next, allocation } = attempt;
+async function writeAttempt(
+  services: RegistryServices,
+  request: UpdateRequest,
+  attempt: Attempt,
+  next: KubeObject,
+): Promise<ObjectView> {
+  const { seen, live, allocation } = attempt;
   let outcome: Outcome | undefined;
   const result = await services.store.write(keyOf(request), (current) => {
     attempt.isStale = current === undefined || current.revision !== seen.revision;
@@ -189,11 +208,12 @@ function computeNext(services: RegistryServices, request: UpdateRequest, live: K
 async function computeNextAwaited(
   services: RegistryServices,
   request: UpdateRequest,
-  live: KubeObject,
+  { live, reservations }: Attempt,
 ): Promise<KubeObject> {
   const change = beginUpdate(services, request, live);
   const { admission } = change;
   if (admission === undefined) return services.format.canonicalize(change.next, request.definition);
+  admission.reservations = reservations;
   await awaitMutatingAdmission(services.admission, admission);
   completeUpdate(services, request, change, true);
   await awaitValidatingAdmission(services.admission, admission);

@@ -11,7 +11,7 @@ import { ensureBootstrapPolicy } from '../authorize/ensure-bootstrap-policy.ts';
 import { createClassifier } from '../registry/classify.ts';
 import { ensureBootstrapObjects } from '../resources/bootstrap-objects.ts';
 import { builtinResources } from '../resources/builtin-resources.ts';
-import { createSecurity } from '../security.ts';
+import { createSecurity, type Security } from '../security.ts';
 import type { Peer } from '../server/api-request.ts';
 import { type ApiServer, createApiServer } from '../server/api-server.ts';
 import { callInMemory, type InMemoryRequest } from '../server/in-memory.ts';
@@ -25,6 +25,7 @@ export interface Credentials {
 
 export interface SecuredServer {
   readonly store: Store;
+  readonly security: Security;
   readonly auditLines: string[];
   readonly handle: ApiServer['handle'];
   call(
@@ -105,6 +106,7 @@ export async function createSecuredServer({ auditPolicy }: SecuredServerOptions 
   await ensureBootstrapPolicy(bootstrap);
   return {
     store,
+    security,
     auditLines,
     handle: server.handle,
     clientAs,
