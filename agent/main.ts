@@ -22,7 +22,9 @@ import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
-import { runTunnelClient } from './tunnel/tunnel-client.ts';
+import { followServers, openServerList } from './servers/follow-servers.ts';
+import type { ServerList } from './servers/server-list.ts';
+import { runTunnels } from './tunnel/run-tunnels.ts';
 
 const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 
@@ -33,9 +35,11 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const log = createLogger('agent', config.logLevel as LogLevel);
   const host = createLinuxHost();
   const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
+  const serversPath = `${config.dataDir}/servers.json`;
+  const servers = await openServerList(host, serversPath, { configured: config.servers, random: Math.random });
   const [endpoint, identity] = await Promise.all([
     startRuntime(config, host, log),
-    join(config, nodeName, host, log, signal).catch((err: unknown) => {
+    join({ config, servers, nodeName, host, log, signal }).catch((err: unknown) => {
       throw err instanceof JoinError && err.kind === 'configuration' ? new ConfigError(err.message) : err;
     }),
   ]);
@@ -43,11 +47,14 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const network = await createNodeNetwork({ config, nodeName, host, clock, log });
 
   const transports = {
-    node: connect(config, identity.caPem, () => identity.node, log),
-    netd: connect(config, identity.caPem, () => identity.netd, log),
+    node: connect(servers, identity.caPem, () => identity.node, log),
+    netd: connect(servers, identity.caPem, () => identity.netd, log),
   };
+  servers.onChange((all) => {
+    for (const transport of Object.values(transports)) transport.updateServers(all);
+  });
   const client = createKubeClient(transports.node);
-  const nodeIp = config.nodeIp || (await host.sourceAddressTo(new URL(config.servers[0]!).hostname));
+  const nodeIp = config.nodeIp || (await addressTowards(servers.all, host));
   if (nodeIp === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
 
   // Runs beside the kubelet: pods must not wait for their network configuration to be written before others are looked after.
@@ -80,11 +87,16 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   });
   await server.listen(config.nodeApiPort);
   keepIdentity({ identity, client, server, transports, nodeIp, log, signal });
-  network.start(createKubeClient(transports.netd), signal);
-  const tunnel = runTunnelClient(
+  const netd = createKubeClient(transports.netd);
+  network.start(netd, signal);
+  followServers(
+    { servers, client: netd, host, path: serversPath, clock, log: log.child({ component: 'servers' }) },
+    signal,
+  );
+  const tunnel = runTunnels(
     {
       nodeName,
-      server: () => config.servers[0]!,
+      servers,
       tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
       targets: {
         nodeApiPort: config.nodeApiPort,
@@ -167,17 +179,29 @@ async function startRuntime(config: AgentConfig, host: Host, log: Logger): Promi
   return endpoint;
 }
 
-function join(
-  config: AgentConfig,
-  nodeName: string,
-  host: Host,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<NodeIdentity> {
+/** The address that this host is reached at from where the servers are: the first of them that there is a route to says it. */
+async function addressTowards(servers: readonly string[], host: Host): Promise<string | undefined> {
+  for (const server of servers) {
+    const address = await host.sourceAddressTo(new URL(server).hostname.replace(/^\[|\]$/g, ''));
+    if (address !== undefined) return address;
+  }
+  return undefined;
+}
+
+interface Joining {
+  readonly config: AgentConfig;
+  readonly servers: ServerList;
+  readonly nodeName: string;
+  readonly host: Host;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+function join({ config, servers, nodeName, host, log, signal }: Joining): Promise<NodeIdentity> {
   return ensureNodeIdentity({
     host,
     dir: `${config.dataDir}/identity`,
-    servers: config.servers,
+    servers: servers.all,
     nodeName,
     joinToken: config.token === '' ? undefined : config.token,
     clock: systemClock,
@@ -198,10 +222,10 @@ function join(
   });
 }
 
-function connect(config: AgentConfig, ca: string, keyPair: () => NodeIdentity['node'], log: Logger): HttpTransport {
+function connect(servers: ServerList, ca: string, keyPair: () => NodeIdentity['node'], log: Logger): HttpTransport {
   const { certificatePem: cert, privateKeyPem: key } = keyPair();
   return createHttpTransport({
-    servers: config.servers,
+    servers: servers.all,
     ca,
     cert,
     key,

@@ -67,7 +67,7 @@ export interface Front {
 
 export async function openFront(options: FrontOptions): Promise<Front> {
   const { config, pki, clock, log } = options;
-  const hub = new TunnelHub({ clock, log: log.child({ component: 'tunnel' }) });
+  const hub = new TunnelHub({ clock, log: log.child({ component: 'tunnel' }), serverId: randomUUID() });
   // Streams ask the authorizer, which needs the store, which needs the definitions that hold the streams: the circle is cut here.
   let security: Security | undefined;
   const authorizer: Authorizer = {

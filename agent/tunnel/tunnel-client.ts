@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { TUNNEL_PROTOCOL, tunnelPath } from '#api/tunnel/frames.ts';
+import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
@@ -8,6 +8,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Dialer } from '../host/host.ts';
 import { type AllowedTargetsOptions, resolveTunnelTarget } from './allowed-targets.ts';
+import type { TunnelClaims } from './tunnel-claims.ts';
 
 export interface TunnelTls {
   readonly ca: string;
@@ -17,8 +18,10 @@ export interface TunnelTls {
 
 export interface TunnelClientOptions {
   readonly nodeName: string;
-  /** `https://10.0.0.1:6443`; asked at each attempt, so that it may move. */
-  readonly server: () => string;
+  /** `https://10.0.0.1:6443`. */
+  readonly server: string;
+  /** Shared by the tunnels of a node; absent: this is the only one. */
+  readonly claims?: TunnelClaims;
   /** The node's identity; asked at each attempt, so that a renewed certificate is used. */
   readonly tls: () => TunnelTls;
   readonly targets: AllowedTargetsOptions;
@@ -43,20 +46,33 @@ export async function runTunnelClient(options: TunnelClientOptions, signal: Abor
   let failures = 0;
   while (!signal.aborted) {
     const startMs = clock.monotonic();
-    const reason = await runSession(options, signal);
+    const { reason, until } = await runSession(options, signal);
     if (signal.aborted) return;
+    if (until !== undefined) {
+      log.debug('this address leads to a server that has a tunnel', { server: options.server });
+      await untilSettledOrAborted(until, signal);
+      continue;
+    }
     failures = clock.monotonic() - startMs > SETTLED_MS ? 1 : failures + 1;
     const delayMs = backoffDelayMs(failures, { ...RECONNECT, ...(random === undefined ? {} : { random }) });
-    log.warn('tunnel is down', { reason, retryInMs: Math.round(delayMs) });
+    // Once: an address that this node cannot reach, beside others that it can, is nobody's alarm for ever.
+    const tell = failures === 1 ? log.warn : log.debug;
+    tell.call(log, 'tunnel is down', { server: options.server, reason, retryInMs: Math.round(delayMs) });
     await delay(clock, delayMs, signal).catch(() => {});
   }
 }
 
-/** One connection from its handshake to its end; resolves with the reason of the end. */
-function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<string> {
+interface SessionEnd {
+  readonly reason: string;
+  /** Another address leads to the same server: a second tunnel is of no use before this. */
+  readonly until: Promise<void> | undefined;
+}
+
+/** One connection from its handshake to its end. */
+function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<SessionEnd> {
   const { nodeName, clock, log } = options;
   return new Promise((resolve) => {
-    const url = new URL(tunnelPath(nodeName), options.server());
+    const url = new URL(tunnelPath(nodeName), options.server);
     url.protocol = 'wss:';
     const socket = new WebSocket(url, TUNNEL_PROTOCOL, {
       ...options.tls(),
@@ -72,12 +88,25 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     let reason = 'closed by the controller';
     let cancelPing = () => {};
     let cancelTerminate = () => {};
+    let release = () => {};
+    let until: Promise<void> | undefined;
     const onAbort = () => {
       socket.close(1001, 'agent is stopping');
       cancelTerminate = clock.after(GOODBYE_MS, () => socket.terminate());
     };
     signal.addEventListener('abort', onAbort, { once: true });
+    socket.on('upgrade', ({ headers }) => {
+      const serverId = headers[TUNNEL_SERVER_HEADER];
+      if (typeof serverId !== 'string' || options.claims === undefined) return;
+      const claim = options.claims.claim(serverId);
+      if ('release' in claim) release = claim.release;
+      else until = claim.taken;
+    });
     socket.on('open', () => {
+      if (until !== undefined) {
+        socket.close(1000, 'this server has a tunnel');
+        return;
+      }
       log.info('tunnel is up', { server: url.host });
       cancelPing = pingPeer(socket, clock);
     });
@@ -97,9 +126,18 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
       cancelTerminate();
       signal.removeEventListener('abort', onAbort);
       session.close(new Error('tunnel to the controller is down'));
-      resolve(text.length > 0 ? text.toString() : reason);
+      release();
+      resolve({ reason: text.length > 0 ? text.toString() : reason, until });
     });
     if (signal.aborted) onAbort();
+  });
+}
+
+function untilSettledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    void promise.then(resolve);
+    if (signal.aborted) resolve();
   });
 }
 

@@ -25,6 +25,8 @@ export interface TunnelTarget {
 /** Path of a node's tunnel: a subresource of its Node, so that it passes the same authorization as everything else. */
 export const tunnelPath = (nodeName: string) => `/api/v1/nodes/${encodeURIComponent(nodeName)}/tunnel`;
 export const TUNNEL_PROTOCOL = 'v1.tunnel.coracle.dev';
+/** Header of the server's answer: an id of its process, by which an agent sees that two addresses lead to one server. */
+export const TUNNEL_SERVER_HEADER = 'coracle-server';
 
 /** Bytes that one side may send on a new stream before it hears of room: enough for 20 MB/s at 10 ms of delay. */
 export const INITIAL_CREDIT_BYTES = 256 * 1024;

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { TUNNEL_PROTOCOL, type TunnelTarget } from '#api/tunnel/frames.ts';
+import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, type TunnelTarget } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import type { Clock } from '#base/clock.ts';
@@ -11,6 +11,8 @@ import type { Logger } from '#base/logger.ts';
 export interface TunnelHubOptions {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of this process: tells an agent that two addresses lead to one server. */
+  readonly serverId: string;
 }
 
 export interface TunnelUpgrade {
@@ -42,6 +44,7 @@ export class TunnelHub {
       maxPayload: MAX_MESSAGE_BYTES,
       handleProtocols: (offered) => (offered.has(TUNNEL_PROTOCOL) ? TUNNEL_PROTOCOL : false),
     });
+    this.#server.on('headers', (headers) => headers.push(`${TUNNEL_SERVER_HEADER}: ${options.serverId}`));
   }
 
   /** Takes over the upgraded connection of a node; the caller has verified that it is that node's. */

@@ -5,6 +5,8 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createLinuxHost } from '#agent/host/linux-host.ts';
+import { ServerList } from '#agent/servers/server-list.ts';
+import { runTunnels } from '#agent/tunnel/run-tunnels.ts';
 import { runTunnelClient } from '#agent/tunnel/tunnel-client.ts';
 import { systemClock } from '#base/clock.ts';
 import { type Logger, silentLogger } from '#base/logger.ts';
@@ -18,6 +20,7 @@ describe('tunnel over TLS', () => {
   let node: { key: string; cert: string };
   const host = createLinuxHost();
   const cleanups: (() => unknown)[] = [];
+  let servers = 0;
 
   beforeAll(async () => {
     folder = await mkdtemp('/tmp/coracle-tunnel-');
@@ -48,13 +51,26 @@ describe('tunnel over TLS', () => {
   async function startController(
     port: number,
     log: Logger = silentLogger,
-  ): Promise<{ hub: TunnelHub; port: number; stop(): Promise<void> }> {
-    const hub = new TunnelHub({ clock: systemClock, log });
+  ): Promise<{
+    hub: TunnelHub;
+    port: number;
+    tunnels: ReadonlySet<Duplex>;
+    upgrades(): number;
+    stop(): Promise<void>;
+  }> {
+    const hub = new TunnelHub({ clock: systemClock, log, serverId: `server ${++servers}` });
     const { serving } = pki;
     const server: Server = createServer({ key: serving.privateKeyPem, cert: serving.certificatePem });
     const sockets = new Set<Duplex>();
     server.on('connection', (socket) => sockets.add(socket));
-    server.on('upgrade', (incoming, socket, head) => hub.accept('n1', { incoming, socket, head }));
+    const tunnels = new Set<Duplex>();
+    let upgrades = 0;
+    server.on('upgrade', (incoming, socket, head) => {
+      upgrades++;
+      tunnels.add(socket);
+      socket.on('close', () => tunnels.delete(socket));
+      hub.accept('n1', { incoming, socket, head });
+    });
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     let isStopped = false;
     const stop = async () => {
@@ -64,29 +80,38 @@ describe('tunnel over TLS', () => {
       await new Promise((resolve) => server.close(resolve));
     };
     cleanups.push(stop);
-    return { hub, port: (server.address() as AddressInfo).port, stop };
+    return { hub, port: (server.address() as AddressInfo).port, tunnels, upgrades: () => upgrades, stop };
   }
 
-  function startAgent(port: number, nodeApiPort = 1): AbortController {
+  const agentOptions = (nodeApiPort: number) => ({
+    nodeName: 'n1',
+    tls: () => ({ ca: pki.caPem, cert: node.cert, key: node.key }),
+    targets: { nodeApiPort, podAddresses: () => new Set<string>() },
+    dialer: host.dialer,
+    clock: systemClock,
+    log: silentLogger,
+    random: () => 0.9,
+  });
+
+  function runUntilEnd(run: (signal: AbortSignal) => Promise<void>): AbortController {
     const stop = new AbortController();
-    const done = runTunnelClient(
-      {
-        nodeName: 'n1',
-        server: () => `https://127.0.0.1:${port}`,
-        tls: () => ({ ca: pki.caPem, cert: node.cert, key: node.key }),
-        targets: { nodeApiPort, podAddresses: () => new Set() },
-        dialer: host.dialer,
-        clock: systemClock,
-        log: silentLogger,
-        random: () => 0.9,
-      },
-      stop.signal,
-    );
+    const done = run(stop.signal);
     cleanups.push(() => {
       stop.abort();
       return done;
     });
     return stop;
+  }
+
+  const startAgent = (port: number, nodeApiPort = 1): AbortController =>
+    runUntilEnd((signal) =>
+      runTunnelClient({ ...agentOptions(nodeApiPort), server: `https://127.0.0.1:${port}` }, signal),
+    );
+
+  function startAgentOfMany(configured: readonly string[], nodeApiPort = 1): ServerList {
+    const list = new ServerList({ configured, learned: [], random: () => 0 });
+    runUntilEnd((signal) => runTunnels({ ...agentOptions(nodeApiPort), servers: list }, signal));
+    return list;
   }
 
   async function startEcho(): Promise<number> {
@@ -150,5 +175,30 @@ describe('tunnel over TLS', () => {
         ),
       )
       .toBe('first');
+  });
+
+  it('leads to every server, and to those that the cluster tells of later', async () => {
+    const [one, two, three] = [await startController(0), await startController(0), await startController(0)];
+    const echo = await startEcho();
+    const urlOf = ({ port }: { port: number }) => `https://127.0.0.1:${port}`;
+    const list = startAgentOfMany([urlOf(one), urlOf(two)], echo);
+    await expect.poll(() => [one, two, three].map(({ hub }) => hub.isConnected('n1'))).toEqual([true, true, false]);
+    list.learn([urlOf(one), urlOf(three)]);
+    await expect.poll(() => three.hub.isConnected('n1')).toBe(true);
+    for (const { hub } of [one, two, three]) (await hub.open('n1', { host: '', port: echo })).destroy();
+    list.learn([urlOf(one)]);
+    await expect.poll(() => three.hub.isConnected('n1')).toBe(false);
+    expect(two.hub.isConnected('n1')).toBe(true);
+  });
+
+  it('is one for a server with two addresses, and goes over the other once the first is dropped', async () => {
+    const server = await startController(0);
+    const [own, shared] = [`https://127.0.0.1:${server.port}`, `https://localhost:${server.port}`];
+    const list = startAgentOfMany([shared]);
+    list.learn([own]);
+    await expect.poll(() => [server.upgrades(), server.tunnels.size]).toEqual([2, 1]);
+    expect(server.hub.isConnected('n1')).toBe(true);
+    list.learn(['https://127.0.0.1:1']);
+    await expect.poll(() => [server.tunnels.size, server.hub.isConnected('n1')]).toEqual([1, true]);
   });
 });

@@ -75,7 +75,7 @@ export async function startExecPath({ runtime, host }: TestContainerd): Promise<
   });
   const nodePort = await nodeServer.listen(0, '127.0.0.1');
   const store = fakeStore(pods, nodePort);
-  const hub = new TunnelHub({ clock: systemClock, log: silentLogger });
+  const hub = new TunnelHub({ clock: systemClock, log: silentLogger, serverId: 'one' });
   const dialer = createClusterDialer({
     hub,
     lookups: createClusterLookups(store),
@@ -94,7 +94,7 @@ export async function startExecPath({ runtime, host }: TestContainerd): Promise<
   const tunnel = runTunnelClient(
     {
       nodeName: NODE_NAME,
-      server: () => serverUrl,
+      server: serverUrl,
       tls: () => ({ ca: pki.caPem, cert: nodeCert, key: nodeKey }),
       targets: { nodeApiPort: nodePort, podAddresses: () => new Set([...pods.values()].map(({ ip }) => ip)) },
       dialer: host.dialer,

@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import { createClassifier } from './apiserver/registry/classify.ts';
+import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
+import { storeIndexes } from './apiserver/registry/store-indexes.ts';
+import type { HealthCheck } from './apiserver/server/health.ts';
+import type { ControllerConfig } from './config.ts';
+import { readSealingPlan } from './sealing-config.ts';
+import type { CommitLog } from './store/commit-log.ts';
+import { openEtcdStore } from './store/etcd/open-etcd-store.ts';
+import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
+import { KeyRing } from './store/seal/key-ring.ts';
+import type { SealingPlan } from './store/seal/sealing-plan.ts';
+import { PlannedSealer } from './store/seal/value-sealer.ts';
+import { openSqliteStore } from './store/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+import type { StoreOptions } from './store/store-core.ts';
+import { diskThread } from './worker-sources.ts';
+
+export interface OpenStoreOptions {
+  readonly config: ControllerConfig;
+  readonly definitions: readonly ResourceDefinition[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** SQLite only: measures the disk. */
+  readonly wrapLog: (log: CommitLog) => CommitLog;
+  /** SQLite only: the disk is slow; undefined: it is not. */
+  readonly diskProblem: () => string | undefined;
+  /** The backend refuses for good: the process must end, a supervisor starts it anew. */
+  readonly onBroken: (err: unknown) => void;
+}
+
+export interface OpenedStore {
+  readonly store: Store;
+  /** What its backend has to say, under the names of Kubernetes where it has one. */
+  readonly checks: readonly HealthCheck[];
+}
+
+/** Opens the store that the configuration names. Throws ConfigError where that cannot be. */
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
+  const { config, definitions, clock, log } = options;
+  const stored = definitions.filter(
+    (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,
+  );
+  const common: StoreOptions = {
+    clock,
+    log: log.child({ component: 'store' }),
+    classify: createClassifier(definitions),
+    indexes: storeIndexes(stored),
+    volatilePrefixes: stored.flatMap(({ storagePrefix, volatileTtlMs }) =>
+      volatileTtlMs === undefined ? [] : [{ prefix: `${storagePrefix}/`, ttlMs: volatileTtlMs }],
+    ),
+    onBroken: options.onBroken,
+  };
+  const sealing = await readSealingPlan(config, definitions);
+  return config.store === 'etcd' ? openOnEtcd(config, common, sealing) : openOnSqlite(options, common, sealing);
+}
+
+async function openOnSqlite(
+  { config, wrapLog, diskProblem }: OpenStoreOptions,
+  common: StoreOptions,
+  sealing: SealingPlan,
+): Promise<OpenedStore> {
+  let damage: readonly DamageReport[] = [];
+  let trouble: string | undefined;
+  const store = await openSqliteStore({
+    ...common,
+    dir: join(config.dataDir, 'store'),
+    sealing,
+    worker: diskThread,
+    wrapLog,
+    onDamage: (reports) => {
+      damage = reports;
+    },
+    onTrouble: (message) => {
+      trouble = message;
+    },
+  });
+  // A store that is lost ends the process, so one that answers is well.
+  const ok = () => undefined;
+  return {
+    store,
+    checks: [
+      { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
+      { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
+      // Reads and heartbeats go on without the disk, and what is lost does not come back by turning clients away.
+      { name: 'coracle-disk-latency', endpoints: ['readyz'], check: diskProblem, isAdvisory: true },
+      {
+        name: 'coracle-store-damage',
+        endpoints: ['readyz'],
+        check: () => trouble ?? damage.map(describeDamage).at(-1),
+        isAdvisory: true,
+      },
+    ],
+  };
+}
+
+async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: SealingPlan): Promise<OpenedStore> {
+  const store = await openEtcdStore({
+    ...common,
+    servers: config.etcdServers,
+    caFile: config.etcdCa,
+    certFile: config.etcdCert,
+    keyFile: config.etcdKey,
+    prefix: config.etcdPrefix,
+    random: Math.random,
+    sealer: new PlannedSealer(belowPrefix(plan, config.etcdPrefix), new KeyRing({ path: plan.ringPath })),
+  });
+  return {
+    store,
+    checks: [
+      // To start this process anew would not bring etcd back.
+      { name: 'etcd', endpoints: ['livez', 'readyz'], check: () => undefined },
+      { name: 'etcd-readiness', endpoints: ['readyz'], check: () => store.connectionProblem() },
+      { name: 'coracle-etcd', endpoints: ['readyz'], check: () => store.contentProblem(), isAdvisory: true },
+    ],
+  };
+}
+
+/** Values are bound to etcd's own keys, so the plan must speak of those. */
+function belowPrefix(plan: SealingPlan, prefix: string): SealingPlan {
+  const root = `${prefix.replace(/\/+$/, '')}/`;
+  const toEtcd = (key: string) => `${root}${key.slice('/registry/'.length)}`;
+  return { ...plan, rules: plan.rules.map((rule) => ({ ...rule, prefixes: rule.prefixes.map(toEtcd) })) };
+}

@@ -1,0 +1,218 @@
+import { Client, type ClientDuplexStream, credentials, Metadata, status } from '@grpc/grpc-js';
+import { type BackoffOptions, backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import { EtcdError, faultOf, isTransient, toEtcdError } from './etcd-error.ts';
+import {
+  type AlarmResponse,
+  type EtcdProtocol,
+  type LeaseGrantResponse,
+  loadEtcdProtocol,
+  type Method,
+  type RangeRequest,
+  type RangeResponse,
+  type ResponseHeader,
+  type StatusResponse,
+  type TxnRequest,
+  type TxnResponse,
+} from './wire-protocol.ts';
+
+/** PEM texts. */
+export interface EtcdTls {
+  /** Absent: the authorities that this host trusts. */
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+export interface EtcdClientOptions {
+  /** `https://host:2379` or `http://host:2379`, all of one cluster. */
+  readonly servers: readonly string[];
+  readonly tls: EtcdTls;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+}
+
+/**
+ * A member that is gone without a word is noticed within 15 s by whoever holds a stream to it; etcd answers pings more frequent than every
+ * 5 s with GOAWAY. Messages may be of any size: a page of objects is what we ask for, a batch of events comes in fragments.
+ */
+const CHANNEL_OPTIONS = {
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.min_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.max_receive_message_length': -1,
+  'grpc.max_send_message_length': -1,
+  'grpc.enable_retries': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.use_local_subchannel_pool': 1,
+};
+
+/** etcd itself gives up after 5 s and two election timeouts: after this long, the member is to blame. */
+const CALL_TIMEOUT_MS = 8_000;
+
+const BACKOFF: BackoffOptions = { initialMs: 50, maxMs: 1_000, jitter: 0.5 };
+
+interface Member {
+  readonly server: string;
+  readonly client: Client;
+  /** Said that it belongs to another cluster: not asked again. */
+  foreign: boolean;
+}
+
+export type WatchStream = ClientDuplexStream<object, object>;
+
+/** The members of one etcd cluster, asked one at a time: the one that answers, until it fails. */
+export class EtcdClient {
+  readonly #options: EtcdClientOptions;
+  readonly #protocol: EtcdProtocol = loadEtcdProtocol();
+  readonly #members: readonly Member[];
+  readonly #metadata = new Metadata();
+  #current = 0;
+  #clusterId: string | undefined;
+  #closed = false;
+
+  constructor(options: EtcdClientOptions) {
+    this.#options = options;
+    this.#members = options.servers.map((server) => ({
+      server,
+      client: openChannel(server, options.tls),
+      foreign: false,
+    }));
+    // A member that has lost its leader says so at once instead of letting us wait.
+    this.#metadata.set('hasleader', 'true');
+  }
+
+  /** The server that is asked now, for messages. */
+  get server(): string {
+    return this.#members[this.#current]!.server;
+  }
+
+  /** The next member's turn, if `server` is still the one that is asked. */
+  leave(server: string): void {
+    if (this.#members.length === 1 || this.server !== server) return;
+    for (let step = 1; step <= this.#members.length; step++) {
+      const next = (this.#current + step) % this.#members.length;
+      if (this.#members[next]!.foreign) continue;
+      this.#current = next;
+      break;
+    }
+    this.#options.log.info('etcd member failed, asking another', { failed: server, server: this.server });
+  }
+
+  range(request: RangeRequest): Promise<RangeResponse> {
+    return this.#call(this.#protocol.range, request);
+  }
+
+  txn(request: TxnRequest): Promise<TxnResponse> {
+    return this.#call(this.#protocol.txn, request);
+  }
+
+  async compact(revision: number): Promise<void> {
+    await this.#call(this.#protocol.compact, { revision });
+  }
+
+  /** Answers the id of a lease that lasts `ttlSeconds` at least. */
+  async grantLease(ttlSeconds: number): Promise<string> {
+    const { ID } = await this.#call<LeaseGrantResponse>(this.#protocol.leaseGrant, { TTL: ttlSeconds, ID: 0 });
+    return ID;
+  }
+
+  alarms(): Promise<AlarmResponse> {
+    return this.#call(this.#protocol.alarm, { action: 'GET', memberID: 0, alarm: 'NONE' });
+  }
+
+  /** Of the member that is asked now. */
+  status(): Promise<StatusResponse> {
+    return this.#call(this.#protocol.status, {});
+  }
+
+  watch(): WatchStream {
+    const { path, requestSerialize, responseDeserialize } = this.#protocol.watch;
+    const { client } = this.#members[this.#current]!;
+    return client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, this.#metadata);
+  }
+
+  /** Calls again and again, at one member after the other, while the fault is one that passes; only for calls that may be repeated. */
+  async persist<T>(
+    call: () => Promise<T>,
+    options: { readonly forMs: number; readonly signal?: AbortSignal },
+  ): Promise<T> {
+    const { clock, random } = this.#options;
+    const endMs = clock.monotonic() + options.forMs;
+    for (let failures = 1; ; failures++) {
+      try {
+        return await call();
+      } catch (err) {
+        if (this.#closed || !isTransient(err) || clock.monotonic() >= endMs) throw err;
+      }
+      await delay(clock, backoffDelayMs(failures, { ...BACKOFF, random }), options.signal);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { client } of this.#members) client.close();
+  }
+
+  async #call<Response extends object>({ path, requestSerialize, responseDeserialize }: Method, request: object) {
+    const member = this.#members[this.#current]!;
+    let timedOut = false;
+    let cancelTimer: (() => void) | undefined;
+    try {
+      const answer = await new Promise<Response>((resolve, reject) => {
+        const call = member.client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          this.#metadata,
+          (err, response) => (err === null ? resolve(response as Response) : reject(toEtcdError(err))),
+        );
+        // Our own timer rather than gRPC's deadline, which counts on the wall clock.
+        cancelTimer = this.#options.clock.after(CALL_TIMEOUT_MS, () => {
+          timedOut = true;
+          call.cancel();
+        });
+      });
+      this.#checkCluster(member, (answer as { header?: ResponseHeader | null }).header);
+      return answer;
+    } catch (err) {
+      const fault = timedOut
+        ? new EtcdError('unknown', status.DEADLINE_EXCEEDED, `${member.server}: no answer within ${CALL_TIMEOUT_MS} ms`)
+        : err;
+      if (isTransient(fault)) this.leave(member.server);
+      throw fault;
+    } finally {
+      cancelTimer?.();
+    }
+  }
+
+  /** One wrong address in a list of servers would otherwise split the state in two. */
+  #checkCluster(member: Member, header: ResponseHeader | null | undefined): void {
+    if (header === null || header === undefined || header.cluster_id === '0') return;
+    this.#clusterId ??= header.cluster_id;
+    if (header.cluster_id === this.#clusterId) return;
+    member.foreign = true;
+    const isAlone = this.#members.every(({ foreign }) => foreign);
+    const message = `${member.server} belongs to another etcd cluster (${toHex(header.cluster_id)}) than the servers before it (${toHex(this.#clusterId)})`;
+    this.#options.log.error('etcd server of another cluster: not used', { server: member.server, reason: message });
+    throw new EtcdError(isAlone ? 'refused' : 'unknown', status.FAILED_PRECONDITION, message);
+  }
+}
+
+export const isCompacted = (err: unknown): boolean => faultOf(err) === 'compacted';
+
+const toHex = (id: string) => BigInt(id).toString(16);
+
+function openChannel(server: string, { ca, cert, key }: EtcdTls): Client {
+  const { protocol, host } = new URL(server);
+  const secured = protocol === 'https:';
+  const security = secured
+    ? credentials.createSsl(ca ?? null, key ?? null, cert ?? null)
+    : credentials.createInsecure();
+  return new Client(host, security, CHANNEL_OPTIONS);
+}
