@@ -25,6 +25,30 @@ export const CONTROLLER_CONFIG = {
     description:
       'token of `coracle token create --controller`, with which this process gets the keys of its components at its first start',
   },
+  store: {
+    type: 'string',
+    default: 'sqlite',
+    oneOf: ['sqlite', 'etcd'],
+    description:
+      'where the state is kept: in a file of this host, or in an etcd cluster that several controllers share',
+  },
+  etcdServers: {
+    type: 'list',
+    default: [],
+    description: 'members of the etcd cluster, e.g. https://192.0.2.11:2379,https://192.0.2.12:2379',
+  },
+  etcdCa: {
+    type: 'string',
+    default: '',
+    description: 'file with the CA of the etcd cluster; empty means the authorities that this host trusts',
+  },
+  etcdCert: { type: 'string', default: '', description: 'file with the client certificate for etcd; empty means none' },
+  etcdKey: { type: 'string', default: '', description: 'file with the key of that certificate' },
+  etcdPrefix: {
+    type: 'string',
+    default: '/registry',
+    description: 'what the keys in etcd begin with; /registry is that of Kubernetes',
+  },
   bindAddress: { type: 'string', default: '', description: 'address to listen on; empty means all' },
   port: { type: 'number', default: 6443, range: [1, 65_535], description: 'port of the API' },
   advertiseAddress: {

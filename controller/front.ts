@@ -21,9 +21,6 @@ import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
 import { renderSamples } from './apiserver/metrics/metric.ts';
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
-import { createClassifier } from './apiserver/registry/classify.ts';
-import type { ResourceDefinition } from './apiserver/registry/resource-definition.ts';
-import { storeIndexes } from './apiserver/registry/store-indexes.ts';
 import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';
 import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
@@ -32,15 +29,12 @@ import { versionInfo } from './apiserver/server/version-info.ts';
 import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks.ts';
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
 import type { ControllerConfig } from './config.ts';
+import { openStore } from './open-store.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
-import { readSealingPlan } from './sealing-config.ts';
 import { DiskLatency } from './store/disk-latency.ts';
-import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
-import { openSqliteStore, type SqliteStoreOptions } from './store/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { createClusterDialer, type DirectDial } from './tunnel/cluster-dialer.ts';
 import { TunnelHub } from './tunnel/tunnel-hub.ts';
-import { diskThread } from './worker-sources.ts';
 
 export interface FrontOptions {
   readonly config: ControllerConfig;
@@ -102,16 +96,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     log: log.child({ component: 'store' }),
     onCommit: (seconds) => storage.commitTook(seconds),
   });
-  let damage: readonly DamageReport[] = [];
-  let trouble: string | undefined;
-  const opened = await openStore(options, definitions, {
+  const { store: opened, checks } = await openStore({
+    config,
+    definitions,
+    clock,
+    log,
     wrapLog: (inner) => disk.measure(inner),
-    onDamage: (reports) => {
-      damage = reports;
-    },
-    onTrouble: (message) => {
-      trouble = message;
-    },
+    diskProblem: () => disk.problem(),
+    onBroken: options.onStoreBroken,
   });
   const store = storage.measure(opened);
   const audit = openAuditLog(config, clock, log);
@@ -165,11 +157,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         await options.brainMetrics(),
         renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
       ].join(''),
-    health: healthChecks({
-      startupProblem: options.startupProblem,
-      diskProblem: () => disk.problem(),
-      damage: () => trouble ?? damage.map(describeDamage).at(-1),
-    }),
+    health: [...checks, ...healthChecks(options.startupProblem)],
   });
   return {
     api,
@@ -190,19 +178,9 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 }
 
 /** The checks of Kubernetes that mean something here, by its names: probes and dashboards exclude or show them by name. */
-function healthChecks({
-  startupProblem,
-  diskProblem,
-  damage,
-}: Readonly<Record<'startupProblem' | 'diskProblem' | 'damage', () => string | undefined>>): readonly HealthCheck[] {
-  // A store that is lost ends the process, so one that answers is well.
+function healthChecks(startupProblem: () => string | undefined): readonly HealthCheck[] {
   const ok = () => undefined;
   return [
-    { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
-    { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
-    // Reads and heartbeats go on without the disk, and what is lost does not come back by turning clients away.
-    { name: 'coracle-disk-latency', endpoints: ['readyz'], check: diskProblem, isAdvisory: true },
-    { name: 'coracle-store-damage', endpoints: ['readyz'], check: damage, isAdvisory: true },
     { name: 'informer-sync', endpoints: ['readyz'], check: ok },
     { name: 'poststarthook/rbac/bootstrap-roles', endpoints: ['readyz'], check: startupProblem },
     { name: 'poststarthook/start-system-namespaces-controller', endpoints: ['readyz'], check: startupProblem },
@@ -263,30 +241,6 @@ async function readAuditPolicy(path: string): Promise<AuditPolicy | undefined> {
   } catch (err) {
     throw err instanceof ConfigError ? err : new ConfigError(`${path}: ${describeError(err)}`);
   }
-}
-
-async function openStore(
-  { config, clock, log, onStoreBroken }: FrontOptions,
-  definitions: readonly ResourceDefinition[],
-  hooks: Pick<SqliteStoreOptions, 'wrapLog' | 'onDamage' | 'onTrouble'>,
-): Promise<Store> {
-  const stored = definitions.filter(
-    (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,
-  );
-  return openSqliteStore({
-    dir: join(config.dataDir, 'store'),
-    clock,
-    log: log.child({ component: 'store' }),
-    classify: createClassifier(definitions),
-    indexes: storeIndexes(stored),
-    volatilePrefixes: stored.flatMap(({ storagePrefix, volatileTtlMs }) =>
-      volatileTtlMs === undefined ? [] : [{ prefix: `${storagePrefix}/`, ttlMs: volatileTtlMs }],
-    ),
-    sealing: await readSealingPlan(config, definitions),
-    worker: diskThread,
-    onBroken: onStoreBroken,
-    ...hooks,
-  });
 }
 
 const DIRECT_DIAL_TIMEOUT_MS = 5_000;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -132,8 +133,8 @@ async function runWithApiServer(
   brain = launchBrain({
     config,
     components: apiComponentsOf(components),
-    // The same over restarts, as only one process can hold this machine's store: after a crash it takes its own leases back at once.
-    identity: hostname(),
+    // The same over restarts where only one process can hold this machine's store: after a crash it takes its own leases back at once.
+    identity: config.store === 'etcd' ? `${hostname()}_${randomUUID()}` : hostname(),
     openPort: (users) => openPort(front, users),
     pki,
     pkiOptions,

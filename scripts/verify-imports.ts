@@ -22,7 +22,7 @@ const RULES: readonly Rule[] = [
   { folder: 'base', may: [], notNode: ['fs', 'fs/promises', 'child_process', 'net', 'http2', 'tls', 'sqlite'] },
   { folder: 'api', may: ['base'], notNode: ['fs', 'fs/promises', 'child_process', 'sqlite', 'http2', 'tls', 'net'] },
   { folder: 'api/client', may: ['base', 'api'], notNode: ['child_process', 'sqlite'] },
-  { folder: 'controller/store', may: ['base', 'api/object', 'api/meta', 'api/codec', 'api/schema'] },
+  { folder: 'controller/store', may: ['base', 'protos', 'api/object', 'api/meta', 'api/codec', 'api/schema'] },
   {
     folder: 'controller/apiserver',
     may: ['base', 'api', 'controller/pki', 'controller/tunnel'],

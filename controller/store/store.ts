@@ -85,7 +85,17 @@ export interface WatchOptions {
   readonly onClose: (reason: 'compacted' | 'closed') => void;
 }
 
+/** What readers must know of a backend that others write to as well, such as a second API server. */
+export interface SharedBackend {
+  /** Resolves once everything that anybody was told before this call is visible here; rejects with 503 or 504. */
+  catchUp(): Promise<void>;
+  /** False where the backend has no safe way of telling how complete the visible state is: such lists are not offered. */
+  readonly servesWatchLists: boolean;
+}
+
 export interface Store {
+  /** Absent where nobody else writes: what is visible is then the newest state, and consistent reads need no wait. */
+  readonly shared?: SharedBackend | undefined;
   /** Newest durable revision, the one GET, LIST and WATCH show. */
   readonly revision: number;
   /** Oldest revision from which a watch can still resume. */

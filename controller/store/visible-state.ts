@@ -36,7 +36,7 @@ export interface VisibleStateOptions {
 export class VisibleState {
   readonly #options: VisibleStateOptions;
   readonly #hub = new WatchHub();
-  readonly #history: History;
+  #history: History;
   /** The revision at the start: older watches of volatile prefixes have lost events. */
   readonly #openedRevision: number;
   #current: StateSnapshot;
@@ -130,6 +130,38 @@ export class VisibleState {
     this.#history.append(event, this.#options.clock.now());
     this.#undelivered.push(event);
     this.#deliver();
+    this.#wake();
+  }
+
+  /** Makes all writes of one revision visible at once, as a foreign transaction or an ended lease brings them. */
+  publishTogether(events: readonly StoreEvent[]): void {
+    const { revision } = events[0]!;
+    if (revision <= this.revision) throw new Error('store: revisions must grow');
+    let { state } = this.#current;
+    const nowMs = this.#options.clock.now();
+    for (const event of events) {
+      state = state.replaced(event.object.key, event.previous, event.type === 'DELETED' ? undefined : event.object);
+      this.#history.append(event, nowMs);
+      this.#undelivered.push(event);
+    }
+    this.#current = new StateSnapshot(revision, state);
+    this.#deliver();
+    this.#wake();
+  }
+
+  /** Nothing has changed up to `revision`. */
+  advance(revision: number): void {
+    if (revision <= this.revision) return;
+    this.#current = new StateSnapshot(revision, this.#current.state);
+    this.#wake();
+  }
+
+  /** Begins again from a state that was read anew, perhaps an older one; watches are told that they have lost events. */
+  reset(initial: InitialState): void {
+    this.#history = new History(this.#options.historyLimits, initial.compactedRevision);
+    this.#current = new StateSnapshot(initial.revision, StoreState.load(initial.objects, this.#options.indexes));
+    this.#older.clear();
+    this.#hub.closeAll('compacted');
     this.#wake();
   }
 

@@ -1,6 +1,9 @@
 import type { StoreEvent, Watcher, WatchOptions } from './store.ts';
 
-/** A registered watch. `seenRevision` keeps an event from reaching a watch that was started while it was being handed out. */
+/**
+ * A registered watch. `seenRevision` keeps an event from reaching a watch that was started while it was being handed out; it does not grow
+ * with the events, because a transaction's all have one revision.
+ */
 export class HubWatch implements Watcher {
   readonly options: WatchOptions;
   seenRevision: number;
@@ -25,7 +28,6 @@ export class HubWatch implements Watcher {
 
   deliver(event: StoreEvent): void {
     if (this.#stopped || event.revision <= this.seenRevision) return;
-    this.seenRevision = event.revision;
     this.options.onEvent(event);
   }
 }

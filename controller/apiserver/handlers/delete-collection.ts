@@ -6,6 +6,7 @@ import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import { answerValue, listKind } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { type DeleteOptions, readDeleteOptions } from './delete-options.ts';
+import { freshSnapshot } from './fresh-snapshot.ts';
 import { findPage } from './list-page.ts';
 import { parseSelector } from './object-selector.ts';
 import { parseListOptions } from './request-options.ts';
@@ -20,7 +21,7 @@ export async function handleDeleteCollection(services: ApiServices, target: Reso
   const options = await readDeleteOptions(services, context);
   const listOptions = parseListOptions(context.info.query, false);
   const selector = parseSelector(definition, listOptions);
-  const snapshot = services.store.snapshot();
+  const snapshot = await freshSnapshot(services.store, '');
   const prefix = storagePrefixOf(definition, namespace);
   if (!selector.fields.isEmpty && definition.conversion?.prepare !== undefined)
     await prepareRead(definition, [...snapshot.range(prefix)]);

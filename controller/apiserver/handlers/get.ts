@@ -9,7 +9,7 @@ export async function handleGet(services: ApiServices, target: ResourceTarget): 
   const { context, definition, namespace, name } = target;
   const { query } = context.info;
   const snapshot =
-    query.size === 0
+    query.size === 0 && services.store.shared === undefined
       ? services.store.snapshot()
       : await freshSnapshot(services.store, query.get('resourceVersion') ?? '');
   const stored = snapshot.get(storageKey(definition, namespace, name));

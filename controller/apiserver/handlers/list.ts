@@ -123,7 +123,8 @@ async function planPage(
     throw badRequest('specifying resource version is not allowed when using continue');
   }
   const { revision, afterKey } = decodeContinueToken(options.continue);
-  const snapshot = revision < 0 ? services.store.snapshot() : continuedSnapshot(services, revision, afterKey);
+  const snapshot =
+    revision < 0 ? await freshSnapshot(services.store, '') : continuedSnapshot(services, revision, afterKey);
   return { snapshot, prefix, selector, options, afterKey };
 }
 

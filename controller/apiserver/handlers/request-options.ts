@@ -1,4 +1,4 @@
-import { badRequest } from '#api/object/api-error.ts';
+import { type ApiError, badRequest } from '#api/object/api-error.ts';
 import {
   type FieldError,
   forbiddenField,
@@ -121,6 +121,12 @@ function watchErrors(options: ListOptions): FieldError[] {
   }
   if (match === 'NotOlderThan') return [];
   return [forbiddenField(at, 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')];
+}
+
+/** The refusal of a server whose backend cannot vouch for such a list, in the words of one that does not have them. */
+export function watchListsUnavailable(): ApiError {
+  const reason = 'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled';
+  return invalidObject(metaKind('ListOptions'), '', [forbiddenField('sendInitialEvents', reason)]);
 }
 
 function integerOf(query: URLSearchParams, name: string): number | undefined {

@@ -9,7 +9,7 @@ import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
 import { negotiate } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
-import { type ListOptions, parseListOptions, parseResourceVersion } from './request-options.ts';
+import { type ListOptions, parseListOptions, parseResourceVersion, watchListsUnavailable } from './request-options.ts';
 import { createFrameEncoder, departed, type FrameEncoder } from './watch-frames.ts';
 
 /** Told apart by clients: everything before this bookmark was there when the watch began. */
@@ -63,6 +63,8 @@ async function planStart(services: ApiServices, options: ListOptions): Promise<W
   const { resourceVersion, sendInitialEvents } = options;
   const wanted = parseResourceVersion(resourceVersion) ?? 0;
   if (sendInitialEvents === true) {
+    // Clients fall back on a list and a watch.
+    if (services.store.shared?.servesWatchLists === false) throw watchListsUnavailable();
     const initial = await freshSnapshot(services.store, resourceVersion);
     return { initial, fromRevision: initial.revision, marksEnd: options.allowWatchBookmarks };
   }
@@ -71,7 +73,7 @@ async function planStart(services: ApiServices, options: ListOptions): Promise<W
     if (wanted > services.store.revision) await freshSnapshot(services.store, resourceVersion);
     return { initial: undefined, fromRevision: wanted, marksEnd: false };
   }
-  const now = services.store.snapshot();
+  const now = await freshSnapshot(services.store, resourceVersion);
   return { initial: sendInitialEvents === false ? undefined : now, fromRevision: now.revision, marksEnd: false };
 }
 

@@ -68,6 +68,7 @@ export class StorageMetrics {
       }
     };
     return {
+      shared: store.shared,
       get revision() {
         return store.revision;
       },
