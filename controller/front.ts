@@ -8,6 +8,7 @@ import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
+import { renderSamples } from '#base/metric.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
 import { checkExpressions } from './apiserver/admission/policy/check-expressions.ts';
 import { webhookConditions } from './apiserver/admission/policy/match-conditions.ts';
@@ -19,7 +20,6 @@ import type { RecordedDecision } from './apiserver/authorize/recording-authorize
 import type { Authorizer } from './apiserver/chain/request-context.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
-import { renderSamples } from './apiserver/metrics/metric.ts';
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
 import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';

@@ -1,4 +1,4 @@
-import { Histogram, type HistogramSeries, Metric, renderSamples, type Series } from '../metrics/metric.ts';
+import { Histogram, type HistogramSeries, Metric, renderSamples, type Series } from '#base/metric.ts';
 import type { PriorityLevel, RefusalReason } from './priority-level.ts';
 
 const DURATION_BOUNDS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock.ts';
+import { Histogram, type HistogramSeries } from '#base/metric.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission/admission-plugin.ts';
-import { Histogram, type HistogramSeries } from './metric.ts';
 
 /** Kubernetes' bounds. */
 const BOUNDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5];

@@ -1,6 +1,6 @@
 import type { Transport } from '#api/client/transport.ts';
 import type { Clock } from '#base/clock.ts';
-import { Histogram, Metric } from './metric.ts';
+import { Histogram, Metric } from '#base/metric.ts';
 
 /** Kubernetes' bounds for `rest_client_request_duration_seconds`. */
 const BOUNDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];

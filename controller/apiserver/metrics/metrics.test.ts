@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Histogram, Metric } from '#base/metric.ts';
 import { callInMemory } from '../server/in-memory.ts';
 import { createSecuredServer, type SecuredServer } from '../testing/secured-server.ts';
-import { Histogram, Metric } from './metric.ts';
 
 describe('the text format', () => {
   it('escapes what a label may hold', () => {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
-import { Metric, renderSamples } from './metric.ts';
+import { Metric, renderSamples } from '#base/metric.ts';
 
 const gauge = (name: string, help: string, value: number) => renderSamples('gauge', { name, help }, [[[], value]]);
 

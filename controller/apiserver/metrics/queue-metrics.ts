@@ -1,5 +1,5 @@
 import type { WorkQueueHooks } from '#api/client/work-queue.ts';
-import { Histogram, Metric } from './metric.ts';
+import { Histogram, Metric } from '#base/metric.ts';
 
 /** Kubernetes' bounds for work queues: a hundred-millionth of a second and up; those below a microsecond say nothing here. */
 const BOUNDS = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10];

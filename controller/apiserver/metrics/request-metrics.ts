@@ -1,7 +1,7 @@
+import { HistogramSeries, renderHistogramSeries, renderLabels, renderSamples } from '#base/metric.ts';
 import type { RequestObserver, RequestOutcome } from '../chain/handler-chain.ts';
 import { isLongRunning } from '../chain/handler-chain.ts';
 import type { RequestContext, RequestInfo } from '../chain/request-context.ts';
-import { HistogramSeries, renderHistogramSeries, renderLabels, renderSamples } from './metric.ts';
 
 /** Upper bounds in seconds: Kubernetes' own for `apiserver_request_duration_seconds`. */
 const DURATION_BOUNDS: readonly number[] = [

@@ -1,5 +1,5 @@
+import { Histogram, Metric } from '#base/metric.ts';
 import type { AuthorizerDecision, RequestContext, UserInfo } from '../chain/request-context.ts';
-import { Histogram, Metric } from './metric.ts';
 
 /** Seconds; Kubernetes' powers of two from a millisecond. */
 const DURATION_BOUNDS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);

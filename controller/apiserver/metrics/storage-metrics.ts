@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock.ts';
+import { Histogram, type HistogramSeries, Metric, renderSamples, type Series } from '#base/metric.ts';
 import type { Store } from '../../store/store.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
-import { Histogram, type HistogramSeries, Metric, renderSamples, type Series } from './metric.ts';
 
 /** Kubernetes' bounds for `etcd_request_duration_seconds`, from its fast end. */
 const BOUNDS = [0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 10, 30, 60];

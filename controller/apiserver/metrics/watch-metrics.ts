@@ -1,4 +1,4 @@
-import { Histogram, type HistogramSeries, Metric, type Series } from './metric.ts';
+import { Histogram, type HistogramSeries, Metric, type Series } from '#base/metric.ts';
 
 const SIZE_BOUNDS = [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072];
 const LABELS = ['group', 'version', 'resource'];

@@ -1,6 +1,6 @@
+import { renderSamples } from '#base/metric.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { sendText } from '../chain/status-answer.ts';
-import { renderSamples } from '../metrics/metric.ts';
 
 /** One condition of health; `check` answers what is wrong, or undefined. */
 export interface HealthCheck {

@@ -1,4 +1,4 @@
-import { Histogram, Metric } from '../metrics/metric.ts';
+import { Histogram, Metric } from '#base/metric.ts';
 
 export type WebhookType = 'admit' | 'validating';
 
