@@ -107,6 +107,41 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       process.exitCode = runDoctor(argv, dataDir);
     },
   },
+  backup: {
+    summary: 'write everything that makes the cluster into one encrypted file',
+    usage: [
+      'coracle backup <file> [--passphrase-file <file>] [flags of the controller]',
+      '',
+      'The file holds the state at one revision, the CAs, the keys of ServiceAccounts and of sealed values. A running controller goes on',
+      'meanwhile; of a stopped one, its data directory is read. The passphrase comes from --passphrase-file (its first line), from',
+      'CORACLE_BACKUP_PASSPHRASE, or from the terminal. Run it where the controller runs, as root.',
+    ].join('\n'),
+    async run(argv) {
+      const { BACKUP_FLAGS, runBackupCommand, takeFileArgument } = await import('#controller/backup/backup-command.ts');
+      const { path, rest } = takeFileArgument(argv);
+      await runBackupCommand(path, await loadConfig({ ...CONTROLLER_CONFIG, ...BACKUP_FLAGS }, rest, CONTROLLER_FILE));
+    },
+  },
+  restore: {
+    summary: 'make the data directory of a controller out of a backup',
+    usage: [
+      'coracle restore <file> [--force] [--passphrase-file <file>] [flags of the controller]',
+      '',
+      'On any host, with any address: the CAs are kept, certificates are issued anew at the start. The controller must be stopped. Without',
+      '--force a data directory with a cluster in it is refused; with it, that is set aside. Nothing is replaced before the whole file has',
+      'been read and verified. Revisions rise, and watches from before are told to list anew. The passphrase: see "coracle backup --help".',
+    ].join('\n'),
+    async run(argv) {
+      const { RESTORE_FLAGS, runRestoreCommand, takeFileArgument } = await import(
+        '#controller/backup/backup-command.ts'
+      );
+      const { path, rest } = takeFileArgument(argv);
+      await runRestoreCommand(
+        path,
+        await loadConfig({ ...CONTROLLER_CONFIG, ...RESTORE_FLAGS }, rest, CONTROLLER_FILE),
+      );
+    },
+  },
   version: {
     summary: 'print the version',
     usage: 'coracle version\n\nPrints the versions of Coracle, of the Kubernetes whose API it serves, and of Node.',

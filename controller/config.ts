@@ -145,6 +145,28 @@ export const CONTROLLER_CONFIG = {
     description:
       'file with an apiserver.config.k8s.io/v1 EncryptionConfiguration (aesgcm, aescbc, identity): what to encrypt further, and under which keys; empty means nothing',
   },
+  backupDir: {
+    type: 'string',
+    default: '',
+    description: 'folder for scheduled backups, best on another disk; empty means none are taken',
+  },
+  backupIntervalMinutes: {
+    type: 'number',
+    default: 360,
+    range: [1, 525_600],
+    description: 'minutes between two scheduled backups',
+  },
+  backupRetain: {
+    type: 'number',
+    default: 12,
+    range: [1, 100_000],
+    description: 'how many scheduled backups are kept',
+  },
+  backupPassphraseFile: {
+    type: 'string',
+    default: '',
+    description: 'file whose first line is the passphrase of scheduled backups',
+  },
   logLevel: {
     type: 'string',
     default: 'info',

@@ -28,6 +28,7 @@ import type { HealthCheck } from './apiserver/server/health.ts';
 import { versionInfo } from './apiserver/server/version-info.ts';
 import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks.ts';
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
+import { startBackups } from './backup/start-backups.ts';
 import type { ControllerConfig } from './config.ts';
 import { openStore } from './open-store.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
@@ -96,7 +97,11 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     log: log.child({ component: 'store' }),
     onCommit: (seconds) => storage.commitTook(seconds),
   });
-  const { store: opened, checks } = await openStore({
+  const {
+    store: opened,
+    checks,
+    rotateSealingKey,
+  } = await openStore({
     config,
     definitions,
     clock,
@@ -106,6 +111,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     onBroken: options.onStoreBroken,
   });
   const store = storage.measure(opened);
+  const backups = await startBackups({ config, store, rotateSealingKey, clock, log });
   const audit = openAuditLog(config, clock, log);
   const decisions = openLineLog({ path: config.authorizationLog }, clock, log);
   const dialer = createClusterDialer({ hub, lookups: createClusterLookups(store), directDial });
@@ -157,7 +163,11 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         await options.brainMetrics(),
         renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
       ].join(''),
-    health: [...checks, ...healthChecks(options.startupProblem)],
+    health: [
+      ...checks,
+      { name: 'coracle-backup', endpoints: ['readyz'], check: () => backups.problem(), isAdvisory: true },
+      ...healthChecks(options.startupProblem),
+    ],
   });
   return {
     api,
@@ -172,6 +182,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       aggregator.stop();
       await audit?.flush();
       await decisions?.flush();
+      await backups.close();
       await store.close();
     },
   };

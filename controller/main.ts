@@ -19,6 +19,7 @@ import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
+import { refuseUnfinishedRestore } from './backup/data-folder.ts';
 import { bootstrap } from './bootstrap.ts';
 import { apiComponentsOf, type Component, parseComponents, parseElectionTimes } from './components/components.ts';
 import { runRemoteComponents } from './components/remote-components.ts';
@@ -66,6 +67,7 @@ async function runWithApiServer(
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
+  refuseUnfinishedRestore(config.dataDir);
   await joinCluster({ config, components, clock, log, signal });
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';

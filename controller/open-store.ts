@@ -35,6 +35,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** What its backend has to say, under the names of Kubernetes where it has one. */
   readonly checks: readonly HealthCheck[];
+  /** Has a new key seal what is written from now on; undefined where the backend cannot. */
+  readonly rotateSealingKey?: () => void;
 }
 
 /** Opens the store that the configuration names. Throws ConfigError where that cannot be. */
@@ -64,12 +66,16 @@ async function openOnSqlite(
 ): Promise<OpenedStore> {
   let damage: readonly DamageReport[] = [];
   let trouble: string | undefined;
+  let rotateSealingKey = (): void => {};
   const store = await openSqliteStore({
     ...common,
     dir: join(config.dataDir, 'store'),
     sealing,
     worker: diskThread,
     wrapLog,
+    onSealing: (rotate) => {
+      rotateSealingKey = rotate;
+    },
     onDamage: (reports) => {
       damage = reports;
     },
@@ -81,6 +87,7 @@ async function openOnSqlite(
   const ok = () => undefined;
   return {
     store,
+    rotateSealingKey,
     checks: [
       { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
       { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
@@ -116,6 +123,18 @@ async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: 
       { name: 'coracle-etcd', endpoints: ['readyz'], check: () => store.contentProblem(), isAdvisory: true },
     ],
   };
+}
+
+/** The store for a command, while no controller serves it: for reading all of it, not for selectors. Throws ConfigError. */
+export async function openStoreAtRest({
+  config,
+  clock,
+  log,
+}: Pick<OpenStoreOptions, 'config' | 'clock' | 'log'>): Promise<Store> {
+  const common: StoreOptions = { clock, log, classify: () => ({ labels: {}, fields: {} }) };
+  const sealing = await readSealingPlan(config);
+  if (config.store === 'etcd') return (await openOnEtcd(config, common, sealing)).store;
+  return openSqliteStore({ ...common, dir: join(config.dataDir, 'store'), sealing, worker: diskThread });
 }
 
 /** Values are bound to etcd's own keys, so the plan must speak of those. */

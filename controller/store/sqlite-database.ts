@@ -53,6 +53,16 @@ export interface AppliedBatch {
   readonly compactedRevision: number;
 }
 
+/** An object of a backup or of another backend. */
+export interface ImportedObject {
+  readonly key: string;
+  readonly revision: number;
+  /** Of the schema that wrote the value. */
+  readonly epoch: number;
+  /** Canonical JSON without resourceVersion, open. */
+  readonly value: Uint8Array;
+}
+
 export interface OpenedDatabase {
   /** Nothing above it was ever shown. */
   readonly reservedRevision: number;
@@ -157,6 +167,28 @@ export class SqliteDatabase {
     }
   }
 
+  /** Puts objects into a new store as they are, in one transaction: no history, revisions of their own. `raiseRevision` comes last. */
+  importObjects(objects: Iterable<ImportedObject>): void {
+    const { put } = this.#statements;
+    this.#db.exec('BEGIN IMMEDIATE');
+    for (const { key, revision, epoch, value } of objects) {
+      put.run(key, revision, 0, apiVersionOfBytes(value), epoch, this.#sealing?.seal(key, value) ?? value);
+    }
+    this.#db.exec('COMMIT');
+    this.#witness.committed(this.#progress);
+    if (this.#witness.isFoldDue) this.#witness.fold(this.#progress);
+  }
+
+  countObjects(): number {
+    return this.#db.prepare('SELECT count(*) AS count FROM objects').get()?.count as number;
+  }
+
+  /** Revisions go on behind this one, and everything older is compacted. */
+  raiseRevision(raisedTo: number): void {
+    this.#raise(raisedTo);
+    this.#witness.committed(this.#progress);
+  }
+
   /** Folds the WAL into the file and lets the lock go. */
   close(shownRevision: number, nowMs: number): void {
     try {
@@ -259,6 +291,12 @@ export class SqliteDatabase {
       evidence: recovery.folder,
       time: new Date(nowMs).toISOString(),
     });
+    this.#raise(raisedTo);
+    this.#witness.adopt(this.#progress);
+  }
+
+  /** Whatever was told before is history that nobody has. */
+  #raise(raisedTo: number): void {
     this.#db.exec('BEGIN IMMEDIATE; DELETE FROM history');
     this.#setMeta('compacted', raisedTo);
     this.#setMeta('reserved', raisedTo);
@@ -266,7 +304,6 @@ export class SqliteDatabase {
     this.#compacted = raisedTo;
     this.#reserved = raisedTo;
     this.#revision = raisedTo;
-    this.#witness.adopt(this.#progress);
   }
 
   #applyRecord(record: PackedRecord): void {

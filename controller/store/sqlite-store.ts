@@ -38,6 +38,8 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly onTrouble?: (message: string) => void;
   /** What is sealed on disk; absent: nothing. In memory all values are open. */
   readonly sealing?: SealingPlan;
+  /** Given the way to have a new key seal what is written from now on. */
+  readonly onSealing?: (rotate: () => void) => void;
   /** For fault tests: every fsync passes here. */
   readonly gate?: DiskGate;
   /** Stands between the store and its log: to measure it, and for fault tests. */
@@ -66,6 +68,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     const loading = new Loading(options, values);
     const initial = loading.load(opened);
     log.notify({ kind: 'begin-sealing' });
+    options.onSealing?.(() => log.notify({ kind: 'rotate-sealing-key' }));
     return new StoreCore(options, {
       commitLog: options.wrapLog?.(log) ?? log,
       values,
