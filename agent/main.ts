@@ -21,6 +21,7 @@ import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.t
 import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { createNodeNetwork } from './node-network.ts';
+import { nodeSettings } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
@@ -278,6 +279,7 @@ async function kubeletConfig(
 ): Promise<KubeletConfig> {
   return {
     ...KUBELET_DEFAULTS,
+    ...nodeSettings(config),
     nodeName,
     nodeIps: [nodeIp],
     clusterDns: config.clusterDns,

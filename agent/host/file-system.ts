@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Stats, watch as watchPath } from 'node:fs';
+import { createReadStream, createWriteStream, type Stats, watch as watchPath } from 'node:fs';
 import {
   chmod,
   chown,
@@ -18,6 +18,8 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { readTextBeneath } from './beneath.ts';
 import type { FileInfo, FileSystem, ReadableFile } from './host.ts';
 import { parseMountInfo } from './mounter.ts';
@@ -54,6 +56,8 @@ export function createFileSystem(): FileSystem {
     removeEmptyDirectories,
     open: openFile,
     watch,
+    usage,
+    gzip,
     async diskUsage(path) {
       const { bsize, blocks, bavail, files, ffree } = await statfs(path);
       return { totalBytes: blocks * bsize, freeBytes: bavail * bsize, totalInodes: files, freeInodes: ffree };
@@ -155,6 +159,31 @@ function watch(path: string, onChange: () => void, signal: AbortSignal): void {
     const { code } = err as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'ENOSPC' && code !== 'EMFILE') throw err;
   }
+}
+
+const BLOCK_BYTES = 512;
+
+async function usage(path: string): Promise<{ bytes: number; inodes: number }> {
+  const top = await unlessAbsent(lstat(path), undefined);
+  const total = { bytes: 0, inodes: 0 };
+  if (top === undefined) return total;
+  const visit = async (entry: string, stats: Stats): Promise<void> => {
+    // A link counted once for each of its names would be counted too often.
+    total.bytes += (stats.blocks * BLOCK_BYTES) / (stats.isDirectory() ? 1 : Math.max(1, stats.nlink));
+    total.inodes++;
+    if (!stats.isDirectory()) return;
+    for (const name of await unlessAbsent(readdir(entry), [])) {
+      const inner = await unlessAbsent(lstat(join(entry, name)), undefined);
+      if (inner !== undefined && inner.dev === top.dev) await visit(join(entry, name), inner);
+    }
+  };
+  await visit(path, top);
+  return { bytes: Math.round(total.bytes), inodes: total.inodes };
+}
+
+async function gzip(from: string, to: string): Promise<void> {
+  const { mode } = await lstat(from);
+  await pipeline(createReadStream(from), createGzip(), createWriteStream(to, { mode: mode & 0o7777 }));
 }
 
 function fileInfo(stats: Stats): FileInfo {

@@ -89,6 +89,10 @@ export interface FileSystem {
   open(path: string): Promise<ReadableFile>;
   /** Fires (without detail) when something under the path changed, until aborted. */
   watch(path: string, onChange: () => void, signal: AbortSignal): void;
+  /** What a directory takes on its disk, files below it included, without crossing into mounts; nothing when absent. */
+  usage(path: string): Promise<{ readonly bytes: number; readonly inodes: number }>;
+  /** Compresses a file into another one, with the same mode; a bounded amount is in memory. */
+  gzip(from: string, to: string): Promise<void>;
   diskUsage(path: string): Promise<{
     readonly totalBytes: number;
     readonly freeBytes: number;

@@ -1,4 +1,7 @@
 import type { CgroupSettings } from './config/cgroup-names.ts';
+import type { EvictionConfig } from './eviction/eviction-manager.ts';
+import { parseThresholds } from './eviction/thresholds.ts';
+import type { ImageGcConfig } from './images/image-collector.ts';
 
 /** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
 export interface KubeletConfig {
@@ -29,6 +32,9 @@ export interface KubeletConfig {
   readonly version: string;
   /** Held back from pods; subtracted from capacity to give allocatable. */
   readonly reserved: { readonly milliCpu: number; readonly memoryBytes: number };
+  readonly eviction: EvictionConfig;
+  readonly imageGc: ImageGcConfig;
+  readonly containerLogs: { readonly maxBytes: number; readonly maxFiles: number };
   /** Port of the node API. */
   readonly nodeApiPort: number;
 }
@@ -46,6 +52,24 @@ export const KUBELET_DEFAULTS = {
   maxParallelPulls: 2,
   nodeLabels: {},
   registerTaints: [],
-  reserved: { milliCpu: 0, memoryBytes: 100 * 2 ** 20 },
+  reserved: { milliCpu: 0, memoryBytes: 0 },
+  eviction: {
+    thresholds: parseThresholds({
+      hard: [
+        'memory.available<100Mi',
+        'nodefs.available<10%',
+        'nodefs.inodesFree<5%',
+        'imagefs.available<15%',
+        'imagefs.inodesFree<5%',
+      ],
+      soft: [],
+      softGracePeriod: [],
+      minimumReclaim: [],
+    }),
+    maxPodGraceSeconds: 0,
+    transitionMs: 300_000,
+  },
+  imageGc: { highPercent: 85, lowPercent: 80, minAgeMs: 120_000 },
+  containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
   nodeApiPort: 10_250,
 } as const satisfies Partial<KubeletConfig>;

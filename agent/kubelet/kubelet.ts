@@ -9,6 +9,7 @@ import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
 import type { Host, HostFacts } from '../host/host.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
+import { UsageReader } from './eviction/usage-reader.ts';
 import { ImageManager } from './images/image-manager.ts';
 import type { ImageReference } from './images/image-reference.ts';
 import { registryCredentials } from './images/registry-credentials.ts';
@@ -18,6 +19,7 @@ import { Ledger } from './ledger.ts';
 import { runLogRotation } from './logs/log-rotator.ts';
 import { admitPod } from './node/node-admission.ts';
 import { NodeAgent } from './node/node-agent.ts';
+import { NodeHealth } from './node/node-health.ts';
 import { PodCgroups } from './pod-cgroups.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
@@ -124,6 +126,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const events = new PodEvents(recorder);
   // The workers are made last but spoken to by everything: changes go to them through `manager`.
   let manager: PodManager | undefined;
+  let health: NodeHealth | undefined;
   const onChange = (uid: Parameters<PodManager['poke']>[0]) => manager?.onRuntimeChange(uid);
   const cache: RuntimeCache = new RuntimeCache({
     runtime,
@@ -138,7 +141,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       ? `PLEG is not healthy: pleg was last seen active ${Math.round(ageMs / 1000)}s ago`
       : undefined;
   };
-  const node = new NodeAgent({ client, runtime, host, config, clock, log, recorder, unhealthy });
+  const pressures = () => health?.eviction.pressures ?? new Set<string>();
+  const node = new NodeAgent({ client, runtime, host, config, clock, log, recorder, unhealthy, pressures });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
@@ -157,6 +161,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     clock,
     events,
     maxParallelPulls: config.maxParallelPulls,
+    makeRoom: async () => health?.images.makeRoom(),
     credentials: (pod, image) => pullCredentials(secrets, pod, image),
   });
   const tokens = new TokenSource({ client, clock, random });
@@ -224,17 +229,34 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     },
     admit: (pod, others) => admitPod(pod, others, node.describe()),
   });
+  const workers = manager;
+  const usages = new UsageReader({ host, runtime, cache, paths, cgroups, clock });
+  health = new NodeHealth({
+    ...{ host, runtime, config, clock, log, recorder, usages },
+    pods: () => workers.list(),
+    running: () => workers.listActive(),
+    evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
+    onImageRemoved: (id) => images.forgetImage(id),
+    onPressure: () => node.checkNow(),
+  });
   return {
     lookups: new KubeletLookups({ pods: manager, cache, paths }),
     node,
-    run: () => run(parts, { node, cache, manager }, signal),
+    run: () => run(parts, { node, cache, manager: workers, health }, signal),
   };
+}
+
+interface RunningParts {
+  readonly node: NodeAgent;
+  readonly cache: RuntimeCache;
+  readonly manager: PodManager;
+  readonly health: NodeHealth;
 }
 
 /** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
 async function run(
   { deps, nodes, services, paths }: Parts,
-  { node, cache, manager }: { node: NodeAgent; cache: RuntimeCache; manager: PodManager },
+  { node, cache, manager, health }: RunningParts,
   signal: AbortSignal,
 ): Promise<void> {
   const containers = () => runningLogs(manager, cache, paths);
@@ -254,9 +276,17 @@ async function run(
   await Promise.all([cache.prime(signal), withinOrGoOn(deps.clock, services.waitForSync(signal), SERVICES_WAIT_MS)]);
   cache.start(signal);
   void runLogRotation(
-    { fs: deps.host.fs, runtime: deps.runtime, clock: deps.clock, log: deps.log, containers },
+    {
+      fs: deps.host.fs,
+      runtime: deps.runtime,
+      clock: deps.clock,
+      log: deps.log,
+      containers,
+      ...deps.config.containerLogs,
+    },
     signal,
   );
+  health.start(signal);
   await manager.start(signal);
 }
 

@@ -24,6 +24,8 @@ export interface PodOutcome {
   /** Pod-level reason, e.g. `DeadlineExceeded`, `OutOfcpu`; empty when containers simply ended. */
   readonly reason: string;
   readonly message: string;
+  /** A condition that tells controllers that the pod was ended from outside: `DisruptionTarget`. */
+  readonly disruption?: { readonly type: string; readonly reason: string; readonly message: string };
 }
 
 export interface Termination {

@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import type { CgroupSettings } from './config/cgroup-names.ts';
 import type { PreparedVolume } from './config/container-config.ts';
 import { computeHostname, renderHostsFile } from './config/hostname.ts';
-import { PodPaths } from './config/pod-paths.ts';
+import type { PodPaths } from './config/pod-paths.ts';
 import { computeSandboxConfig } from './config/sandbox-config.ts';
 import { type ContainerStarter, identityOf } from './container-starter.ts';
 import { type ContainerStopperDeps, stopContainer } from './container-stopper.ts';
@@ -258,7 +258,10 @@ export class PodExecutor {
     const { runtime, cache, host, paths } = this.#deps;
     await runtime.removeContainer(args.containerId);
     cache.forgetContainer(uidOf(pod), args.containerId);
-    await host.fs.remove(`${paths.logDirectory(pod)}/${PodPaths.logFile(args.name, args.attempt)}`);
+    // With what was rotated of it: `0.log`, `0.log.20260131-235959.gz`.
+    const logs = `${paths.logDirectory(pod)}/${args.name}`;
+    for (const file of await host.fs.list(logs))
+      if (file.startsWith(`${args.attempt}.log`)) await host.fs.remove(`${logs}/${file}`);
     await host.fs.remove(paths.containerLogLink(pod, args.name, args.containerId));
     await host.fs.remove(paths.terminationLog(pod.metadata.uid, args.name, args.attempt));
   }

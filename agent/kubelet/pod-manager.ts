@@ -72,6 +72,11 @@ export class PodManager {
     return uid === undefined ? undefined : this.#workers.get(uid)?.pod;
   }
 
+  /** Pods that are not ending, with what was granted to them. */
+  listActive(): Pod[] {
+    return [...this.#workers.values()].filter(({ phase }) => phase === 'sync').map(({ allocated }) => allocated);
+  }
+
   list(): Pod[] {
     return [...this.#workers.values()].map((worker) => worker.pod);
   }

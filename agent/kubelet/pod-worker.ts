@@ -139,6 +139,15 @@ export class PodWorker {
     this.poke();
   }
 
+  /** The pod has to go, although its containers run. */
+  evict({ outcome, graceSeconds }: { readonly outcome: PodOutcome; readonly graceSeconds: number }): void {
+    if (this.#phase !== 'sync') return;
+    this.#deps.events.pod(this.#pod, 'Warning', outcome.reason, outcome.message);
+    this.#save({ ...this.#record(), outcome });
+    this.#terminate('finished', graceSeconds);
+    this.poke();
+  }
+
   /** A ConfigMap, Secret or token that the pod's volumes show may have changed. */
   refreshVolumes(): void {
     this.#areVolumesStale = true;
@@ -298,9 +307,10 @@ export class PodWorker {
     if (ledger.record(this.uid)?.termination === undefined) this.#terminate('finished');
   }
 
-  #terminate(cause: Termination['cause']): void {
+  #terminate(cause: Termination['cause'], graceSeconds?: number): void {
     const record = this.#record();
-    const termination = beginTermination(this.#pod, cause, this.#deps.clock.now());
+    const begun = beginTermination(this.#pod, cause, this.#deps.clock.now());
+    const termination = graceSeconds === undefined ? begun : { ...begun, graceSeconds };
     if (this.#phase === 'sync') {
       this.#save({ ...record, termination });
       this.#advance('terminating');

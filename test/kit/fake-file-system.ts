@@ -32,6 +32,9 @@ export class FakeFileSystem implements FileSystem {
     this.#put('/', 'directory', 0o755);
   }
 
+  /** What the disk tells. */
+  disk = { totalBytes: 100e9, freeBytes: 60e9, totalInodes: 1e6, freeInodes: 9e5 };
+
   /** Test helper: writes a file and the directories above it. */
   seed(path: string, content: string | Uint8Array): void {
     this.#makeParents(path);
@@ -68,6 +71,16 @@ export class FakeFileSystem implements FileSystem {
     const node = this.#require(path);
     if (node.type === 'directory') throw fsError('EISDIR', path);
     return node.content;
+  }
+
+  async usage(path: string): Promise<{ bytes: number; inodes: number }> {
+    const inside = this.paths(path);
+    const sizes = await Promise.all(inside.map(async (entry) => (await this.info(entry))?.sizeBytes ?? 0));
+    return { bytes: sizes.reduce((sum, size) => sum + size, 0), inodes: inside.length };
+  }
+
+  async gzip(from: string, to: string): Promise<void> {
+    await this.write(to, `gzip of ${await this.readText(from)}`);
   }
 
   async readTextBeneath(root: string, path: string): Promise<string> {
@@ -190,7 +203,7 @@ export class FakeFileSystem implements FileSystem {
   }
 
   async diskUsage() {
-    return { totalBytes: 100e9, freeBytes: 60e9, totalInodes: 1e6, freeInodes: 9e5 };
+    return this.disk;
   }
 
   #put(path: string, type: FileInfo['type'], mode: number): FakeNode {

@@ -90,6 +90,7 @@ export class FakeRuntime implements ContainerRuntime {
     exitCode: 0,
   });
   podCidr = '';
+  onRemoveImage: (reference: string) => void = () => undefined;
   runtimeFeatures: RuntimeFeatures = { supplementalGroupsPolicy: false, handlers: [] };
   /** What a container uses, by its id, over the default of 1 MiB of memory. */
   readonly usage = new Map<string, Partial<ContainerStats>>();
@@ -369,6 +370,7 @@ export class FakeRuntime implements ContainerRuntime {
 
   async removeImage(reference: string): Promise<void> {
     await this.#enter('removeImage', [reference]);
+    this.onRemoveImage(reference);
     for (const [name, image] of this.images) if (name === reference || image.id === reference) this.images.delete(name);
   }
 

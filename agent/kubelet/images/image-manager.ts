@@ -14,6 +14,8 @@ export interface ImageManagerOptions {
   readonly events: PodEvents;
   /** Pulls at once; more would only fight for the same disk. */
   readonly maxParallelPulls: number;
+  /** Sees to room on the disk; returns why there is none. */
+  readonly makeRoom: () => Promise<string | undefined>;
   /** Credentials that may fit, best first; empty = anonymous. */
   readonly credentials: (pod: Pod, image: ImageReference) => Promise<readonly RegistryAuth[]>;
 }
@@ -76,6 +78,11 @@ export class ImageManager {
     if (reference !== undefined) this.#known.delete(formatImageReference(reference));
   }
 
+  /** An image was removed from the node. */
+  forgetImage(id: string): void {
+    for (const [name, info] of this.#known) if (info.id === id) this.#known.delete(name);
+  }
+
   forgetPod(uid: string): void {
     for (const key of this.#failures.keys()) if (key.startsWith(`${uid}/`)) this.#failures.delete(key);
   }
@@ -131,6 +138,8 @@ export class ImageManager {
       shared ??
       this.#inTurn(async () => {
         startedMs = clock.monotonic();
+        const noRoom = await this.#options.makeRoom();
+        if (noRoom !== undefined) throw new Error(noRoom);
         await this.#pullWithAny(name, auths, signal);
       }).finally(() => this.#pulls.delete(key));
     this.#pulls.set(key, pull);

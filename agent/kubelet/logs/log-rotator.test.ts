@@ -37,6 +37,16 @@ describe('log rotation', () => {
     expect((await fs.info(PATH))?.sizeBytes).toBe(0);
   });
 
+  it('compresses what was rotated before', async () => {
+    const { fs, rotate } = rotator(100, createNew);
+    fs.seed(`${PATH}.20260130-000000`, 'old');
+    fs.seed(`${PATH}.20260129-000000.gz`, 'older');
+    fs.seed(`${PATH}.20260128-000000.tmp`, 'half');
+    await rotate();
+    expect(await fs.list('/var/log/pods/p/c')).toEqual(['0.log', '0.log.20260130-000000.gz', '0.log.20260131-235959']);
+    expect(await fs.readText(`${PATH}.20260130-000000.gz`)).toBe('gzip of old');
+  });
+
   it('gives the name back when the runtime does not open a new one', async () => {
     const { fs, rotate } = rotator(100, async () => {
       throw new Error('container is not running');

@@ -1,7 +1,8 @@
 import { podRequests } from '#api/meta/pod-resources.ts';
 import { Quantity } from '#api/meta/quantity.ts';
 import type { Node, Pod } from '#api/object/kinds.ts';
-import { allContainers, specOf } from '../pod-spec.ts';
+import { isCritical } from '../eviction/ranking.ts';
+import { allContainers, qosClassOf, specOf } from '../pod-spec.ts';
 
 export interface Refusal {
   /** Pod-level reason: `OutOfcpu`, `NodeAffinity`, `NodePorts` ... */
@@ -18,7 +19,28 @@ export function admitPod(
   others: readonly Pod[],
   node: Pick<Node, 'metadata' | 'status'>,
 ): Refusal | undefined {
-  return refuseSelector(pod, node) ?? refuseResources(pod, others, node) ?? refusePorts(pod, others);
+  return (
+    refusePressure(pod, node) ??
+    refuseSelector(pod, node) ??
+    refuseResources(pod, others, node) ??
+    refusePorts(pod, others)
+  );
+}
+
+/** A node that is short of something takes nothing that would make it worse; what the cluster cannot do without it takes all the same. */
+function refusePressure(pod: Pod, { status }: Pick<Node, 'status'>): Refusal | undefined {
+  const isUnder = (type: string) => status?.conditions?.some((one) => one.type === type && one.status === 'True');
+  const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure'].filter(isUnder);
+  if (pressures.length === 0 || isCritical(pod)) return undefined;
+  if (pressures.join() === 'MemoryPressure') {
+    const isTolerated = specOf(pod).tolerations?.some(
+      ({ key, operator, effect }) =>
+        (key === 'node.kubernetes.io/memory-pressure' || (key === undefined && operator === 'Exists')) &&
+        (effect === undefined || effect === 'NoSchedule'),
+    );
+    if (qosClassOf(pod) !== 'BestEffort' || isTolerated) return undefined;
+  }
+  return { reason: 'Evicted', message: `Pod was rejected: The node had condition: [${pressures.join(' ')}]. ` };
 }
 
 function refuseSelector(pod: Pod, { metadata }: Pick<Node, 'metadata'>): Refusal | undefined {

@@ -25,6 +25,7 @@ export interface NodeAgentOptions {
   readonly recorder: EventRecorder;
   /** Why pods cannot be looked after, or undefined. */
   readonly unhealthy: () => string | undefined;
+  readonly pressures: () => ReadonlySet<string>;
 }
 
 const CHECK_MS = 10_000;
@@ -142,10 +143,9 @@ export class NodeAgent {
 
   async #compute(): Promise<INodeStatus> {
     const { host, config, runtime, unhealthy, clock } = this.#options;
-    const [facts, disk, availableMemoryBytes, state] = await Promise.all([
+    const [facts, disk, state] = await Promise.all([
       this.#hostFacts(),
       host.fs.diskUsage(config.rootDir),
-      this.#availableMemory(),
       this.#runtimeState(runtime),
     ]);
     const previous = this.#sent?.status ?? this.#node?.status;
@@ -153,7 +153,7 @@ export class NodeAgent {
       config,
       facts,
       disk,
-      availableMemoryBytes,
+      pressures: this.#options.pressures(),
       ...state,
       unhealthy: unhealthy(),
       previous,
@@ -177,12 +177,6 @@ export class NodeAgent {
       this.#options.log.warn('container runtime did not tell its state', { err: describeError(err) });
       return { runtime: { name: 'unknown', version: '' }, runtimeConditions: [], images: [] };
     }
-  }
-
-  async #availableMemory(): Promise<number> {
-    const text = await this.#options.host.fs.readText('/proc/meminfo').catch(() => '');
-    const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
-    return kib === undefined ? Number.POSITIVE_INFINITY : Number(kib) * 1024;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Node } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import type { ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
 import type { HostFacts } from '../../host/host.ts';
+import { absolute, type Signal } from '../eviction/thresholds.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
 
 export interface NodeStatusInput {
@@ -19,16 +20,13 @@ export interface NodeStatusInput {
     readonly totalInodes: number;
     readonly freeInodes: number;
   };
-  readonly availableMemoryBytes: number;
+  /** Judged by the eviction thresholds. */
+  readonly pressures: ReadonlySet<string>;
   readonly images: readonly ImageInfo[];
   readonly previous: Node['status'] | undefined;
   readonly nowMs: number;
 }
 
-/** Kubernetes' default hard eviction thresholds. */
-const MIN_FREE_MEMORY_BYTES = 100 * 2 ** 20;
-const MIN_FREE_DISK = 0.1;
-const MIN_FREE_INODES = 0.05;
 const MAX_IMAGES = 50;
 const KIB = 1024;
 
@@ -75,10 +73,16 @@ function allocatable({ facts, disk, config }: NodeStatusInput) {
   const cpuMilli = facts.cpuCount * 1000 - milliCpu;
   return {
     cpu: cpuMilli % 1000 === 0 ? String(cpuMilli / 1000) : `${cpuMilli}m`,
-    'ephemeral-storage': String(Math.floor(disk.totalBytes * (1 - MIN_FREE_DISK))),
-    memory: `${Math.max(0, Math.floor((facts.memoryBytes - memoryBytes) / KIB))}Ki`,
+    'ephemeral-storage': String(disk.totalBytes - keptBack(config, 'nodefs.available', disk.totalBytes)),
+    memory: `${Math.max(0, Math.floor((facts.memoryBytes - memoryBytes - keptBack(config, 'memory.available', facts.memoryBytes)) / KIB))}Ki`,
     pods: String(config.maxPods),
   };
+}
+
+/** What pods cannot have because eviction would set in. */
+function keptBack({ eviction }: KubeletConfig, signal: Signal, capacity: number): number {
+  const hard = eviction.thresholds.filter((threshold) => threshold.signal === signal && threshold.gracePeriodMs === 0);
+  return Math.max(0, ...hard.map(({ value }) => absolute(value, capacity)));
 }
 
 interface Verdict {
@@ -88,18 +92,21 @@ interface Verdict {
 }
 
 function conditions(input: NodeStatusInput): INodeCondition[] {
-  const { previous, nowMs, disk, availableMemoryBytes } = input;
-  const hasDisk = disk.freeBytes > disk.totalBytes * MIN_FREE_DISK;
-  const hasInodes = disk.totalInodes === 0 || disk.freeInodes > disk.totalInodes * MIN_FREE_INODES;
+  const { previous, nowMs, pressures } = input;
   const verdicts: Readonly<Record<string, Verdict>> = {
     MemoryPressure: pressure(
-      availableMemoryBytes > MIN_FREE_MEMORY_BYTES,
+      !pressures.has('MemoryPressure'),
       'Memory',
       'sufficient memory available',
       'insufficient memory available',
     ),
-    DiskPressure: pressure(hasDisk && hasInodes, 'Disk', 'no disk pressure', 'disk pressure'),
-    PIDPressure: pressure(true, 'PID', 'sufficient PID available', 'insufficient PID available'),
+    DiskPressure: pressure(!pressures.has('DiskPressure'), 'Disk', 'no disk pressure', 'disk pressure'),
+    PIDPressure: pressure(
+      !pressures.has('PIDPressure'),
+      'PID',
+      'sufficient PID available',
+      'insufficient PID available',
+    ),
     Ready: readiness(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {

@@ -3,6 +3,7 @@ import type { IPodCondition } from 'kubernetes-models/v1/PodCondition';
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
+import type { PodOutcome } from '../ledger-record.ts';
 import { findContainer, isSidecar, specOf } from '../pod-spec.ts';
 import type { Phase } from './pod-phase.ts';
 
@@ -15,6 +16,7 @@ export interface ConditionsInput {
   readonly initStatuses: readonly IContainerStatus[];
   readonly statuses: readonly IContainerStatus[];
   readonly resize: ResizeState;
+  readonly disruption: PodOutcome['disruption'];
   readonly nowMs: number;
 }
 
@@ -49,6 +51,7 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
     ContainersReady: containersReady,
     PodScheduled: YES,
     ...resizeVerdicts(input.resize),
+    ...disruptionVerdict(input.disruption),
   };
   const generation = pod.metadata.generation;
   return Object.entries(verdicts).map(([type, verdict]) => {
@@ -61,6 +64,12 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     } as IPodCondition;
   });
+}
+
+function disruptionVerdict(disruption: PodOutcome['disruption']): Record<string, Verdict> {
+  if (disruption === undefined) return {};
+  const { type, reason, message } = disruption;
+  return { [type]: { ...YES, reason, message } };
 }
 
 function resizeVerdicts({ pending, isInProgress, errors }: ResizeState): Record<string, Verdict> {

@@ -60,6 +60,7 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
       initStatuses,
       statuses,
       resize: input.resize,
+      disruption: ledger.outcome?.disruption,
       nowMs: input.nowMs,
     }),
     ...(hostIps.length === 0 ? {} : { hostIP: hostIps[0]!, hostIPs: hostIps.map((ip) => ({ ip })) }),

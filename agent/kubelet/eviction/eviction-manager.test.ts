@@ -1,0 +1,95 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Node, resources } from '#api/object/kinds.ts';
+import { objectKey } from '#api/object/kube-object.ts';
+import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
+
+let rig: KubeletRig;
+beforeEach(() => {
+  rig = new KubeletRig();
+});
+afterEach(() => rig.stop());
+
+const MIB = 2 ** 20;
+const seedMemory = (availableMib: number) =>
+  rig.host.fs.seed('/proc/meminfo', `MemTotal:       4194304 kB\nMemAvailable:   ${availableMib * 1024} kB\n`);
+const nodeCondition = (type: string) => {
+  const node = rig.cluster.objectsOf(resources.nodes).get(objectKey(undefined, 'node-1')) as unknown as Node;
+  return node.status?.conditions?.find((condition) => condition.type === type);
+};
+const use = (name: string, memoryMib: number) => {
+  const uid = rig.pod(name)!.metadata.uid;
+  rig.runtime.usage.set(rig.runtime.findContainer('app', uid)!.id, { memoryWorkingSetBytes: memoryMib * MIB });
+};
+
+test('a node short of memory says so, ends the greediest pod and takes no BestEffort pods', async () => {
+  seedMemory(1000);
+  await rig.start();
+  await rig.createPod({}, 'greedy');
+  await rig.createPod({}, 'modest');
+  use('greedy', 500);
+  use('modest', 20);
+  seedMemory(50);
+  await rig.advance(10_000);
+  expect(rig.pod('greedy')?.status).toMatchObject({
+    phase: 'Failed',
+    reason: 'Evicted',
+    message:
+      'The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. Container app was using 500Mi, request is 0, has larger consumption of memory. ',
+  });
+  expect(rig.condition('DisruptionTarget', 'greedy')).toMatchObject({
+    status: 'True',
+    reason: 'TerminationByKubelet',
+  });
+  expect(rig.pod('modest')?.status?.phase).toBe('Running');
+  expect(nodeCondition('MemoryPressure')).toMatchObject({ status: 'True', reason: 'KubeletHasInsufficientMemory' });
+  expect(rig.eventTexts()).toContain('EvictionThresholdMet: Attempting to reclaim memory');
+
+  await rig.createPod({}, 'late');
+  expect(rig.pod('late')?.status).toMatchObject({
+    phase: 'Failed',
+    reason: 'Evicted',
+    message: 'Pod was rejected: The node had condition: [MemoryPressure]. ',
+  });
+  const resources = { requests: { memory: '1Mi' } };
+  await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, resources }] }, 'burstable');
+  expect(rig.pod('burstable')?.status?.phase).toBe('Running');
+
+  seedMemory(1000);
+  await rig.advance(310_000);
+  expect(nodeCondition('MemoryPressure')?.status).toBe('False');
+});
+
+test('a pod that overfills its emptyDir is ended; its neighbour is not', async () => {
+  seedMemory(1000);
+  await rig.start();
+  const volumes = [{ name: 'cache', emptyDir: { sizeLimit: '1Ki' } }];
+  await rig.createPod({ volumes });
+  await rig.createPod({ volumes }, 'neighbour');
+  const { uid } = rig.pod()!.metadata;
+  rig.host.fs.seed(`/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~empty-dir/cache/big`, 'x'.repeat(2000));
+  // What was measured holds for a minute.
+  await rig.advance(80_000);
+  expect(rig.pod()?.status).toMatchObject({
+    phase: 'Failed',
+    reason: 'Evicted',
+    message: 'Usage of EmptyDir volume "cache" exceeds the limit "1Ki". ',
+  });
+  expect(rig.pod('neighbour')?.status?.phase).toBe('Running');
+});
+
+test('an unused image goes when the disk is full, before any pod does', async () => {
+  seedMemory(1000);
+  await rig.start();
+  await rig.createPod();
+  rig.runtime.addImage('reg.example/old:1', { repoDigests: [`reg.example/old@sha256:${'0'.repeat(64)}`] });
+  // Seen by the regular look, and no longer new.
+  await rig.advance(430_000);
+  rig.host.fs.disk = { totalBytes: 1000, freeBytes: 50, totalInodes: 100, freeInodes: 90 };
+  rig.runtime.onRemoveImage = () => {
+    rig.host.fs.disk = { totalBytes: 1000, freeBytes: 900, totalInodes: 100, freeInodes: 90 };
+  };
+  await rig.advance(10_000);
+  expect(rig.runtime.images.has('reg.example/old:1')).toBe(false);
+  expect(rig.pod()?.status?.phase).toBe('Running');
+  expect(nodeCondition('DiskPressure')?.status).toBe('True');
+});

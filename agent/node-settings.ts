@@ -1,0 +1,53 @@
+import { milliCpuOf } from '#api/meta/pod-resources.ts';
+import { Quantity, QuantityError } from '#api/meta/quantity.ts';
+import { ConfigError } from '#base/config.ts';
+import type { AgentConfig } from './config.ts';
+import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
+import type { KubeletConfig } from './kubelet/kubelet-config.ts';
+
+type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs'>;
+
+/** What the user says about the health of the node, read. Throws ConfigError naming the key that is wrong. */
+export function nodeSettings(config: AgentConfig): NodeSettings {
+  if (config.imageGcLowThresholdPercent >= config.imageGcHighThresholdPercent)
+    throw new ConfigError('imageGcLowThresholdPercent must be less than imageGcHighThresholdPercent');
+  return {
+    reserved: {
+      milliCpu: of('reservedCpu', () => milliCpuOf({ cpu: config.reservedCpu })),
+      memoryBytes: of('reservedMemory', () => Quantity.parse(config.reservedMemory).value()),
+    },
+    eviction: {
+      thresholds: of('evictionHard, evictionSoft', () =>
+        parseThresholds({
+          hard: config.evictionHard,
+          soft: config.evictionSoft,
+          softGracePeriod: config.evictionSoftGracePeriod,
+          minimumReclaim: config.evictionMinimumReclaim,
+        }),
+      ),
+      maxPodGraceSeconds: config.evictionMaxPodGracePeriod,
+      transitionMs: of('evictionPressureTransitionPeriod', () =>
+        parseDurationMs(config.evictionPressureTransitionPeriod),
+      ),
+    },
+    imageGc: {
+      highPercent: config.imageGcHighThresholdPercent,
+      lowPercent: config.imageGcLowThresholdPercent,
+      minAgeMs: of('imageMinimumGcAge', () => parseDurationMs(config.imageMinimumGcAge)),
+    },
+    containerLogs: {
+      maxBytes: of('containerLogMaxSize', () => Quantity.parse(config.containerLogMaxSize).value()),
+      maxFiles: config.containerLogMaxFiles,
+    },
+  };
+}
+
+function of<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (err) {
+    if (err instanceof ThresholdError || err instanceof QuantityError)
+      throw new ConfigError(`${key}: ${err.message}`, { cause: err });
+    throw err;
+  }
+}
