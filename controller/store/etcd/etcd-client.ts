@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import { Client, type ClientDuplexStream, credentials, Metadata, status } from '@grpc/grpc-js';
 import { type BackoffOptions, backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -208,11 +210,19 @@ export const isCompacted = (err: unknown): boolean => faultOf(err) === 'compacte
 
 const toHex = (id: string) => BigInt(id).toString(16);
 
+/** No host is called so: see below. */
+const PLACEHOLDER_NAME = 'etcd';
+
 function openChannel(server: string, { ca, cert, key }: EtcdTls): Client {
-  const { protocol, host } = new URL(server);
-  const secured = protocol === 'https:';
-  const security = secured
-    ? credentials.createSsl(ca ?? null, key ?? null, cert ?? null)
-    : credentials.createInsecure();
-  return new Client(host, security, CHANNEL_OPTIONS);
+  const { protocol, host, hostname } = new URL(server);
+  if (protocol !== 'https:') return new Client(host, credentials.createInsecure(), CHANNEL_OPTIONS);
+  const address = hostname.replace(/^\[|\]$/g, '');
+  const parts = [ca ?? null, key ?? null, cert ?? null] as const;
+  if (isIP(address) === 0) return new Client(host, credentials.createSsl(...parts), CHANNEL_OPTIONS);
+  // gRPC would send the address as TLS server name, which TLS forbids and Node refuses. It gets another, and the certificate is still
+  // checked for the address.
+  const security = credentials.createSsl(...parts, {
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(address, certificate),
+  });
+  return new Client(host, security, { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': PLACEHOLDER_NAME });
 }

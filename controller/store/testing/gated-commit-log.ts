@@ -1,7 +1,8 @@
 import type { CommitBatch, CommitLog } from '../commit-log.ts';
+import type { StoreGate } from './store-gate.ts';
 
 /** A log whose disk stalls and fails on command; what it lets through goes to the log behind it. */
-export class GatedCommitLog implements CommitLog {
+export class GatedCommitLog implements CommitLog, StoreGate {
   readonly #inner: CommitLog;
   /** Every batch that the store sent, failed ones included. */
   readonly batches: CommitBatch[] = [];

@@ -13,14 +13,22 @@ import { describeSnapshots } from './contract/07-snapshots.ts';
 import { describeIndexes } from './contract/08-indexes.ts';
 import { describeObjectSize } from './contract/11-object-size.ts';
 import { describeClosing } from './contract/closing.ts';
-import { type ContractContext, EVENT_TTL_MS, EVENTS, HISTORY, PODS, QUEUE_LIMIT } from './contract/contract-context.ts';
-import type { GatedCommitLog } from './gated-commit-log.ts';
+import {
+  type BackendKind,
+  type ContractContext,
+  EVENT_TTL_MS,
+  EVENTS,
+  HISTORY,
+  PODS,
+  QUEUE_LIMIT,
+} from './contract/contract-context.ts';
 import { classifySample } from './sample-values.ts';
+import type { StoreGate } from './store-gate.ts';
 
 /** How the suite gets at one kind of store. */
 export interface StoreHarness {
   /** Opens the state of this harness; `log` stands between the store and its disk. */
-  open(options: StoreOptions): Promise<{ readonly store: Store; readonly log: GatedCommitLog }>;
+  open(options: StoreOptions): Promise<{ readonly store: Store; readonly log: StoreGate }>;
   /** Ends the open store without a word, as kill -9 does. */
   crash(): Promise<void>;
   dispose(): Promise<void>;
@@ -34,12 +42,13 @@ export function describeStoreContract(
   name: string,
   survival: ContractContext['survival'],
   createHarness: () => Promise<StoreHarness>,
+  backend: BackendKind = 'alone',
 ): void {
   describe(`store contract: ${name}`, () => {
     let harness: StoreHarness;
     let clock: FakeClock;
     let store: Store;
-    let log: GatedCommitLog;
+    let log: StoreGate;
 
     const open = async () => {
       const opened = await harness.open({
@@ -60,6 +69,7 @@ export function describeStoreContract(
     };
     const contract: ContractContext = {
       survival,
+      backend,
       get store() {
         return store;
       },

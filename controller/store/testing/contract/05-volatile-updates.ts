@@ -5,7 +5,21 @@ import { type ContractContext, EVENT_TTL_MS, EVENTS, LEASES, PODS } from './cont
 
 /** Sentence 5 of the store's contract. */
 export function describeVolatileUpdates(contract: ContractContext): void {
-  describe('5: volatile updates stay in memory', () => {
+  describe.runIf(contract.backend === 'shared')('5: nothing is volatile where other servers must see it', () => {
+    it('keeps heartbeats and Events over a restart', async () => {
+      await putLease(contract.store, 'node', 0, 'durable');
+      await putLease(contract.store, 'node', 1, 'volatile');
+      const { revision } = await contract.store.write(eventKey('e'), () => ({
+        kind: 'put',
+        value: sampleValue('Event', 'e'),
+      }));
+      await contract.restart('killed');
+      expect(specOf(contract.store.snapshot().get(leaseKey('node')))).toEqual({ renewTime: 1 });
+      expect(contract.store.snapshot().get(eventKey('e'))?.revision).toBe(revision);
+    });
+  });
+
+  describe.runIf(contract.backend === 'alone')('5: volatile updates stay in memory', () => {
     it('commits the first one, which marks the object, and none after it', async () => {
       await putLease(contract.store, 'node', 0, 'durable');
       await putLease(contract.store, 'node', 1, 'volatile');
