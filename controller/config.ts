@@ -87,6 +87,12 @@ export const CONTROLLER_CONFIG = {
     default: '',
     description: 'file for the audit log, one JSON object a line; empty means none',
   },
+  authenticationConfig: {
+    type: 'string',
+    default: '',
+    description:
+      'file with an apiserver.config.k8s.io/v1 AuthenticationConfiguration: issuers of OpenID Connect tokens, and who may come without credentials; empty means no issuer, and nobody beyond health and version',
+  },
   auditPolicyFile: {
     type: 'string',
     default: '',

@@ -28,6 +28,7 @@ import type { HealthCheck } from './apiserver/server/health.ts';
 import { versionInfo } from './apiserver/server/version-info.ts';
 import { createAdmissionWebhooks } from './apiserver/webhooks/admission-webhooks.ts';
 import { createWebhookClient } from './apiserver/webhooks/webhook-client.ts';
+import type { ForeignIdentities } from './authentication-file.ts';
 import { startBackups } from './backup/start-backups.ts';
 import type { ControllerConfig } from './config.ts';
 import { openStore } from './open-store.ts';
@@ -125,8 +126,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     newUid: randomUUID,
     checkConditions: webhookConditions(authorizer),
   });
+  const foreign = await readForeignIdentities(config.authenticationConfig, clock, log);
   security = createSecurity({
     store,
+    ...(foreign === undefined ? {} : { oidc: foreign.oidc, anonymous: foreign.anonymous }),
     webhooks,
     serviceAccountKey: pki.serviceAccountKey,
     clock,
@@ -177,6 +180,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       hub.close();
       api.stop();
       security.stop();
+      foreign?.stop();
       webhooks.stop();
       webhookClient.close();
       aggregator.stop();
@@ -197,6 +201,13 @@ function healthChecks(startupProblem: () => string | undefined): readonly Health
     { name: 'poststarthook/start-system-namespaces-controller', endpoints: ['readyz'], check: startupProblem },
     { name: 'poststarthook/priority-and-fairness-config-consumer', endpoints: ['livez', 'readyz'], check: ok },
   ];
+}
+
+/** What it needs to know of signatures is loaded where somebody else's tokens count. */
+async function readForeignIdentities(path: string, clock: Clock, log: Logger): Promise<ForeignIdentities | undefined> {
+  if (path === '') return undefined;
+  const { followAuthenticationFile } = await import('./authentication-file.ts');
+  return followAuthenticationFile({ path, clock, log });
 }
 
 async function sizeOfFolder(folder: string): Promise<number> {

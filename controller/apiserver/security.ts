@@ -6,7 +6,7 @@ import { type AdmissionDeps, builtinAdmission } from './admission/builtin-admiss
 import { createAdmissionPolicies } from './admission/policy/admission-policies.ts';
 import { createResourceQuota } from './admission/resource-quota/resource-quota.ts';
 import type { AuditPolicy } from './audit/audit-policy.ts';
-import { createBearerTokenAuthenticator } from './authenticate/bearer-token.ts';
+import { createBearerTokenAuthenticator, type TokenVerifier } from './authenticate/bearer-token.ts';
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
 import { createComponentAuthenticator } from './authenticate/component.ts';
@@ -25,7 +25,7 @@ import { createRbacAuthorizer } from './authorize/rbac-authorizer.ts';
 import { createRecordingAuthorizer, type RecordedDecision } from './authorize/recording-authorizer.ts';
 import { createUnionAuthorizer, superuserAuthorizer } from './authorize/union-authorizer.ts';
 import { createAuditFilter, createFailedAuthenticationAudit } from './chain/filters/audit.ts';
-import { createAuthenticateFilter } from './chain/filters/authenticate.ts';
+import { type AnonymousAccess, createAuthenticateFilter } from './chain/filters/authenticate.ts';
 import { createAuthorizeFilter } from './chain/filters/authorize.ts';
 import { createFlowControlFilter } from './chain/filters/flow-control.ts';
 import { createImpersonateFilter } from './chain/filters/impersonate.ts';
@@ -46,6 +46,10 @@ export interface SecurityDeps {
   readonly random: () => number;
   /** Admission webhooks; without them none is asked. */
   readonly webhooks?: AdmissionDeps['webhooks'];
+  /** Tokens of other issuers; undefined: there are none. */
+  readonly oidc?: TokenVerifier;
+  /** What the administrator says of requests without credentials. */
+  readonly anonymous?: () => AnonymousAccess | undefined;
   /** Takes one JSON line per audited request; see AuditBuffer. Undefined: no audit log is kept. */
   readonly writeAudit?: (line: string) => void;
   /** Which requests are audited and how closely; undefined: the default. */
@@ -94,9 +98,10 @@ function countObjects(store: Store, { group, resource, namespace }: RequestInfo)
 /** Puts authenticators, authorizers and admission together, each table in the order in which it is asked. */
 export function createSecurity(deps: SecurityDeps): Security {
   const { store, serviceAccountKey: key, clock } = deps;
-  const tokenVerifiers = [
+  const tokenVerifiers: TokenVerifier[] = [
     createServiceAccountTokenVerifier({ store, key, clock }),
     createBootstrapTokenVerifier({ store, clock }),
+    ...(deps.oidc === undefined ? [] : [deps.oidc]),
   ];
   const authenticators = [
     createComponentAuthenticator(),
@@ -122,7 +127,13 @@ export function createSecurity(deps: SecurityDeps): Security {
   const quota = createResourceQuota({ store, clock });
   return {
     filters: [
-      createAuthenticateFilter({ authenticators, clock, metrics, onFailure: createFailedAuthenticationAudit(audit) }),
+      createAuthenticateFilter({
+        authenticators,
+        clock,
+        metrics,
+        onFailure: createFailedAuthenticationAudit(audit),
+        ...(deps.anonymous === undefined ? {} : { anonymous: deps.anonymous }),
+      }),
       createAuditFilter(audit),
       createImpersonateFilter({ authorizer }),
       createFlowControlFilter({ clock, controller: flowController, countObjects: (info) => countObjects(store, info) }),

@@ -6,7 +6,7 @@ import { createAuthenticateFilter } from '../chain/filters/authenticate.ts';
 import { SecurityMetrics } from '../metrics/security-metrics.ts';
 import { fakeContext, fakeRequest } from '../testing/fake-request.ts';
 import { SeededStore } from '../testing/seeded-store.ts';
-import { createBearerTokenAuthenticator, type TokenVerifier } from './bearer-token.ts';
+import { createBearerTokenAuthenticator, type PromptTokenVerifier } from './bearer-token.ts';
 import { bootstrapTokenSecret, createBootstrapTokenVerifier, generateBootstrapToken } from './bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './client-certificate.ts';
 import { createComponentAuthenticator } from './component.ts';
@@ -20,7 +20,7 @@ const otherKey = { privateKey: other.privateKey, publicKey: other.publicKey, key
 
 let clock: FakeClock;
 let seeded: SeededStore;
-let verifier: TokenVerifier;
+let verifier: PromptTokenVerifier;
 
 beforeEach(async () => {
   clock = new FakeClock();

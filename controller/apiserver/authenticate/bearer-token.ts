@@ -15,6 +15,11 @@ export interface TokenVerifier {
    * The user behind the token, undefined when it is not this verifier's kind; throws 401 when it is but does not hold. Undefined
    * audiences = those of the API server itself.
    */
+  verify(token: string, audiences?: readonly string[]): VerifiedToken | undefined | Promise<VerifiedToken | undefined>;
+}
+
+/** A verifier that asks nobody outside of this process. */
+export interface PromptTokenVerifier extends TokenVerifier {
   verify(token: string, audiences?: readonly string[]): VerifiedToken | undefined;
 }
 
@@ -36,6 +41,31 @@ export function bearerTokenOf(request: ApiRequest): string | undefined {
     : Buffer.from(encoded.slice(WEBSOCKET_PROTOCOL.length), 'base64url').toString();
 }
 
+/**
+ * Asks each verifier in turn: what the first says that knows the token. Answers at once unless one has to ask somebody. Throws or rejects
+ * with 401 where it knows that the token does not hold.
+ */
+export function verifyToken(
+  verifiers: readonly TokenVerifier[],
+  token: string,
+  audiences?: readonly string[],
+): VerifiedToken | undefined | Promise<VerifiedToken | undefined> {
+  const ask = (from: number): VerifiedToken | undefined | Promise<VerifiedToken | undefined> => {
+    for (let i = from; i < verifiers.length; i++) {
+      const verified = verifiers[i]!.verify(token, audiences);
+      if (verified instanceof Promise) return verified.then((found) => found ?? ask(i + 1));
+      if (verified !== undefined) return verified;
+    }
+    return undefined;
+  };
+  return ask(0);
+}
+
+function userOf(verified: VerifiedToken | undefined): UserInfo {
+  if (verified === undefined) throw unauthorized();
+  return verified.user;
+}
+
 /** Asks each verifier in turn; a bearer token that nobody knows is 401, never anonymous. */
 export function createBearerTokenAuthenticator(verifiers: readonly TokenVerifier[]): Authenticator {
   return {
@@ -43,11 +73,8 @@ export function createBearerTokenAuthenticator(verifiers: readonly TokenVerifier
     authenticate(request) {
       const token = bearerTokenOf(request);
       if (token === undefined || token === '') return undefined;
-      for (const verifier of verifiers) {
-        const verified = verifier.verify(token);
-        if (verified !== undefined) return verified.user;
-      }
-      throw unauthorized();
+      const verified = verifyToken(verifiers, token);
+      return verified instanceof Promise ? verified.then(userOf) : userOf(verified);
     },
   };
 }

@@ -3,7 +3,7 @@ import { unauthorized } from '#api/object/api-error.ts';
 import type { Secret } from '#api/object/kinds.ts';
 import { type Clock, toTime } from '#base/clock.ts';
 import type { Store } from '../../store/store.ts';
-import type { TokenVerifier } from './bearer-token.ts';
+import type { PromptTokenVerifier } from './bearer-token.ts';
 
 const TOKEN = /^([a-z0-9]{6})\.([a-z0-9]{16})$/;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
@@ -85,7 +85,7 @@ function extraGroups(secret: Secret): readonly string[] {
 }
 
 /** Tokens kept as Secrets `bootstrap-token-<id>` in kube-system. */
-export function createBootstrapTokenVerifier({ store, clock }: { store: Store; clock: Clock }): TokenVerifier {
+export function createBootstrapTokenVerifier({ store, clock }: { store: Store; clock: Clock }): PromptTokenVerifier {
   return {
     name: 'bootstrap-token',
     verify(token, audiences = []) {

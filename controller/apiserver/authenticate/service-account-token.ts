@@ -5,7 +5,7 @@ import type { Clock } from '#base/clock.ts';
 import type { ServiceAccountKey } from '../../pki/cluster-pki.ts';
 import type { Snapshot, Store } from '../../store/store.ts';
 import type { UserInfo } from '../chain/request-context.ts';
-import type { TokenVerifier, VerifiedToken } from './bearer-token.ts';
+import type { PromptTokenVerifier, VerifiedToken } from './bearer-token.ts';
 import { readUnverifiedClaims, verifyJsonWebToken } from './json-web-token.ts';
 import { serviceAccountGroups, serviceAccountUserName } from './service-account-user.ts';
 import { type KubernetesClaims, SERVICE_ACCOUNT_ISSUER } from './token-issuer.ts';
@@ -123,7 +123,7 @@ function objectsHoldUntilMs(snapshot: Snapshot, claims: KubernetesClaims): numbe
  * Verifies tokens of createTokenIssuer. The signature is checked once per token; the objects behind it are looked at again whenever
  * the store has changed, so that deleting a pod or ServiceAccount ends its tokens at once; expiry is checked on every request.
  */
-export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOptions): TokenVerifier {
+export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOptions): PromptTokenVerifier {
   const { store, key, clock, issuer = SERVICE_ACCOUNT_ISSUER, audiences: ownAudiences = [issuer] } = options;
   // By the token itself: a digest would cost more than all the rest of the check, and who can read this memory can read the key as well.
   const cache = new Map<string, CachedToken>();

@@ -8,7 +8,7 @@ import { ApiError, badRequest } from '#api/object/api-error.ts';
 import { type FieldError, invalid, invalidObject, required } from '#api/object/field-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
-import type { TokenVerifier, VerifiedToken } from '../authenticate/bearer-token.ts';
+import { type TokenVerifier, type VerifiedToken, verifyToken } from '../authenticate/bearer-token.ts';
 import type { AuthorizationAttributes, Authorizer, RequestContext, UserInfo } from '../chain/request-context.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
@@ -30,7 +30,7 @@ export interface AccessReviewDeps {
 /** A question kind: its object may be created, is answered at once and never stored. */
 function question<T extends object>(
   info: ResourceInfo,
-  answer: (object: Stored<T>, context: RequestContext) => object,
+  answer: (object: Stored<T>, context: RequestContext) => object | Promise<object>,
 ): ResourceDefinition {
   return defineResource({
     ...info,
@@ -38,7 +38,8 @@ function question<T extends object>(
     storagePrefix: '',
     allowUnconditionalUpdate: false,
     validateName: () => [],
-    virtualCreate: (object, context) => answer(object as unknown as Stored<T>, context) as KubeObject,
+    virtualCreate: (object, context) =>
+      answer(object as unknown as Stored<T>, context) as KubeObject | Promise<KubeObject>,
   });
 }
 
@@ -138,27 +139,24 @@ const userStatus = ({ name, uid, groups, extra }: UserInfo) => ({
 });
 
 /** Asks the verifiers as a request would; a token that fails is an answer here, not an error. */
-function verifyToken(
+async function reviewToken(
   verifiers: readonly TokenVerifier[],
   token: string,
   audiences: readonly string[] | undefined,
-): VerifiedToken | undefined {
+): Promise<VerifiedToken | undefined> {
   try {
-    for (const verifier of verifiers) {
-      const verified = verifier.verify(token, audiences);
-      if (verified !== undefined) return verified;
-    }
+    return await verifyToken(verifiers, token, audiences);
   } catch (err) {
     if (!(err instanceof ApiError)) throw err;
+    return undefined;
   }
-  return undefined;
 }
 
-function tokenStatus(verifiers: readonly TokenVerifier[], spec: ITokenReview['spec']) {
+async function tokenStatus(verifiers: readonly TokenVerifier[], spec: ITokenReview['spec']) {
   if (!spec.token)
     throw invalidObject({ group: AUTHENTICATION, version: 'v1', kind: 'TokenReview' }, '', [required('spec.token')]);
   const audiences = spec.audiences !== undefined && spec.audiences.length > 0 ? spec.audiences : undefined;
-  const verified = verifyToken(verifiers, spec.token, audiences);
+  const verified = await reviewToken(verifiers, spec.token, audiences);
   if (verified === undefined) return { authenticated: false, user: {}, error: 'invalid bearer token' };
   return { authenticated: true, user: userStatus(verified.user), audiences: verified.audiences };
 }
@@ -216,9 +214,9 @@ export function accessReviewResources({
         return { ...object, status: rulesStatus(rbac, user, namespace) };
       },
     ),
-    question<ITokenReview>(info(AUTHENTICATION, 'tokenreviews', 'TokenReview'), (object) => ({
+    question<ITokenReview>(info(AUTHENTICATION, 'tokenreviews', 'TokenReview'), async (object) => ({
       ...object,
-      status: tokenStatus(tokenVerifiers, object.spec),
+      status: await tokenStatus(tokenVerifiers, object.spec),
     })),
     question<ISelfSubjectReview>(
       info(AUTHENTICATION, 'selfsubjectreviews', 'SelfSubjectReview'),

@@ -1,7 +1,7 @@
 import type { ApiResponse, HeaderMap, ResponseStream } from '../server/api-request.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** Longest text that one Warning header carries, as Kubernetes cuts it; and how many bytes all of them together may take. */
+/** What all Warning headers together may take, and what each is cut to once they take more: Kubernetes' numbers. */
 const MAX_WARNING_CHARS = 256;
 const MAX_WARNINGS_BYTES = 4096;
 
@@ -60,17 +60,20 @@ export class ChainResponse implements ApiResponse {
 
 /** `299 - "text"` per distinct warning; quotes and control characters are escaped so that no warning can forge a header. */
 export function renderWarnings(warnings: readonly string[]): readonly string[] {
+  const texts = [...new Set(warnings)].map((text) => [...text].map((char) => (isPlain(char) ? char : ' ')).join(''));
+  const whole = texts.map(warningLine);
+  if (whole.reduce((sum, line) => sum + line.length, 0) <= MAX_WARNINGS_BYTES) return whole;
   const lines: string[] = [];
   let bytes = 0;
-  for (const text of new Set(warnings)) {
-    const printable = [...text].map((char) => (isPlain(char) ? char : ' ')).join('');
-    const short = printable.length > MAX_WARNING_CHARS ? printable.slice(0, MAX_WARNING_CHARS) : printable;
-    const line = `299 - "${short.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  for (const text of texts) {
+    const line = warningLine(text.slice(0, MAX_WARNING_CHARS));
     bytes += line.length;
     if (bytes > MAX_WARNINGS_BYTES) break;
     lines.push(line);
   }
   return lines;
 }
+
+const warningLine = (text: string): string => `299 - "${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 
 const isPlain = (char: string) => char >= ' ' && char <= '~';

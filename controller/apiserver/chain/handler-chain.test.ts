@@ -124,6 +124,15 @@ test('warnings are quoted, said once, and cannot forge headers', () => {
   ]);
 });
 
+test('a warning is cut only where all of them would be too much', () => {
+  const long = 'w'.repeat(1000);
+  expect(renderWarnings([long])).toEqual([`299 - "${long}"`]);
+  const many = Array.from({ length: 30 }, (_, i) => `${i} ${long}`);
+  const cut = renderWarnings(many);
+  expect(cut[0]).toBe(`299 - "0 ${'w'.repeat(254)}"`);
+  expect(cut.length).toBe(15);
+});
+
 test.each([
   ['1m30s', 90_000],
   ['500ms', 500],

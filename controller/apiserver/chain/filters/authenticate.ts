@@ -6,6 +6,18 @@ import type { Authenticator, Filter, RequestContext, UserInfo } from '../request
 /** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
 const ANONYMOUS_PATHS = /^\/(?:(?:healthz|livez|readyz)(?:\/.*)?|version\/?)$/;
 
+/** What the administrator says instead: nobody, everybody, or who asks for one of these paths. */
+export interface AnonymousAccess {
+  readonly enabled: boolean;
+  /** Undefined: any, and roles decide. */
+  readonly paths: readonly string[] | undefined;
+}
+
+function mayBeAnonymous({ info }: RequestContext, access: AnonymousAccess | undefined): boolean {
+  if (access === undefined) return !info.isResourceRequest && ANONYMOUS_PATHS.test(info.path);
+  return access.enabled && (access.paths === undefined || access.paths.includes(info.path));
+}
+
 const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 
 export interface AuthenticateDeps {
@@ -13,11 +25,13 @@ export interface AuthenticateDeps {
   readonly authenticators: readonly Authenticator[];
   readonly clock: Clock;
   readonly metrics: SecurityMetrics;
+  /** Undefined, or answering undefined: health and version are for everybody, nothing else. */
+  readonly anonymous?: () => AnonymousAccess | undefined;
   /** Told of every request that is refused here. */
   readonly onFailure?: (context: RequestContext, err: ApiError) => void;
 }
 
-/** Sets `context.user`, or answers 401. Anonymous requests pass to the health and version paths alone. */
+/** Sets `context.user`, or answers 401. Anonymous requests pass to the paths that are for everybody alone. */
 export function createAuthenticateFilter(deps: AuthenticateDeps): Filter {
   const { authenticators, clock, metrics, onFailure } = deps;
   /** Authenticators answer at once as a rule; a promise is awaited only where one turns up. */
@@ -27,7 +41,7 @@ export function createAuthenticateFilter(deps: AuthenticateDeps): Filter {
       if (answer instanceof Promise) return answer.then((user) => user ?? identify(context, i + 1));
       if (answer !== undefined) return answer;
     }
-    if (!context.info.isResourceRequest && ANONYMOUS_PATHS.test(context.info.path)) return ANONYMOUS;
+    if (mayBeAnonymous(context, deps.anonymous?.())) return ANONYMOUS;
     throw unauthorized();
   };
   return {
