@@ -13,6 +13,7 @@ import { describeError } from '#base/errors.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
 import { startPolicyStatus } from './apiserver/admission/policy/policy-status.ts';
 import { ensureAuthenticationConfig } from './apiserver/aggregator/authentication-config.ts';
+import { startTokenSecrets } from './apiserver/authenticate/fill-token-secrets.ts';
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
@@ -35,6 +36,8 @@ import { startPkiRenewal } from './pki/pki-renewal.ts';
 import { takeFileLock } from './store/file-lock.ts';
 
 const APISERVER_USER = 'system:apiserver';
+/** Kubernetes' token controller acts as this one too. */
+const TOKEN_SECRETS_USER = 'system:kube-controller-manager';
 const AGGREGATION_USER = 'system:serviceaccount:kube-system:clusterrole-aggregation-controller';
 const POLICY_STATUS_USER = 'system:serviceaccount:kube-system:validatingadmissionpolicy-status-controller';
 /** Requests under way may finish so long after SIGTERM. */
@@ -119,6 +122,15 @@ async function runWithApiServer(
     clock,
     log,
   });
+  const stopTokenSecrets = startTokenSecrets({
+    store: front.store,
+    client: createKubeClient(createPortTransport(openPort(front, [TOKEN_SECRETS_USER]), TOKEN_SECRETS_USER)),
+    key: pki.serviceAccountKey,
+    ca: () => pki.caPem,
+    clock,
+    log: log.child({ component: 'token-secrets' }),
+    random: Math.random,
+  });
   const stopFlowConfiguration = startFlowConfigurationUpkeep({ client: own, clock, log });
   const stopAggregator = front.aggregator.start(own, front.api.catalog);
   await writeKubeconfig(config, pki, advertiseAddress);
@@ -149,6 +161,7 @@ async function runWithApiServer(
   stopRenewal();
   stopAggregation();
   stopPolicyStatus();
+  stopTokenSecrets();
   stopAggregator();
   stopFlowConfiguration();
   await brain.stop();

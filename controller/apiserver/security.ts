@@ -10,6 +10,7 @@ import { createBearerTokenAuthenticator, type TokenVerifier } from './authentica
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
 import { createComponentAuthenticator } from './authenticate/component.ts';
+import { createLegacyTokenVerifier } from './authenticate/legacy-token.ts';
 import { createRequestHeaderAuthenticator } from './authenticate/request-header.ts';
 import { createServiceAccountTokenVerifier } from './authenticate/service-account-token.ts';
 import {
@@ -100,6 +101,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   const { store, serviceAccountKey: key, clock } = deps;
   const tokenVerifiers: TokenVerifier[] = [
     createServiceAccountTokenVerifier({ store, key, clock }),
+    createLegacyTokenVerifier({ store, key, audiences: [SERVICE_ACCOUNT_ISSUER] }),
     createBootstrapTokenVerifier({ store, clock }),
     ...(deps.oidc === undefined ? [] : [deps.oidc]),
   ];

@@ -19,7 +19,8 @@ const jwt = (part: { issuer?: object; claimMappings?: object } & Record<string, 
   ...part,
   issuer: { url: ISSUER, audiences: ['coracle'], ...part.issuer },
 });
-const issuerOf = (part: object): JwtIssuer => parse({ jwt: [jwt(part as Parameters<typeof jwt>[0])] }).issuers[0] as JwtIssuer;
+const issuerOf = (part: object): JwtIssuer =>
+  parse({ jwt: [jwt(part as Parameters<typeof jwt>[0])] }).issuers[0] as JwtIssuer;
 
 describe('AuthenticationConfiguration', () => {
   it.each<[string, object, string]>([
