@@ -53,16 +53,19 @@ const CHANNEL_OPTIONS = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
-/** etcd itself gives up after 5 s and two election timeouts: after this long, the member is to blame. */
-const CALL_TIMEOUT_MS = 8_000;
+/**
+ * A member that knows of no leader says so at once; one that is this silent has stopped, or its disk has. Another is asked then, and what
+ * was asked of this one is settled by the fence.
+ */
+const CALL_TIMEOUT_MS = 5_000;
 
 const BACKOFF: BackoffOptions = { initialMs: 50, maxMs: 1_000, jitter: 0.5 };
 
 interface Member {
   readonly server: string;
   readonly client: Client;
-  /** Said that it belongs to another cluster: not asked again. */
-  foreign: boolean;
+  /** `foreign`: belongs to another cluster, and is not asked again. `own`: was seen to belong to ours. */
+  standing: 'new' | 'own' | 'foreign';
 }
 
 export type WatchStream = ClientDuplexStream<object, object>;
@@ -82,7 +85,7 @@ export class EtcdClient {
     this.#members = options.servers.map((server) => ({
       server,
       client: openChannel(server, options.tls),
-      foreign: false,
+      standing: 'new',
     }));
     // A member that has lost its leader says so at once instead of letting us wait.
     this.#metadata.set('hasleader', 'true');
@@ -98,7 +101,7 @@ export class EtcdClient {
     if (this.#members.length === 1 || this.server !== server) return;
     for (let step = 1; step <= this.#members.length; step++) {
       const next = (this.#current + step) % this.#members.length;
-      if (this.#members[next]!.foreign) continue;
+      if (this.#members[next]!.standing === 'foreign') continue;
       this.#current = next;
       break;
     }
@@ -160,8 +163,25 @@ export class EtcdClient {
     for (const { client } of this.#members) client.close();
   }
 
-  async #call<Response extends object>({ path, requestSerialize, responseDeserialize }: Method, request: object) {
+  async #call<Response extends object>(method: Method, request: object): Promise<Response> {
     const member = this.#members[this.#current]!;
+    if (member.standing === 'new' && method !== this.#protocol.status) await this.#meet(member);
+    return this.#ask<Response>(member, method, request);
+  }
+
+  /** A write must not reach a member of another cluster, so that is found out first. */
+  async #meet(member: Member): Promise<void> {
+    try {
+      await this.#ask<StatusResponse>(member, this.#protocol.status, {});
+    } catch (err) {
+      if (!(err instanceof EtcdError) || err.fault !== 'unknown') throw err;
+      // What the caller wanted was not even sent.
+      throw new EtcdError('unavailable', err.code, err.message, { cause: err });
+    }
+  }
+
+  async #ask<Response extends object>(member: Member, method: Method, request: object): Promise<Response> {
+    const { path, requestSerialize, responseDeserialize } = method;
     let timedOut = false;
     let cancelTimer: (() => void) | undefined;
     try {
@@ -197,12 +217,16 @@ export class EtcdClient {
   #checkCluster(member: Member, header: ResponseHeader | null | undefined): void {
     if (header === null || header === undefined || header.cluster_id === '0') return;
     this.#clusterId ??= header.cluster_id;
-    if (header.cluster_id === this.#clusterId) return;
-    member.foreign = true;
-    const isAlone = this.#members.every(({ foreign }) => foreign);
-    const message = `${member.server} belongs to another etcd cluster (${toHex(header.cluster_id)}) than the servers before it (${toHex(this.#clusterId)})`;
-    this.#options.log.error('etcd server of another cluster: not used', { server: member.server, reason: message });
-    throw new EtcdError(isAlone ? 'refused' : 'unknown', status.FAILED_PRECONDITION, message);
+    if (header.cluster_id === this.#clusterId) {
+      member.standing = 'own';
+      return;
+    }
+    const [told, known] = [toHex(header.cluster_id), toHex(this.#clusterId)];
+    const reason = `${member.server} belongs to another etcd cluster (${told}) than the one this server works with (${known})`;
+    if (member.standing !== 'foreign') this.#options.log.error('an etcd server is not used', { reason });
+    member.standing = 'foreign';
+    const isLast = this.#members.every(({ standing }) => standing === 'foreign');
+    throw new EtcdError(isLast ? 'refused' : 'unavailable', status.FAILED_PRECONDITION, reason);
   }
 }
 

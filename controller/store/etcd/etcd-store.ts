@@ -56,6 +56,8 @@ export class EtcdStore implements Store {
   readonly #freshness: Freshness;
   readonly #writer: EtcdWriter;
   readonly #compactor: Compactor;
+  /** The watch has been open once. */
+  readonly #opened = Promise.withResolvers<void>();
   /** By key: why it is not shown. */
   readonly #unreadable: Map<string, string>;
   /** Revisions up to this one were told by an etcd that has since gone back; 0: it never did. */
@@ -93,7 +95,10 @@ export class EtcdStore implements Store {
           this.#freshness.moved();
         },
         onLost: (loss) => this.#readAnew(loss),
-        onOpened: () => this.#freshness.ask(),
+        onOpened: () => {
+          this.#opened.resolve();
+          this.#freshness.ask();
+        },
       },
       listing.revision,
     );
@@ -126,9 +131,10 @@ export class EtcdStore implements Store {
     };
   }
 
-  /** Resolves once everything that etcd had at the time of the call is visible. */
+  /** Resolves once the watch is open, and everything that etcd had at the time of the call is visible. */
   async start(): Promise<void> {
     this.#feed.start();
+    await this.#opened.promise;
     await this.#freshness.catchUp();
     this.#compactor.start();
   }

@@ -25,8 +25,8 @@ const PROGRESS_EVERY_MS = 100;
 /** A watch that is so far behind etcd has a member that does not work. */
 const STALLED_MS = 2_000;
 
-/** A leader is elected within a second or two: reads outlast that. */
-const READ_BUDGET_MS = 10_000;
+/** A leader is elected within a second or two, and a silent member is given up after five: reads outlast either. */
+const READ_BUDGET_MS = 7_000;
 
 interface Waiter {
   readonly revision: number;
