@@ -8,6 +8,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream } from './api-request.ts';
 import { closedStream, NodeApiRequest, NodeApiResponse, type NodeRequest, type NodeResponse } from './http-exchange.ts';
+import { PenaltyBox } from './penalty-box.ts';
 import { SessionActivity } from './session-activity.ts';
 
 export interface TlsMaterial {
@@ -45,6 +46,12 @@ export interface HttpsServer {
 const MAX_SESSION_MEMORY_MB = 64;
 /** Node advertises 2^32-1 by default; client-go opens as many as it is offered. */
 const MAX_CONCURRENT_STREAMS = 1000;
+/**
+ * Requests that a session may take back: so many at once, then so many a second. Whoever takes back more loses the connection (RFC 9113,
+ * 10.5). Clients that cancel their watches stay far below it.
+ */
+const RESET_BURST = 100;
+const RESETS_PER_SECOND = 20;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Of a request's line and headers together. Long selectors and large tokens fit; Kubernetes takes 1 MiB, which is a gift to floods. */
 const MAX_HEAD_BYTES = 64 * 1024;
@@ -87,6 +94,8 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     requestTimeout: 0,
     keepAliveTimeout: limits.idleTimeoutMs,
     maxSessionMemory: MAX_SESSION_MEMORY_MB,
+    streamResetBurst: RESET_BURST,
+    streamResetRate: RESETS_PER_SECOND,
     settings: {
       maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
       maxHeaderListSize: MAX_HEAD_BYTES,
@@ -94,18 +103,22 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     },
   } as http2.SecureServerOptions);
   server.maxConnections = limits.maxConnections;
+  const penalties = new PenaltyBox(() => performance.now());
+  refusePenalized(server, penalties);
   const activity = new SessionActivity();
   const connections = trackConnections(server, activity, limits);
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
     const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
-    const session = 'stream' in incoming ? incoming.stream.session : undefined;
-    if (session !== undefined) activity.onRequest(session);
+    const begin = () => void options.handler(request, new NodeApiResponse(incoming, outgoing));
+    const stream = 'stream' in incoming ? incoming.stream : undefined;
+    const session = stream?.session;
     // `on`, although it comes once: the wrapper of `once` would be made for every request.
     outgoing.on('close', () => {
       if (!outgoing.writableFinished) request.onGone();
       if (session !== undefined) activity.onRequestEnd(session);
     });
-    void options.handler(request, new NodeApiResponse(incoming, outgoing));
+    if (stream === undefined || session === undefined) begin();
+    else activity.onRequest(session, { begin, isGone: () => stream.closed });
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
     void serveUpgrade(options, incoming, socket, head);
@@ -115,7 +128,10 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     log.debug('malformed request', { reason: describeError(err) });
     answerMalformed(err, socket);
   });
-  server.on('sessionError', (err) => log.debug('HTTP/2 session failed', { reason: describeError(err) }));
+  server.on('sessionError', (err, session) => {
+    log.debug('HTTP/2 session failed', { reason: describeError(err) });
+    if (isFlood(err)) penalties.offend(addressOf.get(session) ?? '');
+  });
   await listen(server, options.host, options.port);
   const bound = server.address() as AddressInfo;
   return {
@@ -146,6 +162,27 @@ interface Connections {
   readonly sockets: Set<Socket>;
 }
 
+/** Errors of sessions that sent more than any client has reason to. One request that is too large is answered instead. */
+const FLOODS = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES']);
+
+const isFlood = (err: Error) => FLOODS.has((err as { code?: string }).code ?? '');
+
+/** Of sessions: when one has failed, its socket can no longer tell. */
+const addressOf = new WeakMap<http2.Http2Session, string>();
+
+/** Refused before the handshake, which is what a connection costs most. */
+function refusePenalized(server: http2.Http2SecureServer, penalties: PenaltyBox): void {
+  const listeners = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    if (!penalties.admits(socket.remoteAddress ?? '')) {
+      socket.resetAndDestroy();
+      return;
+    }
+    for (const listener of listeners) listener.call(server, socket);
+  });
+}
+
 /** The secure HTTP/2 server has no closeAllConnections, so we remember what is open. */
 function trackConnections(
   server: http2.Http2SecureServer,
@@ -162,6 +199,7 @@ function trackConnections(
   });
   server.on('session', (session: http2.ServerHttp2Session) => {
     sessions.add(session);
+    addressOf.set(session, session.socket.remoteAddress ?? '');
     activity.add(session);
     const stopPings = pingPeer(session);
     session.once('close', () => {
