@@ -21,6 +21,7 @@ import {
   requiredFiles,
   sharedSettingsOf,
 } from './join-files.ts';
+import { refuseOwnStore } from './redeem-join-token.ts';
 
 export interface ControllerTokenOptions {
   /** Acts as the administrator. */
@@ -47,6 +48,7 @@ const ROLE_BINDINGS: ResourceInfo = { ...ROLES, resource: 'rolebindings', kind: 
  */
 export async function createControllerToken(options: ControllerTokenOptions): Promise<string> {
   const { client, caHash, expiresAtMs } = options;
+  if (options.components.has('apiserver')) refuseOwnStore(options.config);
   const bundle = await makeBundle(options);
   const token = generateBootstrapToken();
   const [id = ''] = token.split('.');

@@ -34,6 +34,7 @@ const CA_FILE = 'pki/ca.crt';
 export async function joinCluster(options: JoinOptions): Promise<void> {
   const { config, components, log } = options;
   if (config.join === '') return;
+  if (components.has('apiserver')) refuseOwnStore(config);
   const missing = requiredFiles(components).filter((path) => !existsSync(join(config.dataDir, path)));
   if (missing.length === 0) {
     log.debug('has joined before; the token is not needed any more');
@@ -47,6 +48,14 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     await writeDurableFile(target, text);
   }
   log.info('joined the cluster', { files: Object.keys(bundle.files) });
+}
+
+/** Two API servers of one cluster over two stores would be two clusters that look like one. */
+export function refuseOwnStore({ store }: Pick<ControllerConfig, 'store'>): void {
+  if (store === 'etcd') return;
+  throw new ConfigError(
+    'several API servers need one store in common: run all of them with --store etcd --etcd-servers …, or leave apiserver out of --components here',
+  );
 }
 
 /** Before anything is written: another cluster's files here, or settings that would tear this one apart. */

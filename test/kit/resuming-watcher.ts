@@ -1,22 +1,27 @@
 import http2, { type ClientHttp2Session } from 'node:http2';
-import type { ControllerProcess } from './controller-process.ts';
+import type { KubeconfigAccess } from '#api/client/kubeconfig.ts';
 import { requestOver } from './https-contract-target.ts';
 
 /** Between two attempts to reach a server that is not there. */
 const RETRY_MS = 50;
 
+/** Asked for each connection: it may name another server every time. */
+export interface AccessSource {
+  readonly access: KubeconfigAccess;
+}
+
 /** One HTTP/2 connection that is made anew whenever it was lost. */
 export class Connection {
-  readonly #controller: ControllerProcess;
+  readonly #source: AccessSource;
   #session: ClientHttp2Session | undefined;
 
-  constructor(controller: ControllerProcess) {
-    this.#controller = controller;
+  constructor(source: AccessSource) {
+    this.#source = source;
   }
 
   get session(): ClientHttp2Session {
     if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
-      const { server, ca, cert, key } = this.#controller.access;
+      const { server, ca, cert, key } = this.#source.access;
       this.#session = http2.connect(server, { ca: ca!, cert: cert!, key: key! });
       // Whoever uses it sees its own stream fail.
       this.#session.on('error', () => {});

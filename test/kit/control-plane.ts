@@ -1,0 +1,63 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ControllerProcess, startControllerProcess } from './controller-process.ts';
+import { type EtcdCluster, startEtcd } from './etcd.ts';
+
+export interface ControlPlane {
+  readonly etcd: EtcdCluster;
+  readonly controllers: readonly ControllerProcess[];
+  stop(): Promise<void>;
+}
+
+export interface ControlPlaneOptions {
+  readonly controllers: number;
+  readonly members?: 1 | 3;
+  readonly flags?: readonly string[];
+}
+
+const root = join(import.meta.dirname, '..', '..');
+
+/** Several whole controllers of one cluster over a real etcd, the second and further ones joined with a token; on loopback. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const etcd = await startEtcd({ members: options.members ?? 3 });
+  const controllers: ControllerProcess[] = [];
+  const stop = async () => {
+    await Promise.all(controllers.map((controller) => controller.stop()));
+    await etcd.stop();
+  };
+  try {
+    for (let i = 0; i < options.controllers; i++) {
+      const joining = i === 0 ? [] : joinFlags(controllers[0]!);
+      const flags = [...etcd.flags, ...joining, '--advertise-address', `192.0.2.${i + 1}`, ...(options.flags ?? [])];
+      controllers.push(await startControllerProcess({ fromSource: true, flags }));
+    }
+    return { etcd, controllers, stop };
+  } catch (err) {
+    await stop();
+    throw err;
+  }
+}
+
+/** As a person would: a token made where the first controller runs. */
+function joinFlags(first: ControllerProcess): string[] {
+  const kubeconfig = join(first.folder, 'local.kubeconfig');
+  writeFileSync(
+    kubeconfig,
+    readFileSync(first.kubeconfig, 'utf8').replace(/server: .*/, `server: ${first.access.server}`),
+    { mode: 0o600 },
+  );
+  const line = execFileSync(join(root, 'bin/coracle'), ['token', 'create', '--controller'], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      CORACLE_FROM_SOURCE: '1',
+      KUBECONFIG: kubeconfig,
+      CORACLE_DATA_DIR: join(first.folder, 'data'),
+      CORACLE_STORE: 'etcd',
+    },
+  });
+  const token = /--join (\S+)/.exec(line)?.[1];
+  if (token === undefined) throw new Error(`no token: ${line}`);
+  return ['--servers', first.access.server, '--join', token];
+}
