@@ -5,8 +5,8 @@ import type { AuditStage } from './audit-policy.ts';
 import type { AuditRecord } from './audit-record.ts';
 
 /*
- * An event is written for every change, so it is put together as text from few objects: their absent fields stand as undefined, which
- * JSON leaves out, and users, whom authenticators answer as the same object again and again, are rendered once.
+ * An event is written for every change, so it is put together as text; users, whom authenticators answer as the same
+ * object again and again, are rendered once.
  */
 
 const renderedUsers = new WeakMap<UserInfo, string>();
@@ -27,18 +27,21 @@ function renderUser(user: UserInfo): string {
 }
 
 /** The request's address, completed by what its object says: a creation knows its name from the body alone. */
-function objectReference({ info }: RequestContext, { object }: AuditRecord) {
-  return {
-    resource: info.resource || undefined,
-    namespace: info.namespace || object?.namespace || undefined,
-    name: info.name || object?.name || undefined,
-    uid: object?.uid || undefined,
-    apiGroup: info.group || undefined,
-    apiVersion: info.version || undefined,
-    resourceVersion: object?.resourceVersion || undefined,
-    subresource: info.subresource || undefined,
-  };
+function renderReference({ info }: RequestContext, { object }: AuditRecord): string {
+  const fields =
+    field('resource', quoted(info.resource)) +
+    field('namespace', quoted(info.namespace || object?.namespace)) +
+    field('name', quoted(info.name || object?.name)) +
+    field('uid', quoted(object?.uid)) +
+    field('apiGroup', quoted(info.group)) +
+    field('apiVersion', quoted(info.version)) +
+    field('resourceVersion', quoted(object?.resourceVersion)) +
+    field('subresource', quoted(info.subresource));
+  return `{${fields.slice(1)}}`;
 }
+
+/** Absent where there is nothing to quote. */
+const quoted = (text: string | undefined) => (text ? JSON.stringify(text) : undefined);
 
 /** Where the request came from, through which proxies: the first is what the client claims. */
 export function sourceIps(context: RequestContext): string[] {
@@ -62,11 +65,17 @@ export interface AuditOutcome {
   readonly nowMs: number;
 }
 
-function responseStatus({ code, error }: AuditOutcome) {
+function renderStatus({ code, error }: AuditOutcome): string | undefined {
   if (code === 0) return undefined;
-  if (!(error instanceof ApiError)) return { metadata: {}, code };
+  if (!(error instanceof ApiError)) return `{"metadata":{},"code":${code}}`;
   const { status, message, reason, details } = error.toStatus();
-  return { metadata: {}, status, message, reason, details, code };
+  return JSON.stringify({ metadata: {}, status, message, reason, details, code });
+}
+
+/** Whether an object has fields, without a list of them. */
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
 }
 
 /** One `audit.k8s.io/v1` Event as a line of JSON without its newline, fields in Kubernetes' order. */
@@ -75,29 +84,27 @@ export function renderAuditEvent(context: RequestContext, record: AuditRecord, o
   const { stage, nowMs } = outcome;
   const isBegun = stage !== 'RequestReceived';
   const uri = request.query === '' ? request.path : `${request.path}?${request.query}`;
-  const annotations = Object.keys(context.auditAnnotations).length === 0 ? undefined : context.auditAnnotations;
-  const fields = [
-    '"kind":"Event","apiVersion":"audit.k8s.io/v1"',
-    field('level', JSON.stringify(record.decision.level)),
-    field('auditID', JSON.stringify(context.auditId)),
-    field('stage', JSON.stringify(stage)),
-    field('requestURI', JSON.stringify(uri)),
-    field('verb', JSON.stringify(info.verb)),
-    field('user', renderUser(impersonator ?? user)),
-    field('impersonatedUser', impersonator === undefined ? undefined : renderUser(user)),
-    field('sourceIPs', JSON.stringify(sourceIps(context))),
-    field('userAgent', JSON.stringify(request.header('user-agent'))),
-    field('objectRef', info.isResourceRequest ? JSON.stringify(objectReference(context, record)) : undefined),
-    field('responseStatus', JSON.stringify(responseStatus(outcome))),
+  return (
+    `{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"${record.decision.level}"` +
+    field('auditID', JSON.stringify(context.auditId)) +
+    field('stage', `"${stage}"`) +
+    field('requestURI', JSON.stringify(uri)) +
+    field('verb', JSON.stringify(info.verb)) +
+    field('user', renderUser(impersonator ?? user)) +
+    field('impersonatedUser', impersonator === undefined ? undefined : renderUser(user)) +
+    field('sourceIPs', JSON.stringify(sourceIps(context))) +
+    field('userAgent', JSON.stringify(request.header('user-agent'))) +
+    field('objectRef', info.isResourceRequest ? renderReference(context, record) : undefined) +
+    field('responseStatus', renderStatus(outcome)) +
     // The objects are texts already: decoding and encoding them once more would double the cost of the level.
-    field('requestObject', isBegun ? record.renderRequest() : undefined),
-    field('responseObject', isBegun ? record.responseText : undefined),
-    field('requestReceivedTimestamp', `"${toMicroTime(context.receivedAtMs)}"`),
-    field('stageTimestamp', `"${toMicroTime(nowMs)}"`),
-    field('annotations', JSON.stringify(annotations)),
-  ];
-  return `{${fields.filter((one) => one !== undefined).join(',')}}`;
+    field('requestObject', isBegun ? record.renderRequest() : undefined) +
+    field('responseObject', isBegun ? record.responseText : undefined) +
+    field('requestReceivedTimestamp', `"${toMicroTime(context.receivedAtMs)}"`) +
+    field('stageTimestamp', `"${toMicroTime(nowMs)}"`) +
+    field('annotations', isEmpty(context.auditAnnotations) ? undefined : JSON.stringify(context.auditAnnotations)) +
+    '}'
+  );
 }
 
-/** Undefined for a value that is absent. */
-const field = (name: string, json: string | undefined) => (json === undefined ? undefined : `"${name}":${json}`);
+/** Nothing for a value that is absent. */
+const field = (name: string, json: string | undefined) => (json === undefined ? '' : `,"${name}":${json}`);

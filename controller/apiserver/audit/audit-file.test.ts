@@ -10,15 +10,15 @@ it('createAuditFile sets the full file aside and goes on, also after a restart',
     const path = join(dir, 'audit.log');
     let nowMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
     const options = { path, maxBytes: 10, maxBackups: 1, now: () => nowMs };
-    await createAuditFile(options)('aaaa\n');
+    await createAuditFile(options)(Buffer.from('aaaa\n'));
     const append = createAuditFile(options);
-    await append('bbbb\n');
-    await append('cccc\n');
+    await append(Buffer.from('bbbb\n'));
+    await append(Buffer.from('cccc\n'));
     expect(await readFile(join(dir, 'audit-2026-01-02T03-04-05.678.log'), 'utf8')).toBe('aaaa\nbbbb\n');
     expect(await readFile(path, 'utf8')).toBe('cccc\n');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     nowMs += 1000;
-    await append('dddddddddd\n');
+    await append(Buffer.from('dddddddddd\n'));
     expect(await readdir(dir)).toEqual(['audit-2026-01-02T03-04-06.678.log', 'audit.log']);
   } finally {
     await rm(dir, { recursive: true });

@@ -53,19 +53,19 @@ export function expiredBackups(
 }
 
 /** The `append` of an AuditBuffer: one file, readable by its owner alone, set aside and cleaned up after by size, number and age. */
-export function createAuditFile(options: AuditFileOptions): (text: string) => Promise<void> {
+export function createAuditFile(options: AuditFileOptions): (bytes: Uint8Array) => Promise<void> {
   const { path, maxBytes = DEFAULT_MAX_BYTES, now = Date.now } = options;
   let sizeBytes: number | undefined;
-  return async (text) => {
+  return async (bytes) => {
     sizeBytes ??= await sizeOf(path);
-    const added = Buffer.byteLength(text);
+    const added = bytes.byteLength;
     if (sizeBytes > 0 && sizeBytes + added > maxBytes) {
       await rename(path, backupName(path, now()));
       sizeBytes = 0;
       const expired = expiredBackups(await readdir(dirname(path)), options, now());
       await Promise.all(expired.map((file) => rm(join(dirname(path), file), { force: true })));
     }
-    await appendFile(path, text, { mode: 0o600 });
+    await appendFile(path, bytes, { mode: 0o600 });
     sizeBytes += added;
   };
 }

@@ -82,15 +82,32 @@ describe('the audit buffer', () => {
   it('appends in batches, and drops rather than grows without bound', async () => {
     const clock = new FakeClock();
     const written: string[] = [];
-    const append = async (text: string) => void written.push(text);
-    const buffer = createAuditBuffer({ append, clock, log: silentLogger, maxChars: 10 });
-    for (const line of ['aaaa', 'bbbb', 'cccc']) buffer.write(line);
+    const append = async (bytes: Uint8Array) => void written.push(new TextDecoder().decode(bytes));
+    const buffer = createAuditBuffer({ append, clock, log: silentLogger, maxBytes: 10 });
+    for (const line of ['aäa', 'bbbb', 'cccc']) buffer.write(line);
     expect(written).toEqual([]);
     await clock.advance(1000);
-    expect(written).toEqual(['aaaa\nbbbb\n']);
+    expect(written).toEqual(['aäa\nbbbb\n']);
     buffer.write('dddd');
     await buffer.flush();
-    expect(written).toEqual(['aaaa\nbbbb\n', 'dddd\n']);
+    expect(written).toEqual(['aäa\nbbbb\n', 'dddd\n']);
+    expect(buffer.counts).toEqual({ lines: 4, dropped: 1 });
+  });
+
+  it('appends whole lines, however long and many', async () => {
+    const clock = new FakeClock();
+    const pieces: string[] = [];
+    const append = async (bytes: Uint8Array) => void pieces.push(new TextDecoder().decode(bytes));
+    const buffer = createAuditBuffer({ append, clock, log: silentLogger, maxBytes: 2 ** 24 });
+    const lines = Array.from(
+      { length: 300 },
+      (_, i) => `${i} ${'ü'.repeat((i * 977) % 100_000 < 90_000 ? 300 : 90_000)}`,
+    );
+    for (const line of lines) buffer.write(line);
+    await buffer.flush();
+    expect(pieces.every((piece) => piece.endsWith('\n'))).toBe(true);
+    expect(pieces.join('')).toBe(`${lines.join('\n')}\n`);
+    expect(pieces.length).toBeLessThan(40);
   });
 });
 
