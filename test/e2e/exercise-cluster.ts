@@ -95,6 +95,9 @@ export async function exerciseCluster(cluster: TestCluster): Promise<void> {
     expiredToken(hands),
     aggregatedRole(hands),
     clientCertificate(hands),
+    quotas(hands),
+    claims(hands),
+    tokenSecret(hands),
   ]);
 }
 
@@ -214,6 +217,39 @@ async function expiredToken({ apply, ok }: Hands): Promise<void> {
   const metadata = { name: 'bootstrap-token-abcdef', namespace: 'kube-system' };
   await apply({ apiVersion: 'v1', kind: 'Secret', type: 'bootstrap.kubernetes.io/token', metadata, stringData });
   await ok('wait -n kube-system --for=delete secret/bootstrap-token-abcdef --timeout=60s');
+}
+
+async function quotas({ ok, until }: Hands): Promise<void> {
+  await ok('create namespace bounded');
+  await ok('create quota few -n bounded --hard=configmaps=5');
+  await until('the count', 'get quota few -n bounded -o jsonpath={.status.used.configmaps}', /\d/);
+}
+
+/** Deleted at once, and gone once their controllers saw that nobody uses them. */
+async function claims({ apply, ok }: Hands): Promise<void> {
+  const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } };
+  const volume = {
+    accessModes: ['ReadWriteOnce'],
+    capacity: { storage: '1Mi' },
+    storageClassName: 'none',
+    hostPath: { path: '/tmp' },
+  };
+  await apply(
+    { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'idle' }, spec },
+    { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'idle' }, spec: volume },
+  );
+  await ok('delete persistentvolumeclaim/idle persistentvolume/idle --timeout=30s');
+}
+
+async function tokenSecret({ apply, ok, until }: Hands): Promise<void> {
+  const metadata = { name: 'old', annotations: { 'kubernetes.io/service-account.name': 'old' } };
+  await apply(
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'old' } },
+    { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/service-account-token', metadata },
+  );
+  await until('the token', 'get secret old -o jsonpath={.data.token}', /./);
+  await ok('delete serviceaccount old');
+  await ok('wait --for=delete secret/old --timeout=30s');
 }
 
 /** Approved by a person, signed by us. */

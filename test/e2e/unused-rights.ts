@@ -82,8 +82,8 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
     {
       why: 'Kubernetes makes the identities of its controllers with these; ours are vouched for by the process they run in',
       rules: [
-        allow('create get update', 'core', 'secrets serviceaccounts'),
-        allow('delete', 'core', 'secrets'),
+        allow('create get', 'core', 'secrets serviceaccounts'),
+        allow('update', 'core', 'serviceaccounts'),
         allow('get', 'core', 'configmaps namespaces'),
         allow('create', 'core', 'serviceaccounts/token'),
         allow('create', 'authentication.k8s.io', 'tokenreviews'),
@@ -196,6 +196,21 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'system:controller:pod-garbage-collector': [
     { why: OWN_READS, rules: [allow('list watch', 'core', 'pods'), allow('list', 'core', 'nodes')] },
+  ],
+  'system:controller:pv-protection-controller': [
+    REPORTS_NOTHING,
+    { why: OWN_READS, rules: [allow(READ, 'core', 'persistentvolumes')] },
+  ],
+  'system:controller:pvc-protection-controller': [
+    REPORTS_NOTHING,
+    {
+      why: OWN_READS,
+      rules: [allow(READ, 'core', 'persistentvolumeclaims'), allow('get watch', 'core', 'pods')],
+    },
+  ],
+  'system:controller:resourcequota-controller': [
+    REPORTS_NOTHING,
+    { why: OWN_READS, rules: [allow('list watch', '*', '*')] },
   ],
   'system:controller:replicaset-controller': [
     ...REPORTS,

@@ -10,6 +10,7 @@ import { defaultIngressClass, defaultStorageClass } from './default-class.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { nodeCertificateRequests } from './node-certificate-requests.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { podSecurity } from './pod-security/pod-security.ts';
 import { policyParams } from './policy-params.ts';
@@ -42,6 +43,7 @@ export function builtinAdmission(deps: AdmissionDeps): readonly AdmissionPlugin[
     limitRanger(deps),
     serviceAccount(deps),
     nodeRestriction(deps),
+    nodeCertificateRequests(),
     taintNodesByCondition(),
     podSecurity(deps),
     priority(deps),

@@ -1,8 +1,15 @@
 import { ApiError } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import { renderAuditEvent } from '../../audit/audit-event.ts';
-import { type AuditPolicy, type AuditStage, defaultAuditPolicy, REFUSAL } from '../../audit/audit-policy.ts';
+import {
+  type AuditDecision,
+  type AuditPolicy,
+  type AuditStage,
+  defaultAuditPolicy,
+  REFUSAL,
+} from '../../audit/audit-policy.ts';
 import { AuditRecord } from '../../audit/audit-record.ts';
+import { createTrickle } from '../../audit/trickle.ts';
 import type { ApiRequest, Peer, UpgradedSocket } from '../../server/api-request.ts';
 import { isLongRunning } from '../handler-chain.ts';
 import type { Filter, RequestContext } from '../request-context.ts';
@@ -69,16 +76,21 @@ export function createAuditFilter({ write, clock, policy }: AuditDeps): Filter {
 }
 
 /**
- * Tells of requests whose credentials were not accepted; they never reach the filter. By a configured policy alone: anybody can send
- * them in any number.
+ * Tells of requests whose credentials were not accepted; they never reach the filter. Anybody can send them in any number: where no policy
+ * asks for all of them, those that showed a credential are told of, and only so many that they cannot push all else out of the log.
  */
 export function createFailedAuthenticationAudit({ write, clock, policy }: AuditDeps) {
+  const mayTell = createTrickle(clock, { burst: 100, perSecond: 10 });
+  const decide = ({ request }: RequestContext): AuditDecision | undefined => {
+    const hasCredential = request.header('authorization') !== undefined || request.peer.certificate !== undefined;
+    return hasCredential && mayTell() ? REFUSAL : undefined;
+  };
   return (context: RequestContext, error: ApiError): void => {
-    if (write === undefined || policy === undefined) return;
+    if (write === undefined) return;
     const nobody = { ...context, user: { name: '', groups: [] } };
-    const decision = policy(nobody);
-    const stage = 'ResponseStarted';
-    if (decision.level === 'None' || decision.omitStages.has(stage)) return;
+    const decision = policy === undefined ? decide(nobody) : policy(nobody);
+    const stage = policy === undefined ? 'ResponseComplete' : 'ResponseStarted';
+    if (decision === undefined || decision.level === 'None' || decision.omitStages.has(stage)) return;
     write(renderAuditEvent(nobody, new AuditRecord(decision), { stage, code: error.code, error, nowMs: clock.now() }));
   };
 }
