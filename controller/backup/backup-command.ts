@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
@@ -55,6 +57,7 @@ async function backupAtRest(
   path: string,
   { flags, passphrase, nowMs }: { readonly flags: Flags; readonly passphrase: string; readonly nowMs: number },
 ): Promise<number> {
+  refuseEmptyFolder(flags);
   const lock = await lockDataFolder(flags.dataDir);
   try {
     const log = createLogger('backup', flags.logLevel as LogLevel);
@@ -71,6 +74,14 @@ async function backupAtRest(
   } finally {
     lock.close();
   }
+}
+
+/** Opening a store makes one where there is none, and nobody wants a backup of that. */
+function refuseEmptyFolder({ dataDir, store }: Flags): void {
+  const needed = ['pki/ca.key', ...(store === 'sqlite' ? ['store/state.db'] : [])];
+  const missing = needed.find((name) => !existsSync(join(dataDir, name)));
+  if (missing !== undefined)
+    throw new ConfigError(`${dataDir} holds no cluster: is it the right --data-dir? There is no ${missing}`);
 }
 
 /** `coracle restore <file>`. */
