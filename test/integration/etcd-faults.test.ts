@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isGone } from '#api/object/api-error.ts';
 import type { EtcdStore } from '#controller/store/etcd/etcd-store.ts';
@@ -182,6 +183,56 @@ describe.skipIf(typeof program === 'string')(title, () => {
       expect(seen).toEqual([{ n: 0 }, { n: 1 }]);
       // "Not found" was true when it was decided, and is not any more.
       expect((await refused).revision).toBe(revision);
+    });
+  });
+
+  describe('one member', () => {
+    let cluster: EtcdCluster | undefined;
+    afterEach(async () => {
+      await cleanUp();
+      await cluster?.stop();
+    });
+
+    it('is full: writes are refused by name, reads and deletions go on, and all is well after the cure', async () => {
+      cluster = await startEtcd({ args: ['--quota-backend-bytes', String(8 * 2 ** 20)] });
+      const store = await openTestStore(cluster);
+      stops.push(() => store.abandon());
+      const big = (n: number) => putPod(store, `big${n}`, { filler: 'x'.repeat(2 ** 20), n });
+      const fill = async () => {
+        for (let n = 0; n < 20; n++) await big(n);
+      };
+      await expect(fill()).rejects.toMatchObject({ code: 507, message: expect.stringMatching(/NOSPACE.*disarm/) });
+      expect(store.contentProblem()).toContain('NOSPACE');
+      await store.shared.catchUp();
+      const names = [...store.snapshot().range(PODS)].map(({ key }) => key);
+      expect(names.length).toBeGreaterThan(3);
+      for (const key of names) await store.write(key, remove);
+      await cluster.client.compact(store.revision);
+      await cluster.etcdctl('defrag');
+      await cluster.etcdctl('alarm', 'disarm');
+      await waitUntil('writes succeed', 10_000, () => putPod(store, 'small', {}));
+      expect(store.contentProblem()).toBeUndefined();
+    });
+
+    it('was restored to an older state: watches are told, and revisions that do not exist yet are gone', async () => {
+      cluster = await startEtcd();
+      const store = await openTestStore(cluster);
+      stops.push(() => store.abandon());
+      await putPod(store, 'old', { n: 1 });
+      const snapshot = join(cluster.folder, 'backup.db');
+      // One member is what a snapshot is taken of.
+      await cluster.etcdctl('snapshot', 'save', snapshot);
+      for (let n = 0; n < 10; n++) await putPod(store, 'new', { n });
+      const seen = store.revision;
+      const closed: string[] = [];
+      store.watch({ prefix: PODS, fromRevision: seen, onEvent() {}, onClose: (reason) => closed.push(reason) });
+      await cluster.restore(snapshot);
+      await waitUntil('the store has gone back', 20_000, () => store.revision < seen);
+      expect(closed).toEqual(['compacted']);
+      expect([...store.snapshot().range(PODS)].map(({ key }) => key)).toEqual([podKey('old')]);
+      expect(isGone(await thrownBy(() => recordEvents(store, PODS, { fromRevision: seen })))).toBe(true);
+      expect(isGone(await thrownBy(() => store.waitFor(seen, 100)))).toBe(true);
+      expect((await putPod(store, 'new', { n: 100 })).changed).toBe(true);
     });
   });
 

@@ -5,6 +5,7 @@ import { type BackoffOptions, backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { EtcdError, faultOf, isTransient, toEtcdError } from './etcd-error.ts';
+import { RevisionOffset } from './revision-offset.ts';
 import {
   type AlarmResponse,
   type EtcdProtocol,
@@ -76,6 +77,7 @@ export class EtcdClient {
   readonly #protocol: EtcdProtocol = loadEtcdProtocol();
   readonly #members: readonly Member[];
   readonly #metadata = new Metadata();
+  #revisions = new RevisionOffset(0);
   #current = 0;
   #clusterId: string | undefined;
   #closed = false;
@@ -108,16 +110,28 @@ export class EtcdClient {
     this.#options.log.info('etcd member failed, asking another', { failed: server, server: this.server });
   }
 
-  range(request: RangeRequest): Promise<RangeResponse> {
-    return this.#call(this.#protocol.range, request);
+  /** Between the revisions of etcd and those that everybody else sees; all calls but `status` and `watch` go through it by themselves. */
+  get revisions(): RevisionOffset {
+    return this.#revisions;
   }
 
-  txn(request: TxnRequest): Promise<TxnResponse> {
-    return this.#call(this.#protocol.txn, request);
+  /** Before anything was told of the state. */
+  shiftRevisions(offset: number): void {
+    this.#revisions = new RevisionOffset(offset);
+  }
+
+  async range(request: RangeRequest): Promise<RangeResponse> {
+    const revisions = this.#revisions;
+    return revisions.range(await this.#call(this.#protocol.range, revisions.rangeToEtcd(request)));
+  }
+
+  async txn(request: TxnRequest): Promise<TxnResponse> {
+    const revisions = this.#revisions;
+    return revisions.txn(await this.#call(this.#protocol.txn, revisions.txnToEtcd(request)));
   }
 
   async compact(revision: number): Promise<void> {
-    await this.#call(this.#protocol.compact, { revision });
+    await this.#call(this.#protocol.compact, { revision: this.#revisions.toEtcd(revision) });
   }
 
   /** Answers the id of a lease that lasts `ttlSeconds` at least. */
@@ -135,6 +149,7 @@ export class EtcdClient {
     return this.#call(this.#protocol.status, {});
   }
 
+  /** Raw messages: whoever reads them shifts them. */
   watch(): WatchStream {
     const { path, requestSerialize, responseDeserialize } = this.#protocol.watch;
     const { client } = this.#members[this.#current]!;

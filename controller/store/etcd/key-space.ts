@@ -15,6 +15,10 @@ export class KeySpace {
   readonly first: Uint8Array;
   readonly end: Uint8Array;
   readonly fence: Uint8Array;
+  /** What is added to etcd's revisions, in decimal digits. Beside the root, so that nobody takes it for an object. */
+  readonly revisionOffset: Uint8Array;
+  /** The keys of sealed values that API servers share; see etcd-key-ring.ts. */
+  readonly sealingKeys: Uint8Array;
 
   /** `prefix` as the administrator writes it: `/registry`. */
   constructor(prefix: string) {
@@ -23,6 +27,9 @@ export class KeySpace {
     // The root with its last character, a slash, replaced by the next one.
     this.end = encoder.encode(`${this.#root.slice(0, -1)}0`);
     this.fence = encoder.encode(`${this.#root}${FENCE}`);
+    const beside = `${this.#root.slice(0, -1)}.coracle.dev`;
+    this.revisionOffset = encoder.encode(`${beside}/revision-offset`);
+    this.sealingKeys = encoder.encode(`${beside}/sealing-keys`);
   }
 
   toEtcd(key: string): Uint8Array {

@@ -34,8 +34,29 @@ export interface EtcdStoreOptions extends StoreOptions {
 const PATIENCE_MS = 10_000;
 const RETRY_MS = 250;
 
+/** A cluster that answers, and where our keys lie in it. */
+export interface EtcdConnection {
+  readonly client: EtcdClient;
+  readonly keys: KeySpace;
+  readonly version: string;
+}
+
+export type EtcdConnectOptions = Pick<
+  EtcdStoreOptions,
+  | 'servers'
+  | 'caFile'
+  | 'certFile'
+  | 'keyFile'
+  | 'prefix'
+  | 'clock'
+  | 'ioClock'
+  | 'log'
+  | 'random'
+  | 'patienceMs'
+>;
+
 /** Throws ConfigError, in one line with the cure, where the cluster cannot be used as it is configured. */
-export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
+export async function connectEtcd(options: EtcdConnectOptions): Promise<EtcdConnection> {
   const { log, servers, prefix, random, ioClock = options.clock } = options;
   checkServers(servers);
   const tls = await readTls(options);
@@ -47,8 +68,22 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
       servers,
     });
     const keys = new KeySpace(prefix);
+    client.shiftRevisions(await readRevisionOffset(client, keys));
+    return { client, keys, version };
+  } catch (err) {
+    client.close();
+    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
+  }
+}
+
+/** Throws ConfigError as `connectEtcd` does. */
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
+  const { log, prefix, random, ioClock = options.clock } = options;
+  const { client, keys, version } = await connectEtcd(options);
+  try {
+    const sealer = await options.sealer?.(client, keys);
     const context = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
-    const values = new EtcdValues(context, options.sealer ?? plainSealer);
+    const values = new EtcdValues(context, sealer ?? plainSealer);
     const listing = await listWithHistory({ client, keys, values }, options);
     for (const [key, reason] of listing.unreadable) log.error('a value in etcd is not shown', { key, reason });
     const { wrapTxn } = options;
@@ -61,6 +96,14 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
     client.close();
     throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
   }
+}
+
+async function readRevisionOffset(client: EtcdClient, keys: KeySpace): Promise<number> {
+  const { kvs } = await client.range({ key: keys.revisionOffset });
+  const text = kvs[0] === undefined ? '0' : Buffer.from(kvs[0].value).toString('utf8');
+  if (!/^\d{1,15}$/.test(text))
+    throw new ConfigError(`etcd: ${Buffer.from(keys.revisionOffset).toString()} holds no number but "${text}"`);
+  return Number(text);
 }
 
 function checkServers(servers: readonly string[]): void {

@@ -23,8 +23,19 @@ const CURES: readonly (readonly [RegExp, string])[] = [
 
 const UNREACHABLE = 'is etcd running there, and does a firewall let this host through?';
 
+/** Words that a server which speaks TLS makes of plain text, and others too. */
+const HUNG_UP = /Failed to connect|Connection dropped|ECONNRESET|socket hang up/;
+
 /** gRPC wraps what happened: `No connection established. Last error: <this>. Resolution note: <nothing>`. */
-const WRAPPED = /Last error: (.*?)\.?(?: Resolution note: ?(.*))?$/s;
+const WRAPPED = /Last error: (.*?)\.?(?: Resolution note: ?.*)?$/s;
+
+/** What OpenSSL and gRPC put around the words that matter: `40C3…:error:0A000412:SSL routines:ssl3_read_bytes:<words>:../deps/…`. */
+const AROUND = [
+  /^Error: /,
+  /^[0-9A-F]+:error:[^:]*:SSL routines:[^:]*:(?=[^:]+:)/,
+  /:\.\.\/deps\/.*$/,
+  / \(\d{4}-\d\d-\d\dT[^)]*\)$/,
+];
 
 export interface StartFailure {
   /** One line. */
@@ -36,13 +47,20 @@ export interface StartFailure {
 /** Tells why none of the servers could be used, and what to do. `failures`: the last error by server. */
 export function describeStartFailure(failures: ReadonlyMap<string, string>): StartFailure {
   const parts = [...failures].map(([server, raw]) => {
-    const text = (WRAPPED.exec(raw)?.[1] || raw).replaceAll(/\s+/g, ' ').trim();
-    return { server, text, cure: CURES.find(([words]) => words.test(raw))?.[1] };
+    const told = (WRAPPED.exec(raw)?.[1] || raw).replaceAll(/\s+/g, ' ').trim();
+    const text = AROUND.reduce((rest, noise) => rest.replace(noise, ''), told);
+    return { server, text, cure: CURES.find(([words]) => words.test(raw))?.[1], guess: guessOf(server, raw) };
   });
   const told = parts.map(({ server, text }) => `${server} (${text})`).join(', ');
-  const cures = [...new Set(parts.map(({ cure }) => cure ?? UNREACHABLE))];
+  const cures = [...new Set(parts.map(({ cure, guess }) => cure ?? guess))];
   return {
     message: `no etcd server can be used: ${told}; ${cures.join('; ')}`,
     isFinal: parts.every(({ cure }) => cure !== undefined),
   };
+}
+
+function guessOf(server: string, raw: string): string {
+  if (server.startsWith('http:') && HUNG_UP.test(raw))
+    return `${UNREACHABLE} If it wants TLS, begin its address with https://`;
+  return raw.includes('Name resolution failed') ? 'is the name right, and does this host find it?' : UNREACHABLE;
 }

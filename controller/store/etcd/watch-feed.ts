@@ -132,8 +132,9 @@ export class WatchFeed {
       };
       this.#fragments = [];
       this.#stream = stream;
-      stream.on('data', (message: WatchResponse) => {
+      stream.on('data', (received: WatchResponse) => {
         if (this.#stream !== stream) return;
+        const message = client.revisions.watch(received);
         if (message.canceled) {
           stream.cancel();
           if (Number(message.compact_revision) > 0) finish(() => resolve('compacted'));
@@ -149,7 +150,7 @@ export class WatchFeed {
         create_request: {
           key: keys.first,
           range_end: keys.end,
-          start_revision: this.#next,
+          start_revision: client.revisions.toEtcd(this.#next),
           progress_notify: this.#progressSafe,
           fragment: true,
         },
