@@ -11,7 +11,7 @@ import {
   REVISION_LEAP,
   writeReport,
 } from './integrity/recover.ts';
-import { clearLeftovers, listSnapshots, type SnapshotCopy } from './integrity/snapshots.ts';
+import { clearLeftovers, listSnapshots, type SnapshotCopy, type SnapshotFile } from './integrity/snapshots.ts';
 import { type Progress, Witness } from './integrity/witness.ts';
 import type { PackedRecord } from './packed-records.ts';
 import { RowSealing } from './seal/row-sealing.ts';
@@ -82,9 +82,13 @@ export interface DatabaseOptions {
   readonly sealing?: SealingPlan | undefined;
 }
 
-/** A snapshot is due where the newest is so old and something was written since; small files have one more often. */
+/**
+ * A snapshot is due where the newest is so old and something was written since. Small files have one more often, and a young store at once,
+ * then after one minute, one more, two, three, five ... up to the hour: while it has the most to lose and the least to copy.
+ */
 const SNAPSHOT_AGE_MS = 24 * 3_600_000;
 const SMALL_SNAPSHOT_AGE_MS = 3_600_000;
+const YOUNG_SNAPSHOT_AGE_MS = 60_000;
 const SMALL_SNAPSHOT_BYTES = 32 * 2 ** 20;
 
 /**
@@ -105,6 +109,8 @@ export class SqliteDatabase {
   #revision: number;
   #reserved: number;
   #copy: SnapshotCopy | undefined;
+  /** The newest snapshot is of this revision, so that a quiet store need not look at its folder. */
+  #copiedRevision = 0;
 
   /** Opens or creates `<dir>/state.db`, verified and where need be recovered; the WAL is empty then. Throws when another process holds it, or when it is not ours. */
   constructor({ dir, sync, nowMs, sealing }: DatabaseOptions) {
@@ -242,12 +248,23 @@ export class SqliteDatabase {
 
   /** Begins a snapshot where one is due; `maintain` goes on with it. */
   considerSnapshot(nowMs: number): void {
-    if (this.#copy !== undefined) return;
-    const [newest] = listSnapshots(this.#dir);
-    if (this.#revision === 0 || newest?.revision === this.#revision) return;
-    const dueAfterMs = this.#isSmall ? SMALL_SNAPSHOT_AGE_MS : SNAPSHOT_AGE_MS;
-    const isDue = newest === undefined || nowMs - newest.takenMs >= dueAfterMs;
-    if (isDue) this.#copy = this.#witness.copy(this.#progress, nowMs);
+    if (this.#copy !== undefined || this.#revision === this.#copiedRevision) return;
+    const snapshots = listSnapshots(this.#dir);
+    const [newest] = snapshots;
+    if (this.#revision === 0 || newest?.revision === this.#revision) {
+      this.#copiedRevision = this.#revision;
+      return;
+    }
+    if (newest !== undefined && !this.#isOldEnough(newest, snapshots.at(-1)!, nowMs)) return;
+    this.#copy = this.#witness.copy(this.#progress, nowMs);
+  }
+
+  #isOldEnough(newest: SnapshotFile, oldest: SnapshotFile, nowMs: number): boolean {
+    const ageMs = nowMs - newest.takenMs;
+    const youngMs = Math.max(newest.takenMs - oldest.takenMs, YOUNG_SNAPSHOT_AGE_MS);
+    const dueAfterMs = this.#isSmall ? Math.min(youngMs, SMALL_SNAPSHOT_AGE_MS) : SNAPSHOT_AGE_MS;
+    // A clock that was put back says nothing of ages.
+    return ageMs < 0 || ageMs >= dueAfterMs;
   }
 
   get #isSmall(): boolean {

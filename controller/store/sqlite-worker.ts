@@ -16,7 +16,8 @@ let gate: DiskGate | undefined;
 
 /** So long after the last commit its evidence is made durable too: a busy disk is not asked twice, an idle one not at all. */
 const REST_AFTER_MS = 1_000;
-const SNAPSHOT_CHECK_MS = 10 * 60_000;
+/** Asks no disk where nothing was written. */
+const SNAPSHOT_CHECK_MS = 60_000;
 /** Between two steps of sealing old values anew. */
 const RESEAL_EVERY_MS = 1_000;
 
@@ -35,11 +36,16 @@ port.on('message', (request: DiskRequest | DiskNotice) => {
 });
 
 // Nothing here keeps the thread alive: that is the port's.
-const resting = setTimeout(() => attempt((db) => db.rest()), REST_AFTER_MS).unref();
-setInterval(() => {
+const resting = setTimeout(() => {
+  attempt((db) => db.rest());
+  considerSnapshot();
+}, REST_AFTER_MS).unref();
+setInterval(considerSnapshot, SNAPSHOT_CHECK_MS).unref();
+
+function considerSnapshot(): void {
   attempt((db) => db.considerSnapshot(Date.now()));
   maintain();
-}, SNAPSHOT_CHECK_MS).unref();
+}
 
 function afterCommit(): void {
   resting.refresh();
@@ -55,7 +61,9 @@ function resealSoon(): void {
     resealing = undefined;
     attempt((db) => {
       gate?.pass();
-      if (db.reseal()) resting.refresh();
+      if (!db.reseal()) return;
+      resting.refresh();
+      maintain();
     });
     resealSoon();
   }, RESEAL_EVERY_MS).unref();

@@ -28,7 +28,10 @@ export interface NewValue {
   readonly bytes: Uint8Array;
   readonly labels: Readonly<Record<string, string>>;
   readonly fields: Readonly<Record<string, string>>;
-  /** `volatile`: only volatile fields changed (contract sentence 5): stays in memory, no fsync. */
+  /**
+   * `volatile`: only volatile fields changed (contract sentence 5): stays in memory, no fsync. Of an object that does not exist yet: such
+   * changes are to be expected, so that its creation, which is durable, says so at once and the first of them needs no commit.
+   */
   readonly durability: 'durable' | 'volatile';
 }
 

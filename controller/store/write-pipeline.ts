@@ -142,7 +142,7 @@ export class WritePipeline {
   #accept(attempt: WriteAttempt, before: StoredObject | undefined, value: NewValue | undefined): void {
     const { key } = attempt;
     const marked = this.#options.overlaid.has(key);
-    const wantsOverlay = before !== undefined && value?.durability === 'volatile';
+    const wantsOverlay = value?.durability === 'volatile';
     const isVolatile = this.#options.isVolatileKey(key) || (wantsOverlay && marked);
     const immediate = isVolatile && !this.#pending.has(key) ? this.#takeVolatileRevision() : undefined;
     const size = value?.bytes.length ?? 0;

@@ -30,6 +30,8 @@ export interface ControllerProcessOptions {
   readonly fromSource?: boolean;
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where its folder is made; absent: `/tmp`. */
+  readonly parent?: string;
 }
 
 /** A real controller on loopback, with a folder of its own. */
@@ -51,7 +53,7 @@ export interface ControllerProcess {
 }
 
 export async function startControllerProcess(options: ControllerProcessOptions = {}): Promise<ControllerProcess> {
-  const folder = await mkdtemp('/tmp/coracle-controller-');
+  const folder = await mkdtemp(join(options.parent ?? '/tmp', 'coracle-controller-'));
   const port = options.port ?? (await freePort());
   const kubeconfig = join(folder, 'admin.kubeconfig');
   let child: ChildProcess;

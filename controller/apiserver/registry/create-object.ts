@@ -181,12 +181,9 @@ function finishNew(
 async function store(services: RegistryServices, request: CreateRequest, object: KubeObject): Promise<ObjectView> {
   const { definition, namespace, dryRun } = request;
   const name = object.metadata.name ?? '';
-  const value = toNewValue(
-    services,
-    definition,
-    object,
-    definition.volatileTtlMs === undefined ? 'durable' : 'volatile',
-  );
+  // A kind of which no change at all is a volatile one has volatile fields: heartbeats will come.
+  const isVolatile = definition.volatileTtlMs !== undefined || definition.isVolatileUpdate(object, object);
+  const value = toNewValue(services, definition, object, isVolatile ? 'volatile' : 'durable');
   const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
     if (definition.retired !== undefined) checkStillServed(services, definition);
     if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));

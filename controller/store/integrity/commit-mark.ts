@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { WalSalts } from './wal-file.ts';
@@ -27,7 +27,7 @@ export interface MarksOnDisk {
   /** 0 or 1: where it stands. */
   readonly slot: number;
   readonly isFileThere: boolean;
-  /** Slots that are neither sound nor blank: an unsynced one may be torn, so one alone means nothing. */
+  /** A record lies within one sector, which a disk writes whole or not at all: such a slot was destroyed. */
   readonly garbledSlots: number;
 }
 
@@ -80,7 +80,7 @@ export function decodeMarks(file: Uint8Array | undefined): MarksOnDisk {
     bytes.set(file?.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + RECORD_BYTES) ?? []);
     const found = decode(new DataView(bytes.buffer));
     if (found !== undefined && found.sequence > (newest?.sequence ?? 0)) newest = { ...found, slot };
-    else if (found === undefined && bytes.some((byte) => byte !== 0)) garbledSlots += 1;
+    else if (found === undefined && file !== undefined) garbledSlots += 1;
   }
   return {
     mark: newest?.mark,
@@ -89,6 +89,19 @@ export function decodeMarks(file: Uint8Array | undefined): MarksOnDisk {
     isFileThere: file !== undefined,
     garbledSlots,
   };
+}
+
+/**
+ * Makes the file with its first mark, whole or not at all: one that came into being bit by bit would, after a power cut, look like one that was
+ * garbled. The caller syncs the folder.
+ */
+export function createMarkFile(dir: string, mark: CommitMark): void {
+  const file = new Uint8Array(SLOT_BYTES + RECORD_BYTES);
+  // The second slot is older than any: so that a blank one is a destroyed one.
+  for (const slot of [0, 1]) encode(mark, 1 - slot, new DataView(file.buffer, slot * SLOT_BYTES, RECORD_BYTES));
+  const temporary = `${markPath(dir)}.tmp`;
+  writeFileSync(temporary, file, { mode: 0o600, flush: true });
+  renameSync(temporary, markPath(dir));
 }
 
 /**

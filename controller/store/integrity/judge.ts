@@ -42,9 +42,16 @@ const NOTHING: Judgement = { condition: 'sound', findings: [], dropWal: false };
 
 /**
  * Tells what a disk has lost. The rule behind it: an honest disk may lose, tear and reorder what was written after the last fsync of a
- * file, and nothing else. Pure.
+ * file, and nothing else; it writes a sector whole or not at all. Pure.
  */
 export function judge(evidence: Evidence): Judgement {
+  const judgement = judgeContent(evidence);
+  const { mark, garbledSlots } = evidence.marks;
+  if (mark === undefined || garbledSlots === 0) return judgement;
+  return { ...judgement, findings: [...judgement.findings, 'one of the two commit marks (state.mark) is garbled'] };
+}
+
+function judgeContent(evidence: Evidence): Judgement {
   const { marks, pages, hasCompanions } = evidence;
   const { mark } = marks;
   if (mark?.isNew || (mark === undefined && !marks.isFileThere && !hasCompanions)) {
@@ -102,9 +109,16 @@ function withMark(marked: Marked): Judgement {
 }
 
 /** Nothing was acknowledged behind what the file holds; the WAL does not matter any more. */
-function folded({ wal, walBytes }: Marked, damaged: readonly number[]): Judgement {
+function folded({ mark, wal, walBytes }: Marked, damaged: readonly number[]): Judgement {
   if (damaged.length > 0) {
-    const why = wal === undefined ? [] : ['state.db-wal is garbled'];
+    // Whether the fold had come to its end cannot be known.
+    const isMissing = wal === undefined && mark.foldedFrames > 0;
+    const why =
+      wal !== undefined
+        ? ['state.db-wal is garbled']
+        : isMissing
+          ? ['state.db-wal, which was folded into them, is missing']
+          : [];
     return destroyed([namePages(damaged), ...why]);
   }
   const findings = wal === undefined ? [] : ['state.db-wal is garbled; all of it is in state.db already'];

@@ -83,7 +83,7 @@ export class SnapshotCopy {
   constructor(source: SnapshotSource) {
     this.#source = source;
     const folder = folderOf(source.dir);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) syncFolder(source.dir);
     this.#path = join(folder, `${Math.floor(source.nowMs)}-${source.sums.revision}.db`);
     this.#out = openSync(`${this.#path}.tmp`, 'w', 0o600);
     this.#chunk = Buffer.allocUnsafeSlow(Math.max(STEP_BYTES, source.sums.pageSize));

@@ -1,7 +1,7 @@
-import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
-import { type CommitMark, MarkFile, type MarksOnDisk, WalIndexReader } from './commit-mark.ts';
+import { type CommitMark, createMarkFile, MarkFile, type MarksOnDisk, WalIndexReader } from './commit-mark.ts';
 import { databasePath } from './inspect.ts';
 import { encodePageSums, type PageSums, readIfThere, sumPages, sumsPath } from './page-sums.ts';
 import { SnapshotCopy, syncFolder } from './snapshots.ts';
@@ -42,9 +42,12 @@ export interface Progress {
 
 /** Tells the next start that a store is being made: what it then finds half made is no loss. */
 export function markAsNew(dir: string, marks: MarksOnDisk): void {
-  const file = new MarkFile(dir, marks);
-  file.write(BLANK, 'synced');
-  file.close();
+  if (!marks.isFileThere) createMarkFile(dir, BLANK);
+  else {
+    const file = new MarkFile(dir, marks);
+    file.write(BLANK, 'synced');
+    file.close();
+  }
   syncFolder(dir);
 }
 
@@ -154,13 +157,18 @@ export class Witness {
 
   /** Over the older of the two files. */
   #writeSums(sums: PageSums): void {
-    const fd = openSync(sumsPath(this.#options.dir, sums.version), 'w', 0o600);
+    const { dir } = this.#options;
+    const path = sumsPath(dir, sums.version);
+    const isNew = !existsSync(path);
+    const fd = openSync(path, 'w', 0o600);
     try {
       writeFileSync(fd, encodePageSums(sums));
       this.#sync(fd);
     } finally {
       closeSync(fd);
     }
+    // The mark must not name a file whose name a power cut may take away.
+    if (isNew) syncFolder(dir);
     this.#sums = sums;
   }
 }

@@ -32,13 +32,22 @@ export function describeVolatileUpdates(contract: ContractContext): void {
       );
     });
 
-    it('makes creations, deletions and other changes durable, whatever the object is', async () => {
+    it('commits none at all where the creation said that they would come', async () => {
       await putLease(contract.store, 'node', 0, 'volatile');
       await putLease(contract.store, 'node', 1, 'volatile');
-      await putLease(contract.store, 'node', 2, 'durable');
+      await putLease(contract.store, 'node', 2, 'volatile');
+      const writes = contract.log.writeBatches.flatMap((batch) => batch.writes);
+      expect(writes).toMatchObject([{ type: 'ADDED', overlaid: true }]);
+      expect(specOf(contract.store.snapshot().get(leaseKey('node')))).toEqual({ renewTime: 2 });
+    });
+
+    it('makes creations, deletions and other changes durable, whatever the object is', async () => {
+      await putLease(contract.store, 'node', 0, 'volatile');
+      await putLease(contract.store, 'node', 1, 'durable');
+      await putLease(contract.store, 'node', 2, 'volatile');
       await contract.store.write(leaseKey('node'), remove);
       const types = contract.log.writeBatches.flatMap((batch) => batch.writes.map((write) => write.type));
-      expect(types).toEqual(['ADDED', 'MODIFIED', 'MODIFIED', 'DELETED']);
+      expect(types).toEqual(['ADDED', 'MODIFIED', 'DELETED']);
     });
 
     it('keeps Events without a commit, and deletes them when their time is over', async () => {
