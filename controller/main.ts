@@ -17,6 +17,7 @@ import { startTokenSecrets } from './apiserver/authenticate/fill-token-secrets.t
 import { startClusterRoleAggregation } from './apiserver/authorize/cluster-role-aggregation.ts';
 import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-policy.ts';
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
+import { createApiServerIdentity } from './apiserver/identity/api-server-identity.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
@@ -27,6 +28,7 @@ import { runRemoteComponents } from './components/remote-components.ts';
 import type { ControllerConfig } from './config.ts';
 import { type Front, openFront } from './front.ts';
 import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
+import { openInstanceIdentity } from './instance-identity.ts';
 import { joinCluster } from './join/redeem-join-token.ts';
 import { type Brain, launchBrain } from './launch-brain.ts';
 import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openClusterPki } from './pki/cluster-pki.ts';
@@ -98,6 +100,17 @@ async function runWithApiServer(
   log.info('serving the API', { address: server.address, port: server.port });
 
   const own = createKubeClient(createPortTransport(openPort(front, [APISERVER_USER]), APISERVER_USER));
+  const identity = createApiServerIdentity({
+    client: own,
+    clock,
+    log: log.child({ component: 'identity' }),
+    advertiseAddress,
+    port: config.port,
+    hostname: hostname(),
+    isAlone: config.store !== 'etcd',
+    newUid: randomUUID,
+    random: Math.random,
+  });
   await bootstrap({
     ensure: ensureBootstrapPolicyAndObjects,
     store: front.store,
@@ -133,6 +146,7 @@ async function runWithApiServer(
   });
   const stopFlowConfiguration = startFlowConfigurationUpkeep({ client: own, clock, log });
   const stopAggregator = front.aggregator.start(own, front.api.catalog);
+  identity.start();
   await writeKubeconfig(config, pki, advertiseAddress);
   const stopRenewal = startPkiRenewal({
     pki,
@@ -147,8 +161,7 @@ async function runWithApiServer(
   brain = launchBrain({
     config,
     components: apiComponentsOf(components),
-    // The same over restarts where only one process can hold this machine's store: after a crash it takes its own leases back at once.
-    identity: config.store === 'etcd' ? `${hostname()}_${randomUUID()}` : hostname(),
+    identity: await openInstanceIdentity(config.dataDir),
     openPort: (users) => openPort(front, users),
     pki,
     pkiOptions,
@@ -158,6 +171,7 @@ async function runWithApiServer(
 
   await aborted(signal);
   log.info('stopping');
+  await identity.leave();
   stopRenewal();
   stopAggregation();
   stopPolicyStatus();
@@ -174,10 +188,10 @@ async function runWithApiServer(
     await ensureBootstrapObjects({
       client: own,
       serviceCidr: config.serviceCidr,
-      advertiseAddress,
       port: config.port,
       signal,
     });
+    await identity.register();
     await ensureBootstrapPolicy(own);
     await ensureAuthenticationConfig(own, {
       clientCa: pki.caPem,

@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
@@ -11,6 +9,7 @@ import { ConfigError } from '#base/config.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
 import type { ControllerConfig } from '../config.ts';
+import { openInstanceIdentity } from '../instance-identity.ts';
 import { joinCluster } from '../join/redeem-join-token.ts';
 import { openSigningCa } from '../pki/cluster-pki.ts';
 import { createCsrSigner } from '../pki/csr-signer.ts';
@@ -55,7 +54,7 @@ export async function runRemoteComponents(
     {
       settings: {
         components,
-        identity: `${hostname()}_${randomUUID()}`,
+        identity: await openInstanceIdentity(config.dataDir),
         election,
         clusterCidr: config.clusterCidr,
         nodeCidrMaskSize: config.nodeCidrMaskSize,

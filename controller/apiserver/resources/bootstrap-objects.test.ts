@@ -1,7 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Clock } from '#base/clock.ts';
 import type { TestServer } from '../server/testing/test-server.ts';
-import { type BootstrapOptions, ensureBootstrapObjects, ensureKubernetesEndpoints } from './bootstrap-objects.ts';
+import { type BootstrapOptions, ensureBootstrapObjects } from './bootstrap-objects.ts';
+import { ensureKubernetesEndpoints } from './kubernetes-endpoints.ts';
 import { createResourceServer } from './testing/resource-server.ts';
 import { clientOf } from './testing/server-client.ts';
 
@@ -22,7 +23,6 @@ beforeEach(() => {
   options = {
     client: clientOf(api),
     serviceCidr: '10.96.0.0/16',
-    advertiseAddress: '192.168.1.10',
     port: 6443,
     clock: eager,
   };
@@ -38,15 +38,6 @@ test('a new cluster has its namespaces, its range and the kubernetes Service', a
   expect(spec).toMatchObject({
     clusterIP: '10.96.0.1',
     ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: 6443 }],
-  });
-  const { subsets } = await api.expect(200, 'GET', '/api/v1/namespaces/default/endpoints/kubernetes');
-  expect(subsets).toEqual([
-    { addresses: [{ ip: '192.168.1.10' }], ports: [{ name: 'https', port: 6443, protocol: 'TCP' }] },
-  ]);
-  const slice = await api.expect(200, 'GET', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
-  expect(slice).toMatchObject({
-    addressType: 'IPv4',
-    endpoints: [{ addresses: ['192.168.1.10'], conditions: { ready: true } }],
   });
   const cidr = await api.expect(200, 'GET', '/apis/networking.k8s.io/v1/servicecidrs/kubernetes');
   expect(cidr.status.conditions).toMatchObject([{ type: 'Ready', status: 'True' }]);
@@ -69,11 +60,42 @@ test('several API servers at once do not get in each other’s way', async () =>
   expect(await names('/apis/networking.k8s.io/v1/ipaddresses')).toEqual(['10.96.0.1']);
 });
 
-test('the endpoints follow the advertised address', async () => {
+const slicesNow = async (): Promise<Record<string, string[]>> => {
+  const { items } = await api.expect(200, 'GET', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices');
+  return Object.fromEntries(
+    items.map(
+      ({
+        metadata,
+        endpoints,
+        ports,
+      }: {
+        metadata: { name: string };
+        endpoints: { addresses: string[] }[];
+        ports: { port: number }[];
+      }) => [`${metadata.name}:${ports[0]?.port}`, endpoints.flatMap(({ addresses }) => addresses)],
+    ),
+  );
+};
+
+test('the endpoints are those of the servers that live', async () => {
   await ensureBootstrapObjects(options);
-  await ensureKubernetesEndpoints({ ...options, advertiseAddress: '192.168.1.11' });
-  const { subsets } = await api.expect(200, 'GET', '/api/v1/namespaces/default/endpoints/kubernetes');
-  expect(subsets[0].addresses).toEqual([{ ip: '192.168.1.11' }]);
-  const slice = await api.expect(200, 'GET', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
-  expect(slice.endpoints[0].addresses).toEqual(['192.168.1.11']);
+  const { client } = options;
+  const point = (...servers: [string, number][]) =>
+    ensureKubernetesEndpoints({ client, servers: servers.map(([ip, port]) => ({ ip, port })) });
+  await point(['192.168.1.11', 6443], ['192.168.1.10', 6443]);
+  const endpoints = '/api/v1/namespaces/default/endpoints/kubernetes';
+  expect((await api.expect(200, 'GET', endpoints)).subsets).toEqual([
+    {
+      addresses: [{ ip: '192.168.1.10' }, { ip: '192.168.1.11' }],
+      ports: [{ name: 'https', port: 6443, protocol: 'TCP' }],
+    },
+  ]);
+  expect(await slicesNow()).toEqual({ 'kubernetes:6443': ['192.168.1.10', '192.168.1.11'] });
+  const { revision } = api.store;
+  await point(['192.168.1.10', 6443], ['192.168.1.11', 6443]);
+  expect(api.store.revision).toBe(revision);
+  await point(['192.168.1.10', 6444], ['192.168.1.10', 6443]);
+  expect(await slicesNow()).toEqual({ 'kubernetes:6443': ['192.168.1.10'], 'kubernetes-6444:6444': ['192.168.1.10'] });
+  await point(['192.168.1.10', 6444]);
+  expect(await slicesNow()).toEqual({ 'kubernetes:6444': ['192.168.1.10'] });
 });

@@ -1,10 +1,9 @@
-import { isIPv4 } from 'node:net';
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '#api/object/api-error.ts';
 import { deepEqual } from '#api/object/deep-equal.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
-import { type EndpointSlice, type Endpoints, resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
+import { resources, type Service, type ServiceCIDR } from '#api/object/kinds.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import { type Clock, delay, systemClock } from '#base/clock.ts';
 import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
@@ -25,9 +24,7 @@ export interface BootstrapOptions {
   readonly client: KubeClient;
   /** One range per family, comma-separated; the first family's first address becomes that of the `kubernetes` Service. */
   readonly serviceCidr: string;
-  /** Where pods reach this API server: an address, not a name. */
-  readonly advertiseAddress: string;
-  /** The port behind `advertiseAddress`. */
+  /** The port that API servers listen on. */
   readonly port: number;
   /** The port of the `kubernetes` Service. */
   readonly servicePort?: number;
@@ -182,59 +179,13 @@ async function fetchOrNothing<T extends Stored<object>>(
   }
 }
 
-/** Creates the object, or brings `fields` of the one that is there up to date. */
-async function ensureFields<T extends Stored<object>>(
-  { client, signal }: BootstrapOptions,
-  info: ResourceInfo,
-  labels: Readonly<Record<string, string>>,
-  fields: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  const api = client.resource<T>(info);
-  const current = await fetchOrNothing(api, signal);
-  if (current === undefined) {
-    await createUnlessThere(
-      client,
-      info,
-      { metadata: { name: KUBERNETES, namespace: DEFAULT, labels }, ...fields },
-      signal,
-    );
-    return;
-  }
-  const now = current as unknown as Record<string, unknown>;
-  if (Object.entries(fields).every(([field, value]) => deepEqual(now[field], value))) return;
-  await updateUnlessLost(api, { ...current, ...fields } as T, undefined, signal);
-}
-
-/** Points the `kubernetes` Service at this API server. Runs at start and whenever the advertised address changes. */
-export async function ensureKubernetesEndpoints(options: BootstrapOptions): Promise<void> {
-  const { advertiseAddress, port } = options;
-  await ensureFields<Endpoints>(
-    options,
-    resources.endpoints,
-    { 'endpointslice.kubernetes.io/skip-mirror': 'true' },
-    { subsets: [{ addresses: [{ ip: advertiseAddress }], ports: [{ name: 'https', port, protocol: 'TCP' }] }] },
-  );
-  await ensureFields<EndpointSlice>(
-    options,
-    resources.endpointSlices,
-    { 'kubernetes.io/service-name': KUBERNETES },
-    {
-      addressType: isIPv4(advertiseAddress) ? 'IPv4' : 'IPv6',
-      endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
-      ports: [{ name: 'https', port, protocol: 'TCP' }],
-    },
-  );
-}
-
 /**
  * What a cluster has before anybody asks: the four system namespaces, the priority classes, the service range and the `kubernetes`
- * Service with its endpoints. Idempotent; any number of API servers may run it at once. One API server advertises itself alone: the
- * list of several is the matter of the high-availability setup.
+ * Service, whose endpoints are in kubernetes-endpoints.ts. Idempotent; any number of API servers may run it at once.
  */
 export async function ensureBootstrapObjects(options: BootstrapOptions): Promise<void> {
   await ensureNamespaces(options);
   await ensurePriorityClasses(options);
   await ensureServiceCidr(options);
   await ensureKubernetesService(options);
-  await ensureKubernetesEndpoints(options);
 }

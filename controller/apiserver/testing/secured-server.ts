@@ -11,6 +11,7 @@ import { ensureBootstrapPolicy } from '../authorize/ensure-bootstrap-policy.ts';
 import { createClassifier } from '../registry/classify.ts';
 import { ensureBootstrapObjects } from '../resources/bootstrap-objects.ts';
 import { builtinResources } from '../resources/builtin-resources.ts';
+import { ensureKubernetesEndpoints } from '../resources/kubernetes-endpoints.ts';
 import { createSecurity, type Security } from '../security.ts';
 import type { Peer } from '../server/api-request.ts';
 import { type ApiServer, createApiServer } from '../server/api-server.ts';
@@ -100,9 +101,9 @@ export async function createSecuredServer({ auditPolicy }: SecuredServerOptions 
   await ensureBootstrapObjects({
     client: bootstrap,
     serviceCidr: '10.96.0.0/16',
-    advertiseAddress: '10.0.0.1',
     port: 6443,
   });
+  await ensureKubernetesEndpoints({ client: bootstrap, servers: [{ ip: '10.0.0.1', port: 6443 }] });
   await ensureBootstrapPolicy(bootstrap);
   return {
     store,
