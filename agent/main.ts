@@ -19,6 +19,7 @@ import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';
 import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
+import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings } from './node-settings.ts';
@@ -85,6 +86,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     log: log.child({ component: 'node-api' }),
     tls: serverTls(identity),
     lookups: kubelet.lookups,
+    reports: kubelet.reports,
+    access: createNodeAccess({ client, nodeName, clock, log: log.child({ component: 'node-access' }) }),
   });
   await server.listen(config.nodeApiPort);
   keepIdentity({ identity, client, server, transports, nodeIp, log, signal });

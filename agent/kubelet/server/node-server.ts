@@ -9,6 +9,8 @@ import { https } from '#base/node-http.ts';
 import { type ContainerRuntime, CriError } from '../../cri/runtime.ts';
 import type { Dialer, FileSystem } from '../../host/host.ts';
 import { type LogReadOptions, readLog } from '../logs/log-reader.ts';
+import type { NodeAccess } from './node-access.ts';
+import type { NodeReports } from './node-reports.ts';
 import { type LogRequest, type NodeRoute, parseNodeRoute, type StreamRequest } from './node-routes.ts';
 import { NodeApiError, type PodLookups } from './pod-lookups.ts';
 import { proxyUpgrade } from './upgrade-proxy.ts';
@@ -33,8 +35,10 @@ export interface NodeServerOptions {
   readonly log: Logger;
   readonly tls: ServerTls;
   readonly lookups: PodLookups;
-  /** Who may call at all; the API server has checked the user behind it. */
-  readonly authorize?: (peer: NodePeer) => boolean;
+  /** Without them their paths do not exist. */
+  readonly reports?: NodeReports;
+  /** Who may call besides the API server, which has checked the user behind it; absent: nobody. */
+  readonly access?: NodeAccess;
 }
 
 export interface NodeServer {
@@ -53,7 +57,7 @@ export function isApiServer({ commonName, organizations }: NodePeer): boolean {
   return commonName === 'kube-apiserver-kubelet-client' || organizations.includes('system:masters');
 }
 
-/** The node's HTTPS API on port 10250, as far as the API server uses it: logs, exec, attach, port-forward, pods, healthz. */
+/** The node's HTTPS API on port 10250, as far as the API server uses it: logs, exec, attach, port-forward, pods, metrics, healthz. */
 export function createNodeServer(options: NodeServerOptions): NodeServer {
   const { tls, log } = options;
   const server = https.createServer(
@@ -84,7 +88,7 @@ export function createNodeServer(options: NodeServerOptions): NodeServer {
 }
 
 function secureContext({ key, cert, clientCa }: ServerTls) {
-  return { key, cert, ca: clientCa };
+  return { key, cert, ca: clientCa, minVersion: 'TLSv1.2' as const };
 }
 
 /** Upgraded sockets no longer belong to the server's own list, so close() would wait for them. */
@@ -114,22 +118,34 @@ function listen(server: Server, port: number, address: string): Promise<number> 
   });
 }
 
-/** Throws 401 or 403. */
-function checkPeer({ authorize = isApiServer }: NodeServerOptions, request: IncomingMessage): void {
+/** The API server comes in whatever the state of the API; all others need its word. Rejects with 401, 403 or 503. */
+async function checkPeer({ access }: NodeServerOptions, request: IncomingMessage): Promise<void> {
+  const peer = peerOf(request);
+  if (peer !== undefined && isApiServer(peer)) return;
+  if (access === undefined) {
+    if (peer === undefined) throw new NodeApiError(401, 'Unauthorized');
+    throw new NodeApiError(403, `Forbidden (user=${peer.commonName}, verb=${request.method}, resource=nodes)`);
+  }
+  const [path = '/'] = (request.url ?? '/').split('?', 1);
+  const bearerToken = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  await access.check({ certificate: peer, bearerToken, method: request.method ?? 'GET', path });
+}
+
+/** The subject of a certificate that a foreign CA signed is filled in as well: `authorized` first. */
+function peerOf(request: IncomingMessage): NodePeer | undefined {
   const socket = request.socket as TLSSocket;
-  // The subject of a certificate that a foreign CA signed is filled in as well: `authorized` first.
-  if (!socket.authorized) throw new NodeApiError(401, 'Unauthorized');
+  if (!socket.authorized) return undefined;
   const { subject } = socket.getPeerCertificate();
-  const organizations = [subject?.O ?? []].flat();
-  const commonName = [subject?.CN ?? ''].flat()[0] ?? '';
-  if (!authorize({ commonName, organizations }))
-    throw new NodeApiError(403, `Forbidden (user=${commonName}, verb=${request.method}, resource=nodes)`);
+  return { commonName: [subject?.CN ?? ''].flat()[0] ?? '', organizations: [subject?.O ?? []].flat() };
 }
 
 async function serve(options: NodeServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
-    checkPeer(options, request);
-    await serveRoute(options, parseNodeRoute(request.url ?? '/'), response);
+    await checkPeer(options, request);
+    const route = parseNodeRoute(request.url ?? '/');
+    if (CHANGING_ROUTES.includes(route.kind) && request.method !== 'POST')
+      throw new NodeApiError(405, '405: Method Not Allowed');
+    await serveRoute(options, route, response);
   } catch (err) {
     const { statusCode, message } = toAnswer(err);
     if (statusCode >= 500) options.log.warn('request failed', { url: request.url, err: describeError(err) });
@@ -138,6 +154,13 @@ async function serve(options: NodeServerOptions, request: IncomingMessage, respo
     else response.writeHead(statusCode, { 'content-type': 'text/plain; charset=utf-8' }).end(`${message}\n`);
   }
 }
+
+/** These do something, and links must not. */
+const CHANGING_ROUTES: readonly NodeRoute['kind'][] = ['run', 'checkpoint'];
+const TEXT = { 'content-type': 'text/plain; charset=utf-8' };
+/** The version of the text format that scrapers are told. */
+const METRICS_TEXT = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' };
+const JSON_TYPE = { 'content-type': 'application/json' };
 
 async function serveRoute(options: NodeServerOptions, route: NodeRoute, response: ServerResponse): Promise<void> {
   switch (route.kind) {
@@ -149,6 +172,20 @@ async function serveRoute(options: NodeServerOptions, route: NodeRoute, response
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(list));
       return;
     }
+    case 'summary':
+      return answerJson(response, await reportsOf(options).summary(route.onlyCpuAndMemory));
+    case 'metrics':
+      response.writeHead(200, METRICS_TEXT).end(await reportsOf(options).metrics(route.which));
+      return;
+    case 'configz':
+      return answerJson(response, reportsOf(options).configz());
+    case 'run':
+      response.writeHead(200, TEXT).end(await runCommand(options, route));
+      return;
+    case 'checkpoint': {
+      const { pod, container, timeoutSeconds } = route;
+      return answerJson(response, { items: [await reportsOf(options).checkpoint(pod, container, timeoutSeconds)] });
+    }
     case 'logs':
       return serveLogs(options, route.request, response);
     case 'invalid':
@@ -158,6 +195,29 @@ async function serveRoute(options: NodeServerOptions, route: NodeRoute, response
     default:
       throw new NodeApiError(400, 'Upgrade request required');
   }
+}
+
+function reportsOf({ reports }: NodeServerOptions): NodeReports {
+  if (reports === undefined) throw new NodeApiError(404, '404 page not found');
+  return reports;
+}
+
+function answerJson(response: ServerResponse, value: object): void {
+  response.writeHead(200, JSON_TYPE).end(JSON.stringify(value));
+}
+
+const RUN_TIMEOUT_SECONDS = 240;
+
+async function runCommand(
+  { runtime, lookups }: NodeServerOptions,
+  { pod, container, command }: Extract<NodeRoute, { kind: 'run' }>,
+): Promise<Buffer> {
+  const id = await lookups.findRunningContainer(pod, container);
+  const { stdout, stderr, exitCode } = await runtime.execSync(id, command, RUN_TIMEOUT_SECONDS);
+  const output = Buffer.concat([stdout, stderr]);
+  if (exitCode !== 0)
+    throw new NodeApiError(500, `command '${command.join(' ')}' exited with ${exitCode}: ${output.toString('utf8')}`);
+  return output;
 }
 
 async function serveLogs(options: NodeServerOptions, request: LogRequest, response: ServerResponse): Promise<void> {
@@ -215,7 +275,7 @@ async function serveUpgrade(options: NodeServerOptions, upgrade: Upgrade): Promi
   const { request, socket } = upgrade;
   socket.on('error', (err) => options.log.debug('stream broke', { url: request.url, err: describeError(err) }));
   try {
-    checkPeer(options, request);
+    await checkPeer(options, request);
     const url = await streamingUrl(options, parseNodeRoute(request.url ?? '/'));
     await proxyUpgrade(options.dialer, upgrade, new URL(url));
   } catch (err) {
