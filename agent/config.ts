@@ -61,6 +61,12 @@ export const AGENT_CONFIG = {
     description: 'port of the node API (logs, exec)',
   },
   maxPods: { type: 'number', default: 110, description: 'how many pods this node takes' },
+  seccompDefault: {
+    type: 'boolean',
+    default: true,
+    description:
+      'whether containers that say nothing of seccomp get the profile RuntimeDefault, where the kernel knows filters',
+  },
   reservedCpu: { type: 'string', default: '0', description: 'CPU that pods cannot have, e.g. 200m' },
   reservedMemory: { type: 'string', default: '0', description: 'memory that pods cannot have, e.g. 256Mi' },
   evictionHard: {

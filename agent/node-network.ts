@@ -1,7 +1,9 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { type IpFamily, parseCidr } from '#api/meta/ip-address.ts';
 import { type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
+import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
@@ -9,10 +11,11 @@ import type { Host } from './host/host.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { createPodNetwork, type PodNetwork } from './network/pod-network.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
-import { createIptablesBackend } from './proxy/iptables/iptables-backend.ts';
-import { chooseIptables, type IptablesBinaries } from './proxy/iptables/iptables-binaries.ts';
+import { type ChosenBackend, chooseBackend, type ProxyMode } from './proxy/choose-backend.ts';
+import { createFlowCleaner } from './proxy/conntrack.ts';
+import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
 import { createProxier } from './proxy/proxier.ts';
-import type { ProxyBackend } from './proxy/proxy-backend.ts';
+import { watchRules } from './proxy/rules-monitor.ts';
 
 export interface NodeNetworkOptions {
   readonly config: AgentConfig;
@@ -41,13 +44,13 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     clock,
     log: log.child({ component: 'network' }),
     nodeName,
-    clusterCidr: config.clusterCidr,
+    clusterCidr: cidrsByFamily(config.clusterCidr).IPv4 ?? '',
     cniConfigDirectory: cniConfigDirectory(config),
     ipamDirectory: `${config.runDir}/ipam`,
     mtu: config.mtu,
     iptables: binaries.iptables,
   });
-  const backend = proxyBackend(options, binaries);
+  const backend = await proxyBackend(options);
   let ownPodCidr: string | undefined;
   const applyPodCidr = async () => {
     if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
@@ -56,22 +59,9 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     start(client, signal) {
       const informers = createInformerFactory({ client, clock, log });
       if (config.networkMode === 'routes') podNetwork.start(informers.informer<Node>(resources.nodes), signal);
-      if (config.proxyMode !== 'none') {
-        createProxier({
-          nodeName,
-          services: informers.informer<Service>(resources.services),
-          endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
-          backend,
-          clock,
-          log: log.child({ component: 'proxy' }),
-          // The masquerade of pods stands in the same tables.
-          onRulesLost: () => {
-            applyPodCidr().catch((err: unknown) =>
-              log.error('the pod network could not be set up again', { err: describeError(err) }),
-            );
-          },
-        }).start(signal);
-      }
+      if (backend.mode === 'iptables' && config.proxyMode !== 'none' && config.localhostNodePorts)
+        void allowLocalhostNodePorts(changes, log);
+      if (config.proxyMode !== 'none') startProxier(options, backend, informers, applyPodCidr, signal);
       informers.start(signal);
     },
     async onPodCidrs(podCidrs) {
@@ -82,17 +72,82 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
   };
 }
 
-function proxyBackend({ host, config }: NodeNetworkOptions, binaries: IptablesBinaries): ProxyBackend {
-  return createIptablesBackend({
+/** Answers of pods to 127.0.0.1 are martians elsewhere; KUBE-FIREWALL keeps the rest of the link from what listens there. */
+async function allowLocalhostNodePorts(changes: HostChanges, log: Logger): Promise<void> {
+  if (!(await changes.setSysctl('net.ipv4.conf.all.route_localnet', '1')))
+    log.warn('the kernel refuses a setting', {
+      sysctl: 'route_localnet',
+      consequence: 'node ports are deaf on 127.0.0.1',
+    });
+}
+
+/** Also where nothing is proxied: `coracle agent cleanup` takes back what an earlier configuration brought. */
+function proxyBackend({ host, config, log }: NodeNetworkOptions): Promise<ChosenBackend> {
+  return chooseBackend(config.proxyMode === 'none' ? 'auto' : (config.proxyMode as 'auto' | ProxyMode), {
     exec: host.exec,
-    binaries,
-    rules: { clusterCidr: config.clusterCidr, randomFully: true },
+    log: log.child({ component: 'proxy' }),
+    clusterCidrs: cidrsByFamily(config.clusterCidr),
+    nodePortRanges: nodePortRanges(config),
+    localhostNodePorts: config.localhostNodePorts,
   });
+}
+
+function nodePortRanges({ nodePortAddresses, nodeIp }: AgentConfig): readonly string[] | undefined {
+  if (nodePortAddresses.length === 0) return undefined;
+  return nodePortAddresses.flatMap((range) => {
+    if (range !== 'primary') return [range];
+    return nodeIp === '' ? [] : [`${nodeIp}/${nodeIp.includes(':') ? 128 : 32}`];
+  });
+}
+
+/** One range per family, comma-separated, as the API server has its service ranges. */
+function cidrsByFamily(clusterCidr: string): Partial<Record<IpFamily, string>> {
+  const ranges = clusterCidr.split(',').map((range) => range.trim());
+  return Object.fromEntries(
+    ranges.flatMap((range) => {
+      const family = parseCidr(range)?.family;
+      if (family === undefined) throw new ConfigError(`clusterCidr: "${range}" is no range of addresses`);
+      return [[family, range]];
+    }),
+  );
+}
+
+function startProxier(
+  { nodeName, host, clock, log }: NodeNetworkOptions,
+  backend: ChosenBackend,
+  informers: ReturnType<typeof createInformerFactory>,
+  applyPodCidr: () => Promise<void>,
+  signal: AbortSignal,
+): void {
+  const proxyLog = log.child({ component: 'proxy' });
+  const nodes = informers.informer<Node>(resources.nodes);
+  createProxier({
+    nodeName,
+    services: informers.informer<Service>(resources.services),
+    endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
+    backend,
+    clock,
+    log: proxyLog,
+    watchRules: (onChange, until) => void watchRules({ exec: host.exec, clock, log: proxyLog, onChange }, until),
+    watchZone(onZone) {
+      const tell = ({ metadata }: Node) =>
+        metadata.name === nodeName && onZone(metadata.labels?.['topology.kubernetes.io/zone']);
+      nodes.addHandler({ onAdd: tell, onUpdate: (_, node) => tell(node), onDelete() {} });
+    },
+    cleanFlows: createFlowCleaner({ exec: host.exec, log: proxyLog, addresses: () => host.addresses() }),
+    onFirstSync: () => backend.cleanOthers(),
+    // The masquerade of pods stands in the same tables.
+    onRulesLost: () => {
+      applyPodCidr().catch((err: unknown) =>
+        log.error('the pod network could not be set up again', { err: describeError(err) }),
+      );
+    },
+  }).start(signal);
 }
 
 /** Each step on its own: what one leaves must not keep the others from going. */
 async function cleanUp(
-  backend: ProxyBackend,
+  backend: ChosenBackend,
   podNetwork: PodNetwork,
   changes: HostChanges,
   log: Logger,

@@ -1,6 +1,6 @@
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
-import { planService } from './plan.ts';
+import { type NodePlace, planService } from './plan.ts';
 import type { ServicePortPlan } from './service-port-plan.ts';
 
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
@@ -15,30 +15,30 @@ export interface PlanChange {
 /** One sync: read in one turn, so that informer events between its awaits belong to the next one. */
 export interface PlannedSync {
   readonly changes: readonly PlanChange[];
-  /** Every plan, computed on demand of a full sync only. */
+  /** Every plan, computed when asked for; ask before `confirm`. */
   readonly plans: readonly ServicePortPlan[];
   /** The kernel holds `plans` now. */
   confirm(): void;
 }
 
-const planKey = (plan: ServicePortPlan): string => `${plan.id}|${plan.protocol}`;
+const planKey = (plan: ServicePortPlan): string => `${plan.id}|${plan.protocol}|${plan.family}`;
 
 /**
  * Remembers Services and EndpointSlices, and which Services were touched since the last sync, so that a sync plans only those.
  * The plans of the last successful sync are kept too: they are what the kernel holds.
  */
 export class ChangeTracker {
-  readonly #nodeName: string;
+  #place: NodePlace;
   readonly #services = new Map<ObjectKey, Service>();
   readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
   readonly #dirty = new Set<ObjectKey>();
-  #installed: ReadonlyMap<ObjectKey, readonly ServicePortPlan[]> = new Map();
+  #installed = new Map<ObjectKey, readonly ServicePortPlan[]>();
 
   readonly #onDirty: () => void;
 
   /** `onDirty` is called after every event: there is something to sync. */
-  constructor(nodeName: string, onDirty: () => void) {
-    this.#nodeName = nodeName;
+  constructor(place: NodePlace, onDirty: () => void) {
+    this.#place = place;
     this.#onDirty = onDirty;
   }
 
@@ -82,13 +82,18 @@ export class ChangeTracker {
     const next = new Map([...this.#dirty].map((key) => [key, this.#planOf(key)] as const));
     this.#dirty.clear();
     const changes = [...next].flatMap(([key, plans]) => diffPlans(this.#installed.get(key) ?? [], plans));
-    const after = new Map([...this.#installed, ...next]);
-    for (const [key, plans] of next) if (plans.length === 0) after.delete(key);
+    const installed = this.#installed;
     return {
       changes,
-      plans: [...after.values()].flat(),
+      // Only a full sync asks: with 10,000 Services the list costs more than what one of them changes.
+      get plans() {
+        return [...installed].flatMap(([key, plans]) => (next.has(key) ? [] : plans)).concat([...next.values()].flat());
+      },
       confirm: () => {
-        this.#installed = after;
+        for (const [key, plans] of next) {
+          if (plans.length === 0) installed.delete(key);
+          else installed.set(key, plans);
+        }
       },
     };
   }
@@ -99,6 +104,14 @@ export class ChangeTracker {
     for (const key of this.#services.keys()) this.#dirty.add(key);
   }
 
+  /** The node was moved to another zone: any Service may prefer other endpoints now. */
+  setZone(zone: string | undefined): void {
+    if (zone === this.#place.zone) return;
+    this.#place = { nodeName: this.#place.nodeName, zone };
+    for (const key of this.#services.keys()) this.#dirty.add(key);
+    this.#onDirty();
+  }
+
   #markDirty(key: ObjectKey): void {
     this.#dirty.add(key);
     this.#onDirty();
@@ -107,7 +120,7 @@ export class ChangeTracker {
   #planOf(key: ObjectKey): ServicePortPlan[] {
     const service = this.#services.get(key);
     if (service === undefined) return [];
-    return planService({ service, slices: [...(this.#slices.get(key)?.values() ?? [])], nodeName: this.#nodeName });
+    return planService({ service, slices: [...(this.#slices.get(key)?.values() ?? [])], ...this.#place });
   }
 }
 

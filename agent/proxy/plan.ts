@@ -1,5 +1,7 @@
+import { type IpFamily, parseCidr, parseIp } from '#api/meta/ip-address.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
-import type { EndpointTarget, Protocol, ServicePortId, ServicePortPlan } from './service-port-plan.ts';
+import { type Candidate, pickUsable, preferByTopology } from './endpoint-choice.ts';
+import type { Protocol, ServicePortId, ServicePortPlan } from './service-port-plan.ts';
 
 /** Services that another proxy implements carry this label (KEP-2447). */
 const SERVICE_PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
@@ -10,68 +12,91 @@ const DEFAULT_AFFINITY_SECONDS = 10_800;
 type Endpoint = NonNullable<EndpointSlice['endpoints']>[number];
 type ServicePort = NonNullable<NonNullable<Service['spec']>['ports']>[number];
 
-export interface PlanInput {
-  readonly service: Service;
-  readonly slices: readonly EndpointSlice[];
+/** Where this proxy runs: endpoints near it may be preferred. */
+export interface NodePlace {
   readonly nodeName: string;
+  /** `topology.kubernetes.io/zone` of the node. */
+  readonly zone?: string | undefined;
 }
 
-/** The plans of one Service, one per port; empty when the Service needs nothing of this proxy. */
-export function planService({ service, slices, nodeName }: PlanInput): ServicePortPlan[] {
-  const { spec, metadata } = service;
-  const clusterIp = spec?.clusterIP ?? '';
-  if (spec === undefined || !isProxied(service, clusterIp)) return [];
-  const ingress = service.status?.loadBalancer?.ingress ?? [];
-  return (spec.ports ?? []).map((port) => {
-    const endpoints = collectEndpoints(port, slices, nodeName);
-    const usable = pickUsable(endpoints);
-    const local = pickUsable(endpoints.filter(({ target }) => target.isLocal));
-    const externalLocal = spec.externalTrafficPolicy === 'Local';
-    return {
-      id: servicePortId(metadata.namespace ?? '', metadata.name, port.name ?? ''),
-      protocol: (port.protocol ?? 'TCP') as Protocol,
-      clusterIp,
-      port: port.port,
-      externalIps: (spec.externalIPs ?? []).filter(isIpv4),
-      loadBalancerIps: ingress.flatMap((entry) =>
-        entry.ip && isIpv4(entry.ip) && entry.ipMode !== 'Proxy' ? [entry.ip] : [],
-      ),
-      loadBalancerSourceRanges: spec.loadBalancerSourceRanges ?? [],
-      nodePort: spec.type === 'NodePort' || spec.type === 'LoadBalancer' ? (port.nodePort ?? 0) : 0,
-      internalEndpoints: spec.internalTrafficPolicy === 'Local' ? local : usable,
-      externalEndpoints: externalLocal ? local : usable,
-      keepsClientAddress: externalLocal,
-      hasAnyEndpoint: usable.length > 0,
-      affinitySeconds:
-        spec.sessionAffinity === 'ClientIP'
-          ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
-          : 0,
-    };
-  });
+export interface PlanInput extends NodePlace {
+  readonly service: Service;
+  readonly slices: readonly EndpointSlice[];
+}
+
+/** The plans of one Service, one per port and family; empty when the Service needs nothing of this proxy. */
+export function planService(input: PlanInput): ServicePortPlan[] {
+  const { spec } = input.service;
+  if (spec === undefined || !isProxied(input.service)) return [];
+  return clusterIpsOf(input.service).flatMap(([family, clusterIp]) =>
+    (spec.ports ?? []).map((port) => planPort(input, port, family, clusterIp)),
+  );
+}
+
+function planPort(input: PlanInput, port: ServicePort, family: IpFamily, clusterIp: string): ServicePortPlan {
+  const { service, slices, nodeName } = input;
+  const { metadata, status } = service;
+  const spec = service.spec!;
+  const isOfFamily = (address: string) => parseIp(address)?.family === family;
+  const candidates = collectEndpoints({ port, slices, nodeName, family });
+  return {
+    id: servicePortId(metadata.namespace ?? '', metadata.name, port.name ?? ''),
+    protocol: (port.protocol ?? 'TCP') as Protocol,
+    family,
+    clusterIp,
+    port: port.port,
+    externalIps: (spec.externalIPs ?? []).filter(isOfFamily),
+    loadBalancerIps: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) =>
+      ip && isOfFamily(ip) && ipMode !== 'Proxy' ? [ip] : [],
+    ),
+    loadBalancerSourceRanges: (spec.loadBalancerSourceRanges ?? [])
+      .map((range) => range.trim())
+      .filter((range) => parseCidr(range)?.family === family),
+    nodePort: spec.type === 'NodePort' || spec.type === 'LoadBalancer' ? (port.nodePort ?? 0) : 0,
+    clusterEndpoints: pickUsable(preferByTopology(candidates, input)),
+    localEndpoints: pickUsable(candidates.filter(({ target }) => target.isLocal)),
+    internalLocal: spec.internalTrafficPolicy === 'Local',
+    externalLocal: spec.externalTrafficPolicy === 'Local',
+    hasAnyEndpoint: pickUsable(candidates).length > 0,
+    affinitySeconds:
+      spec.sessionAffinity === 'ClientIP'
+        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+        : 0,
+  };
 }
 
 export function servicePortId(namespace: string, name: string, port: string): ServicePortId {
   return `${namespace}/${name}${port === '' ? '' : `:${port}`}` as ServicePortId;
 }
 
-function isProxied({ spec, metadata }: Service, clusterIp: string): boolean {
-  if (spec?.type === 'ExternalName' || clusterIp === '' || clusterIp === 'None' || !isIpv4(clusterIp)) return false;
+/** Health-check node ports count for Services of any kind that are proxied here. */
+export function isProxied({ spec, metadata }: Service): boolean {
+  const clusterIp = spec?.clusterIP ?? '';
+  if (spec?.type === 'ExternalName' || clusterIp === '' || clusterIp === 'None') return false;
   const labels = metadata.labels ?? {};
   return labels[SERVICE_PROXY_NAME_LABEL] === undefined && labels[HEADLESS_LABEL] === undefined;
 }
 
-interface Candidate {
-  readonly target: EndpointTarget;
-  readonly ready: boolean;
-  /** Still answers although it is on its way out (KEP-1669). */
-  readonly servesWhileTerminating: boolean;
+function clusterIpsOf({ spec }: Service): [IpFamily, string][] {
+  const addresses = spec?.clusterIPs?.length ? spec.clusterIPs : [spec?.clusterIP ?? ''];
+  return addresses.flatMap((address): [IpFamily, string][] => {
+    const family = parseIp(address)?.family;
+    return family === undefined ? [] : [[family, address]];
+  });
+}
+
+interface EndpointsInput {
+  readonly port: ServicePort;
+  readonly slices: readonly EndpointSlice[];
+  readonly nodeName: string;
+  readonly family: IpFamily;
 }
 
 /** Every endpoint of the port over all slices, without doubles (slices may overlap while the controller moves endpoints), in a fixed order. */
-function collectEndpoints(port: ServicePort, slices: readonly EndpointSlice[], nodeName: string): Candidate[] {
+function collectEndpoints({ port, slices, nodeName, family }: EndpointsInput): Candidate[] {
   const byTarget = new Map<string, Candidate>();
   for (const slice of slices) {
-    if (slice.addressType !== 'IPv4') continue;
+    if (slice.addressType !== family) continue;
     const slicePort = (slice.ports ?? []).find(
       (p) => (p.name ?? '') === (port.name ?? '') && (p.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
     );
@@ -95,14 +120,7 @@ function candidateOf(endpoint: Endpoint, port: number, nodeName: string): Candid
     target: { address, port, isLocal: endpoint.nodeName === nodeName },
     ready: ready !== false,
     servesWhileTerminating: serving === true && terminating === true,
+    forZones: (endpoint.hints?.forZones ?? []).map(({ name }) => name),
+    forNodes: (endpoint.hints?.forNodes ?? []).map(({ name }) => name),
   };
 }
-
-/** Ready endpoints; where there is none, those that still serve while they terminate. */
-function pickUsable(candidates: readonly Candidate[]): EndpointTarget[] {
-  const ready = candidates.filter((candidate) => candidate.ready);
-  const chosen = ready.length > 0 ? ready : candidates.filter((candidate) => candidate.servesWhileTerminating);
-  return chosen.map((candidate) => candidate.target);
-}
-
-const isIpv4 = (address: string): boolean => /^\d{1,3}(\.\d{1,3}){3}$/.test(address);

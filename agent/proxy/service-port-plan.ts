@@ -1,8 +1,10 @@
+import type { IpFamily } from '#api/meta/ip-address.ts';
+
 /** What a Service port needs of the kernel, with nothing of iptables or nftables in it: computed by `plan.ts`, rendered by a backend. */
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
-/** `namespace/name:port`, or `namespace/name` for an unnamed port; unique together with the protocol. */
+/** `namespace/name:port`, or `namespace/name` for an unnamed port; unique together with protocol and family. */
 export type ServicePortId = string & { readonly __brand: 'ServicePortId' };
 
 export interface EndpointTarget {
@@ -15,6 +17,8 @@ export interface EndpointTarget {
 export interface ServicePortPlan {
   readonly id: ServicePortId;
   readonly protocol: Protocol;
+  /** A dual-stack Service has one plan per family; all addresses of a plan are of this one. */
+  readonly family: IpFamily;
   readonly clusterIp: string;
   readonly port: number;
   readonly externalIps: readonly string[];
@@ -23,12 +27,14 @@ export interface ServicePortPlan {
   readonly loadBalancerSourceRanges: readonly string[];
   /** 0 = none. */
   readonly nodePort: number;
-  /** What internal traffic is spread over; honours internalTrafficPolicy. */
-  readonly internalEndpoints: readonly EndpointTarget[];
-  /** What external traffic is spread over; honours externalTrafficPolicy. */
-  readonly externalEndpoints: readonly EndpointTarget[];
+  /** Endpoints of the whole cluster, those near this node where hints say so. */
+  readonly clusterEndpoints: readonly EndpointTarget[];
+  /** Endpoints on this node. */
+  readonly localEndpoints: readonly EndpointTarget[];
+  /** internalTrafficPolicy Local: traffic to the cluster IP stays on the node. */
+  readonly internalLocal: boolean;
   /** externalTrafficPolicy Local: the client's address is kept, nodes without an endpoint drop. */
-  readonly keepsClientAddress: boolean;
+  readonly externalLocal: boolean;
   /** Some node has an endpoint, perhaps not this one: decides between REJECT (nowhere) and DROP (not here). */
   readonly hasAnyEndpoint: boolean;
   /** ClientIP affinity; 0 = none. */
@@ -38,3 +44,16 @@ export interface ServicePortPlan {
 export function isExternallyReachable(plan: ServicePortPlan): boolean {
   return plan.nodePort !== 0 || plan.externalIps.length > 0 || plan.loadBalancerIps.length > 0;
 }
+
+export const internalEndpoints = (plan: ServicePortPlan): readonly EndpointTarget[] =>
+  plan.internalLocal ? plan.localEndpoints : plan.clusterEndpoints;
+
+export const externalEndpoints = (plan: ServicePortPlan): readonly EndpointTarget[] =>
+  plan.externalLocal ? plan.localEndpoints : plan.clusterEndpoints;
+
+/** Somebody is sent to endpoints of the whole cluster: pods and the node itself too, where they use an external address of policy Local. */
+export const usesClusterEndpoints = (plan: ServicePortPlan): boolean =>
+  plan.clusterEndpoints.length > 0 && (!plan.internalLocal || isExternallyReachable(plan));
+
+export const usesLocalEndpoints = (plan: ServicePortPlan): boolean =>
+  plan.localEndpoints.length > 0 && (plan.internalLocal || (plan.externalLocal && isExternallyReachable(plan)));

@@ -1,3 +1,5 @@
+import { parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+
 /**
  * Loads what iptables-restore would load and follows single packets through it, so that proxy tests speak of where traffic goes and not of
  * rule text. Knows the matches and targets that our rules use and throws on any other, so a new one cannot pass untested.
@@ -31,11 +33,15 @@ export interface TracerOptions {
   readonly nodeAddresses: readonly string[];
   /** Answers `statistic` matches: true takes the rule. Default: always. */
   readonly chance?: (probability: number) => boolean;
+  /** Answers nftables' `numgen random mod count`. Default: 0. */
+  readonly pick?: (count: number) => number;
 }
 
 export class PacketTracer {
   readonly #tables: Tables = new Map();
   readonly #options: TracerOptions;
+  /** Of the `recent` match: list -> source addresses. */
+  readonly #recent = new Map<string, Set<string>>();
 
   constructor(options: TracerOptions) {
     this.#options = options;
@@ -76,10 +82,10 @@ export class PacketTracer {
     this.#walk('nat', 'KUBE-SERVICES', packet, state);
     const isLocal = this.#options.nodeAddresses.includes(state.destination);
     const hooks = packet.fromHost
-      ? ['KUBE-SERVICES']
+      ? ['KUBE-PROXY-FIREWALL', 'KUBE-SERVICES']
       : isLocal
-        ? ['KUBE-EXTERNAL-SERVICES']
-        : ['KUBE-EXTERNAL-SERVICES', 'KUBE-SERVICES'];
+        ? ['KUBE-PROXY-FIREWALL', 'KUBE-EXTERNAL-SERVICES']
+        : ['KUBE-PROXY-FIREWALL', 'KUBE-EXTERNAL-SERVICES', 'KUBE-SERVICES'];
     for (const chain of hooks) {
       const outcome = this.#walk('filter', chain, packet, state);
       if (outcome === 'reject') return { kind: 'rejected' };
@@ -140,6 +146,7 @@ export class PacketTracer {
   /** The rule's target with its arguments when all of its matches hold. */
   #match(rule: readonly string[], packet: Packet, state: State): string[] | undefined {
     let negated = false;
+    let list = '';
     for (let i = 0; i < rule.length; i++) {
       const word = rule[i]!;
       const value = rule[i + 1]!;
@@ -153,16 +160,21 @@ export class PacketTracer {
           continue;
         case '--comment':
         case '--mode':
-        case '--name':
         case '--ctstate':
         case '--seconds':
           i += 1;
           continue;
+        case '--name':
+          list = value;
+          i += 1;
+          continue;
         case '--reap':
+          continue;
         case '--set':
+          this.#recent.set(list, (this.#recent.get(list) ?? new Set()).add(packet.source));
           continue;
         case '--rcheck':
-          holds = false;
+          holds = this.#recent.get(list)?.has(packet.source) ?? false;
           break;
         case '-s':
           holds = inCidr(packet.source, value);
@@ -211,8 +223,8 @@ function applyTarget([name, ...args]: string[], state: State): Outcome {
       state.mark |= Number(args[1]);
       return 'continue';
     case 'DNAT': {
-      const [address, port] = args[1]!.split(':');
-      state.destination = address!;
+      const [, address = '', port] = /^\[?(.*?)\]?:(\d+)$/.exec(args[1]!) ?? [];
+      state.destination = address;
       state.port = Number(port);
       return 'dnat';
     }
@@ -232,10 +244,9 @@ function applyTarget([name, ...args]: string[], state: State): Outcome {
 const tokenize = (line: string): string[] =>
   [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((match) => match[1] ?? match[2]!);
 
-const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-
 function inCidr(address: string, cidr: string): boolean {
-  const [base, bits = '32'] = cidr.split('/');
-  const size = 2 ** (32 - Number(bits));
-  return Math.floor(toNumber(address) / size) === Math.floor(toNumber(base!) / size);
+  const ip = parseIp(address);
+  const range = parseCidr(cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`);
+  if (ip === undefined || range === undefined) throw new Error(`no address or range: ${address} ${cidr}`);
+  return rangeContains(range, ip);
 }

@@ -25,25 +25,20 @@ export function createIptablesBackend({ exec, binaries, rules }: IptablesBackend
   };
   const iptables = (...args: string[]) => exec.run([binaries.iptables, '-w', LOCK_WAIT_SECONDS, ...args]);
 
-  /** Service chains that stand in nat now, whoever put them there. */
-  async function installedChains(): Promise<Set<string>> {
-    const { stdout } = await exec.run([binaries.save, '-t', 'nat']);
-    const names = [...stdout.matchAll(/^:(\S+)/gm)].map((match) => match[1]!);
-    return new Set(names.filter((name) => SERVICE_CHAIN_PATTERN.test(name)));
-  }
-
   async function hasJump(jump: ChainJump): Promise<boolean> {
     return succeeds(iptables('-t', jump.table, '-C', jump.from, ...jumpArgs(jump)));
   }
 
   return {
     async fullSync(plans: readonly ServicePortPlan[]) {
-      await restore(
-        `*mangle\n:${HINT_CHAIN} - [0:0]\nCOMMIT\n${renderFullSync(plans, await installedChains(), rules)}`,
-      );
-      for (const jump of CHAIN_JUMPS) {
-        if (!(await hasJump(jump))) await iptables('-t', jump.table, '-I', jump.from, '1', ...jumpArgs(jump));
-      }
+      const { stdout } = await exec.run([binaries.save]);
+      const present = chainsByTable(stdout);
+      const installed = new Set([...(present.get('nat') ?? [])].filter((name) => SERVICE_CHAIN_PATTERN.test(name)));
+      const hint = `*mangle\n:${HINT_CHAIN} - [0:0]\nCOMMIT\n`;
+      // Jumps come with the same run: asking and inserting one by one costs a program start each.
+      const runs = renderFullSync(plans, installed, rules);
+      for (const text of runs.slice(0, -1)) await restore(text);
+      await restore(`${hint}${runs.at(-1)}${missingJumps(stdout)}`);
     },
 
     async partialSync(changes: readonly PlanChange[]) {
@@ -83,7 +78,29 @@ export function createIptablesBackend({ exec, binaries, rules }: IptablesBackend
 
 function jumpArgs(jump: ChainJump): string[] {
   const match = jump.match === '' ? [] : jump.match.split(' ');
-  return [...match, '-m', 'comment', '--comment', jump.comment, '-j', jump.to];
+  const comment = jump.comment === '' ? [] : ['-m', 'comment', '--comment', jump.comment];
+  return [...match, ...comment, '-j', jump.to];
+}
+
+/** The jumps that a saved rule set lacks, as restore text. */
+function missingJumps(saved: string): string {
+  const lines = new Map<string, Set<string>>();
+  let current = new Set<string>();
+  for (const line of saved.split('\n')) {
+    if (line.startsWith('*')) {
+      current = new Set();
+      lines.set(line.slice(1), current);
+    } else if (line.startsWith('-A')) current.add(line);
+  }
+  const text = (jump: ChainJump) =>
+    [jump.from, ...jumpArgs(jump).map((word) => (word.includes(' ') ? `"${word}"` : word))].join(' ');
+  const missing = CHAIN_JUMPS.filter((jump) => !lines.get(jump.table)?.has(`-A ${text(jump)}`));
+  return (['nat', 'filter'] as const)
+    .map((table) => missing.filter((jump) => jump.table === table).map((jump) => `-I ${text(jump)}\n`))
+    .map((rules, index) =>
+      rules.length === 0 ? '' : `*${index === 0 ? 'nat' : 'filter'}\n${rules.toReversed().join('')}COMMIT\n`,
+    )
+    .join('');
 }
 
 function chainsByTable(saved: string): Map<string, Set<string>> {

@@ -1,3 +1,4 @@
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { Executor } from '../../host/host.ts';
 
 /** The programs of one iptables variant. */
@@ -15,15 +16,22 @@ const HINT = /^:KUBE-(IPTABLES-HINT|KUBELET-CANARY)\b/m;
  * Chooses between the nft and the legacy programs as the host does: the one where a Kubernetes hint chain stands, else the one with more
  * rules, else what plain `iptables` points to. Throws a plain Error that names the missing package.
  */
-export async function chooseIptables(exec: Executor): Promise<IptablesBinaries> {
-  const candidates = (await Promise.all([candidate(exec, 'nft'), candidate(exec, 'legacy')])).filter(
+export async function chooseIptables(exec: Executor, family: IpFamily = 'IPv4'): Promise<IptablesBinaries> {
+  const name = family === 'IPv6' ? 'ip6tables' : 'iptables';
+  const candidates = (await Promise.all([candidate(exec, name, 'nft'), candidate(exec, name, 'legacy')])).filter(
     (c) => c !== undefined,
   );
   const preferred = candidates.find((c) => c.hinted) ?? mostRules(candidates);
   if (preferred !== undefined) return preferred.binaries;
-  const plain = await plainIptables(exec);
-  if (plain === undefined) throw new Error('no iptables on this host: install the package "iptables"');
+  const plain = await plainIptables(exec, name);
+  if (plain === undefined) throw new Error(`no ${name} on this host: install the package "iptables"`);
   return plain;
+}
+
+/** The programs of the other variant, where this host has them and its kernel takes them. */
+export async function otherVariant(exec: Executor, { variant, iptables }: IptablesBinaries) {
+  const name = iptables.includes('ip6tables') ? 'ip6tables' : 'iptables';
+  return (await candidate(exec, name, variant === 'nft' ? 'legacy' : 'nft'))?.binaries;
 }
 
 interface Candidate {
@@ -37,8 +45,8 @@ function mostRules(candidates: readonly Candidate[]): Candidate | undefined {
   return used.length === 1 ? used[0] : undefined;
 }
 
-async function candidate(exec: Executor, variant: 'nft' | 'legacy'): Promise<Candidate | undefined> {
-  const binaries = await locate(exec, `iptables-${variant}`, variant);
+async function candidate(exec: Executor, name: string, variant: 'nft' | 'legacy'): Promise<Candidate | undefined> {
+  const binaries = await locate(exec, `${name}-${variant}`, variant);
   if (binaries === undefined) return undefined;
   try {
     const { stdout } = await exec.run([binaries.save]);
@@ -49,11 +57,11 @@ async function candidate(exec: Executor, variant: 'nft' | 'legacy'): Promise<Can
   }
 }
 
-async function plainIptables(exec: Executor): Promise<IptablesBinaries | undefined> {
-  const iptables = await exec.find('iptables');
+async function plainIptables(exec: Executor, name: string): Promise<IptablesBinaries | undefined> {
+  const iptables = await exec.find(name);
   if (iptables === undefined) return undefined;
   const { stdout } = await exec.run([iptables, '--version']);
-  return locate(exec, 'iptables', stdout.includes('nf_tables') ? 'nft' : 'legacy');
+  return locate(exec, name, stdout.includes('nf_tables') ? 'nft' : 'legacy');
 }
 
 async function locate(

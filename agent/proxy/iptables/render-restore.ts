@@ -4,9 +4,10 @@ import {
   type BaseRuleOptions,
   FILTER_CHAINS,
   filterBaseRules,
+  MARK_MASQUERADE_RULE,
   NAT_CHAINS,
-  NODE_PORT_RULE,
   natBaseRules,
+  nodePortRules,
 } from './base-rules.ts';
 import {
   type DispatchRules,
@@ -22,34 +23,65 @@ export type RestoreText = string;
 const declare = (chain: string): string => `:${chain} - [0:0]`;
 
 /**
- * Everything, from nothing known. `staleChains` are Service chains found in the kernel that no plan wants any more; they are emptied and
- * deleted in the same transaction. filter goes first: a Service that lost its endpoints is refused before its translation goes.
+ * The time of iptables-restore grows with the square of the chains that one run names (1.8.9: 0.24 s for 1,000 Services, 5.8 s for 4,000).
+ */
+const SERVICES_PER_RUN = 500;
+
+/**
+ * Everything, from nothing known, for one run after the other: first the Services' own chains in portions (a chain that nothing leads to
+ * yet does no harm, and one that is in use is replaced as a whole), then, in one transaction per table, all that leads to them.
+ * `staleChains` are Service chains found in the kernel that no plan wants any more; they are emptied and deleted in the last run. filter
+ * goes first there: a Service that lost its endpoints is refused before its translation goes.
  */
 export function renderFullSync(
   plans: readonly ServicePortPlan[],
   installedChains: ReadonlySet<string>,
   options: BaseRuleOptions,
+): RestoreText[] {
+  const portions: RestoreText[] = [];
+  const names = new Set<string>();
+  for (let start = 0; start < plans.length; start += SERVICES_PER_RUN) {
+    const chains = new Map(
+      plans.slice(start, start + SERVICES_PER_RUN).flatMap((plan) => [...renderServiceChains(plan, options)]),
+    );
+    if (chains.size === 0) continue;
+    portions.push(renderPortion(chains));
+    for (const chain of chains.keys()) names.add(chain);
+  }
+  const stale = [...installedChains].filter((chain) => !names.has(chain));
+  return [...portions, renderSharedChains(plans.map(renderDispatch), stale, options)];
+}
+
+function renderPortion(chains: ServiceChains): RestoreText {
+  return lines([
+    '*nat',
+    ...['KUBE-MARK-MASQ', ...chains.keys()].map(declare),
+    MARK_MASQUERADE_RULE,
+    ...[...chains].flatMap(([chain, rules]) => append(chain, rules)),
+    'COMMIT',
+  ]);
+}
+
+function renderSharedChains(
+  dispatch: readonly DispatchRules[],
+  stale: readonly string[],
+  options: BaseRuleOptions,
 ): RestoreText {
-  const dispatch = plans.map(renderDispatch);
-  const chains = new Map<string, readonly Rule[]>();
-  for (const plan of plans) for (const [chain, rules] of renderServiceChains(plan, options)) chains.set(chain, rules);
-  const stale = [...installedChains].filter((chain) => !chains.has(chain));
   return lines([
     '*filter',
     ...FILTER_CHAINS.map(declare),
     ...filterBaseRules(options),
     ...dispatch.flatMap((d) => append('KUBE-SERVICES', d.internalRefusals)),
     ...dispatch.flatMap((d) => append('KUBE-EXTERNAL-SERVICES', d.externalRefusals)),
+    ...dispatch.flatMap((d) => append('KUBE-PROXY-FIREWALL', d.firewall)),
     'COMMIT',
     '*nat',
     ...NAT_CHAINS.map(declare),
-    ...[...chains.keys()].map(declare),
     ...stale.map(declare),
     ...natBaseRules(options),
     ...dispatch.flatMap((d) => append('KUBE-SERVICES', d.services)),
-    ...append('KUBE-SERVICES', [NODE_PORT_RULE]),
+    ...append('KUBE-SERVICES', nodePortRules(options)),
     ...dispatch.flatMap((d) => append('KUBE-NODEPORTS', d.nodePorts)),
-    ...[...chains].flatMap(([chain, rules]) => append(chain, rules)),
     ...stale.map((chain) => `-X ${chain}`),
     'COMMIT',
   ]);
@@ -69,6 +101,7 @@ export function renderPartialSync(changes: readonly PlanChange[], options: BaseR
     const after = next === undefined ? NO_RULES : renderDispatch(next);
     filter.push(...exchange('KUBE-SERVICES', before.internalRefusals, after.internalRefusals));
     filter.push(...exchange('KUBE-EXTERNAL-SERVICES', before.externalRefusals, after.externalRefusals));
+    filter.push(...exchange('KUBE-PROXY-FIREWALL', before.firewall, after.firewall));
     const oldChains = previous === undefined ? NO_CHAINS : renderServiceChains(previous, options);
     const newChains = next === undefined ? NO_CHAINS : renderServiceChains(next, options);
     for (const [chain, rules] of newChains) {
@@ -87,7 +120,13 @@ export function renderPartialSync(changes: readonly PlanChange[], options: BaseR
   return lines([...table('filter', filter), ...table('nat', [...declared, ...nat, ...dropped])]);
 }
 
-const NO_RULES: DispatchRules = { services: [], nodePorts: [], internalRefusals: [], externalRefusals: [] };
+const NO_RULES: DispatchRules = {
+  services: [],
+  nodePorts: [],
+  internalRefusals: [],
+  externalRefusals: [],
+  firewall: [],
+};
 const NO_CHAINS: ServiceChains = new Map();
 
 const append = (chain: string, rules: readonly Rule[]): string[] => rules.map((rule) => `-A ${chain} ${rule}`);

@@ -1,4 +1,12 @@
-import { type EndpointTarget, isExternallyReachable, type ServicePortPlan } from '../service-port-plan.ts';
+import {
+  type EndpointTarget,
+  externalEndpoints,
+  internalEndpoints,
+  isExternallyReachable,
+  type ServicePortPlan,
+  usesClusterEndpoints,
+  usesLocalEndpoints,
+} from '../service-port-plan.ts';
 import { endpointChain, externalChain, firewallChain, localChain, serviceChain } from './chain-names.ts';
 
 /** A rule without its `-A <chain>`, as iptables-restore reads it. */
@@ -17,6 +25,8 @@ export interface DispatchRules {
   readonly internalRefusals: readonly Rule[];
   /** filter KUBE-EXTERNAL-SERVICES: refusals of external traffic. */
   readonly externalRefusals: readonly Rule[];
+  /** filter KUBE-PROXY-FIREWALL: traffic to a load-balancer address that its source ranges did not admit. */
+  readonly firewall: readonly Rule[];
 }
 
 export interface RuleOptions {
@@ -26,38 +36,48 @@ export interface RuleOptions {
 
 const comment = (text: string): string => `-m comment --comment "${text}"`;
 const protocolOf = (plan: ServicePortPlan): string => plan.protocol.toLowerCase();
-const to = (plan: ServicePortPlan, address: string, port: number): string => `-d ${address}/32 ${toPort(plan, port)}`;
+const host = (plan: ServicePortPlan, address: string): string => `${address}/${plan.family === 'IPv6' ? 128 : 32}`;
+const to = (plan: ServicePortPlan, address: string, port: number): string =>
+  `-d ${host(plan, address)} ${toPort(plan, port)}`;
 const toPort = (plan: ServicePortPlan, port: number): string =>
   `-p ${protocolOf(plan)} -m ${protocolOf(plan)} --dport ${port}`;
+const hasSourceRanges = (plan: ServicePortPlan): boolean =>
+  plan.loadBalancerIps.length > 0 && plan.loadBalancerSourceRanges.length > 0;
 
-/** Chains of one Service port: SVC and SVL spread, EXT decides on masquerade, FW on sources, SEP translates. */
+/**
+ * Chains of one Service port: SVC spreads over the cluster and SVL over this node, EXT decides on masquerade, FW on sources, SEP
+ * translates.
+ */
 export function renderServiceChains(plan: ServicePortPlan, { clusterCidr }: RuleOptions): ServiceChains {
   const chains = new Map<string, Rule[]>();
-  if (plan.internalEndpoints.length > 0) {
-    chains.set(serviceChain(plan), [
-      `${comment(`${plan.id} cluster IP`)} ! -s ${clusterCidr} ${to(plan, plan.clusterIp, plan.port)} -j KUBE-MARK-MASQ`,
-      ...spread(plan, plan.internalEndpoints),
-    ]);
-  }
-  if (isExternallyReachable(plan) && plan.hasAnyEndpoint) addExternalChains(chains, plan, clusterCidr);
-  for (const target of [...plan.internalEndpoints, ...plan.externalEndpoints]) {
-    chains.set(endpointChain(plan, target), endpointRules(plan, target));
-  }
+  const isCounted = plan.hasAnyEndpoint;
+  if (isCounted && usesClusterEndpoints(plan))
+    chains.set(serviceChain(plan), [...masqueradeStrangers(plan, clusterCidr), ...spread(plan, plan.clusterEndpoints)]);
+  if (isCounted && usesLocalEndpoints(plan))
+    chains.set(localChain(plan), [...masqueradeStrangers(plan, clusterCidr), ...spread(plan, plan.localEndpoints)]);
+  if (isCounted && isExternallyReachable(plan)) addExternalChains(chains, plan, clusterCidr);
+  const targets = [
+    ...(usesClusterEndpoints(plan) ? plan.clusterEndpoints : []),
+    ...(usesLocalEndpoints(plan) ? plan.localEndpoints : []),
+  ];
+  for (const target of targets) chains.set(endpointChain(plan, target), endpointRules(plan, target));
   return chains;
 }
 
+/** The chain may be entered for external addresses too; only traffic to the cluster IP is judged here. */
+function masqueradeStrangers(plan: ServicePortPlan, clusterCidr: string): Rule[] {
+  return [
+    `${comment(`${plan.id} cluster IP`)} ! -s ${clusterCidr} ${to(plan, plan.clusterIp, plan.port)} -j KUBE-MARK-MASQ`,
+  ];
+}
+
 function addExternalChains(chains: Map<string, Rule[]>, plan: ServicePortPlan, clusterCidr: string): void {
-  if (!plan.keepsClientAddress) {
-    const target = externalSpread(plan);
-    // With internalTrafficPolicy Local the SVC chain holds local endpoints only, so external traffic needs a spread of its own.
-    if (target === localChain(plan)) chains.set(target, spread(plan, plan.externalEndpoints));
-    chains.set(externalChain(plan), [
-      `${comment(`masquerade traffic for ${plan.id} external destinations`)} -j KUBE-MARK-MASQ`,
-      `-j ${target}`,
-    ]);
+  const rules: Rule[] = [];
+  if (!plan.externalLocal) {
+    rules.push(`${comment(`masquerade traffic for ${plan.id} external destinations`)} -j KUBE-MARK-MASQ`);
+    if (plan.clusterEndpoints.length > 0) rules.push(`-j ${serviceChain(plan)}`);
   } else {
-    const rules: Rule[] = [];
-    if (plan.internalEndpoints.length > 0) {
+    if (plan.clusterEndpoints.length > 0) {
       // Pods reach an external address as if it were the cluster IP; so does the node itself, masqueraded.
       rules.push(
         `${comment(`pod traffic for ${plan.id} external destinations`)} -s ${clusterCidr} -j ${serviceChain(plan)}`,
@@ -65,13 +85,10 @@ function addExternalChains(chains: Map<string, Rule[]>, plan: ServicePortPlan, c
         `${comment(`route LOCAL traffic for ${plan.id} external destinations`)} -m addrtype --src-type LOCAL -j ${serviceChain(plan)}`,
       );
     }
-    if (plan.externalEndpoints.length > 0) {
-      chains.set(localChain(plan), spread(plan, plan.externalEndpoints));
-      rules.push(`-j ${localChain(plan)}`);
-    }
-    chains.set(externalChain(plan), rules);
+    if (plan.localEndpoints.length > 0) rules.push(`-j ${localChain(plan)}`);
   }
-  if (plan.loadBalancerIps.length > 0 && plan.loadBalancerSourceRanges.length > 0) {
+  chains.set(externalChain(plan), rules);
+  if (hasSourceRanges(plan)) {
     chains.set(
       firewallChain(plan),
       plan.loadBalancerSourceRanges.map(
@@ -79,11 +96,6 @@ function addExternalChains(chains: Map<string, Rule[]>, plan: ServicePortPlan, c
       ),
     );
   }
-}
-
-function externalSpread(plan: ServicePortPlan): string {
-  const same = JSON.stringify(plan.internalEndpoints) === JSON.stringify(plan.externalEndpoints);
-  return same ? serviceChain(plan) : localChain(plan);
 }
 
 /** Jumps to the endpoints: first those that the client used before, then each with the same chance. */
@@ -111,10 +123,11 @@ function spread(plan: ServicePortPlan, targets: readonly EndpointTarget[]): Rule
 function endpointRules(plan: ServicePortPlan, target: EndpointTarget): Rule[] {
   const chain = endpointChain(plan, target);
   const remember = plan.affinitySeconds > 0 ? ` -m recent --name ${chain} --set` : '';
+  const destination = plan.family === 'IPv6' ? `[${target.address}]` : target.address;
   return [
     // Hairpin: a pod that reaches itself through its Service must see another source address, or it answers itself directly.
-    `${comment(plan.id)} -s ${target.address}/32 -j KUBE-MARK-MASQ`,
-    `${comment(plan.id)}${remember} -p ${protocolOf(plan)} -m ${protocolOf(plan)} -j DNAT --to-destination ${target.address}:${target.port}`,
+    `${comment(plan.id)} -s ${host(plan, target.address)} -j KUBE-MARK-MASQ`,
+    `${comment(plan.id)}${remember} -p ${protocolOf(plan)} -m ${protocolOf(plan)} -j DNAT --to-destination ${destination}:${target.port}`,
   ];
 }
 
@@ -125,13 +138,14 @@ export function renderDispatch(plan: ServicePortPlan): DispatchRules {
 
 function dispatchToEndpoints(plan: ServicePortPlan): DispatchRules {
   const external = externalChain(plan);
-  const loadBalancer = plan.loadBalancerSourceRanges.length > 0 ? firewallChain(plan) : external;
-  const noLocal = plan.internalEndpoints.length === 0;
+  const internal = plan.internalLocal ? localChain(plan) : serviceChain(plan);
+  const loadBalancer = hasSourceRanges(plan) ? firewallChain(plan) : external;
+  const noInternal = internalEndpoints(plan).length === 0;
   return {
     services: [
-      ...(noLocal
+      ...(noInternal
         ? []
-        : [`${comment(`${plan.id} cluster IP`)} ${to(plan, plan.clusterIp, plan.port)} -j ${serviceChain(plan)}`]),
+        : [`${comment(`${plan.id} cluster IP`)} ${to(plan, plan.clusterIp, plan.port)} -j ${internal}`]),
       ...plan.externalIps.map((ip) => `${comment(`${plan.id} external IP`)} ${to(plan, ip, plan.port)} -j ${external}`),
       ...plan.loadBalancerIps.map(
         (ip) => `${comment(`${plan.id} loadbalancer IP`)} ${to(plan, ip, plan.port)} -j ${loadBalancer}`,
@@ -139,13 +153,19 @@ function dispatchToEndpoints(plan: ServicePortPlan): DispatchRules {
     ],
     nodePorts: plan.nodePort === 0 ? [] : [`${comment(plan.id)} ${toPort(plan, plan.nodePort)} -j ${external}`],
     // internalTrafficPolicy Local without a local endpoint drops: the cluster has endpoints, this node may not use them.
-    internalRefusals: noLocal
+    internalRefusals: noInternal
       ? [`${comment(`${plan.id} has no local endpoints`)} ${to(plan, plan.clusterIp, plan.port)} -j DROP`]
       : [],
     externalRefusals:
-      plan.keepsClientAddress && plan.externalEndpoints.length === 0
+      plan.externalLocal && externalEndpoints(plan).length === 0
         ? externalMatches(plan).map((match) => `${comment(`${plan.id} has no local endpoints`)} ${match} -j DROP`)
         : [],
+    firewall: hasSourceRanges(plan)
+      ? plan.loadBalancerIps.map(
+          (ip) =>
+            `${comment(`${plan.id} traffic not accepted by ${firewallChain(plan)}`)} ${to(plan, ip, plan.port)} -j DROP`,
+        )
+      : [],
   };
 }
 
@@ -156,6 +176,7 @@ function refuse(plan: ServicePortPlan): DispatchRules {
     nodePorts: [],
     internalRefusals: [`${why} ${to(plan, plan.clusterIp, plan.port)} -j REJECT`],
     externalRefusals: externalMatches(plan).map((match) => `${why} ${match} -j REJECT`),
+    firewall: [],
   };
 }
 

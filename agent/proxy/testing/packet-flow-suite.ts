@@ -1,0 +1,517 @@
+import { describe, expect, it } from 'vitest';
+import type { EndpointSlice, Service } from '#api/object/kinds.ts';
+import type { Packet, Verdict } from '#test/kit/packet-tracer.ts';
+import { ChangeTracker, type PlanChange } from '../change-tracker.ts';
+import type { ServicePortPlan } from '../service-port-plan.ts';
+
+type ServiceSpec = Partial<NonNullable<Service['spec']>> & { status?: Service['status'] };
+
+/** A renderer with something that follows packets through what it renders. */
+export interface FlowRig {
+  full(plans: readonly ServicePortPlan[]): void;
+  /** Answers what would travel to the kernel. */
+  partial(changes: readonly PlanChange[]): string;
+  trace(packet: Packet): Verdict;
+  /** Names of everything that stands, to see what is left behind. */
+  names(): readonly string[];
+}
+
+export interface FlowOptions {
+  readonly nodeAddresses: readonly string[];
+  readonly clusterCidr: string;
+  readonly family: 'IPv4' | 'IPv6';
+  readonly nodePortRanges?: readonly string[];
+  /** Which of the endpoints a packet without affinity gets; default the first. */
+  readonly choose?: (count: number) => number;
+}
+
+const NODE = '192.0.2.1';
+const POD = '10.244.1.9';
+const OUTSIDE = '198.51.100.7';
+
+function service(name: string, spec: ServiceSpec = {}): Service {
+  const { status, ...rest } = spec;
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: 'ns', uid: name, resourceVersion: '1', creationTimestamp: '' },
+    spec: {
+      clusterIP: '10.96.0.20',
+      ports: [{ port: 80, targetPort: 8080, protocol: 'TCP' }],
+      type: 'ClusterIP',
+      ...rest,
+    },
+    ...(status === undefined ? {} : { status }),
+  } as Service;
+}
+
+interface TestEndpoint {
+  readonly ip: string;
+  readonly node?: string;
+  readonly conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
+  readonly zones?: readonly string[];
+  readonly nodes?: readonly string[];
+}
+
+function slice(serviceName: string, endpoints: readonly TestEndpoint[], protocol = 'TCP'): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    addressType: endpoints[0]?.ip.includes(':') ? 'IPv6' : 'IPv4',
+    metadata: {
+      name: `${serviceName}-1`,
+      namespace: 'ns',
+      uid: `${serviceName}-1`,
+      resourceVersion: '1',
+      creationTimestamp: '',
+      labels: { 'kubernetes.io/service-name': serviceName },
+    },
+    ports: [{ port: 8080, protocol }],
+    endpoints: endpoints.map(({ ip, node = 'other', conditions = { ready: true }, zones, nodes }) => ({
+      addresses: [ip],
+      nodeName: node,
+      conditions,
+      ...(zones || nodes
+        ? { hints: { forZones: zones?.map((name) => ({ name })), forNodes: nodes?.map((name) => ({ name })) } }
+        : {}),
+    })),
+  } as EndpointSlice;
+}
+
+const LOCAL: TestEndpoint = { ip: '10.244.1.5', node: 'me' };
+const REMOTE: TestEndpoint = { ip: '10.244.2.5' };
+
+const PLACE = { nodeName: 'me', zone: 'here' };
+const fromPod: Packet = { source: POD, destination: '10.96.0.20', protocol: 'tcp', port: 80 };
+const toNodePort: Packet = { source: OUTSIDE, destination: NODE, protocol: 'tcp', port: 30080 };
+const delivered = (to: string, masqueraded: boolean): Verdict => ({ kind: 'delivered', to, masqueraded });
+const nodePortSpec = {
+  type: 'NodePort',
+  ports: [{ port: 80, targetPort: 8080, protocol: 'TCP', nodePort: 30080 }],
+} as Partial<NonNullable<Service['spec']>>;
+
+const loadBalancerSpec = {
+  ...nodePortSpec,
+  type: 'LoadBalancer',
+  loadBalancerSourceRanges: ['198.51.100.0/24'],
+  status: { loadBalancer: { ingress: [{ ip: '203.0.113.8' }] } },
+} as ServiceSpec;
+
+const labelled = (svc: Service, label: string, value: string): Service => ({
+  ...svc,
+  metadata: { ...svc.metadata, labels: { [label]: value } },
+});
+
+interface FlowCase {
+  readonly name: string;
+  readonly service: Service;
+  readonly endpoints: readonly TestEndpoint[];
+  readonly protocol?: string;
+  readonly packet: Packet;
+  readonly want: Verdict;
+}
+
+const CASES: readonly FlowCase[] = [
+  {
+    name: 'cluster IP from a pod keeps the source',
+    service: service('a'),
+    endpoints: [REMOTE],
+    packet: fromPod,
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'cluster IP from outside the pod network is masqueraded',
+    service: service('a'),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: NODE, fromHost: true },
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'hairpin is masqueraded',
+    service: service('a'),
+    endpoints: [LOCAL],
+    packet: { ...fromPod, source: LOCAL.ip },
+    want: delivered('10.244.1.5:8080', true),
+  },
+  {
+    name: 'another port is left alone',
+    service: service('a'),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, port: 81 },
+    want: delivered('10.96.0.20:81', false),
+  },
+  {
+    name: 'no endpoints refuses a pod',
+    service: service('a'),
+    endpoints: [],
+    packet: fromPod,
+    want: { kind: 'rejected' },
+  },
+  {
+    name: 'unready endpoints do not count',
+    service: service('a'),
+    endpoints: [{ ...REMOTE, conditions: { ready: false } }],
+    packet: fromPod,
+    want: { kind: 'rejected' },
+  },
+  {
+    name: 'endpoints that serve while terminating stand in when none is ready',
+    service: service('a'),
+    endpoints: [{ ...REMOTE, conditions: { ready: false, serving: true, terminating: true } }],
+    packet: fromPod,
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'node port is masqueraded',
+    service: service('a', nodePortSpec),
+    endpoints: [REMOTE],
+    packet: toNodePort,
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'node port without endpoints refuses',
+    service: service('a', nodePortSpec),
+    endpoints: [],
+    packet: toNodePort,
+    want: { kind: 'rejected' },
+  },
+  {
+    name: 'node port with externalTrafficPolicy Local keeps the source',
+    service: service('a', { ...nodePortSpec, externalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE, LOCAL],
+    packet: toNodePort,
+    want: delivered('10.244.1.5:8080', false),
+  },
+  {
+    name: 'node port with externalTrafficPolicy Local drops without a local endpoint',
+    service: service('a', { ...nodePortSpec, externalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE],
+    packet: toNodePort,
+    want: { kind: 'dropped' },
+  },
+  {
+    name: 'a pod reaches a Local node port through the cluster-wide endpoints',
+    service: service('a', { ...nodePortSpec, externalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE],
+    packet: { ...toNodePort, source: POD },
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'internalTrafficPolicy Local stays on the node',
+    service: service('a', { internalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE, LOCAL],
+    packet: fromPod,
+    want: delivered('10.244.1.5:8080', false),
+  },
+  {
+    name: 'internalTrafficPolicy Local without a local endpoint drops',
+    service: service('a', { internalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE],
+    packet: fromPod,
+    want: { kind: 'dropped' },
+  },
+  {
+    name: 'external IP',
+    service: service('a', { externalIPs: ['203.0.113.9'] }),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: OUTSIDE, destination: '203.0.113.9' },
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'load-balancer address refuses nobody within its source ranges',
+    service: service('a', {
+      ...nodePortSpec,
+      type: 'LoadBalancer',
+      loadBalancerSourceRanges: ['198.51.100.0/24'],
+      status: { loadBalancer: { ingress: [{ ip: '203.0.113.8' }] } },
+    }),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: OUTSIDE, destination: '203.0.113.8' },
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'load-balancer address drops whoever is outside its source ranges',
+    service: service('a', loadBalancerSpec),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: '198.51.101.7', destination: '203.0.113.8' },
+    want: { kind: 'dropped' },
+  },
+  {
+    name: 'load-balancer address of ipMode Proxy is left alone',
+    service: service('a', {
+      ...nodePortSpec,
+      type: 'LoadBalancer',
+      status: { loadBalancer: { ingress: [{ ip: '203.0.113.8', ipMode: 'Proxy' }] } },
+    }),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: OUTSIDE, destination: '203.0.113.8' },
+    want: delivered('203.0.113.8:80', false),
+  },
+  {
+    name: 'a pod of the node reaches itself through a Local node port masqueraded',
+    service: service('a', { ...nodePortSpec, externalTrafficPolicy: 'Local' }),
+    endpoints: [LOCAL],
+    packet: { ...toNodePort, source: LOCAL.ip },
+    want: delivered('10.244.1.5:8080', true),
+  },
+  {
+    name: 'internalTrafficPolicy Local does not bind external traffic',
+    service: service('a', { ...nodePortSpec, internalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE],
+    packet: toNodePort,
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'both policies Local: a pod reaches an external address through the cluster-wide endpoints',
+    service: service('a', { ...nodePortSpec, internalTrafficPolicy: 'Local', externalTrafficPolicy: 'Local' }),
+    endpoints: [REMOTE],
+    packet: { ...toNodePort, source: POD },
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'affinity delivers to an endpoint',
+    service: service('a', { ...nodePortSpec, sessionAffinity: 'ClientIP' }),
+    endpoints: [REMOTE],
+    packet: toNodePort,
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'UDP',
+    service: service('a', { ports: [{ port: 53, targetPort: 5353, protocol: 'UDP' }] }),
+    endpoints: [REMOTE],
+    protocol: 'UDP',
+    packet: { ...fromPod, protocol: 'udp', port: 53 },
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'SCTP',
+    service: service('a', { ports: [{ port: 80, targetPort: 8080, protocol: 'SCTP' }] }),
+    endpoints: [REMOTE],
+    protocol: 'SCTP',
+    packet: { ...fromPod, protocol: 'sctp' },
+    want: delivered('10.244.2.5:8080', false),
+  },
+  {
+    name: 'TCP to a UDP port is left alone',
+    service: service('a', { ports: [{ port: 80, targetPort: 5353, protocol: 'UDP' }] }),
+    endpoints: [REMOTE],
+    protocol: 'UDP',
+    packet: fromPod,
+    want: delivered('10.96.0.20:80', false),
+  },
+  {
+    name: 'the Service of another proxy is left alone',
+    service: labelled(service('a'), 'service.kubernetes.io/service-proxy-name', 'other'),
+    endpoints: [REMOTE],
+    packet: fromPod,
+    want: delivered('10.96.0.20:80', false),
+  },
+  {
+    name: 'a headless Service is left alone',
+    service: service('a', { clusterIP: 'None' }),
+    endpoints: [REMOTE],
+    packet: fromPod,
+    want: delivered('10.96.0.20:80', false),
+  },
+  {
+    name: 'an endpoint meant for this zone is preferred',
+    service: service('a'),
+    endpoints: [
+      { ...REMOTE, zones: ['there'] },
+      { ...LOCAL, zones: ['here'] },
+    ],
+    packet: fromPod,
+    want: delivered('10.244.1.5:8080', false),
+  },
+  {
+    name: 'an endpoint meant for this node is preferred to its zone',
+    service: service('a'),
+    endpoints: [
+      { ...REMOTE, zones: ['here'], nodes: ['other'] },
+      { ...LOCAL, zones: ['there'], nodes: ['me'] },
+    ],
+    packet: fromPod,
+    want: delivered('10.244.1.5:8080', false),
+  },
+  {
+    name: 'hints count only when every endpoint has them',
+    service: service('a'),
+    endpoints: [{ ip: '10.244.0.1' }, { ...LOCAL, zones: ['here'] }],
+    packet: fromPod,
+    want: delivered('10.244.0.1:8080', false),
+  },
+];
+
+/** Every backend runs the same suite: which packet goes where, never what a rule looks like. */
+export function describePacketFlow(backend: string, createRig: (options: FlowOptions) => FlowRig): void {
+  const rig = (options: Partial<FlowOptions> = {}): FlowRig =>
+    createRig({ nodeAddresses: [NODE, '127.0.0.1'], clusterCidr: '10.244.0.0/16', family: 'IPv4', ...options });
+
+  const loaded = (svc: Service, slices: readonly EndpointSlice[], options: Partial<FlowOptions> = {}): FlowRig => {
+    const tracker = new ChangeTracker(PLACE, () => {});
+    tracker.onService(svc);
+    for (const each of slices) tracker.onSlice(each);
+    const created = rig(options);
+    created.full(tracker.beginSync().plans.filter(({ family }) => family === (options.family ?? 'IPv4')));
+    return created;
+  };
+
+  describe(`${backend}: where packets go`, () => {
+    it.each(CASES)('$name', ({ service: svc, endpoints, protocol, packet, want }) => {
+      expect(loaded(svc, [slice('a', endpoints, protocol)]).trace(packet)).toEqual(want);
+    });
+
+    it('a client with affinity stays with its endpoint while others are chosen anew', () => {
+      let turn = 0;
+      const chosen = () => turn++;
+      const svc = service('a', { sessionAffinity: 'ClientIP' });
+      const three = [REMOTE, LOCAL, { ip: '10.244.3.5' }];
+      const created = loaded(svc, [slice('a', three)], { choose: chosen });
+      const first = created.trace(fromPod);
+      for (let i = 0; i < 5; i++) expect(created.trace(fromPod)).toEqual(first);
+      const others = new Set(
+        [1, 2, 3, 4, 5, 6].map((i) => JSON.stringify(created.trace({ ...fromPod, source: `10.244.1.10${i}` }))),
+      );
+      expect(others.size).toBeGreaterThan(1);
+    });
+
+    it('node ports answer in their address ranges only', () => {
+      const created = loaded(service('a', nodePortSpec), [slice('a', [REMOTE])], {
+        nodePortRanges: ['192.0.2.0/24'],
+        nodeAddresses: [NODE, '198.18.0.1'],
+      });
+      expect(created.trace(toNodePort)).toEqual(delivered('10.244.2.5:8080', true));
+      expect(created.trace({ ...toNodePort, destination: '198.18.0.1' })).toEqual(delivered('198.18.0.1:30080', false));
+    });
+
+    it('the other family of a dual-stack Service has endpoints of its own', () => {
+      const svc = service('a', {
+        ...nodePortSpec,
+        clusterIPs: ['10.96.0.20', 'fd00:96::20'],
+        ipFamilies: ['IPv4', 'IPv6'],
+      });
+      const six = { ...slice('a', [{ ip: 'fd00:244:2::5' }]), metadata: { ...slice('a', []).metadata, name: 'a-6' } };
+      const created = loaded(svc, [slice('a', [REMOTE]), six], {
+        family: 'IPv6',
+        clusterCidr: 'fd00:244::/32',
+        nodeAddresses: ['2001:db8::1', '::1'],
+      });
+      const packet: Packet = { source: 'fd00:244:1::9', destination: 'fd00:96::20', protocol: 'tcp', port: 80 };
+      expect(created.trace(packet)).toEqual(delivered('fd00:244:2::5:8080', false));
+      expect(created.trace({ ...packet, source: '2001:db8:9::9', destination: '2001:db8::1', port: 30080 })).toEqual(
+        delivered('fd00:244:2::5:8080', true),
+      );
+    });
+  });
+
+  describe(`${backend}: partial sync`, () => {
+    function start() {
+      const tracker = new ChangeTracker(PLACE, () => {});
+      tracker.onService(service('a'));
+      tracker.onSlice(slice('a', [REMOTE]));
+      tracker.onService(service('b', { clusterIP: '10.96.0.30' }));
+      tracker.onSlice(slice('b', [LOCAL]));
+      const tracer = rig();
+      const first = tracker.beginSync();
+      tracer.full(first.plans);
+      first.confirm();
+      const sync = (): string => {
+        const next = tracker.beginSync();
+        const text = tracer.partial(next.changes);
+        next.confirm();
+        return text;
+      };
+      return { tracker, tracer, sync };
+    }
+
+    it('carries nothing when nothing that matters changed', () => {
+      const { tracker, sync } = start();
+      tracker.onService(service('a'));
+      expect(sync()).toBe('');
+    });
+
+    it('carries only the chains of the Service whose endpoints changed', () => {
+      const { tracker, tracer, sync } = start();
+      tracker.onSlice(slice('a', [{ ip: '10.244.3.3' }]));
+      const text = sync();
+      expect(text).not.toContain('ns/b');
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.244.3.3:8080', false));
+    });
+
+    it('refuses once the last endpoint goes and delivers again when one is back', () => {
+      const { tracker, tracer, sync } = start();
+      tracker.onSlice(slice('a', []));
+      sync();
+      expect(tracer.trace(fromPod)).toEqual({ kind: 'rejected' });
+      tracker.onSlice(slice('a', [REMOTE]));
+      sync();
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.244.2.5:8080', false));
+    });
+
+    it('leaves no chain of a removed Service behind', () => {
+      const { tracker, tracer, sync } = start();
+      const before = tracer.names();
+      const balancer: ServiceSpec = {
+        ...loadBalancerSpec,
+        externalTrafficPolicy: 'Local',
+        sessionAffinity: 'ClientIP',
+        clusterIP: '10.96.0.40',
+      };
+      tracker.onService(service('c', balancer));
+      tracker.onSlice(slice('c', [REMOTE, LOCAL]));
+      sync();
+      expect(tracer.names().length).toBeGreaterThan(before.length);
+      tracker.onServiceDeleted(service('c', balancer));
+      sync();
+      expect(tracer.names()).toEqual(before);
+    });
+
+    it('writes a Service anew that was removed before', () => {
+      const { tracker, tracer, sync } = start();
+      tracker.onServiceDeleted(service('a'));
+      sync();
+      tracker.onService(service('a'));
+      sync();
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.244.2.5:8080', false));
+    });
+
+    it('moves a Service to another cluster IP', () => {
+      const { tracker, tracer, sync } = start();
+      tracker.onService(service('a', { clusterIP: '10.96.0.99' }));
+      sync();
+      expect(tracer.trace({ ...fromPod, destination: '10.96.0.99' })).toEqual(delivered('10.244.2.5:8080', false));
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.96.0.20:80', false));
+    });
+
+    it('masquerades a hairpin until the last Service that needs it has gone', () => {
+      const { tracker, tracer, sync } = start();
+      const fromItself: Packet = { ...fromPod, source: LOCAL.ip, destination: '10.96.0.30' };
+      tracker.onService(service('c', { clusterIP: '10.96.0.40' }));
+      tracker.onSlice(slice('c', [LOCAL]));
+      sync();
+      tracker.onServiceDeleted(service('c', {}));
+      sync();
+      expect(tracer.trace(fromItself)).toEqual(delivered('10.244.1.5:8080', true));
+    });
+
+    it('changes the time-out of an affinity', () => {
+      const { tracker, tracer, sync } = start();
+      const sticky = (timeoutSeconds: number) =>
+        service('a', { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds } } });
+      tracker.onService(sticky(100));
+      sync();
+      tracker.onService(sticky(200));
+      expect(sync()).toContain('200');
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.244.2.5:8080', false));
+    });
+
+    it('writes everything again over what stands', () => {
+      const { tracker, tracer } = start();
+      const before = tracer.names();
+      tracker.forget();
+      tracer.full(tracker.beginSync().plans);
+      expect(tracer.names()).toEqual(before);
+      expect(tracer.trace(fromPod)).toEqual(delivered('10.244.2.5:8080', false));
+    });
+  });
+}

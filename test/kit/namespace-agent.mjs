@@ -1,0 +1,66 @@
+// Runs inside a network namespace of a test (namespace-agent.ts starts it): serves and dials as one line of JSON asks, answers with another.
+import { createSocket } from 'node:dgram';
+import { connect, createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+
+const plain = (address) => address.replace(/^::ffff:/, '');
+const commands = {
+  /** Answers every client with `<name> <address that the client seems to have>`. */
+  serve: ({ name, port, host, protocol }) =>
+    new Promise((resolve, reject) => {
+      if (protocol === 'udp') {
+        const socket = createSocket(host?.includes(':') ? 'udp6' : 'udp4');
+        socket.on('message', (_, peer) => socket.send(`${name} ${plain(peer.address)}`, peer.port, peer.address));
+        socket.once('error', reject).bind(port, host, () => resolve('serving'));
+      } else {
+        const server = createServer((socket) => {
+          socket.on('error', () => {});
+          socket.end(`${name} ${plain(socket.remoteAddress ?? '')}`);
+        });
+        server.once('error', reject).listen(port, host, () => resolve('serving'));
+      }
+    }),
+  dial: ({ host, port, timeoutMs, protocol, localPort }) =>
+    protocol === 'udp' ? dialUdp(host, port, timeoutMs, localPort) : dialTcp(host, port, timeoutMs),
+};
+
+function dialTcp(host, port, timeoutMs) {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    let text = '';
+    const finish = (answer) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => finish('timeout'), timeoutMs);
+    socket.on('data', (chunk) => (text += chunk));
+    socket.on('end', () => finish(text));
+    socket.on('error', (err) => finish(err.code === 'ECONNREFUSED' ? 'refused' : (err.code ?? 'error')));
+  });
+}
+
+function dialUdp(host, port, timeoutMs, localPort) {
+  return new Promise((resolve) => {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    const finish = (answer) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => finish('timeout'), timeoutMs);
+    socket.on('message', (data) => finish(String(data)));
+    socket.on('error', (err) => finish(err.code === 'ECONNREFUSED' ? 'refused' : (err.code ?? 'error')));
+    socket.bind(localPort ?? 0, () => socket.connect(port, host, () => socket.send('?')));
+  });
+}
+
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    const { id, command, ...options } = JSON.parse(line);
+    commands[command](options).then(
+      (answer) => console.log(JSON.stringify({ id, answer })),
+      (err) => console.log(JSON.stringify({ id, error: String(err) })),
+    );
+  })
+  .on('close', () => process.exit(0));
