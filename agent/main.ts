@@ -293,10 +293,16 @@ async function kubeletConfig(
     ledgerDir: `${config.dataDir}/ledger`,
     volatileDir: `${config.runDir}/pods`,
     cgroups: await cgroupSettings(host),
+    seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     nodeApiPort: config.nodeApiPort,
     version: GIT_VERSION,
   };
+}
+
+/** A runtime refuses profiles on kernels that were built without filters. */
+async function hasSeccompFilters(host: Host): Promise<boolean> {
+  return (await host.fs.info('/proc/sys/kernel/seccomp/actions_avail')) !== undefined;
 }
 
 /** As our own containerd is configured: systemd's slices where systemd manages the unified hierarchy. */

@@ -41,6 +41,8 @@ export interface ContainerStarterDeps {
   readonly hostIps: readonly string[];
   readonly allocatable: () => NodeAllocatable;
   readonly nodeMemoryBytes: () => number;
+  /** Containers that say nothing of seccomp get the runtime's profile. */
+  readonly seccompDefault: boolean;
 }
 
 export interface StartRequest {
@@ -144,7 +146,7 @@ export class ContainerStarter {
 
   async #configure(request: StartRequest) {
     const { pod, container, step, podIps, volumes, image } = request;
-    const { host, paths, hostIps, services, allocatable, nodeMemoryBytes, events } = this.#deps;
+    const { host, paths, hostIps, services, allocatable, nodeMemoryBytes, seccompDefault, events } = this.#deps;
     const { uid } = pod.metadata;
     const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
@@ -169,6 +171,7 @@ export class ContainerStarter {
         hostsFile: paths.hostsFile(uid),
         terminationLog,
         nodeMemoryBytes: nodeMemoryBytes(),
+        seccompDefault,
         targetContainerId: this.#targetOf(pod, container.name),
       });
       await this.#makeSubPaths(container, new Map(config.env.map(({ key, value }) => [key, value])), volumes);

@@ -25,6 +25,8 @@ export interface KubeletConfig {
   /** Pods brought up at once; 0 = two per core. */
   readonly startWidth: number;
   readonly maxParallelPulls: number;
+  /** Containers that say nothing of seccomp get the runtime's profile; the kernel must know filters. */
+  readonly seccompDefault: boolean;
   /** Added to the Node at registration. */
   readonly nodeLabels: Readonly<Record<string, string>>;
   readonly registerTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
@@ -50,6 +52,7 @@ export const KUBELET_DEFAULTS = {
   maxPods: 110,
   startWidth: 0,
   maxParallelPulls: 2,
+  seccompDefault: true,
   nodeLabels: {},
   registerTaints: [],
   reserved: { milliCpu: 0, memoryBytes: 0 },

@@ -187,6 +187,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     services: () => (parts.services.hasSynced ? parts.services.list() : undefined),
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
+    seccompDefault: config.seccompDefault,
   });
   const { clusterDns, clusterDomain, cgroups } = config;
   const gate = new StartGate(startWidth(config, facts));

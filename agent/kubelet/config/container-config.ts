@@ -23,6 +23,8 @@ export interface ContainerConfigInput extends EnvironmentInput {
   /** Host file that becomes the termination message. */
   readonly terminationLog: string;
   readonly nodeMemoryBytes: number;
+  /** Containers that say nothing of seccomp get the runtime's profile. */
+  readonly seccompDefault: boolean;
   /** The running container whose processes an ephemeral one is to see. */
   readonly targetContainerId?: string | undefined;
 }
@@ -49,7 +51,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
     namespaces: containerNamespaces(pod, input.targetContainerId),
-    security: containerSecurity(pod, container),
+    security: containerSecurity(pod, container, input.seccompDefault),
     resources: containerResources(pod, container, input.nodeMemoryBytes),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };

@@ -126,14 +126,23 @@ describe('security', () => {
 
   test("a container's settings win over the pod's, and privileged ones are unconfined", () => {
     const pod = podWith({ securityContext: { runAsUser: 1, fsGroup: 7, seccompProfile: { type: 'RuntimeDefault' } } });
-    expect(containerSecurity(pod, container('app', { securityContext: { runAsUser: 2 } }))).toMatchObject({
+    expect(containerSecurity(pod, container('app', { securityContext: { runAsUser: 2 } }), false)).toMatchObject({
       runAsUser: 2,
       supplementalGroups: [7],
       seccomp: { type: 'RuntimeDefault' },
     });
     const privileged = container('app', { securityContext: { privileged: true } });
-    expect(containerSecurity(pod, privileged)).toMatchObject({ privileged: true, seccomp: { type: 'Unconfined' } });
-    expect(containerSecurity(podWith(), app).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+    expect(containerSecurity(pod, privileged, true)).toMatchObject({
+      privileged: true,
+      seccomp: { type: 'Unconfined' },
+    });
+    expect(containerSecurity(podWith(), app, false).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+  });
+
+  test('a container that says nothing of seccomp gets the profile of the runtime, unless it asked for none', () => {
+    expect(containerSecurity(podWith(), app, true).seccomp).toEqual({ type: 'RuntimeDefault', localhostRef: '' });
+    const open = podWith({ securityContext: { seccompProfile: { type: 'Unconfined' } } });
+    expect(containerSecurity(open, app, true).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
   });
 });
 
@@ -152,6 +161,7 @@ describe('computeContainerConfig', () => {
       hostsFile: '/pods/etc-hosts',
       terminationLog: '/pods/term',
       nodeMemoryBytes: GIB,
+      seccompDefault: true,
       ...input,
     });
 

@@ -18,9 +18,13 @@ function profile(value: SeccompOrApparmor | undefined): ContainerSecurity['secco
 }
 
 const UNCONFINED = { type: 'Unconfined', localhostRef: '' } as const;
+const RUNTIME_DEFAULT = { type: 'RuntimeDefault', localhostRef: '' } as const;
 
-/** Container settings win over the pod's; privileged containers are never confined. */
-export function containerSecurity(pod: Pod, container: IContainer): ContainerSecurity {
+/**
+ * Container settings win over the pod's; privileged containers are never confined. `seccompDefault`: those that say nothing of seccomp get
+ * the runtime's profile.
+ */
+export function containerSecurity(pod: Pod, container: IContainer, seccompDefault: boolean): ContainerSecurity {
   const podLevel = specOf(pod).securityContext;
   const own = container.securityContext;
   const isPrivileged = own?.privileged === true;
@@ -35,7 +39,9 @@ export function containerSecurity(pod: Pod, container: IContainer): ContainerSec
     allowPrivilegeEscalation: own?.allowPrivilegeEscalation ?? true,
     addCapabilities: own?.capabilities?.add ?? [],
     dropCapabilities: own?.capabilities?.drop ?? [],
-    seccomp: isPrivileged ? UNCONFINED : (profile(own?.seccompProfile ?? podLevel?.seccompProfile) ?? UNCONFINED),
+    seccomp: isPrivileged
+      ? UNCONFINED
+      : (profile(own?.seccompProfile ?? podLevel?.seccompProfile) ?? (seccompDefault ? RUNTIME_DEFAULT : UNCONFINED)),
     apparmor: isPrivileged ? undefined : profile(own?.appArmorProfile ?? podLevel?.appArmorProfile),
     maskedPaths: isUnmasked ? [] : undefined,
     readonlyPaths: isUnmasked ? [] : undefined,
@@ -54,7 +60,7 @@ export function sandboxSecurity(pod: Pod): ContainerSecurity {
     addCapabilities: [],
     dropCapabilities: [],
     // The pause process is the runtime's own: it always fits the runtime's default profile.
-    seccomp: { type: 'RuntimeDefault', localhostRef: '' },
+    seccomp: RUNTIME_DEFAULT,
     apparmor: undefined,
     maskedPaths: undefined,
     readonlyPaths: undefined,
