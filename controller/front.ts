@@ -21,6 +21,8 @@ import type { Authorizer } from './apiserver/chain/request-context.ts';
 import { createClusterLookups } from './apiserver/connect/cluster-lookups.ts';
 import { connectSubresources } from './apiserver/connect/connect-subresources.ts';
 import { renderStorageSize, StorageMetrics } from './apiserver/metrics/storage-metrics.ts';
+import { metricsResources } from './apiserver/node-metrics/metrics-resources.ts';
+import { NodeSummaries } from './apiserver/node-metrics/node-summaries.ts';
 import { builtinResources } from './apiserver/resources/builtin-resources.ts';
 import { createSecurity, type Security } from './apiserver/security.ts';
 import { type ApiServer, createApiServer } from './apiserver/server/api-server.ts';
@@ -37,6 +39,8 @@ import { DiskLatency } from './store/disk-latency.ts';
 import type { Store } from './store/store.ts';
 import { createClusterDialer, type DirectDial } from './tunnel/cluster-dialer.ts';
 import { TunnelHub } from './tunnel/tunnel-hub.ts';
+
+const DAY_MS = 86_400_000;
 
 export interface FrontOptions {
   readonly config: ControllerConfig;
@@ -70,19 +74,12 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     name: 'union',
     authorize: (attributes) => security!.authorizer.authorize(attributes),
   };
-  const streams = connectSubresources(
-    {
-      kubeletTls: () => ({
-        ca: pki.caPem,
-        cert: pki.kubeletClient.certificatePem,
-        key: pki.kubeletClient.privateKeyPem,
-      }),
-      clock,
-      log,
-      authorizer,
-    },
-    hub,
-  );
+  const kubeletTls = () => ({
+    ca: pki.caPem,
+    cert: pki.kubeletClient.certificatePem,
+    key: pki.kubeletClient.privateKeyPem,
+  });
+  const streams = connectSubresources({ kubeletTls, clock, log, authorizer }, hub);
   const definitions = builtinResources({
     podSubresources: streams.pods,
     nodeSubresources: streams.nodes,
@@ -135,17 +132,20 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     clock,
     random: Math.random,
     auditPolicy: await readAuditPolicy(config.auditPolicyFile),
+    lapsedNodeWindowMs: config.lapsedNodeDays * DAY_MS,
     totalSeats: config.maxRequestsInflight + config.maxMutatingRequestsInflight,
     ...(audit === undefined ? {} : { writeAudit: (line: string) => audit.write(line) }),
     ...(decisions === undefined
       ? {}
       : { recordDecision: (decision: RecordedDecision) => decisions.write(JSON.stringify(decision)) }),
   });
+  const types = builtinTypes();
+  const summaries = new NodeSummaries({ dialer: () => dialer, kubeletTls, clock, log });
   const api = createApiServer({
     ...security,
     store,
-    types: builtinTypes(),
-    definitions: [...definitions, ...security.definitions],
+    types,
+    definitions: [...definitions, ...security.definitions, ...metricsResources(summaries, types)],
     dialer,
     aggregator,
     webhookClient,

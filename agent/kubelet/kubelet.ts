@@ -30,8 +30,11 @@ import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
 import { ContainerResizer } from './resize/container-resizer.ts';
 import { RuntimeCache } from './runtime-cache.ts';
+import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { StartGate } from './start-gate.ts';
+import { KubeletReports } from './stats/kubelet-reports.ts';
+import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
 import { TokenSource } from './volumes/token-source.ts';
@@ -55,6 +58,7 @@ export interface KubeletDeps {
 export interface Kubelet {
   /** What the node's HTTP API asks. */
   readonly lookups: PodLookups;
+  readonly reports: NodeReports;
   /** The informer of this node's own Node object, for those who need its spec. */
   readonly nodes: Informer<Node>;
   /** Resolves once pods of the API are looked after. Runs until aborted; rejects when aborted before. */
@@ -96,6 +100,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   return {
     nodes,
     lookups: lazyLookups(() => started?.lookups),
+    reports: lazyReports(() => started?.reports),
     async start(signal) {
       started = await assemble({ deps, recorder, pods, nodes, services, paths }, signal);
       await started.run();
@@ -115,6 +120,7 @@ interface Parts {
 
 interface StartedKubelet {
   readonly lookups: PodLookups;
+  readonly reports: NodeReports;
   readonly node: NodeAgent;
   run(): Promise<void>;
 }
@@ -240,8 +246,18 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     onImageRemoved: (id) => images.forgetImage(id),
     onPressure: () => node.checkNow(),
   });
+  const lookups = new KubeletLookups({ pods: manager, cache, paths });
+  const { nodeName } = config;
+  const sampler = new Sampler({ host, runtime, cache, cgroups, nodeName, clock, pods: () => workers.list() });
+  const reports = new KubeletReports({
+    ...{ host, runtime, cache, paths, config, facts, clock, sampler, usages, lookups },
+    imageFsPath: () => health?.images.mountPoint,
+    pods: () => workers.list(),
+    probeCounts: () => probes.counts(),
+  });
   return {
-    lookups: new KubeletLookups({ pods: manager, cache, paths }),
+    lookups,
+    reports,
     node,
     run: () => run(parts, { node, cache, manager: workers, health }, signal),
   };
@@ -324,12 +340,26 @@ function runningLogs(manager: PodManager, cache: RuntimeCache, paths: PodPaths) 
 }
 
 /** The node API and the tunnel may be up before the kubelet is. */
-function lazyLookups(known: () => PodLookups | undefined): PodLookups {
-  const lookups = () => {
+function started<T>(known: () => T | undefined): () => T {
+  return () => {
     const found = known();
     if (found === undefined) throw new NodeApiError(503, 'the kubelet is still starting');
     return found;
   };
+}
+
+function lazyReports(known: () => NodeReports | undefined): NodeReports {
+  const reports = started(known);
+  return {
+    summary: async (onlyCpuAndMemory) => reports().summary(onlyCpuAndMemory),
+    metrics: async (which) => reports().metrics(which),
+    configz: () => reports().configz(),
+    checkpoint: async (pod, container, timeoutSeconds) => reports().checkpoint(pod, container, timeoutSeconds),
+  };
+}
+
+function lazyLookups(known: () => PodLookups | undefined): PodLookups {
+  const lookups = started(known);
   return {
     findLog: async (pod, container, previous) => lookups().findLog(pod, container, previous),
     findRunningContainer: async (pod, container) => lookups().findRunningContainer(pod, container),

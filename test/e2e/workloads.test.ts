@@ -252,6 +252,29 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     expect(await ok('get', 'pod', 'unready')).toMatch(/unready\s+0\/1\s+Running/);
   });
 
+  it('shows with kubectl top what nodes and pods use, and debugs and resizes a pod that runs', async () => {
+    const requests = { cpu: '50m', memory: '16Mi' };
+    await apply(
+      pod('busy', {
+        containers: [container('exec sleep 6543', { resources: { requests, limits: { memory: '64Mi' } } })],
+      }),
+    );
+    await ok('wait', '--for=condition=Ready', 'pod/busy', '--timeout=60s');
+    expect(await ok('top', 'nodes')).toMatch(/node-0 +\d+m +\d+% +\d+Mi +\d+%/);
+    expect(await ok('top', 'pods', '--containers')).toMatch(/busy +main +\d+m +\d+Mi/);
+    const debug = ['debug', 'busy', `--image=${BUSYBOX_IMAGE}`, '--profile=general', '--target=main', '-c', 'tools'];
+    await ok(...debug, '--', 'sh', '-c', 'cat /proc/1/cmdline');
+    await waitUntil('the last word of the tools', 30_000, async () =>
+      (await ok('logs', 'busy', '-c', 'tools').catch(() => '')).includes('6543'),
+    );
+    const resources = { limits: { memory: '96Mi' } };
+    const patch = JSON.stringify({ spec: { containers: [{ name: 'main', resources }] } });
+    await ok('patch', 'pod', 'busy', '--subresource', 'resize', '--patch', patch);
+    const actual = '{.status.containerStatuses[0].resources.limits.memory} {.status.containerStatuses[0].restartCount}';
+    await waitUntil('the new limit', 30_000, async () => (await jsonPath('pod busy', actual)) === '96Mi 0');
+    await ok('delete', 'pod', 'busy', '--wait');
+  });
+
   it('runs the preStop hook and ends within the grace period', async () => {
     await apply(
       pod('polite', {

@@ -18,6 +18,12 @@ interface Probed {
   readonly verdicts: Map<ProbeKind, boolean>;
 }
 
+/** How often a probe of a container ended how, since the container or the agent started. */
+export interface ProbeCount {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly count: number;
+}
+
 export interface PodVerdicts {
   /** Container ids. */
   readonly ready: ReadonlySet<string>;
@@ -33,6 +39,8 @@ const TITLE = { startup: 'Startup', liveness: 'Liveness', readiness: 'Readiness'
 export class ProbeManager {
   readonly #options: ProbeManagerOptions;
   readonly #pods = new Map<PodUid, Map<string, Probed>>();
+  /** By pod and labels. */
+  readonly #counts = new Map<PodUid, Map<string, { labels: Readonly<Record<string, string>>; count: number }>>();
 
   constructor(options: ProbeManagerOptions) {
     this.#options = options;
@@ -74,6 +82,21 @@ export class ProbeManager {
   forget(uid: PodUid): void {
     for (const { workers } of this.#pods.get(uid)?.values() ?? []) for (const worker of workers.values()) worker.stop();
     this.#pods.delete(uid);
+    this.#counts.delete(uid);
+  }
+
+  counts(): ProbeCount[] {
+    return [...this.#counts.values()].flatMap((counts) => [...counts.values()]);
+  }
+
+  #count(pod: Pod, container: string, kind: ProbeKind, ok: boolean): void {
+    const { name, namespace = '', uid } = pod.metadata;
+    const counts = this.#counts.get(uidOf(pod)) ?? new Map();
+    this.#counts.set(uidOf(pod), counts);
+    const result = ok ? 'successful' : 'failed';
+    const labels = { container, namespace, pod: name, pod_uid: uid, probe_type: TITLE[kind], result };
+    const key = `${container} ${kind} ${result}`;
+    counts.set(key, { labels, count: (counts.get(key)?.count ?? 0) + 1 });
   }
 
   #begin(pod: Pod, observed: ObservedPod, container: IContainer, instance: ObservedContainer): Probed {
@@ -95,6 +118,7 @@ export class ProbeManager {
         {
           isDue: () =>
             kind === 'startup' || container.startupProbe === undefined || probed.verdicts.get('startup') === true,
+          onResult: (ok) => this.#count(pod, container.name, kind, ok),
           onFailure: (message) =>
             events.container(pod, container.name, 'Warning', 'Unhealthy', `${TITLE[kind]} probe failed: ${message}`),
           onVerdict: (ok) => {

@@ -28,6 +28,7 @@ export interface ProbeListener {
   /** The verdict turned over: thresholds were reached. */
   onVerdict(ok: boolean): void;
   onFailure(message: string): void;
+  onResult(ok: boolean): void;
   /** False while the probe has to hold still (startup has not passed, container is being stopped). */
   isDue(): boolean;
 }
@@ -82,6 +83,7 @@ export class ProbeWorker {
   async #look(): Promise<void> {
     if (!this.#listener.isDue()) return;
     const result = await this.#run();
+    this.#listener.onResult(result.ok);
     if (this.#isStopped || !this.#listener.isDue()) return;
     if (!result.ok) this.#listener.onFailure(result.message);
     this.#count(result.ok);

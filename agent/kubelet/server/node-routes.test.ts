@@ -50,6 +50,36 @@ describe('node route', () => {
   });
 
   it.each([
+    ['/stats/summary?only_cpu_and_memory=true', { kind: 'summary', onlyCpuAndMemory: true }],
+    ['/metrics', { kind: 'metrics', which: 'own' }],
+    ['/metrics/resource', { kind: 'metrics', which: 'resource' }],
+    [
+      '/run/default/web/main?cmd=ls%20-l',
+      {
+        kind: 'run',
+        pod: { namespace: 'default', name: 'web', uid: undefined },
+        container: 'main',
+        command: ['ls', '-l'],
+      },
+    ],
+    [
+      '/checkpoint/default/web/main?timeout=5',
+      {
+        kind: 'checkpoint',
+        pod: { namespace: 'default', name: 'web', uid: undefined },
+        container: 'main',
+        timeoutSeconds: 5,
+      },
+    ],
+  ])('%s', (url, route) => {
+    expect(parseNodeRoute(url)).toEqual(route);
+  });
+
+  it.each([
+    ['/configz', 'configz'],
+    ['/metrics/other', 'notFound'],
+    ['/run/default/web/main', 'invalid'],
+    ['/checkpoint/default/web/main?timeout=x', 'invalid'],
     ['/healthz', 'healthz'],
     ['/pods', 'pods'],
     ['/exec/default/web/main?command=x', 'invalid'],

@@ -1,3 +1,4 @@
+import type { MetricsKind } from './node-reports.ts';
 import type { PodReference } from './pod-lookups.ts';
 
 export interface StreamRequest {
@@ -27,6 +28,21 @@ export interface LogRequest {
 export type NodeRoute =
   | { readonly kind: 'healthz' }
   | { readonly kind: 'pods' }
+  | { readonly kind: 'summary'; readonly onlyCpuAndMemory: boolean }
+  | { readonly kind: 'metrics'; readonly which: MetricsKind }
+  | { readonly kind: 'configz' }
+  | {
+      readonly kind: 'run';
+      readonly pod: PodReference;
+      readonly container: string;
+      readonly command: readonly string[];
+    }
+  | {
+      readonly kind: 'checkpoint';
+      readonly pod: PodReference;
+      readonly container: string;
+      readonly timeoutSeconds: number;
+    }
   | { readonly kind: 'logs'; readonly request: LogRequest }
   | { readonly kind: 'exec' | 'attach'; readonly request: StreamRequest }
   | { readonly kind: 'portForward'; readonly pod: PodReference; readonly ports: readonly number[] }
@@ -42,6 +58,25 @@ export function parseNodeRoute(url: string): NodeRoute {
       return { kind: 'healthz' };
     case 'pods':
       return { kind: 'pods' };
+    case 'stats':
+      return rest.join('/') === 'summary'
+        ? { kind: 'summary', onlyCpuAndMemory: isTrue(query.get('only_cpu_and_memory')) }
+        : { kind: 'notFound' };
+    case 'metrics': {
+      const which = METRICS[rest.join('/')];
+      return which === undefined ? { kind: 'notFound' } : { kind: 'metrics', which };
+    }
+    case 'configz':
+      return { kind: 'configz' };
+    case 'run':
+      return rest.length === 3 || rest.length === 4 ? parseRun(rest, query) : { kind: 'notFound' };
+    case 'checkpoint': {
+      const timeoutSeconds = parseNumber(query, 'timeout', 0) ?? 0;
+      if (Number.isNaN(timeoutSeconds)) return { kind: 'invalid', message: 'cannot parse value of timeout parameter' };
+      return rest.length === 3
+        ? { kind: 'checkpoint', pod: podReference(rest.slice(0, 2)), container: rest[2]!, timeoutSeconds }
+        : { kind: 'notFound' };
+    }
     case 'containerLogs':
       return rest.length === 3 ? parseLogs(rest, query) : { kind: 'notFound' };
     case 'exec':
@@ -52,6 +87,20 @@ export function parseNodeRoute(url: string): NodeRoute {
     default:
       return { kind: 'notFound' };
   }
+}
+
+const METRICS: Readonly<Record<string, MetricsKind>> = {
+  '': 'own',
+  resource: 'resource',
+  cadvisor: 'cadvisor',
+  probes: 'probes',
+};
+
+/** `cmd` is split at its blanks, as the kubelet does. */
+function parseRun(rest: readonly string[], query: URLSearchParams): NodeRoute {
+  const command = (query.get('cmd') ?? '').split(' ').filter(Boolean);
+  if (command.length === 0) return { kind: 'invalid', message: 'you must specify a command' };
+  return { kind: 'run', pod: podReference(rest.slice(0, -1)), container: rest.at(-1)!, command };
 }
 
 function decodeSegments(path: string): string[] {

@@ -4,6 +4,7 @@ import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
+import { METRICS_GROUP } from '../node-metrics/metrics-objects.ts';
 import { builtinPriority, priorityOf } from '../registry/group-priorities.ts';
 import type { ResourceCatalog } from '../registry/resource-catalog.ts';
 import { API_SERVICES_PREFIX, type ApiService, type ApiServiceIndex } from './api-service-index.ts';
@@ -27,10 +28,13 @@ interface WantedService {
   readonly spec: Readonly<Record<string, string | number>>;
 }
 
-/** The APIServices of what the catalog serves. The group of APIServices themselves has none, as in Kubernetes. */
+/**
+ * The APIServices of what the catalog serves. The group of APIServices themselves has none, as in Kubernetes; that of the built-in metrics
+ * has none either, so that a user's own server can be registered for it.
+ */
 export function localApiServices(catalog: Pick<ResourceCatalog, 'groups'>): readonly WantedService[] {
   return catalog.groups
-    .filter(({ group }) => group !== API_SERVICES.group)
+    .filter(({ group }) => group !== API_SERVICES.group && group !== METRICS_GROUP)
     .flatMap(({ group, versions }) =>
       versions.map(({ version }) => ({
         name: `${version}.${group}`,

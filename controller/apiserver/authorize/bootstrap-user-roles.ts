@@ -82,6 +82,12 @@ export const USER_ROLES: readonly BootstrapClusterRole[] = [
   },
   { name: 'system:aggregate-to-edit', labels: aggregateTo('edit'), rules: EDIT_RULES },
   { name: 'system:aggregate-to-view', labels: aggregateTo('view'), rules: VIEW_RULES },
+  // As metrics-server brings it along: whoever may look at pods may see what they use.
+  {
+    name: 'system:aggregated-metrics-reader',
+    labels: { ...aggregateTo('view'), ...aggregateTo('edit'), ...aggregateTo('admin') },
+    rules: [allow('get list watch', 'metrics.k8s.io', 'pods nodes')],
+  },
   {
     name: 'system:discovery',
     rules: [allowPaths('get', `${HEALTH_PATHS} /api /api/* /apis /apis/* /openapi /openapi/*`)],

@@ -10,14 +10,18 @@ import { negotiate } from './negotiation.ts';
 import { parseSelector } from './object-selector.ts';
 import { parseListOptions } from './request-options.ts';
 
-function computeObjects(services: ApiServices, { definition }: ResourceTarget): readonly KubeObject[] {
-  return definition.computedObjects?.(services.store.snapshot(), services.clock.now()) ?? [];
+async function computeObjects(services: ApiServices, target: ResourceTarget): Promise<readonly KubeObject[]> {
+  const { definition, context, name } = target;
+  const { namespace } = context.info;
+  const request = { namespace, name };
+  const all = (await definition.computedObjects?.(services.store.snapshot(), services.clock.now(), request)) ?? [];
+  return namespace === '' ? all : all.filter(({ metadata }) => metadata.namespace === namespace);
 }
 
 /** GET of one object that nothing stores. */
 export async function handleComputedGet(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition, name } = target;
-  const object = computeObjects(services, target).find(({ metadata }) => metadata.name === name);
+  const object = (await computeObjects(services, target)).find(({ metadata }) => metadata.name === name);
   if (object === undefined) throw notFound(resourceName(definition), name);
   const view = { bytes: encodeCanonical(object), object: () => object };
   answerObject(services, context, definition, { status: 200, view });
@@ -27,7 +31,7 @@ export async function handleComputedGet(services: ApiServices, target: ResourceT
 export async function handleComputedList(services: ApiServices, target: ResourceTarget): Promise<void> {
   const { context, definition } = target;
   const { labels, fields } = parseSelector(definition, parseListOptions(context.info.query, false));
-  const items = computeObjects(services, target).filter(
+  const items = (await computeObjects(services, target)).filter(
     (object) => labels.matches(object.metadata.labels) && fields.matches(fieldsOf(definition, object)),
   );
   const representation = negotiate(context.request.header('accept'));

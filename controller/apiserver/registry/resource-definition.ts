@@ -113,7 +113,11 @@ export interface ResourceDefinition extends ResourceInfo {
    */
   readonly virtualCreate?: (object: KubeObject, context: RequestContext) => KubeObject | Promise<KubeObject>;
   /** Kinds that nothing stores and that are found out at every read (ComponentStatus); their verbs are get and list. */
-  computedObjects?(snapshot: Snapshot, nowMs: number): readonly KubeObject[];
+  computedObjects?(
+    snapshot: Snapshot,
+    nowMs: number,
+    request: ComputedRequest,
+  ): readonly KubeObject[] | Promise<readonly KubeObject[]>;
   /**
    * Set where this kind is another face of a stored one (events.k8s.io Events are stored as core Events): both share storagePrefix,
    * the store holds the form of `storedAs`, and every hook above sees the face's own form. Both functions are pure and may share parts.
@@ -139,6 +143,12 @@ export interface ResourceDefinition extends ResourceInfo {
   isHeld?(object: KubeObject): boolean;
   /** Runs after a durable delete (releases addresses). */
   afterDelete?(object: KubeObject, store: Store): void;
+}
+
+/** What of a computed kind is asked for; empty = all. What else is computed is left out by the handler. */
+export interface ComputedRequest {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 export interface Allocation {
