@@ -173,6 +173,13 @@ export const CONTROLLER_CONFIG = {
     default: '',
     description: 'file whose first line is the passphrase of scheduled backups',
   },
+  lapsedNodeDays: {
+    type: 'number',
+    default: 365,
+    range: [0, 36_500],
+    description:
+      'how long after its certificate has expired a node that was away may come back with its old key; 0 means that it has to join again',
+  },
   logLevel: {
     type: 'string',
     default: 'info',

@@ -11,14 +11,14 @@ export interface IdentityRenewalOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** Puts the new keys to use: the transports' updateCredentials, the node API's secure context. */
-  readonly onRenewed: (parts: readonly IdentityPart[]) => void;
+  /** Puts a new key to use: the transports' updateCredentials, the node API's secure context. */
+  readonly onRenewed: (part: IdentityPart) => void;
 }
 
-/** The wall clock may jump (NTP after boot), so it is looked at this often. */
-const MAX_WAIT_MS = 6 * 3_600_000;
+/** The wall clock may jump (NTP after boot, a machine that slept), so it is looked at this often. */
+const MAX_WAIT_MS = 20_000;
 const MIN_WAIT_MS = 1000;
-const RETRY = { initialMs: 60_000, maxMs: 3_600_000, jitter: 0.5 };
+const RETRY = { initialMs: 10_000, maxMs: 3_600_000, jitter: 0.5 };
 
 /** Renews the identity in time until aborted. A failure is tried again: a third of the life is left. */
 export async function runIdentityRenewal(options: IdentityRenewalOptions): Promise<void> {
@@ -29,8 +29,7 @@ export async function runIdentityRenewal(options: IdentityRenewalOptions): Promi
     const waitMs = failures > 0 ? backoffDelayMs(failures, RETRY) : Math.min(untilDueMs, MAX_WAIT_MS);
     try {
       await delay(clock, waitMs, signal);
-      const renewed = await identity.renew(client);
-      if (renewed.length > 0) onRenewed(renewed);
+      await identity.renew(client, onRenewed);
       failures = 0;
     } catch (err) {
       if (signal.aborted) return;

@@ -18,7 +18,12 @@ import { createCsrSigner } from '#controller/pki/csr-signer.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
 import { runIdentityRenewal } from './identity-renewal.ts';
-import { type ConnectCredentials, ensureNodeIdentity, type NodeIdentityOptions } from './node-identity.ts';
+import {
+  type ConnectCredentials,
+  ensureNodeIdentity,
+  type IdentityPart,
+  type NodeIdentityOptions,
+} from './node-identity.ts';
 
 const TOKEN = 'abcdef.0123456789abcdef';
 const DAY_MS = 86_400_000;
@@ -156,21 +161,61 @@ describe('ensureNodeIdentity', () => {
     const identity = await ensureNodeIdentity(options());
     const before = identity.node;
     const abort = new AbortController();
-    const renewed = Promise.withResolvers<readonly string[]>();
+    const renewed: IdentityPart[] = [];
+    const all = Promise.withResolvers<void>();
     const running = runIdentityRenewal({
       identity,
       client: clientAs('system:node:a', ['system:nodes']),
       clock: harness.clock,
       log: silentLogger,
       signal: abort.signal,
-      onRenewed: renewed.resolve,
+      onRenewed: (part) => renewed.push(part) === 2 && all.resolve(),
     });
     harness.clock.jump(250 * DAY_MS);
     await harness.clock.advance(DAY_MS);
-    expect(await renewed.promise).toEqual(['node', 'netd']);
+    await all.promise;
+    expect(renewed).toEqual(['node', 'netd']);
     expect(identity.node.privateKeyPem).not.toBe(before.privateKeyPem);
     abort.abort();
     await running;
+  });
+
+  it('comes back after its certificates have expired, for its old key, without a token', async () => {
+    await startCertificateControllers();
+    const before = await ensureNodeIdentity(options());
+    harness.clock.jump(400 * DAY_MS);
+    const after = await ensureNodeIdentity(options({ joinToken: undefined }));
+    expect(connections.slice(2).map(({ token, keyPair }) => [token, keyPair])).toEqual([
+      [undefined, before.node],
+      [undefined, after.node],
+    ]);
+    for (const part of ['node', 'netd'] as const) {
+      const { validToDate } = new X509Certificate(after[part].certificatePem);
+      expect([part, validToDate.getTime() > harness.clock.now()]).toEqual([part, true]);
+      expect(after[part].privateKeyPem).not.toBe(before[part].privateKeyPem);
+    }
+  });
+
+  it('says why its old key is not taken, or joins again where it has a token', async () => {
+    await startCertificateControllers();
+    await ensureNodeIdentity(options());
+    harness.clock.jump(400 * DAY_MS);
+    const refuseOldKey: NodeIdentityOptions['connect'] = (credentials) => {
+      const connection = options().connect(credentials);
+      if (credentials.token !== undefined || subjectOf(credentials.keyPair!.certificatePem)[1]?.includes('netd'))
+        return connection;
+      const isOld =
+        new X509Certificate(credentials.keyPair!.certificatePem).validToDate.getTime() < harness.clock.now();
+      const create = () => Promise.reject(new ApiError(401, 'Unauthorized', 'the cluster has no node a any more'));
+      return isOld
+        ? { ...connection, client: { ...connection.client, resource: () => ({ create }) as never } }
+        : connection;
+    };
+    await expect(ensureNodeIdentity(options({ joinToken: undefined, connect: refuseOldKey }))).rejects.toThrow(
+      'the cluster has no node a any more',
+    );
+    const { node } = await ensureNodeIdentity(options({ connect: refuseOldKey }));
+    expect(new X509Certificate(node.certificatePem).validToDate.getTime()).toBeGreaterThan(harness.clock.now());
   });
 
   it.each<[string, () => Partial<NodeIdentityOptions>, string]>([

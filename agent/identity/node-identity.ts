@@ -61,8 +61,11 @@ export interface NodeIdentity {
    * before the Node exists; addresses are granted once the Node object shows them (it waits for that).
    */
   ensureServing(client: KubeClient, addresses: readonly string[]): Promise<boolean>;
-  /** Renews what is past two thirds of its life, with the node's own credentials; answers which. */
-  renew(client: KubeClient): Promise<readonly IdentityPart[]>;
+  /**
+   * Renews what is past two thirds of its life, with the node's own credentials, and tells of each part at once: of a node certificate
+   * that has expired the next part already needs the successor.
+   */
+  renew(client: KubeClient, onRenewed: (part: IdentityPart) => void): Promise<void>;
   /** When the next part wants renewal, in epoch ms. */
   nextRenewalMs(): number;
 }
@@ -117,26 +120,46 @@ export async function ensureNodeIdentity(options: NodeIdentityOptions): Promise<
 async function openIdentity(options: NodeIdentityOptions): Promise<NodeIdentity> {
   const { host, dir, nodeName } = options;
   const stored = {
-    node: await readUsable(options, 'node'),
-    netd: await readUsable(options, 'netd'),
+    node: await readKeyPair(host.fs, fileOf(dir, 'node')),
+    netd: await readKeyPair(host.fs, fileOf(dir, 'netd')),
     serving: await readKeyPair(host.fs, fileOf(dir, 'serving')),
   };
   checkName(stored.node, nodeName);
   const caPem = (await readCa(options)) ?? (await pinCa(options));
-  const node = stored.node ?? (await joinAs(options, 'node', { caPem, token: tokenOf(options) }));
-  const netd = stored.netd ?? (await joinAs(options, 'netd', { caPem, keyPair: node }));
+  const node = await currentNodePair(options, caPem, stored.node);
+  const netd =
+    stored.netd === undefined || hasExpired(options, 'netd', stored.netd)
+      ? await joinAs(options, 'netd', { caPem, keyPair: node })
+      : stored.netd;
   return new FileNodeIdentity(options, { caPem, node, netd, serving: stored.serving });
 }
 
 const fileOf = (dir: string, part: IdentityPart): string => join(dir, `${part}.pem`);
 const caFileOf = (dir: string): string => join(dir, 'ca.crt');
 
-/** An expired certificate is as good as none, if there is a token to get another with. */
-async function readUsable({ host, dir, clock, log }: NodeIdentityOptions, part: 'node' | 'netd') {
-  const pair = await readKeyPair(host.fs, fileOf(dir, part));
-  if (pair === undefined || clock.now() < readTerm(pair.certificatePem).notAfterMs) return pair;
-  log.error('the certificate of this host has expired, a new one is needed', { part });
-  return undefined;
+function hasExpired({ clock, log }: NodeIdentityOptions, part: IdentityPart, { certificatePem }: KeyPair): boolean {
+  if (clock.now() < readTerm(certificatePem).notAfterMs) return false;
+  log.warn('a certificate of this host has expired, a new one is needed', { part });
+  return true;
+}
+
+/** The stored one, or another: for the key of one that has expired, while the cluster takes that for a proof, or for a token. */
+async function currentNodePair(
+  options: NodeIdentityOptions,
+  caPem: string,
+  stored: KeyPair | undefined,
+): Promise<KeyPair> {
+  if (stored === undefined) return joinAs(options, 'node', { caPem, token: tokenOf(options) });
+  if (!hasExpired(options, 'node', stored)) return stored;
+  try {
+    return await joinAs(options, 'node', { caPem, keyPair: stored });
+  } catch (err) {
+    if (!(err instanceof JoinError) || err.kind !== 'badToken') throw err;
+    const why = err.cause instanceof Error ? err.cause.message : err.message;
+    options.log.warn('the cluster does not take the old key of this host', { why });
+    if (options.joinToken === undefined) throw new JoinError('refused', why, { cause: err });
+    return joinAs(options, 'node', { caPem, token: tokenOf(options) });
+  }
 }
 
 /** A node's name is fixed when it joins: everything in the cluster that belongs to it hangs on that name. */
@@ -252,20 +275,18 @@ class FileNodeIdentity implements NodeIdentity {
     return true;
   }
 
-  async renew(client: KubeClient): Promise<readonly IdentityPart[]> {
-    const renewed: IdentityPart[] = [];
+  async renew(client: KubeClient, onRenewed: (part: IdentityPart) => void): Promise<void> {
     for (const part of ['node', 'netd'] as const) {
       if (!this.#isDue(this.#state[part])) continue;
       await this.#replace(client, part, clientWishes(this.nodeName)[part]);
-      renewed.push(part);
+      onRenewed(part);
     }
     if (this.serving !== undefined && this.#isDue(this.serving)) {
       const { altNames } = readTerm(this.serving.certificatePem);
       const addresses = altNames.filter((name) => name !== this.nodeName);
       await this.#replace(client, 'serving', servingWish(this.nodeName, addresses));
-      renewed.push('serving');
+      onRenewed('serving');
     }
-    return renewed;
   }
 
   nextRenewalMs(): number {

@@ -10,6 +10,7 @@ import { createBearerTokenAuthenticator, type TokenVerifier } from './authentica
 import { createBootstrapTokenVerifier } from './authenticate/bootstrap-token.ts';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
 import { createComponentAuthenticator } from './authenticate/component.ts';
+import { createLapsedNodeAuthenticator } from './authenticate/lapsed-node.ts';
 import { createLegacyTokenVerifier } from './authenticate/legacy-token.ts';
 import { createRequestHeaderAuthenticator } from './authenticate/request-header.ts';
 import { createServiceAccountTokenVerifier } from './authenticate/service-account-token.ts';
@@ -57,6 +58,8 @@ export interface SecurityDeps {
   readonly auditPolicy?: AuditPolicy | undefined;
   /** Seats of priority and fairness; default 600, Kubernetes' 400 reads and 200 writes. */
   readonly totalSeats?: number;
+  /** How long after its end a node's certificate still lets it ask for another one. */
+  readonly lapsedNodeWindowMs?: number;
   /** Takes every question of authorization and its answer; must not block. Undefined: none is recorded. */
   readonly recordDecision?: (decision: RecordedDecision) => void;
 }
@@ -78,6 +81,8 @@ export interface Security {
 }
 
 const TOTAL_SEATS = 600;
+/** A year: what a device in a drawer may miss. */
+const LAPSED_NODE_WINDOW_MS = 365 * 86_400_000;
 
 /** Storage prefixes that are not the resource's name. */
 const PREFIXES: Readonly<Record<string, string>> = {
@@ -108,7 +113,8 @@ export function createSecurity(deps: SecurityDeps): Security {
   const authenticators = [
     createComponentAuthenticator(),
     createRequestHeaderAuthenticator([FRONT_PROXY_CLIENT]),
-    createClientCertificateAuthenticator(),
+    createClientCertificateAuthenticator(clock),
+    createLapsedNodeAuthenticator({ store, clock, windowMs: deps.lapsedNodeWindowMs ?? LAPSED_NODE_WINDOW_MS }),
     createBearerTokenAuthenticator(tokenVerifiers),
   ];
   const { graph, stop: stopGraph } = createNodeGraph(store);

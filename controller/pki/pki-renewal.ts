@@ -12,8 +12,8 @@ export interface PkiRenewalOptions {
   readonly onRenewed: (renewed: readonly OwnCertificate[]) => void | Promise<void>;
 }
 
-/** Names may change at any time (DHCP), so they are looked at this often; nothing is written while they stay. */
-const CHECK_MS = 10 * 60_000;
+/** Names may change at any time (DHCP), and the clock may jump, so both are looked at this often; nothing is written while they stay. */
+const CHECK_MS = 20_000;
 
 /** Keeps the controller's own certificates fresh until the returned function is called. */
 export function startPkiRenewal({ pki, clock, log, names, onRenewed }: PkiRenewalOptions): () => void {

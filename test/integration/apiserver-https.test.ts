@@ -138,6 +138,24 @@ describe.each([
     expect(seenPeer?.certificate).toBeUndefined();
   });
 
+  test('a certificate of ours that has expired still says whose key it was, and since when it does not count', async () => {
+    const beforeMs = Date.now();
+    const expired = await authority.issue({ commonName: 'a', organizations: ['o'] }, 'client auth', [], -60_000);
+    await call({ path: CONFIG_MAPS, client: expired });
+    expect(seenPeer?.certificate).toMatchObject({ commonName: 'a', organizations: ['o'] });
+    expect(seenPeer?.certificate?.expiresAtMs).toBeLessThan(beforeMs);
+  });
+
+  test.each<[string, () => Promise<KeyPair>]>([
+    ['another CA', async () => (await createTestAuthority()).issue(ADMIN, 'client auth', [], -60_000)],
+    ['the front-proxy CA', () => proxies.issue(ADMIN, 'client auth', [], -60_000)],
+    ['our CA for servers', () => authority.issue(ADMIN, 'server auth', [], -60_000)],
+  ])('an expired certificate of %s names nobody', async (_, issue) => {
+    await call({ path: CONFIG_MAPS, client: await issue() });
+    expect(seenPeer).toMatchObject({ certificate: undefined });
+    expect(seenPeer?.frontProxy).toBeUndefined();
+  });
+
   test('a body over 3 MiB is refused, and the server goes on', async () => {
     const body = Buffer.alloc(3 * 1024 * 1024 + 1, ' ');
     const announced = await call({ method: 'POST', path: CONFIG_MAPS, body }).catch((err: Error) => err);

@@ -173,7 +173,7 @@ describe('the authenticate filter', () => {
   const filter = createAuthenticateFilter({
     authenticators: [
       createComponentAuthenticator(),
-      createClientCertificateAuthenticator(),
+      createClientCertificateAuthenticator(new FakeClock()),
       createBearerTokenAuthenticator([{ name: 'none', verify: () => undefined }]),
     ],
     clock: new FakeClock(),
@@ -221,8 +221,17 @@ describe('the authenticate filter', () => {
   });
 
   it('answers one UserInfo object per connection, so that authorizers can keep what they resolved', () => {
-    const authenticator = createClientCertificateAuthenticator();
+    const authenticator = createClientCertificateAuthenticator(clock);
     const request = fakeRequest({ peer: { certificate: { commonName: 'c', organizations: [] } } });
     expect(authenticator.authenticate(request)).toBe(authenticator.authenticate(request));
+  });
+
+  it('takes no certificate that has expired, also on a connection that is older', async () => {
+    const authenticator = createClientCertificateAuthenticator(clock);
+    const expiresAtMs = clock.now() + 1000;
+    const request = fakeRequest({ peer: { certificate: { commonName: 'c', organizations: [], expiresAtMs } } });
+    expect(await authenticator.authenticate(request)).toMatchObject({ name: 'c' });
+    clock.jump(1000);
+    expect(await authenticator.authenticate(request)).toBeUndefined();
   });
 });

@@ -1,4 +1,5 @@
 import type { ISubject } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Subject';
+import { LAPSED_NODES } from '../authenticate/lapsed-node.ts';
 import { COMPONENT_ROLES } from './bootstrap-component-roles.ts';
 import { CONTROLLER_RULES } from './bootstrap-controller-roles.ts';
 import { allow, EVENTS } from './bootstrap-rules.ts';
@@ -58,6 +59,8 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:node-bootstrapper', [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-bootstrap'),
   bind(NODE_CLIENT, [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-approve-bootstrap'),
   bind(SELF_NODE_CLIENT, [group('system:nodes')], 'coracle:agent-approve-renewal'),
+  bind('system:node-bootstrapper', [group(LAPSED_NODES)], 'coracle:lapsed-node'),
+  bind(SELF_NODE_CLIENT, [group(LAPSED_NODES)], 'coracle:lapsed-node-approve-renewal'),
   bind('coracle:netd', [group('coracle:netd')]),
   ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
 ];

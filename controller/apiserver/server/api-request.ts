@@ -35,7 +35,10 @@ export interface UpgradedSocket {
 
 export interface Peer {
   readonly address: string;
-  /** Subject of a client certificate that our client CA signed, or undefined. */
+  /**
+   * Subject of a client certificate that our client CA signed, or undefined. It may have expired, before the connection or during it:
+   * whoever takes it for an identity looks at `expiresAtMs`.
+   */
   readonly certificate:
     | { readonly commonName: string; readonly organizations: readonly string[]; readonly expiresAtMs?: number }
     | undefined;

@@ -252,8 +252,12 @@ function peerOf(incoming: NodeRequest, tls: TlsMaterial): Peer {
   const connection = 'stream' in incoming ? (incoming.stream.session ?? socket) : socket;
   const known = peers.get(connection);
   if (known !== undefined) return known;
-  const subject = socket.authorized ? subjectOf(socket) : undefined;
-  const isProxy = subject !== undefined && tls.frontProxyCa !== undefined && isRootedIn(socket, tls.frontProxyCa);
+  const subject = socket.authorized || hasLapsed(socket, tls.ca) ? subjectOf(socket) : undefined;
+  const isProxy =
+    socket.authorized &&
+    subject !== undefined &&
+    tls.frontProxyCa !== undefined &&
+    isRootedIn(socket, tls.frontProxyCa);
   const peer: Peer = {
     address: socket.remoteAddress ?? '',
     certificate: isProxy ? undefined : subject,
@@ -273,6 +277,19 @@ function subjectOf(socket: TLSSocket): Peer['certificate'] {
   if (commonName === undefined) return undefined;
   const expiresAtMs = until === undefined ? {} : { expiresAtMs: Date.parse(until) };
   return { commonName, organizations: [subject?.O ?? []].flat(), ...expiresAtMs };
+}
+
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+const CERTIFICATES = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
+
+/** Expired, and ours but for that. OpenSSL tells of one fault alone, so issuer, signature and usage are looked at here. */
+function hasLapsed(socket: TLSSocket, caPem: string): boolean {
+  const fault: unknown = socket.authorizationError;
+  if ((fault instanceof Error ? (fault as { code?: string }).code : fault) !== 'CERT_HAS_EXPIRED') return false;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined || !certificate.keyUsage?.includes(CLIENT_AUTH)) return false;
+  const authorities = (caPem.match(CERTIFICATES) ?? []).map((pem) => new X509Certificate(pem));
+  return authorities.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
 }
 
 /** The certificate was verified against all our CAs at once; which of them it was says the end of its chain. */

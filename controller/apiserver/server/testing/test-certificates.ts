@@ -13,8 +13,8 @@ export interface KeyPair {
 
 export interface TestAuthority {
   readonly cert: string;
-  /** `dnsNames` besides localhost. */
-  issue(subject: Subject, usage: CertificateUsage, dnsNames?: readonly string[]): Promise<KeyPair>;
+  /** `dnsNames` besides localhost; valid for `lifeMs` from now on, 1 h unless said otherwise. */
+  issue(subject: Subject, usage: CertificateUsage, dnsNames?: readonly string[], lifeMs?: number): Promise<KeyPair>;
 }
 
 const HOUR_MS = 3_600_000;
@@ -35,7 +35,7 @@ export async function createTestAuthority(name = 'test-ca'): Promise<TestAuthori
   );
   return {
     cert,
-    async issue(subject, usage, dnsNames = []) {
+    async issue(subject, usage, dnsNames = [], lifeMs = HOUR_MS) {
       const leafKey = await generatePrivateKeyPem();
       const template = {
         subject,
@@ -43,6 +43,7 @@ export async function createTestAuthority(name = 'test-ca'): Promise<TestAuthori
         usages: [usage, 'digital signature'] as const,
         altNames: { dnsNames: ['localhost', ...dnsNames], addresses: ['127.0.0.1'] },
         ...validity,
+        notAfterMs: Date.now() + lifeMs,
       };
       return { key: leafKey, cert: await issueCertificate(template, { certificatePem: cert, privateKeyPem: key }) };
     },
