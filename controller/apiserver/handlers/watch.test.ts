@@ -115,6 +115,34 @@ describe('a watch', () => {
     expect(await frames.summary(2)).toEqual(['ADDED x', 'MODIFIED x']);
   });
 
+  test.each([
+    ['the history', '&resourceVersion=1', 301],
+    ['what is there', '', 301],
+  ])('tells %s in slices, and what happens meanwhile behind it', async (_, query, count) => {
+    let looks = 0;
+    // Every look at the clock costs a millisecond.
+    const busy = createTestServer({
+      definitions: [toyPods],
+      extend: ({ clock }) => ({ clock: { ...clock, now: () => 0, monotonic: () => looks++, after: () => () => {} } }),
+    });
+    for (let i = 0; i < count; i++) await busy.expect(201, 'POST', PODS, pod(`p-${String(i).padStart(3, '0')}`));
+    const names = Array.from({ length: count }, (_, i) => `ADDED p-${String(i).padStart(3, '0')}`);
+    const answer = busy.call('GET', `${PODS}?watch=true${query}`);
+    const frames = new FrameReader(await answer);
+    let turns = 0;
+    let isDone = false;
+    const read = frames.summary(count + 1).finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turns += 1;
+      if (turns === 3) await busy.expect(201, 'POST', PODS, pod('later'));
+    }
+    expect(await read).toEqual([...names, 'ADDED later']);
+    expect(turns).toBeGreaterThan(count / 10);
+  });
+
   test('of one node is narrowed by the index', async () => {
     const { frames } = await watch('&fieldSelector=spec.nodeName%3Dn1');
     await api.expect(201, 'POST', PODS, pod('other', {}, 'n2'));

@@ -10,6 +10,7 @@ import { freshSnapshot } from './fresh-snapshot.ts';
 import { negotiate } from './negotiation.ts';
 import { type ObjectSelector, parseSelector } from './object-selector.ts';
 import { type ListOptions, parseListOptions, parseResourceVersion, watchListsUnavailable } from './request-options.ts';
+import { TimeSlice } from './time-slice.ts';
 import { createFrameEncoder, departed, type FrameEncoder } from './watch-frames.ts';
 
 /** Told apart by clients: everything before this bookmark was there when the watch began. */
@@ -97,6 +98,8 @@ class WatchSession {
   /** By the monotonic clock. */
   #deadlineMs = Number.POSITIVE_INFINITY;
   #waiting: Uint8Array[] = [];
+  /** Events that wait for those of the history to be told; undefined once that is done. */
+  #backlog: StoreEvent[] | undefined = [];
   #converted: Promise<void> = Promise.resolve();
   readonly #series: WatchSeries | undefined;
 
@@ -120,11 +123,15 @@ class WatchSession {
 
   /** The state of the beginning, no faster than the client takes it. */
   async #sendInitial(snapshot: Snapshot): Promise<void> {
-    const { selector, encoder, stream } = this.#parts;
+    const { selector, encoder, stream, services } = this.#parts;
+    const slice = new TimeSlice(services.clock);
     let batch: Uint8Array[] = [];
     let bytes = 0;
     if (this.#waitsForConversion) await this.#prepare([...this.#candidates(snapshot)]);
     for (const object of this.#candidates(snapshot)) {
+      const pause = slice.pause();
+      if (pause !== undefined) await pause;
+      if (this.#isOver) return;
       if (!selector.matches(object)) continue;
       const frame = encoder.encode('ADDED', object);
       batch.push(frame);
@@ -171,7 +178,10 @@ class WatchSession {
         prefix: this.#prefix(),
         fromRevision: start.fromRevision,
         ...(field === undefined ? {} : { field }),
-        onEvent: (event) => this.#onStoreEvent(event),
+        onEvent: (event) => {
+          if (this.#backlog === undefined) this.#onStoreEvent(event);
+          else this.#backlog.push(event);
+        },
         onClose: (reason) => {
           if (reason === 'compacted') this.#fail(resourceExpired('too old resource version'));
           else this.#end();
@@ -182,7 +192,20 @@ class WatchSession {
       return false;
     }
     if (this.#isOver) this.#watcher.stop();
+    else void this.#catchUp();
     return !this.#isOver;
+  }
+
+  /** The history comes all at once. It is told in slices; what happens meanwhile waits behind it. */
+  async #catchUp(): Promise<void> {
+    const backlog = this.#backlog ?? [];
+    const slice = new TimeSlice(this.#parts.services.clock);
+    for (let at = 0; at < backlog.length && !this.#isOver; at++) {
+      const pause = slice.pause();
+      if (pause !== undefined) await pause;
+      this.#onStoreEvent(backlog[at]!);
+    }
+    this.#backlog = undefined;
   }
 
   get #waitsForConversion(): boolean {
@@ -253,17 +276,29 @@ class WatchSession {
   }
 
   #scheduleBookmark(): void {
-    const { services, stream, encoder } = this.#parts;
+    const { services } = this.#parts;
     const lastMs = this.#deadlineMs - LAST_BOOKMARK_MS - services.clock.monotonic();
     if (lastMs <= 0) return;
     const isLast = lastMs <= BOOKMARK_INTERVAL_MS;
     const cancel = services.clock.after(isLast ? lastMs : BOOKMARK_INTERVAL_MS, () => {
       if (this.#isOver) return;
-      this.#flush();
-      stream.write(encoder.bookmark(services.store.revision));
+      this.#tellRevision(services.store.revision);
       if (!isLast) this.#scheduleBookmark();
     });
     this.#cancels[0] = cancel;
+  }
+
+  /** Behind all that happened up to the revision: a client that has it resumes from there. */
+  #tellRevision(revision: number): void {
+    const tell = () => {
+      if (this.#isOver) return;
+      this.#flush();
+      this.#parts.stream.write(this.#parts.encoder.bookmark(revision));
+    };
+    // The next one will do.
+    if (this.#backlog !== undefined) return;
+    if (this.#waitsForConversion) this.#converted = this.#converted.then(tell);
+    else tell();
   }
 
   /** A custom kind whose definition changes or goes takes its watches along: clients come back to the new one, or to a 404. */

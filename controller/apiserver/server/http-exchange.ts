@@ -14,8 +14,11 @@ const GZIP_MIN_BYTES = 128 * 1024;
 const GZIP_LEVEL = 1;
 /** Up to this size a body goes out in one string with its head. */
 const JOINED_BODY_BYTES = 16 * 1024;
-/** One write of a large body. Handing OpenSSL 10 MB at once would hold all of it encrypted in memory as well. */
-const WRITE_SLICE_BYTES = 1024 * 1024;
+/**
+ * One write of a large body. Handing OpenSSL 10 MB at once would hold all of it encrypted in memory as well; and where many large answers are
+ * on their way, the loop comes round once each of them has had a write, half a millisecond for this much.
+ */
+const WRITE_SLICE_BYTES = 256 * 1024;
 
 /** Of a body that was refused, so much is still taken in for the sake of a client that reads only after it has written. */
 const MAX_DROPPED_BYTES = 32 * 1024 * 1024;
