@@ -7,12 +7,11 @@ import { storeIndexes } from './apiserver/registry/store-indexes.ts';
 import type { HealthCheck } from './apiserver/server/health.ts';
 import type { ControllerConfig } from './config.ts';
 import { readSealingPlan } from './sealing-config.ts';
+import { openSharedSealing, type SharedSealing } from './shared-sealing.ts';
 import type { CommitLog } from './store/commit-log.ts';
-import { openEtcdStore } from './store/etcd/open-etcd-store.ts';
+import { type EtcdConnectOptions, openEtcdStore } from './store/etcd/open-etcd-store.ts';
 import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
-import { KeyRing } from './store/seal/key-ring.ts';
 import type { SealingPlan } from './store/seal/sealing-plan.ts';
-import { PlannedSealer } from './store/seal/value-sealer.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import type { StoreOptions } from './store/store-core.ts';
@@ -35,8 +34,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** What its backend has to say, under the names of Kubernetes where it has one. */
   readonly checks: readonly HealthCheck[];
-  /** Has a new key seal what is written from now on; undefined where the backend cannot. */
-  readonly rotateSealingKey?: () => void;
+  /** Has a new key seal what is written from now on. */
+  readonly rotateSealingKey: () => Promise<void> | void;
 }
 
 /** Opens the store that the configuration names. Throws ConfigError where that cannot be. */
@@ -104,18 +103,22 @@ async function openOnSqlite(
 }
 
 async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: SealingPlan): Promise<OpenedStore> {
+  const { clock, log } = common;
+  let sealing: SharedSealing | undefined;
   const store = await openEtcdStore({
     ...common,
-    servers: config.etcdServers,
-    caFile: config.etcdCa,
-    certFile: config.etcdCert,
-    keyFile: config.etcdKey,
-    prefix: config.etcdPrefix,
+    ...etcdAccess(config),
     random: Math.random,
-    sealer: new PlannedSealer(belowPrefix(plan, config.etcdPrefix), new KeyRing({ path: plan.ringPath })),
+    sealer: async (connection) => {
+      const { dataDir, etcdPrefix } = config;
+      sealing = await openSharedSealing(connection, { dataDir, prefix: etcdPrefix, plan, clock, log });
+      return sealing.sealer;
+    },
+    onClose: () => sealing?.ring.stop(),
   });
   return {
     store,
+    rotateSealingKey: () => sealing!.ring.rotate(),
     checks: [
       // To start this process anew would not bring etcd back.
       { name: 'etcd', endpoints: ['livez', 'readyz'], check: () => undefined },
@@ -137,9 +140,10 @@ export async function openStoreAtRest({
   return openSqliteStore({ ...common, dir: join(config.dataDir, 'store'), sealing, worker: diskThread });
 }
 
-/** Values are bound to etcd's own keys, so the plan must speak of those. */
-function belowPrefix(plan: SealingPlan, prefix: string): SealingPlan {
-  const root = `${prefix.replace(/\/+$/, '')}/`;
-  const toEtcd = (key: string) => `${root}${key.slice('/registry/'.length)}`;
-  return { ...plan, rules: plan.rules.map((rule) => ({ ...rule, prefixes: rule.prefixes.map(toEtcd) })) };
+/** How the configuration says that etcd is reached. */
+export function etcdAccess(
+  config: ControllerConfig,
+): Pick<EtcdConnectOptions, 'servers' | 'caFile' | 'certFile' | 'keyFile' | 'prefix'> {
+  const { etcdServers: servers, etcdCa: caFile, etcdCert: certFile, etcdKey: keyFile, etcdPrefix: prefix } = config;
+  return { servers, caFile, certFile, keyFile, prefix };
 }

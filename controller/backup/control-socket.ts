@@ -19,8 +19,7 @@ const MAX_PATH_BYTES = 107;
 export interface ControlActions {
   /** Records of a backup, in clear text. */
   readonly backup: () => AsyncIterable<Uint8Array>;
-  /** Undefined where nothing is sealed under keys of our own. */
-  readonly rotateSealingKey: (() => void) | undefined;
+  readonly rotateSealingKey: () => Promise<void> | void;
 }
 
 export interface ControlServer {
@@ -70,13 +69,14 @@ async function answer(
       log.info('a backup is being taken', {});
       response.writeHead(200, { 'content-type': 'application/octet-stream' });
       await pipeline(Readable.from(actions.backup(), { objectMode: false }), response);
-    } else if (method === 'POST' && url === '/rotate-sealing-key' && actions.rotateSealingKey !== undefined) {
-      actions.rotateSealingKey();
+    } else if (method === 'POST' && url === '/rotate-sealing-key') {
+      await actions.rotateSealingKey();
       response.writeHead(202).end();
     } else response.writeHead(404).end('there is nothing of this name here\n');
   } catch (err) {
     log.warn('a request over the control socket failed', { url, reason: describeError(err) });
-    response.destroy();
+    if (response.headersSent) response.destroy();
+    else response.writeHead(500).end(describeError(err));
   }
 }
 
@@ -96,6 +96,10 @@ export async function askController(
     outgoing.end();
   });
   if (response === undefined || (response.statusCode ?? 500) < 300) return response;
-  response.resume();
-  throw new BackupError(`the controller answers ${response.statusCode}: is it of another version?`);
+  const text = await response.toArray();
+  throw new BackupError(
+    `the controller answers: ${Buffer.concat(text as Uint8Array[])
+      .toString('utf8')
+      .trim()}`,
+  );
 }

@@ -11,7 +11,7 @@ import { readPassphraseFile } from './passphrase.ts';
 export interface BackupsOptions {
   readonly config: ControllerConfig;
   readonly store: Pick<Store, 'snapshot'>;
-  readonly rotateSealingKey: (() => void) | undefined;
+  readonly rotateSealingKey: () => Promise<void> | void;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -52,7 +52,9 @@ export class Compactor {
     const oldest = this.#revisions.length >= ROUNDS_KEPT ? this.#revisions.shift()! : 0;
     const answer = await client.txn({
       compare: [{ result: 'EQUAL', target: 'VERSION', key: KEY, version: this.#round }],
-      success: [{ request_put: { key: KEY, value: new TextEncoder().encode(String(client.revisions.toEtcd(oldest))) } }],
+      success: [
+        { request_put: { key: KEY, value: new TextEncoder().encode(String(client.revisions.toEtcd(oldest))) } },
+      ],
       failure: [{ request_range: { key: KEY } }],
     });
     this.#revisions.push(Number(answer.header.revision));

@@ -36,6 +36,8 @@ export interface EtcdStoreParts {
   readonly values: EtcdValues;
   readonly random: () => number;
   readonly listing: Listing;
+  /** When nothing is asked of etcd any more. */
+  readonly onClose: () => void;
   /** For what a real network takes its time over; `StoreOptions.clock` is that of the history. */
   readonly ioClock: Clock;
   /** Stands between the store and its transactions: for fault tests. */
@@ -199,6 +201,7 @@ export class EtcdStore implements Store {
 
   /** Ends without a word, as kill -9 would: for tests. */
   abandon(): void {
+    this.#parts.onClose();
     this.#compactor.stop();
     this.#freshness.stop();
     this.#feed.stop();

@@ -22,13 +22,15 @@ export interface EtcdStoreOptions extends StoreOptions {
   /** Below which everything lies: `/registry`. */
   readonly prefix: string;
   /** Absent: values lie there as they are. */
-  readonly sealer?: EtcdSealer;
+  readonly sealer?: (connection: EtcdConnection) => Promise<EtcdSealer>;
   readonly random: () => number;
   /** How long a start waits for a cluster that does not answer. Default 10 s. */
   readonly patienceMs?: number;
   /** See `EtcdStoreParts.ioClock`; absent: `clock`. */
   readonly ioClock?: Clock;
   readonly wrapTxn?: EtcdStoreParts['wrapTxn'];
+  /** When nothing is asked of etcd any more. */
+  readonly onClose?: () => void;
 }
 
 const PATIENCE_MS = 10_000;
@@ -43,16 +45,7 @@ export interface EtcdConnection {
 
 export type EtcdConnectOptions = Pick<
   EtcdStoreOptions,
-  | 'servers'
-  | 'caFile'
-  | 'certFile'
-  | 'keyFile'
-  | 'prefix'
-  | 'clock'
-  | 'ioClock'
-  | 'log'
-  | 'random'
-  | 'patienceMs'
+  'servers' | 'caFile' | 'certFile' | 'keyFile' | 'prefix' | 'clock' | 'ioClock' | 'log' | 'random' | 'patienceMs'
 >;
 
 /** Throws ConfigError, in one line with the cure, where the cluster cannot be used as it is configured. */
@@ -81,13 +74,14 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
   const { log, prefix, random, ioClock = options.clock } = options;
   const { client, keys, version } = await connectEtcd(options);
   try {
-    const sealer = await options.sealer?.(client, keys);
+    const sealer = await options.sealer?.({ client, keys, version });
     const context = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
     const values = new EtcdValues(context, sealer ?? plainSealer);
     const listing = await listWithHistory({ client, keys, values }, options);
     for (const [key, reason] of listing.unreadable) log.error('a value in etcd is not shown', { key, reason });
-    const { wrapTxn } = options;
-    const parts = { client, keys, values, listing, random, ioClock, ...(wrapTxn === undefined ? {} : { wrapTxn }) };
+    const { wrapTxn, onClose = () => {} } = options;
+    const own = { client, keys, values, listing, random, ioClock, onClose };
+    const parts: EtcdStoreParts = wrapTxn === undefined ? own : { ...own, wrapTxn };
     const store = new EtcdStore(options, parts);
     await store.start();
     log.info('etcd is the store', { server: client.server, version, objects: listing.objects.length, prefix });
@@ -119,7 +113,7 @@ function checkServers(servers: readonly string[]): void {
   if (schemes.size > 1) throw new ConfigError('etcdServers: either all servers begin with https:// or none');
 }
 
-async function readTls({ caFile, certFile, keyFile }: EtcdStoreOptions): Promise<EtcdTls> {
+async function readTls({ caFile, certFile, keyFile }: EtcdConnectOptions): Promise<EtcdTls> {
   if ((certFile === '') !== (keyFile === ''))
     throw new ConfigError('etcdCert and etcdKey belong together: name both or none');
   const read = async (name: string, file: string) => {

@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, wr
 import { dirname } from 'node:path';
 import { syncFolder } from '../integrity/snapshots.ts';
 import { EnvelopeKey } from './envelope.ts';
+import type { SealingKeys } from './value-sealer.ts';
 
 /**
  * Uses after which a new key takes over: Kubernetes' figure for AES-GCM with random nonces. The mathematics allows 2^32; the rest is
@@ -12,7 +13,7 @@ export const MAX_KEY_USES = 200_000;
 /** Uses are reserved on disk this many at a time, before the first of them: a crash counts too many, never too few. */
 const RESERVE_USES = 1_000;
 
-interface RingKey {
+export interface RingKey {
   readonly name: string;
   /** base64 of 32 bytes. */
   readonly secret: string;
@@ -22,8 +23,8 @@ interface RingKey {
   uses: number;
 }
 
-/** The content of the file: keys, newest first. Older ones stay, because snapshots and copies of the store are sealed under them. */
-interface RingFile {
+/** The content of the file: keys, the one that seals first. Older ones stay, because snapshots and copies of the store are sealed under them. */
+export interface RingFile {
   readonly version: 1;
   readonly keys: readonly RingKey[];
 }
@@ -52,7 +53,7 @@ export interface KeyRingOptions {
  * The AES-256 keys that Coracle makes itself, in one file (mode 0600). The newest seals; after `MAX_KEY_USES` the next is made. Synchronous:
  * one write in a thousand waits for the file.
  */
-export class KeyRing {
+export class KeyRing implements SealingKeys {
   readonly #options: KeyRingOptions;
   readonly #envelopes = new Map<string, EnvelopeKey>();
   #keys: readonly RingKey[];
@@ -63,7 +64,7 @@ export class KeyRing {
   /** Reads the file; an absent one is a ring without keys, and is written when the first is needed. */
   constructor(options: KeyRingOptions) {
     this.#options = options;
-    this.#keys = readRing(options.path);
+    this.#keys = readRingFile(options.path);
     for (const key of this.#keys) this.#envelopes.set(key.name, envelopeOf(key));
     this.#newest = this.#envelopes.get(this.#keys[0]?.name ?? '');
   }
@@ -72,7 +73,6 @@ export class KeyRing {
     return this.#keys.length === 0;
   }
 
-  /** The key that `use` would answer now, undefined where none was made yet. */
   get newest(): EnvelopeKey | undefined {
     return this.#newest;
   }
@@ -91,12 +91,7 @@ export class KeyRing {
   /** Makes a new key that seals from now on. */
   rotate(): void {
     const { nowMs = Date.now } = this.#options;
-    const fresh: RingKey = {
-      name: `coracle-${randomBytes(4).toString('hex')}`,
-      secret: randomBytes(32).toString('base64'),
-      created: new Date(nowMs()).toISOString(),
-      uses: 0,
-    };
+    const fresh = newRingKey(nowMs(), randomBytes);
     this.#write([fresh, ...this.#keys]);
     this.#envelopes.set(fresh.name, envelopeOf(fresh));
     this.#newest = this.#envelopes.get(fresh.name);
@@ -133,6 +128,15 @@ export class KeyRing {
   }
 }
 
+export function newRingKey(nowMs: number, random: (size: number) => Buffer): RingKey {
+  return {
+    name: `coracle-${random(4).toString('hex')}`,
+    secret: random(32).toString('base64'),
+    created: new Date(nowMs).toISOString(),
+    uses: 0,
+  };
+}
+
 function envelopeOf({ name, secret }: RingKey): EnvelopeKey {
   return new EnvelopeKey({ cipher: 'aesgcm', name, secret: Buffer.from(secret, 'base64') });
 }
@@ -152,7 +156,8 @@ function writeSynced(path: string, text: string, sync: (fd: number) => void = fs
   syncFolder(folder);
 }
 
-function readRing(path: string): readonly RingKey[] {
+/** The keys in a file; none where it is absent. Throws KeyRingError. */
+export function readRingFile(path: string): readonly RingKey[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -160,13 +165,18 @@ function readRing(path: string): readonly RingKey[] {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new KeyRingError(`${path}, the keys of sealed values, cannot be read`, { cause: err });
   }
+  return parseRing(text, path).keys;
+}
+
+/** Throws KeyRingError. */
+export function parseRing(text: string, path: string): RingFile {
   let content: unknown;
   try {
     content = JSON.parse(text);
   } catch (err) {
     throw new KeyRingError(`${path}, the keys of sealed values, is garbled: put it back from a backup`, { cause: err });
   }
-  return checkedKeys(content, path);
+  return { version: 1, keys: checkedKeys(content, path) };
 }
 
 function checkedKeys(content: unknown, path: string): readonly RingKey[] {

@@ -1,5 +1,4 @@
 import { EnvelopeKey, isSealed, sealedUnder } from './envelope.ts';
-import type { KeyRing } from './key-ring.ts';
 import type { KeyFacts, SealingPlan } from './sealing-plan.ts';
 
 /** Between plain values in memory and what lies in the store; what is named is the storage key, `/registry/secrets/...`. */
@@ -12,6 +11,15 @@ export interface ValueSealer {
   isCurrent(key: string, stored: Uint8Array): boolean;
 }
 
+/** The keys that Coracle makes itself. */
+export interface SealingKeys {
+  /** The key that `use` would answer now, undefined where none was made yet. */
+  readonly newest: EnvelopeKey | undefined;
+  find(cipher: string, name: string): EnvelopeKey | undefined;
+  /** The key for one sealing; throws where that cannot be accounted for. */
+  use(): EnvelopeKey;
+}
+
 /** A value that does not open. The message names cause and cure. */
 export class SealError extends Error {
   override readonly name = 'SealError';
@@ -20,10 +28,10 @@ export class SealError extends Error {
 /** Seals as the plan says; keys that the ring makes meanwhile are used at once. */
 export class PlannedSealer implements ValueSealer {
   readonly #plan: SealingPlan;
-  readonly #ring: KeyRing;
+  readonly #ring: SealingKeys;
   readonly #foreign = new Map<string, EnvelopeKey>();
 
-  constructor(plan: SealingPlan, ring: KeyRing) {
+  constructor(plan: SealingPlan, ring: SealingKeys) {
     this.#plan = plan;
     this.#ring = ring;
     for (const { providers } of plan.rules)
