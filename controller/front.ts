@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { parse } from 'yaml';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import type { Clock } from '#base/clock.ts';
@@ -98,6 +97,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const {
     store: opened,
     checks,
+    size,
     rotateSealingKey,
   } = await openStore({
     config,
@@ -164,7 +164,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         storage.render(),
         audit === undefined ? '' : renderAuditMetrics(audit),
         await options.brainMetrics(),
-        renderStorageSize(await sizeOfFolder(join(config.dataDir, 'store'))),
+        renderStorageSize(await size()),
       ].join(''),
     health: [
       ...checks,
@@ -208,20 +208,6 @@ async function readForeignIdentities(path: string, clock: Clock, log: Logger): P
   if (path === '') return undefined;
   const { followAuthenticationFile } = await import('./authentication-file.ts');
   return followAuthenticationFile({ path, clock, log });
-}
-
-async function sizeOfFolder(folder: string): Promise<number> {
-  const names = await readdir(folder);
-  const sizes = await Promise.all(
-    names.map((name) =>
-      stat(join(folder, name)).then(
-        ({ size }) => size,
-        // Gone since the folder was read: journals come and go.
-        () => 0,
-      ),
-    ),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function openLineLog(file: AuditFileOptions, clock: Clock, log: Logger): AuditBuffer | undefined {

@@ -1,3 +1,4 @@
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
@@ -34,6 +35,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** What its backend has to say, under the names of Kubernetes where it has one. */
   readonly checks: readonly HealthCheck[];
+  /** Bytes that the state takes on disk. */
+  readonly size: () => Promise<number>;
   /** Has a new key seal what is written from now on. */
   readonly rotateSealingKey: () => Promise<void> | void;
 }
@@ -87,6 +90,7 @@ async function openOnSqlite(
   return {
     store,
     rotateSealingKey,
+    size: () => sizeOfFolder(join(config.dataDir, 'store')),
     checks: [
       { name: 'etcd', endpoints: ['livez', 'readyz'], check: ok },
       { name: 'etcd-readiness', endpoints: ['readyz'], check: ok },
@@ -119,6 +123,7 @@ async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: 
   return {
     store,
     rotateSealingKey: () => sealing!.ring.rotate(),
+    size: () => store.size(),
     checks: [
       // To start this process anew would not bring etcd back.
       { name: 'etcd', endpoints: ['livez', 'readyz'], check: () => undefined },
@@ -146,4 +151,18 @@ export function etcdAccess(
 ): Pick<EtcdConnectOptions, 'servers' | 'caFile' | 'certFile' | 'keyFile' | 'prefix'> {
   const { etcdServers: servers, etcdCa: caFile, etcdCert: certFile, etcdKey: keyFile, etcdPrefix: prefix } = config;
   return { servers, caFile, certFile, keyFile, prefix };
+}
+
+async function sizeOfFolder(folder: string): Promise<number> {
+  const names = await readdir(folder);
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(folder, name)).then(
+        ({ size }) => size,
+        // Gone since the folder was read: journals come and go.
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { customResourceDefinitions } from '../apiextensions/customresourcedefinitions.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
 import type { ExpressionCheck } from './admission/policy-expressions.ts';
-import type { PortRange } from './allocation/node-ports.ts';
+import type { PortRange } from './allocation/port-range.ts';
 import { apiServices } from './apiservices.ts';
 import { bindings } from './bindings.ts';
 import { certificateSigningRequests } from './certificatesigningrequests.ts';

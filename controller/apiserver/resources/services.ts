@@ -3,11 +3,12 @@ import type { Service } from '#api/object/kinds.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource-definition.ts';
 import { ClusterIpAllocator } from './allocation/cluster-ips.ts';
-import { NodePortAllocator, type PortRange } from './allocation/node-ports.ts';
+import { createNodePorts } from './allocation/node-ports.ts';
+import type { PortRange } from './allocation/port-range.ts';
 import { allocateForService, releaseService, type ServiceAllocators } from './service/allocate.ts';
 import { alignClusterIps, applyServiceDefaults, prepareServiceUpdate } from './service/defaults.ts';
 import { serviceColumns, serviceRow } from './service/printer.ts';
-import { adoptNodePorts, repairClusterIps } from './service/repair.ts';
+import { repairClusterIps, storedNodePorts } from './service/repair.ts';
 import { validateService, validateServiceUpdate } from './service/validation.ts';
 
 export interface ServiceOptions {
@@ -26,10 +27,10 @@ export interface ServiceOptions {
 
 function createAllocators(options: ServiceOptions): ServiceAllocators {
   const clusterIps = new ClusterIpAllocator(options);
-  const nodePorts = new NodePortAllocator(options.nodePortRange, options.random);
+  const nodePorts = createNodePorts({ ...options, range: options.nodePortRange, held: storedNodePorts });
   let prepared: Promise<void> | undefined;
   const prepare: ServiceAllocators['ready'] = async (store) => {
-    adoptNodePorts(store, nodePorts);
+    await nodePorts.adopt(store);
     await repairClusterIps(store, clusterIps, options.nowMs());
   };
   return {

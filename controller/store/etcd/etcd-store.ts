@@ -162,6 +162,13 @@ export class EtcdStore implements Store {
     return `${this.#unreadable.size} values in etcd cannot be read, the first is that of ${first[0]}: ${first[1]}`;
   }
 
+  /** Bytes that the cluster's state takes on the disk of a member; 0 while none answers: whoever asks must not have to wait. */
+  async size(): Promise<number> {
+    if (!this.#feed.connected) return 0;
+    const { dbSize } = await this.#parts.client.status();
+    return Number(dbSize);
+  }
+
   snapshot(): Snapshot {
     return this.#view.snapshot();
   }

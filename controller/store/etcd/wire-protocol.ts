@@ -88,6 +88,8 @@ export interface WatchResponse {
 export interface StatusResponse {
   readonly header: ResponseHeader;
   readonly version: string;
+  /** Bytes of the member's file. */
+  readonly dbSize: string;
   readonly leader: string;
   readonly errors: readonly string[];
 }

@@ -1,13 +1,7 @@
+import type { Store } from '../../../store/store.ts';
 import { drawOrder, PORT_BAND } from './bands.ts';
-
-export interface PortRange {
-  readonly from: number;
-  readonly to: number;
-}
-
-export class PortTakenError extends Error {
-  override readonly name = 'PortTakenError';
-}
+import { type PortRange, PortTakenError } from './port-range.ts';
+import { SharedNodePorts, type SharedNodePortsOptions } from './shared-node-ports.ts';
 
 /**
  * Node ports in use, by their number alone: TCP and UDP of one Service may share a number, two Services may not. Kept in memory and
@@ -53,4 +47,43 @@ export class NodePortAllocator {
   release(port: number): void {
     this.#used.delete(port);
   }
+}
+
+/** Node ports as requests take them: from memory, or where other servers give them out too from the store. */
+export interface NodePorts {
+  /** The wanted port, or any; undefined when the range is full. Throws PortTakenError. */
+  take(store: Store, request: PortRequest): Promise<number | undefined>;
+  /** `dryRun`: what a dry run was told. */
+  release(store: Store, ports: readonly number[], dryRun: boolean): Promise<void>;
+  /** Marks what the stored Services hold. */
+  adopt(store: Store): Promise<void>;
+}
+
+export interface PortRequest {
+  readonly wanted: number | undefined;
+  readonly dryRun: boolean;
+  /** What the request has been given before. */
+  readonly chosen: readonly number[];
+}
+
+export function createNodePorts(options: SharedNodePortsOptions): NodePorts {
+  const own = new NodePortAllocator(options.range, options.random);
+  const shared = new SharedNodePorts(options);
+  return {
+    async take(store, { wanted, dryRun, chosen }) {
+      if (store.shared !== undefined)
+        return dryRun ? shared.preview(store, wanted, chosen) : await shared.take(store, wanted);
+      if (wanted === undefined) return own.reserveNext();
+      own.reserve(wanted);
+      return wanted;
+    },
+    async release(store, ports, dryRun) {
+      if (store.shared === undefined) for (const port of ports) own.release(port);
+      else if (!dryRun) await shared.release(store, ports);
+    },
+    async adopt(store) {
+      if (store.shared !== undefined) await shared.adopt(store);
+      else for (const port of options.held(store)) own.adopt(port);
+    },
+  };
 }

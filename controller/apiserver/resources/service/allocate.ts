@@ -4,7 +4,8 @@ import type { Service } from '#api/object/kinds.ts';
 import type { Store } from '../../../store/store.ts';
 import type { Allocation, StrategyContext } from '../../registry/resource-definition.ts';
 import { type ClusterIpAllocator, IpTakenError, type ServiceRef } from '../allocation/cluster-ips.ts';
-import { type NodePortAllocator, PortTakenError } from '../allocation/node-ports.ts';
+import type { NodePorts } from '../allocation/node-ports.ts';
+import { PortTakenError } from '../allocation/port-range.ts';
 import {
   isExternalName,
   isHeadless,
@@ -20,7 +21,7 @@ const SERVICE = { group: '', version: 'v1', kind: 'Service' };
 
 export interface ServiceAllocators {
   readonly clusterIps: ClusterIpAllocator;
-  readonly nodePorts: NodePortAllocator;
+  readonly nodePorts: NodePorts;
   /** Resolves once node ports are rebuilt from the stored Services; idempotent. */
   ready(store: Store): Promise<void>;
 }
@@ -100,10 +101,10 @@ async function takeClusterIps({ allocators, store, service, spec, old, dryRun, t
 }
 
 /** Reserves the wanted port, or any. The reservation is noted before anything can fail. */
-function takePort({ allocators, service, taken }: Request, wanted: number | undefined, field: string): number {
+async function takePort(request: Request, wanted: number | undefined, field: string): Promise<number> {
+  const { allocators, store, service, dryRun, taken } = request;
   try {
-    if (wanted) allocators.nodePorts.reserve(wanted);
-    const port = wanted || allocators.nodePorts.reserveNext();
+    const port = await allocators.nodePorts.take(store, { wanted: wanted || undefined, dryRun, chosen: taken.ports });
     if (port === undefined) {
       throw new ApiError(500, 'InternalError', 'Internal error occurred: failed to allocate a nodePort: range is full');
     }
@@ -115,7 +116,7 @@ function takePort({ allocators, service, taken }: Request, wanted: number | unde
   }
 }
 
-function takeNodePorts(request: Request): void {
+async function takeNodePorts(request: Request): Promise<void> {
   const { spec, old } = request;
   if (!usesNodePorts(spec)) return;
   const wantsAll = spec.type === 'NodePort' || spec.allocateLoadBalancerNodePorts !== false;
@@ -127,21 +128,21 @@ function takeNodePorts(request: Request): void {
   for (const [i, port] of asked(spec.ports ?? [])) {
     const shared = byPort.get(port.port);
     if (port.nodePort) {
-      if (!mine.has(port.nodePort)) takePort(request, port.nodePort, `spec.ports[${i}].nodePort`);
+      if (!mine.has(port.nodePort)) await takePort(request, port.nodePort, `spec.ports[${i}].nodePort`);
       mine.add(port.nodePort);
     } else if (wantsAll) {
-      port.nodePort = shared ?? takePort(request, undefined, `spec.ports[${i}].nodePort`);
+      port.nodePort = shared ?? (await takePort(request, undefined, `spec.ports[${i}].nodePort`));
       mine.add(port.nodePort);
     }
     if (port.nodePort) byPort.set(port.port, port.nodePort);
   }
 }
 
-function takeHealthCheckPort(request: Request): void {
+async function takeHealthCheckPort(request: Request): Promise<void> {
   const { spec, old } = request;
   if (!needsHealthCheckPort(spec)) return;
   if (spec.healthCheckNodePort && spec.healthCheckNodePort === old?.healthCheckNodePort) return;
-  spec.healthCheckNodePort = takePort(request, spec.healthCheckNodePort, 'spec.healthCheckNodePort');
+  spec.healthCheckNodePort = await takePort(request, spec.healthCheckNodePort, 'spec.healthCheckNodePort');
 }
 
 /** The write that follows stores the object as it is: fields that were added here must stand where the canonical form has them. */
@@ -172,15 +173,15 @@ export async function allocateForService(
   const taken = new Taken();
   const ref = refOf(service);
   const release = async () => {
-    for (const port of taken.ports) allocators.nodePorts.release(port);
+    await allocators.nodePorts.release(store, taken.ports, context.dryRun);
     for (const ip of taken.ips) await allocators.clusterIps.release(store, ip, ref);
   };
   const spec = service.spec as ServiceSpec;
   const request: Request = { allocators, store, service, spec, old: old?.spec, dryRun: context.dryRun, taken };
   try {
     // Ports first: they cost nothing, so a refused port has not taken an address yet.
-    takeNodePorts(request);
-    takeHealthCheckPort(request);
+    await takeNodePorts(request);
+    await takeHealthCheckPort(request);
     await takeClusterIps(request);
   } catch (err) {
     await release();
@@ -199,7 +200,8 @@ interface Change {
 async function releaseUnused(allocators: ServiceAllocators, store: Store, { ref, old, now }: Change): Promise<void> {
   const keptPorts = new Set(heldPorts(now));
   const keptIps = new Set(heldIps(now));
-  for (const port of heldPorts(old)) if (!keptPorts.has(port)) allocators.nodePorts.release(port);
+  const unusedPorts = heldPorts(old).filter((port) => !keptPorts.has(port));
+  await allocators.nodePorts.release(store, unusedPorts, false);
   for (const ip of heldIps(old)) if (!keptIps.has(ip)) await allocators.clusterIps.release(store, ip, ref);
 }
 

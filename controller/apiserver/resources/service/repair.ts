@@ -10,9 +10,9 @@ const SETTLED_AFTER_MS = 60_000;
 const storedServices = (store: Store): Service[] =>
   [...store.snapshot().range(SERVICE_PREFIX)].map((stored) => stored.object() as Service);
 
-/** Marks the node ports of all stored Services as used. */
-export function adoptNodePorts(store: Store, nodePorts: ServiceAllocators['nodePorts']): void {
-  for (const service of storedServices(store)) for (const port of heldPorts(service.spec)) nodePorts.adopt(port);
+/** Node ports of all stored Services. */
+export function* storedNodePorts(store: Store): Generator<number> {
+  for (const service of storedServices(store)) yield* heldPorts(service.spec);
 }
 
 /**
