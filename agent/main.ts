@@ -14,6 +14,7 @@ import { prepareContainerd, startContainerdInstance } from './host/containerd-in
 import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { networkProber } from './host/network-prober.ts';
+import { tightenPrivateFiles } from './host/private-files.ts';
 import { runIdentityRenewal } from './identity/identity-renewal.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
@@ -37,6 +38,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const log = createLogger('agent', config.logLevel as LogLevel);
   const host = createLinuxHost();
   const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
+  const opened = await tightenPrivateFiles(host.fs, `${config.dataDir}/identity`);
+  if (opened.length > 0) log.warn('keys were open to other users of this host; no more', { files: opened });
   const serversPath = `${config.dataDir}/servers.json`;
   const servers = await openServerList(host, serversPath, { configured: config.servers, random: Math.random });
   const [endpoint, identity] = await Promise.all([
@@ -295,6 +298,7 @@ async function kubeletConfig(
     cgroups: await cgroupSettings(host),
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
+    staticPodDir: config.staticPodDir,
     nodeApiPort: config.nodeApiPort,
     version: GIT_VERSION,
   };

@@ -26,6 +26,7 @@ import { bootstrap } from './bootstrap.ts';
 import { apiComponentsOf, type Component, parseComponents, parseElectionTimes } from './components/components.ts';
 import { runRemoteComponents } from './components/remote-components.ts';
 import type { ControllerConfig } from './config.ts';
+import { tightenFileModes } from './file-modes.ts';
 import { type Front, openFront } from './front.ts';
 import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
 import { openInstanceIdentity } from './instance-identity.ts';
@@ -69,7 +70,10 @@ async function runWithApiServer(
     serviceIp: firstAddress(config.serviceCidr),
     clusterDomain: config.clusterDomain,
   };
+  // The database makes its files by itself.
+  process.umask(0o077);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await tightenFileModes(config.dataDir, log);
   // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
   refuseUnfinishedRestore(config.dataDir);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -42,5 +43,28 @@ describe.each(readdirSync(join(root, 'systemd')))('systemd/%s', (file) => {
   it('is started by scripts/up and stopped by scripts/down', () => {
     expect(up).toContain(`\nstart_service ${name} `);
     expect(down).toContain(`\nstop_service ${name}\n`);
+  });
+});
+
+/** Offline, by the unit's own lines; undefined where systemd is not installed, or too old to judge a file. */
+function exposureOf(file: string): string | undefined {
+  const args = ['security', '--offline=true', '--no-pager', join(root, 'systemd', file)];
+  const { stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
+  return /Overall exposure level for .*: ([\d.]+)/.exec(stdout ?? '')?.[1];
+}
+
+describe('docs/hardening.md', () => {
+  const scores = [...read('docs/hardening.md').matchAll(/^\| `(coracle-\w+)` +\| ([\d.]+) +\|$/gm)];
+
+  it('has a score for every unit', () => {
+    const named = scores.map(([, unit]) => `${unit}.service`).sort();
+    expect(named).toEqual(readdirSync(join(root, 'systemd')).sort());
+  });
+
+  it.each(scores.map(([, unit, score]) => [unit!, score!]))('tells the score of %s', (unit, score) => {
+    const measured = exposureOf(`${unit}.service`);
+    if (measured === undefined)
+      console.warn(`the score of ${unit} is not compared: no systemd-analyze that judges files`);
+    else expect(measured).toBe(score);
   });
 });
