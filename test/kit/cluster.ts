@@ -46,6 +46,8 @@ export interface ClusterOptions {
   readonly image?: string;
   readonly controllerFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
+  /** For our processes and what they start. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const root = join(import.meta.dirname, '..', '..');
@@ -116,7 +118,7 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
 }
 
 async function startController(options: ClusterOptions, folder: string, host: LabHost): Promise<TestProcess> {
-  return startProcess(host, join(folder, 'controller.log'), [
+  return startProcess(options, host, join(folder, 'controller.log'), [
     join(root, 'bin/coracle'),
     'controller',
     '--data-dir',
@@ -154,7 +156,7 @@ async function startAgent({ options, folder, host, index, joinToken }: AgentStar
     'container-logs-dir': join(home, 'container-logs'),
   };
   const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
-  const agent = await startProcess(host, join(home, 'agent.log'), [
+  const agent = await startProcess(options, host, join(home, 'agent.log'), [
     join(root, 'bin/coracle'),
     'agent',
     ...argv,
@@ -190,9 +192,14 @@ async function stopNode(agent: TestAgent): Promise<void> {
   unmountBelow(agent.folder);
 }
 
-async function startProcess(host: LabHost, logPath: string, command: readonly string[]): Promise<TestProcess> {
+async function startProcess(
+  { environment = {} }: ClusterOptions,
+  host: LabHost,
+  logPath: string,
+  command: readonly string[],
+): Promise<TestProcess> {
   const argv = [...host.enter, ...command];
-  let child = launch(argv, logPath);
+  let child = launch(argv, logPath, environment);
   const end = async (signal: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -210,16 +217,20 @@ async function startProcess(host: LabHost, logPath: string, command: readonly st
     stop: () => end('SIGTERM'),
     async restart() {
       await end('SIGKILL');
-      child = launch(argv, logPath);
+      child = launch(argv, logPath, environment);
     },
   };
   return self;
 }
 
 /** nsenter and bin/coracle exec, so the child's pid is that of the Node process itself. */
-function launch([program, ...args]: readonly string[], logPath: string): ChildProcess {
+function launch(
+  [program, ...args]: readonly string[],
+  logPath: string,
+  environment: Readonly<Record<string, string>>,
+): ChildProcess {
   const log = openSync(logPath, 'a');
-  return spawn(program!, args, { stdio: ['ignore', log, log] });
+  return spawn(program!, args, { stdio: ['ignore', log, log], env: { ...process.env, ...environment } });
 }
 
 /** Processes with the text in their command line, and the containers of those that are shims: a container outlives its shim. */

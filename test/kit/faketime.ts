@@ -1,0 +1,43 @@
+import { readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const FOLDERS = ['/usr/lib/x86_64-linux-gnu/faketime', '/usr/lib/aarch64-linux-gnu/faketime'];
+const LIBRARY = 'libfaketimeMT.so.1';
+
+/** A wall clock that the test sets, for programs that are linked with the C library (Go's are not: they go on in our time). */
+export interface FakeWallClock {
+  readonly environment: Readonly<Record<string, string>>;
+  /** Within a second every process sees it. */
+  set(offsetDays: number): Promise<void>;
+}
+
+/** Undefined where libfaketime is not installed. */
+export async function createFakeWallClock(folder: string): Promise<FakeWallClock | undefined> {
+  const library = FOLDERS.flatMap((path) => filesOf(path).map((name) => join(path, name))).find((path) =>
+    path.endsWith(LIBRARY),
+  );
+  if (library === undefined) return undefined;
+  const file = join(folder, 'offset');
+  const set = (offsetDays: number) => writeFile(file, `+${offsetDays}d\n`);
+  await set(0);
+  return {
+    set,
+    environment: {
+      LD_PRELOAD: library,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_CACHE_DURATION: '1',
+      // Timers go by the time since boot, which no NTP server changes.
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    },
+  };
+}
+
+function filesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw err;
+  }
+}
