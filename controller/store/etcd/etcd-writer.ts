@@ -40,6 +40,9 @@ const BUDGET_MS = 30_000;
 
 const BACKOFF: BackoffOptions = { initialMs: 50, maxMs: 1_000, jitter: 0.5 };
 
+/** `fresh`: what is visible was the newest at some moment since the attempt began. */
+type TryState = 'perhapsStale' | 'fresh' | 'answered';
+
 /** One write on its way, so that its own event is known when it comes. */
 interface Flight {
   readonly base: StoredObject | undefined;
@@ -56,7 +59,7 @@ interface Flight {
 /**
  * Read-modify-write of single keys: decided against what is visible, carried out by a transaction that compares the revision, decided
  * anew where that has moved on. Writes of one key follow each other, those of different keys fly together. A write is answered when it is
- * visible here. A refusal is answered once it is certain that what it was decided on is the newest state.
+ * visible here. A refusal is answered once it is certain that what it was decided on was the newest state meanwhile.
  */
 export class EtcdWriter {
   readonly #options: EtcdWriterOptions;
@@ -124,7 +127,8 @@ export class EtcdWriter {
   async #runLane(key: string, lane: WriteAttempt[]): Promise<void> {
     for (let attempt = lane[0]; attempt !== undefined; attempt = lane[0]) {
       try {
-        while (!attempt.settled && !(await this.#try(attempt)));
+        for (let state: TryState = 'perhapsStale'; state !== 'answered' && !attempt.settled; )
+          state = await this.#try(attempt, state);
       } catch (err) {
         attempt.reject(toApiError(err));
       }
@@ -135,24 +139,25 @@ export class EtcdWriter {
     if (this.#lanes.size === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  /** True when the attempt is answered, false when it must be decided anew. */
-  async #try(attempt: WriteAttempt): Promise<boolean> {
+  /** Decides, and carries the decision out; answers whether that must be done anew, and on what. */
+  async #try(attempt: WriteAttempt, state: 'perhapsStale' | 'fresh'): Promise<TryState> {
     const { view, limits, unreadable } = this.#options;
     const { key } = attempt;
     const reason = unreadable(key);
     if (reason !== undefined) throw new ApiError(500, 'InternalError', `Internal error occurred: ${reason}`);
+    const { revision } = view;
     const current = view.get(key);
     let decision: WriteDecision;
     try {
       decision = attempt.decide(current);
     } catch (err) {
-      if (!(await this.#isNewest(key, current))) return false;
-      throw err;
+      if (state === 'fresh' || (await this.#isNewest(revision))) throw err;
+      return 'fresh';
     }
     if (decision.kind === 'unchanged' || (decision.kind === 'delete' && current === undefined)) {
-      if (!(await this.#isNewest(key, current))) return false;
+      if (state !== 'fresh' && !(await this.#isNewest(revision))) return 'fresh';
       attempt.resolve({ revision: current?.revision ?? view.revision, object: current, changed: false });
-      return true;
+      return 'answered';
     }
     const value = decision.kind === 'put' ? decision.value : undefined;
     const size = value?.bytes.length ?? 0;
@@ -164,22 +169,20 @@ export class EtcdWriter {
     const flight: Flight = { base: current, value, stored, events: [], hasGap: false };
     this.#flights.set(key, flight);
     try {
-      return await this.#fly(attempt, etcdKey, flight);
+      return (await this.#fly(attempt, etcdKey, flight)) ? 'answered' : state;
     } finally {
       this.#flights.delete(key);
       this.#queuedBytes -= size;
     }
   }
 
-  /** Whether `current` is still what etcd has; where not, waits until that is visible. */
-  async #isNewest(key: string, current: StoredObject | undefined): Promise<boolean> {
-    const { client, keys, freshness } = this.#options;
-    const answer = await client.persist(() => client.range({ key: keys.toEtcd(key), keys_only: true }), {
-      forMs: BUDGET_MS,
-    });
-    if (Number(answer.kvs[0]?.mod_revision ?? 0) === (current?.revision ?? 0)) return true;
-    await freshness.reach(Number(answer.header.revision));
-    return false;
+  /**
+   * Whether nothing has been written, to this key or to others that the decision looked at, since `revision` was the newest. All of it is
+   * visible then: a refusal that was decided on it stands, whatever is written meanwhile.
+   */
+  async #isNewest(revision: number): Promise<boolean> {
+    await this.#options.freshness.catchUp();
+    return this.#options.view.revision === revision;
   }
 
   /** Carries the decision out; false where the state that it was taken on is not the newest. */
