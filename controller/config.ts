@@ -134,6 +134,13 @@ export const CONTROLLER_CONFIG = {
     description:
       'time between two tries of leaders to renew and of others to take over; up to a fifth longer by chance',
   },
+  shutdownDelaySeconds: {
+    type: 'number',
+    default: 0,
+    range: [0, 3_600],
+    description:
+      'how long the API server goes on after it was told to stop, with /readyz saying so: for load balancers that ask there',
+  },
   nodeMonitorGraceSeconds: {
     type: 'number',
     default: 50,

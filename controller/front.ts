@@ -51,6 +51,8 @@ export interface FrontOptions {
   readonly brainMetrics: () => Promise<string>;
   /** What is wrong, until the system's own objects and roles stand. */
   readonly startupProblem: () => string | undefined;
+  /** That the process ends. */
+  readonly shutdownProblem: () => string | undefined;
   /** The disk refuses for good: the process must end, a supervisor starts it anew. */
   readonly onStoreBroken: (err: unknown) => void;
 }
@@ -169,7 +171,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     health: [
       ...checks,
       { name: 'coracle-backup', endpoints: ['readyz'], check: () => backups.problem(), isAdvisory: true },
-      ...healthChecks(options.startupProblem),
+      ...healthChecks(options),
     ],
   });
   return {
@@ -193,13 +195,17 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 }
 
 /** The checks of Kubernetes that mean something here, by its names: probes and dashboards exclude or show them by name. */
-function healthChecks(startupProblem: () => string | undefined): readonly HealthCheck[] {
+function healthChecks({
+  startupProblem,
+  shutdownProblem,
+}: Pick<FrontOptions, 'startupProblem' | 'shutdownProblem'>): readonly HealthCheck[] {
   const ok = () => undefined;
   return [
     { name: 'informer-sync', endpoints: ['readyz'], check: ok },
     { name: 'poststarthook/rbac/bootstrap-roles', endpoints: ['readyz'], check: startupProblem },
     { name: 'poststarthook/start-system-namespaces-controller', endpoints: ['readyz'], check: startupProblem },
     { name: 'poststarthook/priority-and-fairness-config-consumer', endpoints: ['livez', 'readyz'], check: ok },
+    { name: 'shutdown', endpoints: ['readyz'], check: shutdownProblem },
   ];
 }
 

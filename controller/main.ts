@@ -7,7 +7,7 @@ import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
-import { systemClock } from '#base/clock.ts';
+import { delay, systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
@@ -43,8 +43,8 @@ const APISERVER_USER = 'system:apiserver';
 const TOKEN_SECRETS_USER = 'system:kube-controller-manager';
 const AGGREGATION_USER = 'system:serviceaccount:kube-system:clusterrole-aggregation-controller';
 const POLICY_STATUS_USER = 'system:serviceaccount:kube-system:validatingadmissionpolicy-status-controller';
-/** Requests under way may finish so long after SIGTERM. */
-const SHUTDOWN_GRACE_MS = 2_000;
+/** Requests under way may finish so long after SIGTERM; a disk may stall for as long. */
+const SHUTDOWN_GRACE_MS = 30_000;
 
 /** The composition root of the control plane: makes the real parts, hands them to each other, runs until aborted. */
 export async function runController(config: ControllerConfig, signal: AbortSignal): Promise<void> {
@@ -88,6 +88,7 @@ async function runWithApiServer(
     clock,
     log,
     startupProblem: () => startupProblem,
+    shutdownProblem: () => (signal.aborted ? 'process is shutting down' : undefined),
     brainMetrics: async () => (await brain?.renderMetrics()) ?? '',
     onStoreBroken: (err) => {
       log.error('the store is lost; ending so that a supervisor starts anew', { err: describeError(err) });
@@ -175,7 +176,8 @@ async function runWithApiServer(
 
   await aborted(signal);
   log.info('stopping');
-  await identity.leave();
+  // Everything goes on while those that ask /readyz, or watch the endpoints of `kubernetes`, find the other servers.
+  await Promise.all([identity.leave(), delay(clock, config.shutdownDelaySeconds * 1000)]);
   stopRenewal();
   stopAggregation();
   stopPolicyStatus();
@@ -183,7 +185,7 @@ async function runWithApiServer(
   stopAggregator();
   stopFlowConfiguration();
   await brain.stop();
-  await server.close(SHUTDOWN_GRACE_MS);
+  await server.close(SHUTDOWN_GRACE_MS, front.api.drain(SHUTDOWN_GRACE_MS));
   await front.close();
   lock.close();
 

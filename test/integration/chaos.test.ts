@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { runChaos } from '#test/kit/chaos/run-chaos.ts';
+import { killAnyone, runChaos } from '#test/kit/chaos/run-chaos.ts';
 import { startControlPlane } from '#test/kit/control-plane.ts';
 import { findEtcd } from '#test/kit/etcd-releases.ts';
 
@@ -17,9 +17,9 @@ test.skipIf(typeof etcd === 'string')(
     try {
       const { verdict, surprises, watchProblems, ...report } = await runChaos({
         plane,
-        durationMs: SECONDS * 1000,
         seed,
-        clients: 16,
+        disturb: killAnyone({ plane, durationMs: SECONDS * 1000, seed }),
+        clients: 24,
         keys: 24,
         watchers: 10,
       });

@@ -58,6 +58,8 @@ export interface HandlerChainOptions {
 
 export interface HandlerChain {
   handle(request: ApiRequest, response: ApiResponse): Promise<void>;
+  /** No request runs but those that may last for ever. */
+  readonly isIdle: boolean;
   stop(): void;
 }
 
@@ -87,6 +89,9 @@ export function createHandlerChain(options: HandlerChainOptions): HandlerChain {
   const deadlines = new RequestDeadlines(options.clock);
   return {
     handle: (request, response) => handleRequest({ options, run, deadlines }, request, response),
+    get isIdle() {
+      return deadlines.isIdle;
+    },
     stop: () => deadlines.stop(),
   };
 }

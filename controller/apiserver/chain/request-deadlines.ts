@@ -39,6 +39,11 @@ export class RequestDeadlines {
     return () => this.#remove(entry);
   }
 
+  /** No request with a deadline runs. */
+  get isIdle(): boolean {
+    return this.#last === undefined;
+  }
+
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;

@@ -13,6 +13,8 @@ export interface ApiServices extends RegistryServices {
   readonly lists: ListBodyCache;
   readonly log: Logger;
   readonly watchMetrics?: WatchMetrics;
+  /** Ends each watch that is open, as its time-out would. */
+  readonly openWatches?: Set<() => void>;
 }
 
 /** A request whose path led to a kind that is served. */

@@ -112,6 +112,7 @@ class WatchSession {
     const { stream, start, encoder, options } = this.#parts;
     stream.onClose(() => this.#finish());
     this.#endWithKind();
+    this.#endWithServer();
     if (start.initial !== undefined) await this.#sendInitial(start.initial);
     if (this.#isOver) return;
     if (start.marksEnd) stream.write(encoder.bookmark(start.fromRevision, INITIAL_EVENTS_END));
@@ -309,6 +310,14 @@ class WatchSession {
     retired.addEventListener('abort', end, { once: true });
     this.#cancels[2] = () => retired.removeEventListener('abort', end);
     if (retired.aborted) end();
+  }
+
+  /** A server that stops ends its watches while it still answers, so that clients lose nothing but a connection. */
+  #endWithServer(): void {
+    const { openWatches } = this.#parts.services;
+    const end = () => this.#end();
+    openWatches?.add(end);
+    this.#cancels[3] = () => openWatches?.delete(end);
   }
 
   #limitTime(): void {

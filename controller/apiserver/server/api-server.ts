@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { TypeTable } from '#api/schema/type-table.ts';
-import type { Clock } from '#base/clock.ts';
+import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Store } from '../../store/store.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
@@ -72,11 +72,19 @@ export interface ApiServerOptions {
 export interface ApiServer {
   /** Serves one request; never rejects. */
   handle(request: ApiRequest, response: ApiResponse): Promise<void>;
+  /**
+   * Ends all watches, whose clients resume them elsewhere, and resolves once no other request is under way but streams of logs, terminals
+   * and proxies, or after `graceMs`.
+   */
+  drain(graceMs: number): Promise<void>;
   /** Stops timers; requests under way go on. */
   stop(): void;
   readonly catalog: ResourceCatalog;
   readonly metrics: RequestMetrics;
 }
+
+/** Also the time that the last answers have to leave. */
+const DRAIN_POLL_MS = 50;
 
 /** The whole server over its parts, without a socket: adapters bring the requests. */
 export function createApiServer(options: ApiServerOptions): ApiServer {
@@ -99,6 +107,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     lists: new ListBodyCache(options.clock),
     log: options.log,
     watchMetrics: metrics.watches,
+    openWatches: new Set(),
   };
   const customResources = startCustomResources(options, services);
   const dispatchPath = createPathDispatch(options, catalog, metrics);
@@ -120,6 +129,13 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   });
   return {
     handle: chain.handle,
+    async drain(graceMs) {
+      const endMs = options.clock.monotonic() + graceMs;
+      do {
+        for (const end of [...(services.openWatches ?? [])]) end();
+        await delay(options.clock, DRAIN_POLL_MS);
+      } while (!chain.isIdle && options.clock.monotonic() < endMs);
+    },
     stop() {
       customResources?.stop();
       chain.stop();

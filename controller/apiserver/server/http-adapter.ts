@@ -38,8 +38,11 @@ export interface HttpsServer {
   readonly port: number;
   /** New connections use the new material; established ones go on. */
   updateTls(tls: TlsMaterial): void;
-  /** Stops listening, says goodbye on HTTP/2 sessions and destroys what is still open after `graceMs` (default 0). */
-  close(graceMs?: number): Promise<void>;
+  /**
+   * Stops listening, says goodbye on every connection, and destroys what is still open after `graceMs` (default 0) or once `drained`
+   * resolves.
+   */
+  close(graceMs?: number, drained?: Promise<void>): Promise<void>;
 }
 
 /** Node's default of 10 MB per session resets every new request of a client whose watches are slow. */
@@ -107,7 +110,10 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   refusePenalized(server, penalties);
   const activity = new SessionActivity();
   const connections = trackConnections(server, activity, limits);
+  let isClosing = false;
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
+    // HTTP/1.1 has no goodbye but this.
+    if (isClosing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false;
     const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
     const begin = () => void options.handler(request, new NodeApiResponse(incoming, outgoing));
     const stream = 'stream' in incoming ? incoming.stream : undefined;
@@ -138,7 +144,10 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     address: bound.address,
     port: bound.port,
     updateTls: (tls) => server.setSecureContext(secureContext(tls)),
-    close: (graceMs = 0) => closeServer(server, connections, graceMs),
+    close: (graceMs = 0, drained?: Promise<void>) => {
+      isClosing = true;
+      return closeServer(server, connections, { graceMs, drained });
+    },
   };
 }
 
@@ -230,7 +239,16 @@ function pingPeer(session: http2.ServerHttp2Session): () => void {
   return () => clearInterval(timer);
 }
 
-async function closeServer(server: http2.Http2SecureServer, { sessions, sockets }: Connections, graceMs: number) {
+interface Closing {
+  readonly graceMs: number;
+  readonly drained: Promise<void> | undefined;
+}
+
+async function closeServer(
+  server: http2.Http2SecureServer,
+  { sessions, sockets }: Connections,
+  { graceMs, drained }: Closing,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const session of sessions) session.close();
   const destroyAll = () => {
@@ -239,6 +257,7 @@ async function closeServer(server: http2.Http2SecureServer, { sessions, sockets 
   };
   if (graceMs === 0) destroyAll();
   const timer = setTimeout(destroyAll, graceMs);
+  void drained?.then(destroyAll);
   await closed;
   clearTimeout(timer);
 }

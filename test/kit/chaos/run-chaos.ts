@@ -13,11 +13,12 @@ import { COLLECTION, startLoad } from './load.ts';
 
 export interface ChaosOptions {
   readonly plane: ControlPlane;
-  readonly durationMs: number;
   readonly seed: number;
   readonly clients: number;
   readonly keys: number;
   readonly watchers: number;
+  /** What happens under the load, which ends with it: each blow by its name. */
+  readonly disturb: (strike: (name: string, blow: () => Promise<void>) => Promise<void>) => Promise<void>;
 }
 
 export interface ChaosReport {
@@ -43,12 +44,32 @@ interface Victim {
   strike(downMs: number): Promise<void>;
 }
 
+/** Kills any one process at a time, for so long. */
+export function killAnyone({ plane, durationMs, seed }: KillOptions): ChaosOptions['disturb'] {
+  return async (strike) => {
+    const random = seededRandom(seed);
+    const victims = victimsOf(plane);
+    const endMs = performance.now() + durationMs;
+    while (performance.now() < endMs) {
+      const victim = victims[Math.floor(random() * victims.length)]!;
+      await strike(victim.name, () => victim.strike(300 + random() * 1_500));
+      await until(Math.min(endMs, performance.now() + random() * 1_500));
+    }
+  };
+}
+
+interface KillOptions {
+  readonly plane: ControlPlane;
+  readonly durationMs: number;
+  readonly seed: number;
+}
+
 /**
- * Load on several API servers over several members of etcd while any one of these processes is killed at a time; afterwards everything
- * that clients were told is checked.
+ * Load on several API servers over several members of etcd while something happens to them; afterwards everything that clients were told
+ * is checked.
  */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  const { plane, durationMs, seed } = options;
+  const { plane, seed } = options;
   const random = seededRandom(seed);
   const accesses = plane.controllers.map(({ access }) => access);
   const transports = Array.from({ length: options.clients }, (_, i) => transportTo(rotate(accesses, i), seed + i));
@@ -63,14 +84,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const load = startLoad({ transports, keys: options.keys, random, signal: loadEnd.signal });
 
   const kills: string[] = [];
-  const victims = victimsOf(plane);
-  const endMs = performance.now() + durationMs;
-  while (performance.now() < endMs) {
-    const victim = victims[Math.floor(random() * victims.length)]!;
-    kills.push(victim.name);
-    await victim.strike(300 + random() * 1_500);
-    await until(Math.min(endMs, performance.now() + random() * 1_500));
-  }
+  await options.disturb(async (name, blow) => {
+    kills.push(name);
+    await blow();
+  });
   loadEnd.abort();
   await load.ended;
   const longestLeadershipGapMs = leadership.longestGapMs();
