@@ -80,17 +80,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   kubeconfig: {
-    summary: 'print the administrator’s kubeconfig',
+    summary: 'print the administrator’s kubeconfig, or one for somebody else',
     usage: [
       'coracle kubeconfig',
+      'coracle kubeconfig --user <name> [--groups a,b] [--ttl-hours N]',
       '',
       'Prints the YAML with which a Kubernetes client acts as administrator of the cluster: whoever has it may do everything.',
+      'With --user it is for that user, with a key and a certificate of their own (for a year where nothing else is said), who may do what',
+      'roles give them. A certificate cannot be taken back before it expires: bind roles to groups, and keep its life short.',
       'Run it where the controller runs, as root.',
     ].join('\n'),
     async run(argv) {
-      refuseArguments(argv);
-      const { readAdminKubeconfig } = await import('#controller/admin-kubeconfig.ts');
-      process.stdout.write(readAdminKubeconfig(controllerKubeconfig()));
+      const { runKubeconfigCommand } = await import('#controller/kubeconfig-command.ts');
+      process.stdout.write(await runKubeconfigCommand({ argv, kubeconfigPath: controllerKubeconfig() }));
     },
   },
   doctor: {
@@ -139,6 +141,25 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       await runRestoreCommand(
         path,
         await loadConfig({ ...CONTROLLER_CONFIG, ...RESTORE_FLAGS }, rest, CONTROLLER_FILE),
+      );
+    },
+  },
+  store: {
+    summary: 'move the state between SQLite and etcd, hand it over to Kubernetes, take a new sealing key',
+    usage: [
+      'coracle store migrate --to etcd|sqlite [flags of the controller]',
+      '    brings the state into the other backend; the controllers must be stopped, what it came from is kept',
+      'coracle store handover <folder> [flags of the controller]',
+      '    writes what a real kube-apiserver needs to go on with this state: CAs, keys, EncryptionConfiguration, flags',
+      'coracle store rotate-key [flags of the controller]',
+      '    seals what is encrypted on disk under a new key (which also happens by itself, long before a key wears out)',
+      '',
+      `Configuration is read from ${CONTROLLER_FILE}. Run it where the controller runs, as root.`,
+    ].join('\n'),
+    async run(argv) {
+      const { MIGRATE_FLAGS, runStoreCommand } = await import('#controller/backup/store-command.ts');
+      await runStoreCommand(argv, (flags) =>
+        loadConfig({ ...CONTROLLER_CONFIG, ...MIGRATE_FLAGS }, flags, CONTROLLER_FILE),
       );
     },
   },

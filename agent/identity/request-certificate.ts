@@ -1,5 +1,6 @@
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { JoinError } from '#api/client/join-error.ts';
+import { generateKey, renderSigningRequest, type SigningRequestFacts } from '#api/client/signing-request.ts';
 import { TransportError } from '#api/client/transport.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import type { CertificateSigningRequest } from '#api/object/kinds.ts';
@@ -7,7 +8,6 @@ import { resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { KeyPair } from './key-pair-file.ts';
-import { generateKey, renderSigningRequest, type SigningRequestFacts } from './signing-request.ts';
 
 export interface CertificateWish extends SigningRequestFacts {
   readonly signerName: string;

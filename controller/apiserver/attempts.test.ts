@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKey, renderSigningRequest } from '#agent/identity/signing-request.ts';
 import type { KubeClient } from '#api/client/client.ts';
+import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import { type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { bootstrapTokenSecret } from './authenticate/bootstrap-token.ts';
 import {

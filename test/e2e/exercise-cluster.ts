@@ -1,4 +1,4 @@
-import { generateKey, renderSigningRequest } from '#agent/identity/signing-request.ts';
+import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import type { TestCluster } from '#test/kit/cluster.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';

@@ -48,6 +48,18 @@ describe('the command line', () => {
     { name: 'a word behind version', args: ['version', 'foo'], code: 2, text: /unexpected argument "foo"/ },
     { name: 'a word behind kubeconfig', args: ['kubeconfig', 'foo'], code: 2, text: /unexpected argument "foo"/ },
     {
+      name: 'groups without a user',
+      args: ['kubeconfig', '--groups', 'dev'],
+      code: 2,
+      text: /--groups goes with --user/,
+    },
+    {
+      name: 'a user of the cluster itself',
+      args: ['kubeconfig', '--user', 'ann', '--groups', 'system:masters'],
+      code: 2,
+      text: /"system:" are those of the cluster itself/,
+    },
+    {
       name: 'a port that is none',
       args: ['controller', '--port', '0'],
       code: 2,
