@@ -14,6 +14,7 @@ import { answerValue } from './answer.ts';
 import type { ApiServices, SubresourceTarget } from './api-services.ts';
 import { applyFace } from './apply-face.ts';
 import { admitConnection } from './connect-admission.ts';
+import { freshSnapshot } from './fresh-snapshot.ts';
 import { checkOptions } from './patch.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
 import { readObject, reportProblems } from './read-body.ts';
@@ -117,7 +118,8 @@ async function currentObject(
   services: ApiServices,
   { definition, namespace, name }: SubresourceTarget,
 ): Promise<KubeObject> {
-  const stored = services.store.snapshot().get(storageKey(definition, namespace, name));
+  const snapshot = await freshSnapshot(services.store, '');
+  const stored = snapshot.get(storageKey(definition, namespace, name));
   if (stored === undefined) throw notFound(resourceName(definition), name);
   await prepareRead(definition, [stored]);
   return readStored(definition, stored);

@@ -53,6 +53,8 @@ function warnOnce({ warnings }: RequestContext, warning: string): void {
 async function deleteFromSnapshot(services: RegistryServices, request: DeleteObjectRequest): Promise<DeleteOutcome> {
   const { definition, namespace, name, context } = request;
   const key = storageKey(definition, namespace, name);
+  // What is refused before the write was not looked at by it.
+  if (services.store.shared !== undefined) await services.store.shared.catchUp();
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(key);
     if (seen === undefined) throw notFound(resourceName(definition), name);

@@ -83,6 +83,8 @@ async function updateFromSnapshot(
   request: UpdateRequest,
   allocates: boolean,
 ): Promise<ObjectView> {
+  // What is refused before the write was not looked at by it.
+  if (services.store.shared !== undefined) await services.store.shared.catchUp();
   for (let tries = 1; ; tries++) {
     const seen = services.store.snapshot().get(keyOf(request));
     if (seen !== undefined) await prepareRead(request.definition, [seen]);

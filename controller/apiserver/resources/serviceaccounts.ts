@@ -102,6 +102,7 @@ async function issueToken(
   const spec = (body.spec ?? {}) as TokenRequestSpec;
   const errors = validateTokenRequest(spec);
   if (errors.length > 0) throw invalidObject(TOKEN_REQUEST, name, errors);
+  if (services.store.shared !== undefined) await services.store.shared.catchUp();
   const snapshot = services.store.snapshot();
   const account = snapshot.get(`${services.resource.storagePrefix}/${namespace}/${name}`)?.object() as
     | ServiceAccount

@@ -165,6 +165,7 @@ export async function allocateForService(
   { store, context }: { readonly store: Store; readonly context: StrategyContext },
 ): Promise<Allocation> {
   await allocators.ready(store);
+  if (store.shared !== undefined) await store.shared.catchUp();
   const key = `${SERVICE_PREFIX}${service.metadata.namespace}/${service.metadata.name}`;
   if (old === undefined && store.snapshot().get(key) !== undefined) {
     // A clearer answer than that its own address is taken.
