@@ -53,6 +53,22 @@ export const AGENT_CONFIG = {
   },
   clusterCidr: { type: 'string', default: '10.244.0.0/16', description: 'addresses of pods of the whole cluster' },
   clusterDns: { type: 'list', default: ['10.96.0.10'], description: 'address of the cluster DNS' },
+  dnsPort: {
+    type: 'number',
+    default: 10053,
+    range: [1, 65_535],
+    description: 'port of the resolver in this agent, on an address that only this node and its pods reach',
+  },
+  dnsUpstreams: {
+    type: 'list',
+    default: [],
+    description: 'resolvers asked for names outside the cluster; empty means those of the host',
+  },
+  dnsStubDomains: {
+    type: 'list',
+    default: [],
+    description: 'resolvers asked for the names of a domain, e.g. corp.example=10.0.0.53',
+  },
   clusterDomain: { type: 'string', default: 'cluster.local', description: 'DNS domain of the cluster' },
   nodeApiPort: {
     type: 'number',
@@ -120,6 +136,11 @@ export const AGENT_CONFIG = {
     default: 5,
     range: [2, 1000],
     description: 'how many log files a container has at most',
+  },
+  staticPodDir: {
+    type: 'string',
+    default: '/etc/coracle/manifests',
+    description: 'folder of manifests of pods that this node runs without being told; empty means none',
   },
   mtu: { type: 'number', default: 1500, description: 'MTU of pod interfaces' },
   proxyMode: {

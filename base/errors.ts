@@ -1,7 +1,11 @@
-/** The message of anything that was thrown, with its causes: `outer: inner`. */
+/** The message of anything that was thrown, with its causes: `outer: inner`. A cause that only repeats what was said is left out. */
 export function describeError(err: unknown): string {
   if (!(err instanceof Error)) return String(err);
-  return err.cause === undefined ? err.message : `${err.message}: ${describeError(err.cause)}`;
+  if (err.cause === undefined) return err.message;
+  const cause = describeError(err.cause);
+  // As gRPC's errors do: `2 UNKNOWN: <details>` beneath `<details>`.
+  const isRepeated = err.message !== '' && (cause.endsWith(err.message) || err.message.endsWith(cause));
+  return isRepeated ? err.message : `${err.message}: ${cause}`;
 }
 
 export function isAbortError(err: unknown): boolean {

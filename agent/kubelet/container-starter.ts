@@ -22,6 +22,7 @@ import type { Prober } from './prober.ts';
 import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
+import { isStaticPod } from './static/static-manifest.ts';
 
 export interface ContainerStarterDeps {
   readonly runtime: ContainerRuntime;
@@ -150,7 +151,8 @@ export class ContainerStarter {
     const { uid } = pod.metadata;
     const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
-      const known = services();
+      // A static pod may be what the API runs in: it does not wait for what only the API can tell.
+      const known = services() ?? (isStaticPod(pod) ? [] : undefined);
       if (known === undefined)
         throw new ConfigError('services have not yet been read at least once, cannot construct envvars');
       const [sources] = await Promise.all([

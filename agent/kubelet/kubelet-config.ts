@@ -37,6 +37,8 @@ export interface KubeletConfig {
   readonly eviction: EvictionConfig;
   readonly imageGc: ImageGcConfig;
   readonly containerLogs: { readonly maxBytes: number; readonly maxFiles: number };
+  /** Folder of manifests of static pods; empty = none. */
+  readonly staticPodDir: string;
   /** Port of the node API. */
   readonly nodeApiPort: number;
 }
@@ -74,5 +76,6 @@ export const KUBELET_DEFAULTS = {
   },
   imageGc: { highPercent: 85, lowPercent: 80, minAgeMs: 120_000 },
   containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
+  staticPodDir: '',
   nodeApiPort: 10_250,
 } as const satisfies Partial<KubeletConfig>;

@@ -6,6 +6,7 @@ import type { PodManager } from './pod-manager.ts';
 import { findContainer, uidOf } from './pod-spec.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
 import { type ContainerLocation, NodeApiError, type PodLookups, type PodReference } from './server/pod-lookups.ts';
+import { isStaticPod } from './static/static-manifest.ts';
 
 export interface LookupDeps {
   readonly pods: PodManager;
@@ -64,7 +65,8 @@ export class KubeletLookups implements PodLookups {
 
   #pod({ namespace, name, uid }: PodReference): Pod {
     const pod = this.#deps.pods.podByName(namespace, name);
-    if (pod === undefined || (uid !== undefined && uid !== uidOf(pod)))
+    // A static pod has another uid in the API than here.
+    if (pod === undefined || (uid !== undefined && uid !== uidOf(pod) && !isStaticPod(pod)))
       throw new NodeApiError(404, `pod "${name}" not found`);
     return pod;
   }

@@ -33,6 +33,8 @@ import { RuntimeCache } from './runtime-cache.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { StartGate } from './start-gate.ts';
+import { ManifestFolder } from './static/manifest-folder.ts';
+import { MirrorPods } from './static/mirror-pods.ts';
 import { KubeletReports } from './stats/kubelet-reports.ts';
 import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
@@ -214,13 +216,23 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
   signal.addEventListener('abort', () => probes.stopAll(), { once: true });
   const statuses = new StatusManager(
-    { client, clock, random, log, recheck: (uid) => manager?.worker(uid)?.poke() },
+    {
+      ...{ client, clock, random, log },
+      recheck: (uid) => manager?.worker(uid)?.poke(),
+      mirrorOf: (pod) => mirrors.mirrorOf(pod),
+    },
     signal,
   );
+  const mirrors = new MirrorPods({
+    ...{ client, clock, random, log },
+    node: () => node.describe(),
+    onMirror: (uid) => statuses.tellAgain(uid),
+  });
   manager = new PodManager({
     pods: parts.pods,
     cache,
     ledger,
+    mirrors,
     clock,
     log,
     workerDeps: {
@@ -304,6 +316,12 @@ async function run(
     signal,
   );
   health.start(signal);
+  const { staticPodDir: folder, nodeName } = deps.config;
+  if (folder !== '') {
+    const { clock, log } = deps;
+    const onPods = (pods: readonly Pod[]) => manager.setStatic(pods);
+    await new ManifestFolder({ fs: deps.host.fs, folder, nodeName, clock, log, onPods }).start(signal);
+  }
   await manager.start(signal);
 }
 

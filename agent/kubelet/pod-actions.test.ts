@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LedgerRecord } from './ledger-record.ts';
 import { NOTHING_OBSERVED, type ObservedPod } from './observed-pod.ts';
-import { computePodActions, type Hold, type PodAction, type ProbeVerdicts, resizeHold } from './pod-actions.ts';
+import {
+  computePodActions,
+  type Hold,
+  type PodAction,
+  type ProbeVerdicts,
+  resizeHold,
+  SANDBOX_HOLD,
+} from './pod-actions.ts';
 import { container, exited, instance, NOW_MS, observed, podWith, recordOf, sandbox } from './testing/pod-fixtures.ts';
 
 interface Given {
@@ -130,6 +137,12 @@ const steps: readonly (Given & { readonly name: string; readonly expected: reado
     name: 'a sandbox that died is stopped and replaced under the next attempt',
     observed: observed([dead], [exited('app', 255)]),
     expected: ['stop s0', 'sandbox 1', 'start app 1'],
+  },
+  {
+    name: 'while a sandbox that could not be made is held, the remains of it are left alone',
+    observed: observed([dead], []),
+    holds: new Map([[SANDBOX_HOLD, { untilMs: NOW_MS + 1, waiting: undefined }]]),
+    expected: [],
   },
   {
     name: 'a sandbox without an address is replaced and its containers are killed first',

@@ -285,15 +285,14 @@ function planNewSandbox(draft: Draft): void {
   const { pod, observed, ledger, holds, nowMs } = draft.input;
   for (const container of observed.containers)
     if (isAlive(container)) draft.kill(container, 'Pod sandbox changed, it will be killed and re-created.');
-  // Also one that is not ready: only stopping it gives back its address and port mappings.
   const newest = observed.sandboxes[0];
-  for (const sandbox of observed.sandboxes) if (sandbox.ready || sandbox === newest) draft.stopSandbox(sandbox.id);
-
   const hold = holds.get(SANDBOX_HOLD);
   if (hold !== undefined && hold.untilMs > nowMs) {
     draft.wakeAt(hold.untilMs);
     return;
   }
+  // Also one that is not ready: only stopping it gives back its address and port mappings.
+  for (const sandbox of observed.sandboxes) if (sandbox.ready || sandbox === newest) draft.stopSandbox(sandbox.id);
   draft.createSandbox(
     newest === undefined ? ledger.sandboxAttempt : Math.max(newest.attempt + 1, ledger.sandboxAttempt),
   );

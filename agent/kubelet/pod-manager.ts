@@ -9,6 +9,8 @@ import { podFromRuntime } from './orphan-pod.ts';
 import { namespaceOf, type PodUid, uidOf } from './pod-spec.ts';
 import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
+import type { MirrorPods } from './static/mirror-pods.ts';
+import { isMirrorPod, isStaticPod } from './static/static-manifest.ts';
 import { withinOrGoOn } from './within-or-go-on.ts';
 
 /** Without an answer of the API for this long, the node goes on with what it remembers. */
@@ -27,9 +29,13 @@ export interface PodManagerOptions {
   readonly workerDeps: Omit<PodWorkerDeps, 'onGone' | 'others'>;
   /** undefined = the node takes the pod; otherwise why not. */
   readonly admit: (pod: Pod, others: readonly Pod[]) => Admission | undefined;
+  /** What shows static pods in the API. */
+  readonly mirrors: Pick<MirrorPods, 'onPresent' | 'onGone' | 'setWanted' | 'start'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+const keyOf = (pod: Pod): ObjectKey => objectKey(namespaceOf(pod), pod.metadata.name);
 
 /**
  * Keeps one worker per pod UID: for pods of the API, for pods that only the ledger or only the runtime knows (orphans). Nothing is
@@ -39,6 +45,8 @@ export class PodManager {
   readonly #options: PodManagerOptions;
   readonly #workers = new Map<PodUid, PodWorker>();
   readonly #uids = new Map<ObjectKey, PodUid>();
+  /** Static pods by name: each waits until the one before it under its name has ended. */
+  #static: ReadonlyMap<ObjectKey, Pod> = new Map();
   #isApiSynced = false;
 
   constructor(options: PodManagerOptions) {
@@ -48,10 +56,12 @@ export class PodManager {
   /** Call after the ledger was loaded and the cache primed. Rejects when aborted. */
   async start(signal: AbortSignal): Promise<void> {
     const { pods, clock } = this.#options;
+    const { mirrors } = this.#options;
+    const onPod = (pod: Pod) => (isMirrorPod(pod) ? mirrors.onPresent(pod) : this.#onPod(pod));
     pods.addHandler({
-      onAdd: (pod) => this.#onPod(pod),
-      onUpdate: (_previous, pod) => this.#onPod(pod),
-      onDelete: (pod) => this.#onDelete(pod),
+      onAdd: onPod,
+      onUpdate: (_previous, pod) => onPod(pod),
+      onDelete: (pod) => (isMirrorPod(pod) ? mirrors.onGone(pod) : this.#onDelete(pod)),
     });
     pods.start(signal);
     const synced = pods.waitForSync(signal);
@@ -60,6 +70,27 @@ export class PodManager {
     await synced;
     this.#isApiSynced = true;
     this.#adoptOrphans();
+    mirrors.start(signal);
+  }
+
+  /** All pods that are given as files; call before `start` with those that are there, so that none is taken for an orphan. */
+  setStatic(pods: readonly Pod[]): void {
+    this.#static = new Map(pods.map((pod) => [objectKey(namespaceOf(pod), pod.metadata.name), pod]));
+    this.#options.mirrors.setWanted(pods);
+    const uids = new Set(pods.map(uidOf));
+    for (const worker of this.#workers.values())
+      if (isStaticPod(worker.pod) && !uids.has(worker.uid)) worker.objectGone();
+    for (const key of this.#static.keys()) this.#startStatic(key);
+  }
+
+  /** Without the node's admission: what is wanted by a file on this very node has to run here. */
+  #startStatic(key: ObjectKey): void {
+    const pod = this.#static.get(key);
+    if (pod === undefined || this.#workers.has(uidOf(pod))) return;
+    const holder = [...this.#workers.values()].find((worker) => isStaticPod(worker.pod) && keyOf(worker.pod) === key);
+    if (holder !== undefined) return;
+    this.#uids.set(key, uidOf(pod));
+    this.#create(pod).poke();
   }
 
   worker(uid: PodUid): PodWorker | undefined {
@@ -143,7 +174,8 @@ export class PodManager {
   #goOnOffline(): void {
     const { ledger, workerDeps, log } = this.#options;
     for (const record of ledger.list()) {
-      if (this.#workers.has(record.uid) || !mayRunOffline(record, workerDeps.bootId)) continue;
+      if (this.#workers.has(record.uid) || isStaticPod(record.pod)) continue;
+      if (!mayRunOffline(record, workerDeps.bootId)) continue;
       log.info('looking after a pod without the API server', { pod: record.name, podUid: record.uid });
       this.#uids.set(objectKey(record.namespace, record.name), record.uid);
       this.#create(record.pod).poke();
@@ -155,6 +187,7 @@ export class PodManager {
     const { cache, ledger, log, pods } = this.#options;
     for (const worker of [...this.#workers.values()]) {
       const { pod } = worker;
+      if (isStaticPod(pod)) continue;
       const known = pods.byKey(objectKey(namespaceOf(pod), pod.metadata.name));
       if (known?.metadata.uid !== worker.uid) worker.objectGone();
     }
@@ -176,6 +209,7 @@ export class PodManager {
   #create(pod: Pod): PodWorker {
     const onGone = (uid: PodUid) => {
       this.#workers.delete(uid);
+      if (isStaticPod(pod)) this.#startStatic(keyOf(pod));
       for (const other of this.#workers.values()) if (other.isResizeDeferred) other.poke();
     };
     const others = (uid: PodUid) => this.#running(uid);

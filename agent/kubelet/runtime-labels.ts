@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
 import { gracePeriodSeconds, namespaceOf } from './pod-spec.ts';
+import { isStaticPod } from './static/static-manifest.ts';
 
 /** Label and annotation names as the kubelet of Kubernetes sets them, so that crictl and log shippers recognise our pods. */
 export const LABEL = {
@@ -39,7 +40,7 @@ export function sandboxLabels(pod: Pod): Record<string, string> {
 }
 
 export function sandboxAnnotations(pod: Pod): Record<string, string> {
-  return { ...pod.metadata.annotations, [ANNOTATION.configSource]: 'api' };
+  return { ...pod.metadata.annotations, [ANNOTATION.configSource]: isStaticPod(pod) ? 'file' : 'api' };
 }
 
 export function containerLabels(pod: Pod, container: IContainer): Record<string, string> {

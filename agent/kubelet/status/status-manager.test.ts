@@ -8,13 +8,22 @@ import { StatusManager } from './status-manager.ts';
 const READY = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } as const;
 const status = () => structuredClone(READY) as unknown as NonNullable<Pod['status']>;
 
+const mirrorOf = () => undefined;
+
 async function setUp() {
   const clock = new FakeClock();
   const cluster = new MemoryCluster(clock);
   const client = cluster.client();
   const pods = client.resource<Pod>(resources.pods);
   const rechecked: string[] = [];
-  const options = { client, clock, random: () => 0, log: silentLogger, recheck: (uid: string) => rechecked.push(uid) };
+  const options = {
+    client,
+    clock,
+    random: () => 0,
+    log: silentLogger,
+    recheck: (uid: string) => rechecked.push(uid),
+    mirrorOf,
+  };
   const manager = new StatusManager(options, new AbortController().signal);
   const pod = await pods.create({ metadata: { name: 'p', namespace: 'n' } });
   const fetch = () => pods.fetch('p', 'n');
@@ -53,7 +62,7 @@ describe('status manager', () => {
     const before = await setUp();
     before.manager.set(before.pod, status());
     await expect.poll(async () => (await before.fetch()).status?.phase).toBe('Running');
-    const options = { clock: before.clock, random: () => 0, log: silentLogger, recheck: vi.fn() };
+    const options = { clock: before.clock, random: () => 0, log: silentLogger, recheck: vi.fn(), mirrorOf };
     const client = before.cluster.client();
     const manager = new StatusManager({ ...options, client }, new AbortController().signal);
     manager.set(await before.fetch(), status());

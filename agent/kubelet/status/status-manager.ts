@@ -8,6 +8,7 @@ import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { namespaceOf, type PodUid, uidOf } from '../pod-spec.ts';
+import { isStaticPod } from '../static/static-manifest.ts';
 import { TRANSIENT_CONDITIONS } from './pod-conditions.ts';
 
 export interface StatusManagerOptions {
@@ -17,6 +18,8 @@ export interface StatusManagerOptions {
   readonly log: Logger;
   /** What the API server has of this pod may no longer be what we said: compute its status again. */
   readonly recheck: (uid: PodUid) => void;
+  /** The object that shows a pod which is not in the API itself; undefined while there is none. */
+  readonly mirrorOf: (pod: Pod) => Pod | undefined;
 }
 
 interface Entry {
@@ -62,6 +65,15 @@ export class StatusManager {
       return;
     }
     entry.wanted = status;
+    this.#kick(entry);
+  }
+
+  /** A new object shows this static pod: it is told all again. */
+  tellAgain(uid: PodUid): void {
+    const entry = this.#entries.get(uid);
+    if (entry === undefined) return;
+    entry.wanted ??= entry.sent?.status;
+    entry.sent = undefined;
     this.#kick(entry);
   }
 
@@ -139,6 +151,8 @@ export class StatusManager {
     const { clock, log, random } = this.#options;
     for (let failures = 0; !this.#stop.aborted; ) {
       const status = entry.wanted;
+      // Nobody shows it yet: told when somebody does.
+      if (status !== undefined && this.#shownAs(entry.pod) === undefined) return;
       try {
         if (status !== undefined) await this.#send(entry, status);
         else if (entry.deletion === 'wanted') await this.#delete(entry);
@@ -153,9 +167,13 @@ export class StatusManager {
     }
   }
 
+  #shownAs(pod: Pod): Pod | undefined {
+    return isStaticPod(pod) ? this.#options.mirrorOf(pod) : pod;
+  }
+
   /** The uid in the patch is a precondition: a pod that took over the name is never touched. */
   async #send(entry: Entry, status: IPodStatus): Promise<void> {
-    const { pod } = entry;
+    const pod = this.#shownAs(entry.pod) ?? entry.pod;
     const { name, uid } = pod.metadata;
     let answer: Pod;
     try {
@@ -169,8 +187,11 @@ export class StatusManager {
       });
     } catch (err) {
       if (!isNotFound(err) && !(isConflict(err) && (await this.#isReplaced(pod)))) throw err;
-      // Gone, or replaced by another pod of that name: there is nobody left to tell.
-      this.forget(uidOf(pod));
+      // Gone, or replaced by another pod of that name: there is nobody left to tell, unless a mirror comes back.
+      if (isStaticPod(entry.pod)) {
+        if (entry.wanted === status) entry.wanted = undefined;
+        entry.sent = { status, text: JSON.stringify(status), version: 0 };
+      } else this.forget(uidOf(entry.pod));
       return;
     }
     entry.sent = { status, text: JSON.stringify(status), version: versionOf(answer) };

@@ -31,6 +31,9 @@ export class FakeProber implements Prober {
   }
 }
 
+/** Where the node under test looks for manifests. */
+export const STATIC_PODS = '/etc/coracle/manifests';
+
 export const TEST_IMAGE = 'docker.io/library/app:1';
 
 /** A kubelet on fakes: runtime, host, API and clock in memory. */
@@ -131,6 +134,7 @@ export class KubeletRig {
       nodeIps: ['192.168.1.10'],
       ledgerDir: '/var/lib/coracle/agent/ledger',
       version: 'v1.36.0+test',
+      staticPodDir: STATIC_PODS,
     };
     const { client, runtime, host, prober, clock } = this;
     const onPodCidrs = (cidrs: readonly string[]) => this.podCidrs.push(cidrs);
