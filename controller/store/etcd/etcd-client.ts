@@ -107,7 +107,7 @@ export class EtcdClient {
       this.#current = next;
       break;
     }
-    this.#options.log.info('etcd member failed, asking another', { failed: server, server: this.server });
+    this.#options.log.debug('etcd member failed, asking another', { failed: server, server: this.server });
   }
 
   /** Between the revisions of etcd and those that everybody else sees; all calls but `status` and `watch` go through it by themselves. */

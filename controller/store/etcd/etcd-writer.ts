@@ -197,8 +197,7 @@ export class EtcdWriter {
         const fault = faultOf(err);
         if (fault === 'noSpace') onTransaction?.('noSpace');
         if (fault === 'unknown') {
-          // Whatever was sent is settled when the fence stands, and known when the fence's event is here.
-          await freshness.reach(await fence.raise());
+          await this.#settleSent(err);
           const outcome = this.#outcomeOf(flight);
           if (outcome === 'none') continue;
           if (outcome === 'other') return false;
@@ -226,6 +225,17 @@ export class EtcdWriter {
       return false;
     }
     return true;
+  }
+
+  /** Whatever was sent is settled when the fence stands, and known when the fence's event is here. */
+  async #settleSent(lost: unknown): Promise<void> {
+    const { fence, freshness } = this.#options;
+    try {
+      await freshness.reach(await fence.raise());
+    } catch {
+      // The caller is told what matters to it: the first failure left its write in doubt.
+      throw unknownFate(lost);
+    }
   }
 
   async #transaction(key: string, etcdKey: Uint8Array, { base, stored }: Flight): Promise<TxnRequest> {

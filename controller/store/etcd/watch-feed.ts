@@ -41,6 +41,7 @@ export class WatchFeed {
   readonly #options: WatchFeedOptions;
   readonly #stop = new AbortController();
   #isOpen = false;
+  #brokenSinceMs: number | undefined;
   #next: number;
   #stream: WatchStream | undefined;
   #server = '';
@@ -84,24 +85,41 @@ export class WatchFeed {
   }
 
   async #run(): Promise<void> {
-    const { clock, random, log, client } = this.#options;
+    const { clock, random, client } = this.#options;
     for (let failures = 1; !this.#stop.signal.aborted; failures++) {
       try {
         await this.#checkRevision();
         const end = await this.#follow(() => {
           failures = 0;
+          this.#tellRecovery();
           this.#options.onOpened();
         });
         if (end === 'compacted') this.#next = (await this.#options.onLost({ why: 'compacted' })) + 1;
       } catch (err) {
         if (this.#stop.signal.aborted) return;
-        log.warn('the watch of etcd failed', { server: this.#server, reason: describeError(err) });
+        this.#tellFailure(describeError(err));
         client.leave(this.#server);
       }
       await delay(clock, backoffDelayMs(Math.max(failures, 1), { ...BACKOFF, random }), this.#stop.signal).catch(
         () => {},
       );
     }
+  }
+
+  /** Once an outage: nobody reads the hundredth line of the same. */
+  #tellFailure(reason: string): void {
+    const { clock, log } = this.#options;
+    const fields = { server: this.#server, reason };
+    if (this.#brokenSinceMs === undefined) log.warn('the watch of etcd failed, trying all members', fields);
+    else log.debug('the watch of etcd failed', fields);
+    this.#brokenSinceMs ??= clock.monotonic();
+  }
+
+  #tellRecovery(): void {
+    if (this.#brokenSinceMs === undefined) return;
+    const elapsedMs = Math.round(this.#options.clock.monotonic() - this.#brokenSinceMs);
+    this.#options.log.info('the watch of etcd goes on', { server: this.#server, elapsedMs });
+    this.#brokenSinceMs = undefined;
   }
 
   /** A watch from the future of a restored etcd would wait for ever, and then tell half. */
