@@ -20,6 +20,8 @@ import { runLogRotation } from './logs/log-rotator.ts';
 import { admitPod } from './node/node-admission.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { NodeHealth } from './node/node-health.ts';
+import { PodCopies } from './offline/pod-copies.ts';
+import { ServiceCopy } from './offline/service-copy.ts';
 import { PodCgroups } from './pod-cgroups.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
@@ -93,6 +95,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     log,
     random,
   });
+  const serviceCopy = new ServiceCopy({
+    ...{ fs: deps.host.fs, services, clock, log },
+    path: `${config.ledgerDir}/../services.json`,
+  });
   let started: StartedKubelet | undefined;
   const paths = new PodPaths({
     kubelet: config.rootDir,
@@ -104,7 +110,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     lookups: lazyLookups(() => started?.lookups),
     reports: lazyReports(() => started?.reports),
     async start(signal) {
-      started = await assemble({ deps, recorder, pods, nodes, services, paths }, signal);
+      started = await assemble({ deps, recorder, pods, nodes, services, serviceCopy, paths }, signal);
       await started.run();
     },
     checkNode: () => started?.node.checkNow(),
@@ -117,6 +123,7 @@ interface Parts {
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
   readonly services: Informer<Service>;
+  readonly serviceCopy: ServiceCopy;
   readonly paths: PodPaths;
 }
 
@@ -156,10 +163,17 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
   await ledger.load();
 
+  // Beside the ledger: together they are what an offline boot needs.
+  const copies = new PodCopies({
+    ...{ fs: host.fs, clock, log },
+    directory: `${config.ledgerDir}/../copies`,
+    keyFile: `${config.ledgerDir}/../copies.key`,
+  });
   const watched = {
     client,
     clock,
     random,
+    copies,
     onChange: (uids: Parameters<PodManager['refreshVolumes']>[0]) => manager?.refreshVolumes(uids),
   };
   const configMaps = new ReferencedObjects<ConfigMap>({ ...watched, info: resources.configMaps });
@@ -172,7 +186,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     makeRoom: async () => health?.images.makeRoom(),
     credentials: (pod, image) => pullCredentials(secrets, pod, image),
   });
-  const tokens = new TokenSource({ client, clock, random });
+  const tokens = new TokenSource({ client, clock, random, copies });
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
   const volumes = new VolumeManager({
@@ -192,7 +206,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     ...shared,
     configMaps,
     secrets,
-    services: () => (parts.services.hasSynced ? parts.services.list() : undefined),
+    services: () => parts.serviceCopy.list(),
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
     seccompDefault: config.seccompDefault,
@@ -243,6 +257,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       volumes,
       cgroups: podCgroups,
       bootId: facts.bootId,
+      copies,
       node: () => node.describe(),
       stop: signal,
     },
@@ -284,7 +299,7 @@ interface RunningParts {
 
 /** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
 async function run(
-  { deps, nodes, services, paths }: Parts,
+  { deps, nodes, services, serviceCopy, paths }: Parts,
   { node, cache, manager, health }: RunningParts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -303,6 +318,8 @@ async function run(
   services.start(signal);
   // Without Services no container can be given its environment; pods that only need to be stopped do not wait for them for ever.
   await Promise.all([cache.prime(signal), withinOrGoOn(deps.clock, services.waitForSync(signal), SERVICES_WAIT_MS)]);
+  if (!services.hasSynced) await serviceCopy.remember();
+  void serviceCopy.keep(signal);
   cache.start(signal);
   void runLogRotation(
     {

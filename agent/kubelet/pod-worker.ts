@@ -9,6 +9,7 @@ import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
 import { newestInstance, type ObservedPod } from './observed-pod.ts';
+import type { PodCopies } from './offline/pod-copies.ts';
 import { computePodActions, type Hold, type PodActions, resizeErrors, type WaitingReason } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodExecutor } from './pod-executor.ts';
@@ -48,6 +49,7 @@ export interface PodWorkerDeps extends TerminationDeps {
   readonly log: Logger;
   readonly hostIps: readonly string[];
   readonly bootId: string;
+  readonly copies: Pick<PodCopies, 'forget'>;
   /** Pods that hold resources of this node as granted, without this one. */
   readonly others: (uid: PodUid) => readonly Pod[];
   readonly node: () => Pick<Node, 'status'>;
@@ -385,6 +387,7 @@ export class PodWorker {
     await host.fs.remove(paths.logDirectoryOf(identityOf(pod)));
     await host.fs.remove(paths.pod(this.uid));
     images.forgetPod(this.uid);
+    await this.#deps.copies.forget(this.uid);
     statuses.forget(this.uid);
     await ledger.forget(this.uid);
   }

@@ -1,9 +1,10 @@
 import type { KubeClient, ResourceClient } from '#api/client/client.ts';
-import { isNotFound } from '#api/object/api-error.ts';
+import { ApiError, isNotFound } from '#api/object/api-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type ObjectKey, objectKey, type Stored } from '#api/object/kube-object.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
+import type { PodCopies } from './offline/pod-copies.ts';
 import type { PodUid } from './pod-spec.ts';
 
 export interface ReferencedObjectsOptions<T> {
@@ -13,6 +14,8 @@ export interface ReferencedObjectsOptions<T> {
   readonly random: () => number;
   /** An object that these pods use has changed, appeared or gone. */
   readonly onChange: (pods: readonly PodUid[], object: T | undefined) => void;
+  /** What pods had read before, for when the API does not answer. */
+  readonly copies: Pick<PodCopies, 'note' | 'recall'>;
 }
 
 interface Entry<T> {
@@ -25,6 +28,10 @@ interface Entry<T> {
   fetching: Promise<T | undefined> | undefined;
   isWatching: boolean;
 }
+
+/** How long a pod waits for the API before it takes what it had read before. */
+const PATIENCE_MS = 5_000;
+const LATE = Symbol('late');
 
 const REWATCH = { initialMs: 1000, maxMs: 60_000, jitter: 1 } as const;
 
@@ -53,9 +60,47 @@ export class ReferencedObjects<T extends Stored<object>> {
       this.#entries.set(key, entry);
     }
     entry.users.add(user);
-    if (entry.state !== undefined) return entry.state.object;
-    entry.fetching ??= this.#fetch(entry);
-    return entry.fetching;
+    if (entry.state === undefined) {
+      entry.fetching ??= this.#fetch(entry);
+      return this.#orCopy(user, entry, entry.fetching);
+    }
+    this.#note(entry, [user], entry.state.object);
+    return entry.state.object;
+  }
+
+  /** The API comes first; when it fails, or takes long, what this pod had read before serves. */
+  async #orCopy(user: PodUid, entry: Entry<T>, fetching: Promise<T | undefined>): Promise<T | undefined> {
+    const patience = new AbortController();
+    const late = delay(this.#options.clock, PATIENCE_MS, patience.signal).then(
+      () => LATE,
+      () => LATE,
+    );
+    try {
+      const answer = await Promise.race([fetching, late]);
+      if (answer !== LATE) return answer as T | undefined;
+      return (await this.#recall(user, entry)) ?? (await fetching);
+    } catch (err) {
+      // An API server that answers, if only to refuse, decides.
+      const isAnswered = err instanceof ApiError && err.code < 500;
+      const copy = isAnswered ? undefined : await this.#recall(user, entry);
+      if (copy === undefined) throw err;
+      return copy;
+    } finally {
+      patience.abort();
+    }
+  }
+
+  #recall(user: PodUid, entry: Entry<T>): Promise<T | undefined> {
+    return this.#options.copies.recall<T>(user, this.#copyName(entry));
+  }
+
+  #note(entry: Entry<T>, users: Iterable<PodUid>, object: T | undefined): void {
+    if (object === undefined) return;
+    for (const user of users) this.#options.copies.note(user, this.#copyName(entry), object);
+  }
+
+  #copyName({ namespace, name }: Entry<T>): string {
+    return `${this.#options.info.resource}/${namespace}/${name}`;
   }
 
   release(user: PodUid): void {
@@ -69,6 +114,7 @@ export class ReferencedObjects<T extends Stored<object>> {
   async #fetch(entry: Entry<T>): Promise<T | undefined> {
     try {
       const object = await this.#fetchOrMissing(entry);
+      this.#note(entry, entry.users, object);
       // What does not exist is asked for again by the retry of the pod; only what exists is worth a watch.
       if (object !== undefined && !entry.isWatching) {
         entry.state = { object };
@@ -135,6 +181,7 @@ export class ReferencedObjects<T extends Stored<object>> {
   #accept(entry: Entry<T>, object: T | undefined): void {
     const before = entry.state?.object?.metadata.resourceVersion;
     entry.state = { object };
+    this.#note(entry, entry.users, object);
     if (before !== object?.metadata.resourceVersion) this.#options.onChange([...entry.users], object);
   }
 }

@@ -44,12 +44,29 @@ export class KubeletRig {
   readonly host = new FakeHost();
   readonly prober = new FakeProber();
   readonly client: KubeClient = this.cluster.client();
+  /** The node cannot reach the API; tests still can. */
+  isApiDown = false;
   readonly podCidrs: (readonly string[])[] = [];
   kubelet: Kubelet;
   #stop = new AbortController();
 
   constructor() {
     this.kubelet = this.#create();
+  }
+
+  /** Starts while the API is down: resolves when the kubelet goes on without it. */
+  startOffline(): void {
+    this.kubelet = this.#create();
+    this.kubelet.start(this.#stop.signal).catch(() => undefined);
+  }
+
+  /** As a power cut: the agent and all processes end, the boot is another one. */
+  async powerCut(): Promise<void> {
+    this.#stop.abort();
+    await this.settle();
+    this.#stop = new AbortController();
+    for (const { id } of [...this.runtime.sandboxes.values()]) this.runtime.killSandbox(id);
+    this.host.factsValue = { ...this.host.factsValue, bootId: `${this.host.factsValue.bootId}+` };
   }
 
   async start(): Promise<void> {
@@ -136,9 +153,44 @@ export class KubeletRig {
       version: 'v1.36.0+test',
       staticPodDir: STATIC_PODS,
     };
-    const { client, runtime, host, prober, clock } = this;
+    const { runtime, host, prober, clock } = this;
+    const client = cutOff(this.client, () => this.isApiDown);
     const onPodCidrs = (cidrs: readonly string[]) => this.podCidrs.push(cidrs);
     const random = () => 0.5;
     return createKubelet({ client, runtime, host, prober, clock, log: silentLogger, random, config, onPodCidrs });
   }
+}
+
+/** The client as a node sees it whose network is down at times. */
+function cutOff(client: KubeClient, isDown: () => boolean): KubeClient {
+  const check = () => {
+    if (isDown()) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  };
+  const guard = <R extends object>(resource: R): R =>
+    new Proxy(resource, {
+      get(target, key) {
+        const value = Reflect.get(target, key);
+        if (typeof value !== 'function') return value;
+        if (key === 'watch')
+          return async function* (...args: unknown[]) {
+            check();
+            for await (const event of Reflect.apply(value, target, args)) {
+              check();
+              yield event;
+            }
+          };
+        return async (...args: unknown[]) => {
+          check();
+          return Reflect.apply(value, target, args);
+        };
+      },
+    });
+  return {
+    resource: (info) => guard(client.resource(info)) as never,
+    metadata: (info) => guard(client.metadata(info)),
+    raw: async (request) => {
+      check();
+      return client.raw(request);
+    },
+  };
 }

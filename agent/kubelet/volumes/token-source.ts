@@ -1,7 +1,9 @@
 import type { KubeClient } from '#api/client/client.ts';
+import { ApiError } from '#api/object/api-error.ts';
 import { type Pod, resources, type ServiceAccount } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
-import { namespaceOf, specOf } from '../pod-spec.ts';
+import type { PodCopies } from '../offline/pod-copies.ts';
+import { namespaceOf, specOf, uidOf } from '../pod-spec.ts';
 import type { ProjectedToken, TokenSpec } from './volume-kind.ts';
 
 /** Rotation at 80 % of a token's life, or once a day for long ones, with a little spread so that a node's pods do not ask at once. */
@@ -23,6 +25,8 @@ export interface TokenSourceOptions {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly random: () => number;
+  /** The first token of a pod, for when the API does not answer: expired perhaps, but its volume can stand. */
+  readonly copies: Pick<PodCopies, 'note' | 'recall'>;
 }
 
 /** Asks the API server for tokens bound to a pod, and keeps them until they are due for rotation. */
@@ -41,12 +45,20 @@ export class TokenSource {
     try {
       const fresh = await this.#request(pod, spec);
       this.#tokens.set(key, fresh);
+      if (known === undefined) this.#options.copies.note(uidOf(pod), `tokens/${key}`, fresh);
       return fresh;
     } catch (err) {
+      const copy = known ?? (await this.#copyUnlessAnswered(pod, key, err));
       // A token that is due for rotation is still good for a while; the API server may be away.
-      if (known === undefined || this.#options.clock.now() >= known.expiresAtMs) throw err;
-      return { ...known, refreshAtMs: this.#options.clock.now() + RETRY_MS };
+      if (copy === undefined || (known !== undefined && this.#options.clock.now() >= known.expiresAtMs)) throw err;
+      return { ...copy, refreshAtMs: this.#options.clock.now() + RETRY_MS };
     }
+  }
+
+  /** An API server that answers, if only to refuse, decides. */
+  async #copyUnlessAnswered(pod: Pod, key: string, err: unknown): Promise<KnownToken | undefined> {
+    if (err instanceof ApiError && err.code < 500) return undefined;
+    return this.#options.copies.recall<KnownToken>(uidOf(pod), `tokens/${key}`);
   }
 
   forgetPod(uid: string): void {
