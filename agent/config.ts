@@ -137,6 +137,16 @@ export const AGENT_CONFIG = {
     range: [2, 1000],
     description: 'how many log files a container has at most',
   },
+  shutdownGracePeriod: {
+    type: 'string',
+    default: '30s',
+    description: 'how long a shutdown of the host waits for pods to end, critical ones included; 0s means not at all',
+  },
+  shutdownGracePeriodCriticalPods: {
+    type: 'string',
+    default: '10s',
+    description: 'how much of that is kept for critical pods, which end last',
+  },
   staticPodDir: {
     type: 'string',
     default: '/etc/coracle/manifests',

@@ -8,6 +8,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
 import type { Host } from './host/host.ts';
+import { type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { createPodNetwork, type PodNetwork } from './network/pod-network.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
@@ -61,14 +62,28 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
       if (config.networkMode === 'routes') podNetwork.start(informers.informer<Node>(resources.nodes), signal);
       if (backend.mode === 'iptables' && config.proxyMode !== 'none' && config.localhostNodePorts)
         void allowLocalhostNodePorts(changes, log);
-      if (config.proxyMode !== 'none') startProxier(options, backend, informers, applyPodCidr, signal);
-      informers.start(signal);
+      if (config.proxyMode !== 'none') {
+        const start = async () => {
+          const dns = await startDns(options, informers, signal);
+          startProxier({ options, backend, informers, dns, applyPodCidr, signal });
+          informers.start(signal);
+        };
+        start().catch((err: unknown) => log.error('Services are not programmed', { err: describeError(err) }));
+      } else {
+        informers.start(signal);
+      }
     },
     async onPodCidrs(podCidrs) {
       ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
       await applyPodCidr();
     },
-    cleanUp: () => cleanUp(backend, podNetwork, changes, log),
+    cleanUp: () =>
+      cleanUp(log, [
+        ['proxy rules', () => backend.cleanUp()],
+        ['cluster DNS', () => removeDnsAddress(host)],
+        ['pod network', () => podNetwork.cleanUp()],
+        ['kernel settings', () => changes.restore()],
+      ]),
   };
 }
 
@@ -112,13 +127,52 @@ function cidrsByFamily(clusterCidr: string): Partial<Record<IpFamily, string>> {
   );
 }
 
-function startProxier(
-  { nodeName, host, clock, log }: NodeNetworkOptions,
-  backend: ChosenBackend,
-  informers: ReturnType<typeof createInformerFactory>,
-  applyPodCidr: () => Promise<void>,
+const DNS_PORT = 53;
+
+type Informers = ReturnType<typeof createInformerFactory>;
+
+/** Services go on without: whoever runs a DNS of their own needs none here. */
+async function startDns(
+  { config, host, clock, log }: NodeNetworkOptions,
+  informers: Informers,
   signal: AbortSignal,
-): void {
+): Promise<DnsServer | undefined> {
+  if (config.clusterDns.length === 0) return undefined;
+  try {
+    return await startDnsServer(
+      {
+        host,
+        clock,
+        log: log.child({ component: 'dns' }),
+        random: Math.random,
+        services: informers.informer<Service>(resources.services),
+        endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
+        clusterDomain: config.clusterDomain,
+        clusterDns: config.clusterDns,
+        clusterCidrs: Object.values(cidrsByFamily(config.clusterCidr)),
+        port: config.dnsPort,
+        upstreams: config.dnsUpstreams,
+        stubDomains: config.dnsStubDomains,
+      },
+      signal,
+    );
+  } catch (err) {
+    log.error('the cluster DNS cannot answer on this node', { err: describeError(err) });
+    return undefined;
+  }
+}
+
+interface ProxierStart {
+  readonly options: NodeNetworkOptions;
+  readonly backend: ChosenBackend;
+  readonly informers: Informers;
+  readonly dns: DnsServer | undefined;
+  readonly applyPodCidr: () => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+function startProxier({ options, backend, informers, dns, applyPodCidr, signal }: ProxierStart): void {
+  const { nodeName, host, clock, log, config } = options;
   const proxyLog = log.child({ component: 'proxy' });
   const nodes = informers.informer<Node>(resources.nodes);
   createProxier({
@@ -126,6 +180,14 @@ function startProxier(
     services: informers.informer<Service>(resources.services),
     endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
     backend,
+    ...(dns === undefined
+      ? {}
+      : {
+          standIn: (clusterIp, port) =>
+            config.clusterDns.includes(clusterIp) && port === DNS_PORT
+              ? { address: dns.address, port: dns.port, isLocal: true }
+              : undefined,
+        }),
     clock,
     log: proxyLog,
     watchRules: (onChange, until) => void watchRules({ exec: host.exec, clock, log: proxyLog, onChange }, until),
@@ -147,16 +209,9 @@ function startProxier(
 
 /** Each step on its own: what one leaves must not keep the others from going. */
 async function cleanUp(
-  backend: ChosenBackend,
-  podNetwork: PodNetwork,
-  changes: HostChanges,
   log: Logger,
+  steps: readonly (readonly [what: string, step: () => Promise<void>])[],
 ): Promise<void> {
-  const steps: readonly (readonly [string, () => Promise<void>])[] = [
-    ['proxy rules', () => backend.cleanUp()],
-    ['pod network', () => podNetwork.cleanUp()],
-    ['kernel settings', () => changes.restore()],
-  ];
   for (const [what, step] of steps) {
     await step().catch((err: unknown) => log.warn('clean-up was not complete', { what, err: describeError(err) }));
   }

@@ -19,6 +19,7 @@ import { ensureBootstrapPolicy } from './apiserver/authorize/ensure-bootstrap-po
 import { startFlowConfigurationUpkeep } from './apiserver/flow-control/maintain-configuration.ts';
 import { createApiServerIdentity } from './apiserver/identity/api-server-identity.ts';
 import { ensureBootstrapObjects } from './apiserver/resources/bootstrap-objects.ts';
+import { ensureClusterDnsService } from './apiserver/resources/cluster-dns-service.ts';
 import { type HttpsServer, listenHttps } from './apiserver/server/http-adapter.ts';
 import { servePort } from './apiserver/server/port-adapter.ts';
 import { refuseUnfinishedRestore } from './backup/data-folder.ts';
@@ -197,6 +198,8 @@ async function runWithApiServer(
       port: config.port,
       signal,
     });
+    if (!(await ensureClusterDnsService({ client: own, serviceCidr: config.serviceCidr, signal })))
+      log.info('no Service for the cluster DNS was made: its address is taken or outside the range');
     await identity.register();
     await ensureBootstrapPolicy(own);
     await ensureAuthenticationConfig(own, {

@@ -159,11 +159,54 @@ export interface HttpProbeRequest {
   readonly timeoutMs: number;
 }
 
+export interface DnsServerAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly transport: 'udp' | 'tcp';
+}
+
+export interface DnsPeer {
+  readonly address: string;
+  readonly transport: 'udp' | 'tcp';
+}
+
+export interface DnsExchangeOptions {
+  readonly timeoutMs: number;
+  /** Whether a message is the answer that is waited for. */
+  readonly accept: (answer: Uint8Array) => boolean;
+}
+
+export type DnsExchange = (
+  server: DnsServerAddress,
+  message: Uint8Array,
+  options: DnsExchangeOptions,
+) => Promise<Uint8Array>;
+
+export interface DnsListenOptions {
+  readonly address: string;
+  /** Of UDP and TCP; 0 asks for a free one. */
+  readonly port: number;
+  /** Answers one message; undefined: none is sent. */
+  readonly handle: (message: Uint8Array, peer: DnsPeer) => Promise<Uint8Array | undefined>;
+}
+
+export interface DnsListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** DNS messages over UDP and TCP. */
+export interface DnsSockets {
+  listen(options: DnsListenOptions): Promise<DnsListener>;
+  readonly exchange: DnsExchange;
+}
+
 export interface Host {
   readonly exec: Executor;
   readonly fs: FileSystem;
   readonly mounts: Mounter;
   readonly dialer: Dialer;
+  readonly dns: DnsSockets;
   facts(): Promise<HostFacts>;
   addresses(): Promise<readonly HostAddress[]>;
   /** Source address that the kernel would use towards `destination`. */

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect, isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { dnsSockets } from './dns-sockets.ts';
 import { createExecutor } from './executor.ts';
 import { readAddresses, readFacts, readResolvConf } from './facts.ts';
 import { createFileSystem } from './file-system.ts';
@@ -18,6 +19,7 @@ export function createLinuxHost(): Host {
     fs: createFileSystem(),
     mounts: createMounter(exec),
     dialer: { tcp: dialTcp },
+    dns: dnsSockets,
     facts: readFacts,
     addresses: async () => readAddresses(),
     sourceAddressTo,

@@ -107,7 +107,7 @@ export class ChangeTracker {
   /** The node was moved to another zone: any Service may prefer other endpoints now. */
   setZone(zone: string | undefined): void {
     if (zone === this.#place.zone) return;
-    this.#place = { nodeName: this.#place.nodeName, zone };
+    this.#place = { ...this.#place, zone };
     for (const key of this.#services.keys()) this.#dirty.add(key);
     this.#onDirty();
   }

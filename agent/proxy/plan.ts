@@ -1,7 +1,7 @@
 import { type IpFamily, parseCidr, parseIp } from '#api/meta/ip-address.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
 import { type Candidate, pickUsable, preferByTopology } from './endpoint-choice.ts';
-import type { Protocol, ServicePortId, ServicePortPlan } from './service-port-plan.ts';
+import type { EndpointTarget, Protocol, ServicePortId, ServicePortPlan } from './service-port-plan.ts';
 
 /** Services that another proxy implements carry this label (KEP-2447). */
 const SERVICE_PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
@@ -17,6 +17,8 @@ export interface NodePlace {
   readonly nodeName: string;
   /** `topology.kubernetes.io/zone` of the node. */
   readonly zone?: string | undefined;
+  /** What answers on this node for a Service port that has no endpoint of its own: the agent's resolver for the cluster DNS. */
+  readonly standIn?: (clusterIp: string, port: number) => EndpointTarget | undefined;
 }
 
 export interface PlanInput extends NodePlace {
@@ -38,7 +40,10 @@ function planPort(input: PlanInput, port: ServicePort, family: IpFamily, cluster
   const { metadata, status } = service;
   const spec = service.spec!;
   const isOfFamily = (address: string) => parseIp(address)?.family === family;
-  const candidates = collectEndpoints({ port, slices, nodeName, family });
+  const candidates = withStandIn(
+    collectEndpoints({ port, slices, nodeName, family }),
+    input.standIn?.(clusterIp, port.port),
+  );
   return {
     id: servicePortId(metadata.namespace ?? '', metadata.name, port.name ?? ''),
     protocol: (port.protocol ?? 'TCP') as Protocol,
@@ -83,6 +88,12 @@ function clusterIpsOf({ spec }: Service): [IpFamily, string][] {
     const family = parseIp(address)?.family;
     return family === undefined ? [] : [[family, address]];
   });
+}
+
+/** Endpoints of the users' own take over as soon as one of them can be used. */
+function withStandIn(candidates: readonly Candidate[], target: EndpointTarget | undefined): readonly Candidate[] {
+  if (target === undefined || pickUsable(candidates).length > 0) return candidates;
+  return [{ target, ready: true, servesWhileTerminating: false, forZones: [], forNodes: [] }];
 }
 
 interface EndpointsInput {

@@ -5,11 +5,13 @@ import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { ChangeTracker, type PlanChange } from './change-tracker.ts';
+import type { NodePlace } from './plan.ts';
 import type { ProxyBackend } from './proxy-backend.ts';
 import type { ServicePortPlan } from './service-port-plan.ts';
 
 export interface ProxierDeps {
   readonly nodeName: string;
+  readonly standIn?: NodePlace['standIn'];
   readonly services: Informer<Service>;
   readonly endpointSlices: Informer<EndpointSlice>;
   readonly backend: ProxyBackend;
@@ -61,7 +63,8 @@ export function createProxier(deps: ProxierDeps): Proxier {
   let wake: () => void = () => {};
   let waitingSinceMs: number | undefined = clock.monotonic();
   let isSuspicious = false;
-  const tracker = new ChangeTracker({ nodeName: deps.nodeName }, () => {
+  const place = { nodeName: deps.nodeName, ...(deps.standIn === undefined ? {} : { standIn: deps.standIn }) };
+  const tracker = new ChangeTracker(place, () => {
     waitingSinceMs ??= clock.monotonic();
     wake();
   });

