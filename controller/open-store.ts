@@ -10,7 +10,8 @@ import type { ControllerConfig } from './config.ts';
 import { readSealingPlan } from './sealing-config.ts';
 import { openSharedSealing, type SharedSealing } from './shared-sealing.ts';
 import type { CommitLog } from './store/commit-log.ts';
-import { type EtcdConnectOptions, openEtcdStore } from './store/etcd/open-etcd-store.ts';
+import { startResealing } from './store/etcd/etcd-reseal.ts';
+import { type EtcdConnection, type EtcdConnectOptions, openEtcdStore } from './store/etcd/open-etcd-store.ts';
 import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
 import type { SealingPlan } from './store/seal/sealing-plan.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -108,18 +109,24 @@ async function openOnSqlite(
 
 async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: SealingPlan): Promise<OpenedStore> {
   const { clock, log } = common;
-  let sealing: SharedSealing | undefined;
+  let sealing: (SharedSealing & EtcdConnection) | undefined;
+  let stopResealing = (): void => {};
   const store = await openEtcdStore({
     ...common,
     ...etcdAccess(config),
     random: Math.random,
     sealer: async (connection) => {
       const { dataDir, etcdPrefix } = config;
-      sealing = await openSharedSealing(connection, { dataDir, prefix: etcdPrefix, plan, clock, log });
-      return sealing.sealer;
+      const opened = await openSharedSealing(connection, { dataDir, prefix: etcdPrefix, plan, clock, log });
+      sealing = { ...opened, ...connection };
+      return opened.sealer;
     },
-    onClose: () => sealing?.ring.stop(),
+    onClose: () => {
+      stopResealing();
+      sealing?.ring.stop();
+    },
   });
+  stopResealing = startResealing({ ...sealing!, store, clock, log, random: Math.random });
   return {
     store,
     rotateSealingKey: () => sealing!.ring.rotate(),

@@ -5,12 +5,12 @@ import { ConfigError } from '#base/config.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openStoreAtRest } from '../open-store.ts';
-import { readSealingPlan } from '../sealing-config.ts';
 import { backupContent, CLUSTER_KEYS } from './backup-content.ts';
 import { writeBackupFile } from './backup-file.ts';
 import type { Manifest } from './backup-records.ts';
 import { askController } from './control-socket.ts';
 import { lockDataFolder } from './data-folder.ts';
+import { openSinkOf } from './open-sink.ts';
 import { findPassphrase } from './passphrase.ts';
 import { restoreBackup } from './restore-backup.ts';
 
@@ -88,8 +88,15 @@ function refuseEmptyFolder({ dataDir, store }: Flags): void {
 export async function runRestoreCommand(path: string, flags: Flags & { readonly force: boolean }): Promise<void> {
   const passphrase = await findPassphrase({ file: flags.passphraseFile, isNew: false });
   const { dataDir, force } = flags;
-  const sealing = await readSealingPlan(flags);
-  const summary = await restoreBackup({ path, passphrase, dataDir, sealing, force, nowMs: systemClock.now() });
+  const summary = await restoreBackup({
+    path,
+    passphrase,
+    dataDir,
+    openSink: await openSinkOf(flags, { clock: systemClock, log: createLogger('restore', flags.logLevel as LogLevel) }),
+    verifyFirst: flags.store === 'etcd',
+    force,
+    nowMs: systemClock.now(),
+  });
   const { manifest, objects, raisedTo, aside, files } = summary;
   const lines = [
     `restored ${objects} objects of ${manifest.created} (revision ${manifest.revision}) into ${dataDir}; revisions go on at ${raisedTo}`,

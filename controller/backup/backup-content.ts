@@ -14,7 +14,7 @@ export const CLUSTER_KEYS = ['clusterCidr', 'nodeCidrMaskSize', 'serviceCidr', '
 const REISSUED = /^(apiserver|admin|apiserver-kubelet-client|front-proxy-client)\.(crt|key)$/;
 
 /** Events are no state: they live in memory and for an hour. */
-const LEFT_OUT = '/registry/events/';
+export const LEFT_OUT = '/registry/events/';
 
 /** Written at a time; between two of them requests are served. */
 const PIECE_BYTES = 128 * 1024;

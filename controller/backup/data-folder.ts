@@ -18,6 +18,7 @@ export async function lockDataFolder(dataDir: string): Promise<{ close(): void }
   try {
     return takeFileLock(join(dataDir, 'controller.lock'), 'this data directory');
   } catch (err) {
+    if (!/another process/.test((err as Error).message)) throw err;
     throw new BackupError(`a controller runs on ${dataDir}: stop it first (systemctl stop coracle-controller)`, {
       cause: err,
     });
@@ -52,13 +53,22 @@ export function knownRevision(dataDir: string): number {
  */
 export async function replaceFolders(
   dataDir: string,
-  { staged, nowMs }: { readonly staged: string; readonly nowMs: number },
+  {
+    staged,
+    nowMs,
+    replaced,
+  }: {
+    readonly staged: string;
+    readonly nowMs: number;
+    /** Set aside, also where nothing new comes in their place; those not named stay. */
+    readonly replaced: readonly string[];
+  },
 ): Promise<string | undefined> {
   const marker = join(dataDir, MARKER);
   const names = await readdir(staged);
-  await writeDurableFile(marker, 'A restore is under way, or was cut off.\n');
+  await writeDurableFile(marker, 'A restore or a migration is under way, or was cut off.\n');
   syncFolder(staged);
-  const old = (await presentFolders(dataDir)).filter((name) => name !== 'config' || names.includes(name));
+  const old = (await presentFolders(dataDir)).filter((name) => replaced.includes(name));
   const aside = old.length === 0 ? undefined : await newAside(dataDir, nowMs);
   for (const name of old) await rename(join(dataDir, name), join(aside!, name));
   for (const name of names) await rename(join(staged, name), join(dataDir, name));

@@ -19,6 +19,7 @@ import { encodeRecord } from './backup-records.ts';
 import { refuseUnfinishedRestore, replaceFolders } from './data-folder.ts';
 import { raisedRevision } from './raised-revision.ts';
 import { type RestoreSummary, restoreBackup } from './restore-backup.ts';
+import { SqliteSink } from './sqlite-sink.ts';
 
 const PASSPHRASE = 'correct horse battery';
 const NOW_MS = Date.UTC(2026, 5, 1);
@@ -73,7 +74,9 @@ describe('restoreBackup', () => {
       path,
       passphrase: PASSPHRASE,
       dataDir: target,
-      sealing: sealing(),
+      openSink: async (folder, raisedTo) =>
+        new SqliteSink({ folder, raisedTo, sealing: sealing(), nowMs: NOW_MS + 60_000 }),
+      verifyFirst: false,
       force: false,
       nowMs: NOW_MS + 60_000,
       ...options,
@@ -211,7 +214,9 @@ describe('restoreBackup', () => {
     // A folder in the way of the second rename: the first one has happened.
     await mkdir(join(staged, 'stores'));
     await mkdir(join(target, 'stores', 'x'), { recursive: true });
-    await expect(replaceFolders(target, { staged, nowMs: NOW_MS })).rejects.toThrow(/ENOTEMPTY/);
+    await expect(replaceFolders(target, { staged, nowMs: NOW_MS, replaced: ['store', 'pki'] })).rejects.toThrow(
+      /ENOTEMPTY/,
+    );
     expect(() => refuseUnfinishedRestore(target)).toThrow(/was cut off: run "coracle restore" again with --force/);
     await restore({ force: true });
     refuseUnfinishedRestore(target);

@@ -87,9 +87,9 @@ export class EtcdKeyRing implements SealingKeys {
     return this.#current;
   }
 
-  /** Resolves once `use` may be called so many times. */
+  /** Resolves once `use` may be called so many times; at once where nothing is sealed under these keys. */
   async reserve(uses: number): Promise<void> {
-    while (this.#reserved < uses) await this.#refill();
+    while (this.#options.seals && this.#reserved < uses) await this.#refill();
   }
 
   /** Has the spare take over, on all servers within a minute. Rejects with 429 where not all of them can know it yet. */
