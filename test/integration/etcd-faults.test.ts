@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isGone } from '#api/object/api-error.ts';
+import { ConfigError } from '#base/config.ts';
 import type { EtcdStore } from '#controller/store/etcd/etcd-store.ts';
 import type { EtcdStoreOptions } from '#controller/store/etcd/open-etcd-store.ts';
 import type { Store, WriteResult } from '#controller/store/store.ts';
@@ -191,6 +192,52 @@ describe.skipIf(typeof program === 'string')(title, () => {
     afterEach(async () => {
       await cleanUp();
       await cluster?.stop();
+    });
+
+    it('is refused at the start in one line that tells the cure, where the configuration is wrong', async () => {
+      cluster = await startEtcd();
+      const { servers, caFile, certFile, keyFile, members } = cluster;
+      const [server] = servers as [string];
+      const other = await startEtcd();
+      stops.push(() => other.stop());
+      const wrong: [Partial<EtcdStoreOptions>, RegExp][] = [
+        [{ servers: [] }, /etcdServers: name at least one/],
+        [{ servers: ['127.0.0.1:2379'] }, /"127.0.0.1:2379" is no address/],
+        [{ servers: [server, server.replace('https', 'http')] }, /all servers begin with https/],
+        [{ servers: ['https://127.0.0.1:1'] }, /ECONNREFUSED.*is etcd running/],
+        [{ servers: [server.replace('https', 'http')] }, /begin its address with https/],
+        [{ caFile: '' }, /name the CA file/],
+        [{ caFile: other.caFile }, /name the CA file/],
+        [{ certFile: '', keyFile: '' }, /client certificate.*set etcdCert and etcdKey/],
+        [{ certFile: other.certFile, keyFile: other.keyFile }, /client certificate.*set etcdCert and etcdKey/],
+        [{ certFile: '' }, /etcdCert and etcdKey belong together/],
+        [{ caFile: '/nowhere' }, /etcdCa: .*ENOENT/],
+      ];
+      for (const [options, message] of wrong) {
+        const opened = openTestStore({ servers, caFile, certFile, keyFile }, { ...options, patienceMs: 500 });
+        const err = await thrownBy(() => opened);
+        expect(err).toBeInstanceOf(ConfigError);
+        expect((err as Error).message).toMatch(message);
+        expect((err as Error).message).not.toContain('\n');
+      }
+      await members[0]!.end();
+    });
+
+    it('of another cluster is never written to', async () => {
+      cluster = await startEtcd();
+      const other = await startEtcd({ ca: cluster });
+      stops.push(() => other.stop());
+      const servers = [...cluster.servers, ...other.servers];
+      const store = await openTestStore(cluster, { servers });
+      stops.push(() => store.abandon());
+      await putPod(store, 'a', {});
+      const { header } = await other.client.range({ key: Uint8Array.of(0), count_only: true });
+      await cluster.members[0]!.end();
+      const deadline = AbortSignal.timeout(3_000);
+      const write = store.write(podKey('a'), remove, { signal: deadline });
+      await expect(write).rejects.toMatchObject({ code: expect.toSatisfy((code) => code === 503 || code === 504) });
+      const after = await other.client.range({ key: Uint8Array.of(0), count_only: true });
+      expect(after.header.revision).toBe(header.revision);
     });
 
     it('is full: writes are refused by name, reads and deletions go on, and all is well after the cure', async () => {

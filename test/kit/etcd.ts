@@ -19,6 +19,8 @@ export interface EtcdClusterOptions {
   readonly release?: EtcdRelease;
   /** Further arguments of each member. */
   readonly args?: readonly string[];
+  /** Takes the certificates of this one. */
+  readonly ca?: EtcdCluster;
 }
 
 export interface EtcdMember {
@@ -44,6 +46,8 @@ export interface EtcdCluster {
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
+  readonly serverCert: string;
+  readonly serverKey: string;
   /** Arguments of `coracle controller`. */
   readonly flags: readonly string[];
   /** A client of its own, closed with the cluster. */
@@ -62,7 +66,7 @@ export async function startEtcd(options: EtcdClusterOptions = {}): Promise<EtcdC
   const program = findEtcd(options.release ?? 'host');
   if (typeof program === 'string') throw new Error(program);
   const folder = await mkdtemp(join(tmpdir(), 'coracle-etcd-'));
-  const files = await writeCertificates(folder);
+  const files: Files = options.ca ?? (await writeCertificates(folder));
   const ports = await freePorts((options.members ?? 1) * 2);
   const plans = ports
     .filter((_, at) => at % 2 === 0)
@@ -82,7 +86,11 @@ export async function startEtcd(options: EtcdClusterOptions = {}): Promise<EtcdC
     version: program.version,
     members,
     servers,
-    ...files,
+    caFile: files.caFile,
+    certFile: files.certFile,
+    keyFile: files.keyFile,
+    serverCert: files.serverCert,
+    serverKey: files.serverKey,
     flags: ['--store', 'etcd', '--etcd-servers', servers.join(',')].concat([
       '--etcd-ca',
       files.caFile,
