@@ -22,9 +22,12 @@ export interface BackupScheduleOptions {
 export interface BackupSchedule {
   /** Why the newest backup is older than it should be; undefined: it is not. */
   problem(): string | undefined;
-  stop(): void;
+  /** Resolves once a backup that is being written is finished: what it reads is about to be closed. */
+  stop(): Promise<void>;
 }
 
+/** The first look, so that a start is not held up, and a new cluster has something worth keeping. */
+const FIRST_AFTER_MS = 60_000;
 /** After a failure: a full disk or an unmounted share is perhaps mended soon. */
 const RETRY_MS = 10 * 60_000;
 const NAME = /^coracle-(\d{8}T\d{6}Z)\.backup$/;
@@ -37,9 +40,13 @@ export function startBackupSchedule(options: BackupScheduleOptions): BackupSched
   let problem: string | undefined;
   let isStopped = false;
   let cancel: (() => void) | undefined;
+  let running: Promise<void> = Promise.resolve();
 
   const plan = (delayMs: number): void => {
-    if (!isStopped) cancel = clock.after(delayMs, () => void run());
+    if (!isStopped)
+      cancel = clock.after(delayMs, () => {
+        running = run();
+      });
   };
   const run = async (): Promise<void> => {
     try {
@@ -58,12 +65,13 @@ export function startBackupSchedule(options: BackupScheduleOptions): BackupSched
       plan(Math.min(RETRY_MS, intervalMs));
     }
   };
-  plan(0);
+  plan(FIRST_AFTER_MS);
   return {
     problem: () => problem,
     stop() {
       isStopped = true;
       cancel?.();
+      return running;
     },
   };
 }

@@ -34,7 +34,7 @@ export async function startBackups({ config, store, rotateSealingKey, clock, log
   return {
     problem: () => schedule?.problem(),
     async close() {
-      schedule?.stop();
+      await schedule?.stop();
       await socket.close();
     },
   };
