@@ -22,6 +22,7 @@ import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.t
 import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
 import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
+import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
@@ -141,6 +142,7 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
     step().catch((err: unknown) => log.warn('clean-up was not complete', { what, err: describeError(err) }));
   await attempt('containers', () => endSandboxes(config, host, runtime));
   runtime.close();
+  await attempt('shutdown delay', () => host.fs.remove(LOGIND_DROP_IN));
   await attempt('volumes', () => removeVolumes(config, host));
   await attempt('cgroups', async () => removeAllPodCgroups(host, await cgroupSettings(host)));
   await attempt('network', async () => {

@@ -5,7 +5,7 @@ import type { AgentConfig } from './config.ts';
 import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
 
-type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs'>;
+type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown'>;
 
 /** What the user says about the health of the node, read. Throws ConfigError naming the key that is wrong. */
 export function nodeSettings(config: AgentConfig): NodeSettings {
@@ -35,11 +35,20 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       lowPercent: config.imageGcLowThresholdPercent,
       minAgeMs: of('imageMinimumGcAge', () => parseDurationMs(config.imageMinimumGcAge)),
     },
+    shutdown: shutdownOf(config),
     containerLogs: {
       maxBytes: of('containerLogMaxSize', () => Quantity.parse(config.containerLogMaxSize).value()),
       maxFiles: config.containerLogMaxFiles,
     },
   };
+}
+
+function shutdownOf(config: AgentConfig): NodeSettings['shutdown'] {
+  const seconds = (key: 'shutdownGracePeriod' | 'shutdownGracePeriodCriticalPods') =>
+    Math.ceil(of(key, () => parseDurationMs(config[key])) / 1000);
+  const graceSeconds = seconds('shutdownGracePeriod');
+  const criticalSeconds = Math.min(graceSeconds, seconds('shutdownGracePeriodCriticalPods'));
+  return { graceSeconds, criticalSeconds };
 }
 
 function of<T>(key: string, read: () => T): T {

@@ -34,6 +34,9 @@ import { ContainerResizer } from './resize/container-resizer.ts';
 import { RuntimeCache } from './runtime-cache.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
+import { watchLogind } from './shutdown/logind.ts';
+import { ShutdownManager } from './shutdown/shutdown-manager.ts';
+import { tiersOf } from './shutdown/shutdown-plan.ts';
 import { StartGate } from './start-gate.ts';
 import { ManifestFolder } from './static/manifest-folder.ts';
 import { MirrorPods } from './static/mirror-pods.ts';
@@ -70,6 +73,8 @@ export interface Kubelet {
   /** Looks at the node's status now: the pod network has changed. */
   checkNode(): void;
 }
+
+const NODE_SHUTDOWN = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' };
 
 /** A relist that is later than this makes the node unready, as in Kubernetes. */
 const RELIST_LATE_MS = 180_000;
@@ -142,6 +147,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   // The workers are made last but spoken to by everything: changes go to them through `manager`.
   let manager: PodManager | undefined;
   let health: NodeHealth | undefined;
+  let shutdown: ShutdownManager | undefined;
   const onChange = (uid: Parameters<PodManager['poke']>[0]) => manager?.onRuntimeChange(uid);
   const cache: RuntimeCache = new RuntimeCache({
     runtime,
@@ -157,7 +163,19 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       : undefined;
   };
   const pressures = () => health?.eviction.pressures ?? new Set<string>();
-  const node = new NodeAgent({ client, runtime, host, config, clock, log, recorder, unhealthy, pressures });
+  const isShuttingDown = () => shutdown?.isShuttingDown ?? false;
+  const node = new NodeAgent({
+    client,
+    runtime,
+    host,
+    config,
+    clock,
+    log,
+    recorder,
+    unhealthy,
+    pressures,
+    isShuttingDown,
+  });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
@@ -261,7 +279,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       node: () => node.describe(),
       stop: signal,
     },
-    admit: (pod, others) => admitPod(pod, others, node.describe()),
+    admit: (pod, others) => (isShuttingDown() ? NODE_SHUTDOWN : admitPod(pod, others, node.describe())),
   });
   const workers = manager;
   const usages = new UsageReader({ host, runtime, cache, paths, cgroups, clock });
@@ -272,6 +290,17 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
     onImageRemoved: (id) => images.forgetImage(id),
     onPressure: () => node.checkNow(),
+  });
+  const { graceSeconds, criticalSeconds } = config.shutdown;
+  shutdown = new ShutdownManager({
+    ...{ clock, log },
+    tiers: tiersOf(graceSeconds, criticalSeconds),
+    pods: () => workers.listActive(),
+    evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
+    halt: async (pod, grace) => workers.worker(uidOf(pod))?.halt(grace),
+    resume: () => workers.resumeAll(),
+    ended: async (pod) => workers.worker(uidOf(pod))?.ended(),
+    onChange: () => node.checkNow(),
   });
   const lookups = new KubeletLookups({ pods: manager, cache, paths });
   const { nodeName } = config;
@@ -286,7 +315,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     lookups,
     reports,
     node,
-    run: () => run(parts, { node, cache, manager: workers, health }, signal),
+    run: () => run(parts, { node, cache, manager: workers, health, shutdown }, signal),
   };
 }
 
@@ -295,12 +324,13 @@ interface RunningParts {
   readonly cache: RuntimeCache;
   readonly manager: PodManager;
   readonly health: NodeHealth;
+  readonly shutdown: ShutdownManager;
 }
 
 /** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
 async function run(
   { deps, nodes, services, serviceCopy, paths }: Parts,
-  { node, cache, manager, health }: RunningParts,
+  { node, cache, manager, health, shutdown }: RunningParts,
   signal: AbortSignal,
 ): Promise<void> {
   const containers = () => runningLogs(manager, cache, paths);
@@ -333,6 +363,14 @@ async function run(
     signal,
   );
   health.start(signal);
+  const { graceSeconds } = deps.config.shutdown;
+  const onShutdown = (isComing: boolean) => shutdown.onShutdown(isComing);
+  if (graceSeconds > 0)
+    void watchLogind(
+      // A little more than the pods have: their last status is to be told, too.
+      { host: deps.host, clock: deps.clock, log: deps.log, delaySeconds: graceSeconds + 5, onShutdown },
+      signal,
+    );
   const { staticPodDir: folder, nodeName } = deps.config;
   if (folder !== '') {
     const { clock, log } = deps;

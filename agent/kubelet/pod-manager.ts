@@ -108,6 +108,10 @@ export class PodManager {
     return [...this.#workers.values()].filter(({ phase }) => phase === 'sync').map(({ allocated }) => allocated);
   }
 
+  resumeAll(): void {
+    for (const worker of this.#workers.values()) worker.resume();
+  }
+
   list(): Pod[] {
     return [...this.#workers.values()].map((worker) => worker.pod);
   }

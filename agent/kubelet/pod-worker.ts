@@ -78,6 +78,8 @@ export class PodWorker {
   #holds: ReadonlyMap<string, Hold> = new Map();
   #waitingShown: ReadonlyMap<string, string> = new Map();
   #pendingResize: PendingResize | undefined;
+  #isHalted = false;
+  readonly #onEnded: (() => void)[] = [];
   #isRunning = false;
   #isDirty = false;
   #areVolumesStale = false;
@@ -150,6 +152,30 @@ export class PodWorker {
     this.poke();
   }
 
+  /**
+   * The host goes down: ends the pod's processes and starts nothing until `resume`. Nothing is remembered of it: after the boot the pod
+   * is as one whose host lost power. Resolves when its processes have ended.
+   */
+  async halt(graceSeconds: number): Promise<void> {
+    if (this.#phase !== 'sync') return this.ended();
+    this.#isHalted = true;
+    const { clock } = this.#deps;
+    const begun: Termination = { cause: 'finished', startedAtMs: clock.now(), graceSeconds };
+    await stopPod(this.#deps, this.allocated, () => begun);
+  }
+
+  resume(): void {
+    if (!this.#isHalted) return;
+    this.#isHalted = false;
+    this.poke();
+  }
+
+  /** Resolves when the pod's processes have ended. */
+  ended(): Promise<void> {
+    if (this.#phase === 'terminated' || this.#phase === 'gone') return Promise.resolve();
+    return new Promise((resolve) => this.#onEnded.push(resolve));
+  }
+
   /** A ConfigMap, Secret or token that the pod's volumes show may have changed. */
   refreshVolumes(): void {
     this.#areVolumesStale = true;
@@ -179,7 +205,7 @@ export class PodWorker {
   }
 
   async #pass(): Promise<void> {
-    if (this.#phase === 'sync') await this.#sync();
+    if (this.#phase === 'sync' && !this.#isHalted) await this.#sync();
     if (this.#phase === 'terminating') await this.#passTerminating();
     if (this.#phase === 'terminated') await this.#passTerminated();
   }
@@ -403,6 +429,7 @@ export class PodWorker {
       throw new Error(`pod worker may not go from ${this.#phase} to ${next}`);
     this.#phase = next;
     this.#isDirty = true;
+    if (next === 'terminated') for (const resolve of this.#onEnded.splice(0)) resolve();
   }
 
   #wakeAt(atMs: number | undefined): void {

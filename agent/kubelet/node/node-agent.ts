@@ -26,6 +26,7 @@ export interface NodeAgentOptions {
   /** Why pods cannot be looked after, or undefined. */
   readonly unhealthy: () => string | undefined;
   readonly pressures: () => ReadonlySet<string>;
+  readonly isShuttingDown: () => boolean;
 }
 
 const CHECK_MS = 10_000;
@@ -154,6 +155,7 @@ export class NodeAgent {
       facts,
       disk,
       pressures: this.#options.pressures(),
+      isShuttingDown: this.#options.isShuttingDown(),
       ...state,
       unhealthy: unhealthy(),
       previous,

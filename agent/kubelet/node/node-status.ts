@@ -20,6 +20,7 @@ export interface NodeStatusInput {
     readonly totalInodes: number;
     readonly freeInodes: number;
   };
+  readonly isShuttingDown: boolean;
   /** Judged by the eviction thresholds. */
   readonly pressures: ReadonlySet<string>;
   readonly images: readonly ImageInfo[];
@@ -132,7 +133,7 @@ function pressure(hasEnough: boolean, what: 'Memory' | 'Disk' | 'PID', enough: s
   };
 }
 
-function readiness({ runtimeConditions, unhealthy }: NodeStatusInput): Verdict {
+function readiness({ runtimeConditions, unhealthy, isShuttingDown }: NodeStatusInput): Verdict {
   const failures: string[] = [];
   const network = runtimeConditions.find(({ type }) => type === 'NetworkReady');
   const runtime = runtimeConditions.find(({ type }) => type === 'RuntimeReady');
@@ -140,6 +141,7 @@ function readiness({ runtimeConditions, unhealthy }: NodeStatusInput): Verdict {
   if (network?.status !== true)
     failures.push(`container runtime network not ready: ${describe('NetworkReady', network)}`);
   if (unhealthy !== undefined) failures.push(unhealthy);
+  if (isShuttingDown) failures.push('node is shutting down');
   if (failures.length === 0)
     return { isTrue: true, reason: 'KubeletReady', message: 'kubelet is posting ready status' };
   const message = failures.length === 1 ? failures[0]! : `[${failures.join(', ')}]`;

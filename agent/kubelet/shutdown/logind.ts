@@ -1,0 +1,118 @@
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Host } from '../../host/host.ts';
+
+export interface LogindOptions {
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long a shutdown is to wait for us. */
+  readonly delaySeconds: number;
+  /** Resolves when the shutdown may go on. `false`: it was called off. */
+  readonly onShutdown: (isComing: boolean) => Promise<void>;
+}
+
+/** In /run, so that it is gone with the boot. logind allows 5 s unless told otherwise. */
+const DROP_IN_DIR = '/run/systemd/logind.conf.d';
+export const LOGIND_DROP_IN = `${DROP_IN_DIR}/99-coracle.conf`;
+const RETRY_MS = 10_000;
+const MATCH =
+  "type='signal',sender='org.freedesktop.login1',interface='org.freedesktop.login1.Manager',member='PrepareForShutdown'";
+
+/** Holds up a shutdown of the host until pods have ended; runs until aborted. Does nothing where there is no systemd. */
+export async function watchLogind(options: LogindOptions, signal: AbortSignal): Promise<void> {
+  const { host, log, onShutdown } = options;
+  if ((await host.fs.info('/run/systemd/system')) === undefined) return;
+  for (const program of ['systemd-inhibit', 'busctl'])
+    if ((await host.exec.find(program)) === undefined) {
+      log.warn('a shutdown of the host will not wait for pods', { missing: program });
+      return;
+    }
+  await allowDelay(options).catch((err) =>
+    log.warn('logind was not told how long a shutdown may wait', { err: describeError(err) }),
+  );
+  const lock = new ShutdownLock(options, signal);
+  lock.take();
+  const onLine = (line: string) => {
+    const isComing = parseShutdownSignal(line);
+    if (isComing === undefined) return;
+    onShutdown(isComing)
+      .catch((err: unknown) => log.error('pods could not be ended', { err: describeError(err) }))
+      .finally(() => (isComing ? lock.release() : lock.take()));
+  };
+  await keepRunning(options, ['busctl', 'monitor', '--system', '--json=short', `--match=${MATCH}`], onLine, signal);
+}
+
+/** Runs a program again and again until aborted. */
+async function keepRunning(
+  { host, clock, log }: LogindOptions,
+  argv: readonly [string, ...string[]],
+  onLine: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await host.exec.stream(argv, onLine, signal);
+    } catch (err) {
+      if (!signal.aborted) log.warn('a program of systemd ended', { program: argv[0], err: describeError(err) });
+    }
+    await delay(clock, RETRY_MS, signal).catch(() => undefined);
+  }
+}
+
+/** Held by a process of ours that ends with us, however we end. */
+class ShutdownLock {
+  readonly #options: LogindOptions;
+  readonly #signal: AbortSignal;
+  #held: AbortController | undefined;
+
+  constructor(options: LogindOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  take(): void {
+    if (this.#held !== undefined) return;
+    this.#held = new AbortController();
+    const purpose = ['--what=shutdown', '--mode=delay', '--who=coracle-agent', '--why=ending pods'];
+    const argv: [string, ...string[]] = [
+      'systemd-inhibit',
+      ...purpose,
+      'tail',
+      `--pid=${process.pid}`,
+      '-f',
+      '/dev/null',
+    ];
+    const signal = AbortSignal.any([this.#signal, this.#held.signal]);
+    void keepRunning(this.#options, argv, () => undefined, signal);
+  }
+
+  /** The shutdown goes on. */
+  release(): void {
+    this.#held?.abort();
+    this.#held = undefined;
+  }
+}
+
+/** A reload by HUP leaves sessions alone. */
+async function allowDelay({ host, delaySeconds }: LogindOptions): Promise<void> {
+  const text = `[Login]\nInhibitDelayMaxSec=${delaySeconds}\n`;
+  if ((await host.fs.readText(LOGIND_DROP_IN).catch(() => '')) === text) return;
+  await host.fs.makeDirectory(DROP_IN_DIR, 0o755);
+  await host.fs.write(LOGIND_DROP_IN, text, 0o644);
+  await host.exec.run(['systemctl', 'kill', '--signal=HUP', 'systemd-logind.service']);
+}
+
+/** A line of `busctl monitor --json=short`; undefined for anything but the signal. True: the host is about to go down. */
+export function parseShutdownSignal(line: string): boolean | undefined {
+  if (!line.includes('PrepareForShutdown')) return undefined;
+  try {
+    const { member, payload } = JSON.parse(line) as { member?: string; payload?: { data?: readonly unknown[] } };
+    const value = payload?.data?.[0];
+    return member === 'PrepareForShutdown' && typeof value === 'boolean' ? value : undefined;
+  } catch (err) {
+    if (err instanceof SyntaxError) return undefined;
+    throw err;
+  }
+}

@@ -1,0 +1,125 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+import { KubeletRig } from '../testing/kubelet-rig.ts';
+import { container, podWith } from '../testing/pod-fixtures.ts';
+import { LOGIND_DROP_IN, parseShutdownSignal, watchLogind } from './logind.ts';
+import { CRITICAL_PRIORITY, planShutdown, tiersOf } from './shutdown-plan.ts';
+
+const pod = (name: string, spec: Parameters<typeof podWith>[0] = {}) => podWith(spec, { name, uid: name });
+
+test('pods end by priority, each within its own grace and that of its tier', () => {
+  const steps = planShutdown(
+    [
+      pod('critical', { priority: CRITICAL_PRIORITY }),
+      pod('slow', { terminationGracePeriodSeconds: 600 }),
+      pod('quick', { terminationGracePeriodSeconds: 5, restartPolicy: 'Never' }),
+    ],
+    tiersOf(30, 10),
+  );
+  expect(
+    steps.map(({ limitSeconds, pods }) => [
+      limitSeconds,
+      pods.map(({ pod: { metadata }, graceSeconds, returns }) => [metadata.name, graceSeconds, returns]),
+    ]),
+  ).toEqual([
+    [
+      20,
+      [
+        ['slow', 20, true],
+        ['quick', 5, false],
+      ],
+    ],
+    [10, [['critical', 10, true]]],
+  ]);
+});
+
+test.each([
+  ['{"type":"signal","member":"PrepareForShutdown","payload":{"type":"b","data":[true]}}', true],
+  ['{"type":"signal","member":"PrepareForShutdown","payload":{"type":"b","data":[false]}}', false],
+  ['{"type":"signal","member":"PrepareForSleep","payload":{"type":"b","data":[true]}}', undefined],
+  ['PrepareForShutdown, but no JSON', undefined],
+])('a line of the bus: %s', (line, expected) => {
+  expect(parseShutdownSignal(line)).toBe(expected);
+});
+
+describe('watchLogind', () => {
+  test('holds a lock, tells logind how long, and lets go once pods have ended', async () => {
+    const host = new FakeHost();
+    host.fs.seed('/run/systemd/system/x', '');
+    const stop = new AbortController();
+    const seen: boolean[] = [];
+    const onShutdown = async (isComing: boolean) => void seen.push(isComing);
+    const options = { host, clock: new FakeClock(), log: silentLogger, delaySeconds: 35, onShutdown };
+    void watchLogind(options, stop.signal);
+    const programs = () => host.exec.streams.map(({ argv }) => argv[0]);
+    await expect.poll(programs).toEqual(['systemd-inhibit', 'busctl']);
+    expect(await host.fs.readText(LOGIND_DROP_IN)).toContain('InhibitDelayMaxSec=35');
+    expect(host.exec.streams[0]!.argv).toContain('--mode=delay');
+    const emit = (isComing: boolean) =>
+      host.exec.streams[1]!.emit(`{"member":"PrepareForShutdown","payload":{"data":[${isComing}]}}`);
+    emit(true);
+    await expect.poll(() => seen).toEqual([true]);
+    // Called off: held up again the next time.
+    emit(false);
+    await expect.poll(programs).toEqual(['systemd-inhibit', 'busctl', 'systemd-inhibit']);
+    stop.abort();
+  });
+
+  test('leaves a host without systemd alone', async () => {
+    const host = new FakeHost();
+    const options = {
+      host,
+      clock: new FakeClock(),
+      log: silentLogger,
+      delaySeconds: 1,
+      onShutdown: async () => undefined,
+    };
+    await watchLogind(options, new AbortController().signal);
+    expect(host.exec.streams).toEqual([]);
+  });
+});
+
+describe('a node that goes down', () => {
+  let rig: KubeletRig;
+  beforeEach(async () => {
+    rig = new KubeletRig();
+    rig.host.fs.seed('/run/systemd/system/x', '');
+    await rig.start();
+  });
+  afterEach(() => rig.stop());
+  const signal = async (isComing: boolean) => {
+    const bus = rig.host.exec.streams.findLast(({ argv }) => argv[0] === 'busctl')!;
+    bus.emit(`{"member":"PrepareForShutdown","payload":{"data":[${isComing}]}}`);
+    await rig.settle();
+    await rig.advance(1_000);
+  };
+
+  test('ends pods well, refuses new ones, and is shown not ready', async () => {
+    await rig.createPod({ containers: [container('app', { image: 'app:1' })] });
+    await rig.createPod({ restartPolicy: 'Never' }, 'job');
+    await signal(true);
+    expect([...rig.runtime.containers.values()].filter(({ status }) => status.state === 'RUNNING')).toEqual([]);
+    expect(rig.pod('job')?.status).toMatchObject({
+      phase: 'Failed',
+      reason: 'Terminated',
+      message: 'Pod was terminated in response to imminent node shutdown.',
+    });
+    expect(rig.pod()?.status?.phase).not.toBe('Failed');
+    await rig.createPod({}, 'late');
+    expect(rig.pod('late')?.status).toMatchObject({ phase: 'Failed', reason: 'NodeShutdown' });
+  });
+
+  test('starts again what always restarts: when it was called off, and after the boot', async () => {
+    await rig.createPod();
+    await signal(true);
+    await signal(false);
+    expect(rig.runtime.findContainer('app')?.state).toBe('RUNNING');
+    await signal(true);
+    await rig.restart();
+    await rig.advance(20_000);
+    expect(rig.runtime.findContainer('app')?.state).toBe('RUNNING');
+    expect(rig.pod()?.status?.phase).toBe('Running');
+  });
+});
