@@ -1,5 +1,6 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { writeDurableFile } from '../pki/durable-file.ts';
 import { BackupError } from './backup-error.ts';
@@ -59,9 +60,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreSum
       return { ...built, aside };
     } catch (err) {
       await rm(staged, { recursive: true, force: true });
-      throw err instanceof BackupError
-        ? err
-        : new BackupError(`nothing was restored: ${describeError(err)}`, { cause: (err as Error).cause });
+      throw err instanceof BackupError || err instanceof ConfigError ? err : await explain(err, dataDir);
     }
   } finally {
     lock.close();
@@ -105,4 +104,13 @@ async function restoreFile({ name, content }: BackedUpFile, staged: string): Pro
   await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
   await writeDurableFile(target, content);
   return name;
+}
+
+/** A database says of a full disk that it cannot read. */
+const FULL_BYTES = 1024 * 1024;
+
+async function explain(err: unknown, dataDir: string): Promise<BackupError> {
+  const { bavail, bsize } = await statfs(dataDir);
+  const why = bavail * bsize < FULL_BYTES ? `the disk of ${dataDir} is full` : describeError(err);
+  return new BackupError(`nothing was restored: ${why}`);
 }
