@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedDecision } from '#controller/apiserver/authorize/recording-authorizer.ts';
 import { controllerUser, controllerUsers } from '#controller/controllers/start-controllers.ts';
 import { renderKubeconfig } from '#controller/pki/kubeconfig.ts';
+import { cisChecks, runCisCheck } from '#test/kit/cis-benchmark.ts';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
 import { type KubectlResult, runKubectl } from '#test/kit/kubectl.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
@@ -68,6 +69,15 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
   it('has no right that it does not need, but for the listed ones', () => {
     expect(compareRights(decisions, UNUSED_RIGHTS)).toEqual([]);
   });
+
+  it.each(cisChecks('Nodes').map((check) => [check.id, check.what, check] as const))(
+    'keeps the CIS benchmark on its node: %s %s',
+    async (_, __, check) => {
+      // Its listener is on every address of the node.
+      const place = { variables: { NODE: '127.0.0.1' }, enter: cluster.agents[0]!.host.enter };
+      expect(await runCisCheck(check, place)).toMatch(check.expected);
+    },
+  );
 
   describe('of an agent', () => {
     const FORBIDDEN = /forbidden/i;
