@@ -147,6 +147,11 @@ export const AGENT_CONFIG = {
     default: '10s',
     description: 'how much of that is kept for critical pods, which end last',
   },
+  allowedUnsafeSysctls: {
+    type: 'list',
+    default: [],
+    description: 'sysctls beyond the safe ones that pods may set, e.g. kernel.msg*',
+  },
   staticPodDir: {
     type: 'string',
     default: '/etc/coracle/manifests',
@@ -163,6 +168,18 @@ export const AGENT_CONFIG = {
     type: 'list',
     default: [],
     description: 'ranges of node addresses on which node ports answer, or primary; empty means every address',
+  },
+  proxyHealthzPort: {
+    type: 'number',
+    default: 10256,
+    range: [0, 65_535],
+    description: 'port at which load balancers ask for the health of the proxy; 0 serves none',
+  },
+  proxyMetricsPort: {
+    type: 'number',
+    default: 10249,
+    range: [0, 65_535],
+    description: 'port on 127.0.0.1 for the metrics of proxy and DNS; 0 serves none',
   },
   localhostNodePorts: {
     type: 'boolean',

@@ -301,6 +301,7 @@ async function kubeletConfig(
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     staticPodDir: config.staticPodDir,
+    allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     nodeApiPort: config.nodeApiPort,
     version: GIT_VERSION,
   };

@@ -39,6 +39,8 @@ export interface KubeletConfig {
   readonly containerLogs: { readonly maxBytes: number; readonly maxFiles: number };
   /** Time that pods have to end when the host shuts down; 0 = it is not held up. */
   readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
+  /** Sysctls beyond the safe ones that pods may set; a trailing `*` stands for the rest of a name. */
+  readonly allowedUnsafeSysctls: readonly string[];
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
   /** Port of the node API. */
@@ -79,6 +81,7 @@ export const KUBELET_DEFAULTS = {
   imageGc: { highPercent: 85, lowPercent: 80, minAgeMs: 120_000 },
   containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
   shutdown: { graceSeconds: 30, criticalSeconds: 10 },
+  allowedUnsafeSysctls: [],
   staticPodDir: '',
   nodeApiPort: 10_250,
 } as const satisfies Partial<KubeletConfig>;

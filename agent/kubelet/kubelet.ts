@@ -4,6 +4,7 @@ import type { Informer } from '#api/client/informer.ts';
 import { createInformer } from '#api/client/shared-informer.ts';
 import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
 import type { Host, HostFacts } from '../host/host.ts';
@@ -20,6 +21,7 @@ import { runLogRotation } from './logs/log-rotator.ts';
 import { admitPod } from './node/node-admission.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { NodeHealth } from './node/node-health.ts';
+import { type NodeAbilities, refuseIsolation } from './node/pod-security-admission.ts';
 import { PodCopies } from './offline/pod-copies.ts';
 import { ServiceCopy } from './offline/service-copy.ts';
 import { PodCgroups } from './pod-cgroups.ts';
@@ -32,6 +34,7 @@ import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
 import { ContainerResizer } from './resize/container-resizer.ts';
 import { RuntimeCache } from './runtime-cache.ts';
+import { RuntimeClasses } from './runtime-classes.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { watchLogind } from './shutdown/logind.ts';
@@ -178,6 +181,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
+  const abilities = await readAbilities(deps);
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
   await ledger.load();
 
@@ -239,6 +243,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     volumes,
     starter,
     resizer,
+    runtimeClasses: new RuntimeClasses(client, copies),
     gate,
     clusterDns,
     clusterDomain,
@@ -279,7 +284,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       node: () => node.describe(),
       stop: signal,
     },
-    admit: (pod, others) => (isShuttingDown() ? NODE_SHUTDOWN : admitPod(pod, others, node.describe())),
+    admit: (pod, others) =>
+      isShuttingDown() ? NODE_SHUTDOWN : (admitPod(pod, others, node.describe()) ?? refuseIsolation(pod, abilities)),
   });
   const workers = manager;
   const usages = new UsageReader({ host, runtime, cache, paths, cgroups, clock });
@@ -378,6 +384,17 @@ async function run(
     await new ManifestFolder({ fs: deps.host.fs, folder, nodeName, clock, log, onPods }).start(signal);
   }
   await manager.start(signal);
+}
+
+/** A runtime that does not answer yet is taken for one that can do nothing special. */
+async function readAbilities({ runtime, host, config, log }: KubeletDeps): Promise<NodeAbilities> {
+  const features = await runtime.features().catch((err: unknown) => {
+    log.warn('the runtime did not tell what it can do', { err: describeError(err) });
+    return { supplementalGroupsPolicy: false, handlers: [] };
+  });
+  const appArmor = await host.fs.readText('/sys/module/apparmor/parameters/enabled').catch(() => 'N');
+  const { allowedUnsafeSysctls } = config;
+  return { features, hasAppArmor: appArmor.trim() === 'Y', allowedUnsafeSysctls };
 }
 
 async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {

@@ -26,9 +26,10 @@ import {
 } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodEvents } from './pod-events.ts';
-import { findContainer, isHostNetwork, specOf, uidOf } from './pod-spec.ts';
+import { findContainer, isHostNetwork, uidOf } from './pod-spec.ts';
 import type { ContainerResizer } from './resize/container-resizer.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
+import type { RuntimeClasses } from './runtime-classes.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
@@ -41,6 +42,7 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly volumes: VolumeManager;
   readonly starter: ContainerStarter;
   readonly resizer: ContainerResizer;
+  readonly runtimeClasses: Pick<RuntimeClasses, 'handlerOf'>;
   readonly gate: StartGate;
   readonly host: Host;
   readonly paths: PodPaths;
@@ -160,13 +162,14 @@ export class PodExecutor {
     if (record !== undefined && attempt > record.sandboxAttempt)
       await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
     try {
-      const [config] = await Promise.all([
+      const [config, handler] = await Promise.all([
         this.#sandboxConfig(pod, attempt),
+        this.#deps.runtimeClasses.handlerOf(pod),
         host.fs.makeDirectory(paths.logDirectory(pod), 0o755),
       ]);
       // Written while the files above were made; the runtime must not know of a pod that the ledger does not.
       await ledger.settled(uidOf(pod));
-      const id = await runtime.runSandbox(config, specOf(pod).runtimeClassName ?? '');
+      const id = await runtime.runSandbox(config, handler);
       // The runtime has just made the pod's cgroup; its limits need not be there before the first container is.
       void this.#deps.podCgroups.apply(pod);
       await cache.refreshSandbox(identityOf(pod), id);

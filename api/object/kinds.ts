@@ -10,6 +10,7 @@ import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
 import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/EndpointSlice';
 import type { IIPAddress } from 'kubernetes-models/networking.k8s.io/v1/IPAddress';
 import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
+import type { IRuntimeClass } from 'kubernetes-models/node.k8s.io/v1/RuntimeClass';
 import type { IClusterRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRole';
 import type { IClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRoleBinding';
 import type { IRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Role';
@@ -57,6 +58,7 @@ export type IPAddress = Stored<IIPAddress>;
 export type Role = Stored<IRole>;
 export type RoleBinding = Stored<IRoleBinding>;
 export type ClusterRole = Stored<IClusterRole>;
+export type RuntimeClass = Stored<IRuntimeClass>;
 export type ClusterRoleBinding = Stored<IClusterRoleBinding>;
 export type CertificateSigningRequest = Stored<ICertificateSigningRequest>;
 
@@ -104,6 +106,7 @@ export const resources = {
   roleBindings: grouped('rbac.authorization.k8s.io', 'rolebindings', 'RoleBinding'),
   clusterRoles: grouped('rbac.authorization.k8s.io', 'clusterroles', 'ClusterRole', false),
   clusterRoleBindings: grouped('rbac.authorization.k8s.io', 'clusterrolebindings', 'ClusterRoleBinding', false),
+  runtimeClasses: grouped('node.k8s.io', 'runtimeclasses', 'RuntimeClass', false),
   certificateSigningRequests: grouped(
     'certificates.k8s.io',
     'certificatesigningrequests',

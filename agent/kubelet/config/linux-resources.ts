@@ -1,8 +1,9 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import { memoryBytesOf, milliCpuOf } from '#api/meta/pod-resources.ts';
+import { memoryBytesOf, milliCpuOf, type ResourceList } from '#api/meta/pod-resources.ts';
+import { Quantity } from '#api/meta/quantity.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LinuxResources } from '../../cri/runtime.ts';
-import { qosClassOf, specOf } from '../pod-spec.ts';
+import { isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
 
 const SHARES_PER_CPU = 1024;
 /** The kernel's bounds of cpu.shares. */
@@ -26,6 +27,20 @@ export function cpuQuota(milliCpu: number): number {
   return milliCpu === 0 ? 0 : Math.max(MIN_QUOTA_US, Math.floor((milliCpu * PERIOD_US) / 1000));
 }
 
+const HUGEPAGES = 'hugepages-';
+
+/** Limits of huge pages by their size as the kernel names them: `hugepages-2Mi` is `2MB`. Who asks for none gets none. */
+function hugepages(limits: ResourceList | undefined): Pick<LinuxResources, 'hugepages'> {
+  const list = Object.entries(limits ?? {}).filter(([name]) => name.startsWith(HUGEPAGES));
+  if (list.length === 0) return {};
+  return {
+    hugepages: list.map(([name, amount]) => ({
+      pageSize: `${name.slice(HUGEPAGES.length).replace(/([KMG])i$/, '$1')}B`,
+      limitBytes: Quantity.parse(amount).value(),
+    })),
+  };
+}
+
 export function containerResources(pod: Pod, container: IContainer, nodeMemoryBytes: number): LinuxResources {
   const { requests, limits } = container.resources ?? {};
   const request = requests?.cpu === undefined ? milliCpuOf(limits) : milliCpuOf(requests);
@@ -35,6 +50,7 @@ export function containerResources(pod: Pod, container: IContainer, nodeMemoryBy
     cpuPeriod: PERIOD_US,
     memoryLimitBytes: memoryBytesOf(limits),
     oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
+    ...hugepages(limits),
   };
 }
 
@@ -44,8 +60,26 @@ export function oomScoreAdj(pod: Pod, container: IContainer, nodeMemoryBytes: nu
   const qos = qosClassOf(pod);
   if (qos === 'Guaranteed') return GUARANTEED_OOM_SCORE;
   if (qos === 'BestEffort') return BEST_EFFORT_OOM_SCORE;
-  const { requests, limits } = container.resources ?? {};
-  const request = memoryBytesOf(requests) || memoryBytesOf(limits);
+  const own = memoryRequest(container) + podLevelShare(pod);
+  // A sidecar outlives the containers that it serves: it is as safe as the most modest of them.
+  const request = isSidecarOf(pod, container) ? Math.max(own, smallestRequest(pod)) : own;
   const score = 1000 - Math.floor((1000 * request) / nodeMemoryBytes);
   return Math.min(BEST_EFFORT_OOM_SCORE - 1, Math.max(1000 + GUARANTEED_OOM_SCORE, score));
+}
+
+const memoryRequest = ({ resources }: IContainer) =>
+  memoryBytesOf(resources?.requests) || memoryBytesOf(resources?.limits);
+
+const smallestRequest = (pod: Pod) =>
+  Math.min(...specOf(pod).containers.map((container) => memoryRequest(container) + podLevelShare(pod)));
+
+const isSidecarOf = (pod: Pod, { name }: IContainer) =>
+  (specOf(pod).initContainers ?? []).some((container) => container.name === name && isSidecar(container));
+
+/** What the pod requests beyond its containers is shared among them alike. */
+function podLevelShare(pod: Pod): number {
+  const { resources, containers } = specOf(pod);
+  if (resources?.requests?.memory === undefined) return 0;
+  const rest = memoryBytesOf(resources.requests) - containers.reduce((sum, one) => sum + memoryRequest(one), 0);
+  return Math.max(0, Math.floor(rest / containers.length));
 }

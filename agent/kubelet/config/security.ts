@@ -1,6 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
-import type { ContainerSecurity, ImageInfo, NamespaceModes } from '../../cri/runtime.ts';
+import type { ContainerSecurity, ImageInfo, NamespaceModes, SeLinuxOptions } from '../../cri/runtime.ts';
 import { formatPod, specOf } from '../pod-spec.ts';
 import { ConfigError } from './config-error.ts';
 
@@ -34,6 +34,8 @@ export function containerSecurity(pod: Pod, container: IContainer, seccompDefaul
     runAsUser: own?.runAsUser ?? podLevel?.runAsUser,
     runAsGroup: own?.runAsGroup ?? podLevel?.runAsGroup,
     supplementalGroups: supplementalGroups(pod),
+    ...groupsPolicy(pod),
+    ...seLinux({ ...podLevel?.seLinuxOptions, ...own?.seLinuxOptions }),
     readOnlyRootFilesystem: own?.readOnlyRootFilesystem === true,
     // CAP_SYS_ADMIN and privileged escalate anyway; saying no there would only confuse the runtime.
     allowPrivilegeEscalation: own?.allowPrivilegeEscalation ?? true,
@@ -55,6 +57,8 @@ export function sandboxSecurity(pod: Pod): ContainerSecurity {
     runAsUser: podLevel?.runAsUser,
     runAsGroup: podLevel?.runAsGroup,
     supplementalGroups: supplementalGroups(pod),
+    ...groupsPolicy(pod),
+    ...seLinux(podLevel?.seLinuxOptions ?? {}),
     readOnlyRootFilesystem: false,
     allowPrivilegeEscalation: false,
     addCapabilities: [],
@@ -72,6 +76,17 @@ export function isAnyPrivileged(pod: Pod): boolean {
   return [...(spec.initContainers ?? []), ...spec.containers].some(
     (container) => container.securityContext?.privileged === true,
   );
+}
+
+function groupsPolicy(pod: Pod): Pick<ContainerSecurity, 'supplementalGroupsPolicy'> {
+  const policy = specOf(pod).securityContext?.supplementalGroupsPolicy;
+  return policy === undefined ? {} : { supplementalGroupsPolicy: policy };
+}
+
+/** Parts that nobody sets are the host's choice; without any the runtime makes labels of its own. */
+function seLinux(options: Partial<SeLinuxOptions>): Pick<ContainerSecurity, 'seLinux'> {
+  const { user = '', role = '', type = '', level = '' } = options;
+  return [user, role, type, level].every((part) => part === '') ? {} : { seLinux: { user, role, type, level } };
 }
 
 function supplementalGroups(pod: Pod): number[] {
