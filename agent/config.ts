@@ -152,6 +152,12 @@ export const AGENT_CONFIG = {
     default: [],
     description: 'sysctls beyond the safe ones that pods may set, e.g. kernel.msg*',
   },
+  swapBehavior: {
+    type: 'string',
+    default: 'NoSwap',
+    oneOf: ['NoSwap', 'LimitedSwap'],
+    description: 'whether Burstable containers may swap, where the host has swap and cgroup v2',
+  },
   staticPodDir: {
     type: 'string',
     default: '/etc/coracle/manifests',

@@ -10,10 +10,14 @@ import type { AgentConfig } from './config.ts';
 import type { Host } from './host/host.ts';
 import { type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
-import { createPodNetwork, type PodNetwork } from './network/pod-network.ts';
+import { createPodNetwork } from './network/pod-network.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
+import type { PlanChange } from './proxy/change-tracker.ts';
 import { type ChosenBackend, chooseBackend, type ProxyMode } from './proxy/choose-backend.ts';
 import { createFlowCleaner } from './proxy/conntrack.ts';
+import { computeHealthChecks, HealthCheckPorts } from './proxy/health/health-check-ports.ts';
+import { ProxyMetrics } from './proxy/health/proxy-metrics.ts';
+import { isProxyHealthy, startProxyServers } from './proxy/health/proxy-server.ts';
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
 import { createProxier } from './proxy/proxier.ts';
 import { watchRules } from './proxy/rules-monitor.ts';
@@ -175,7 +179,13 @@ function startProxier({ options, backend, informers, dns, applyPodCidr, signal }
   const { nodeName, host, clock, log, config } = options;
   const proxyLog = log.child({ component: 'proxy' });
   const nodes = informers.informer<Node>(resources.nodes);
-  createProxier({
+  const metrics = new ProxyMetrics(clock);
+  let isNodeEligible = true;
+  const healthChecks = new HealthCheckPorts({
+    log: proxyLog,
+    isHealthy: () => isProxyHealthy(proxier, clock.monotonic()),
+  });
+  const proxier = createProxier({
     nodeName,
     services: informers.informer<Service>(resources.services),
     endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
@@ -192,19 +202,51 @@ function startProxier({ options, backend, informers, dns, applyPodCidr, signal }
     log: proxyLog,
     watchRules: (onChange, until) => void watchRules({ exec: host.exec, clock, log: proxyLog, onChange }, until),
     watchZone(onZone) {
-      const tell = ({ metadata }: Node) =>
-        metadata.name === nodeName && onZone(metadata.labels?.['topology.kubernetes.io/zone']);
+      const tell = (node: Node) => {
+        if (node.metadata.name !== nodeName) return;
+        isNodeEligible = isEligible(node);
+        onZone(node.metadata.labels?.['topology.kubernetes.io/zone']);
+      };
       nodes.addHandler({ onAdd: tell, onUpdate: (_, node) => tell(node), onDelete() {} });
     },
     cleanFlows: createFlowCleaner({ exec: host.exec, log: proxyLog, addresses: () => host.addresses() }),
     onFirstSync: () => backend.cleanOthers(),
     // The masquerade of pods stands in the same tables.
     onRulesLost: () => {
+      metrics.onRulesLost();
       applyPodCidr().catch((err: unknown) =>
         log.error('the pod network could not be set up again', { err: describeError(err) }),
       );
     },
-  }).start(signal);
+    onSynced(sync) {
+      metrics.onSynced(sync);
+      if (sync.full || sync.changes.some(hasHealthCheck)) healthChecks.apply(computeHealthChecks(sync.plans()));
+    },
+  });
+  proxier.start(signal);
+  signal.addEventListener('abort', () => healthChecks.close(), { once: true });
+  startProxyServers(
+    {
+      clock,
+      log: proxyLog,
+      status: proxier,
+      mode: backend.mode,
+      isNodeEligible: () => isNodeEligible,
+      renderMetrics: () => metrics.render() + (dns?.metrics.render() ?? ''),
+      healthzPort: config.proxyHealthzPort,
+      metricsPort: config.proxyMetricsPort,
+    },
+    signal,
+  );
+}
+
+const hasHealthCheck = ({ previous, next }: PlanChange): boolean =>
+  (previous?.healthCheckNodePort ?? 0) !== 0 || (next?.healthCheckNodePort ?? 0) !== 0;
+
+/** A node that is being removed gets no new connections of load balancers (KEP-3836). */
+function isEligible({ metadata, spec }: Node): boolean {
+  const isTaken = spec?.taints?.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler') ?? false;
+  return metadata.deletionTimestamp === undefined && !isTaken;
 }
 
 /** Each step on its own: what one leaves must not keep the others from going. */

@@ -63,6 +63,8 @@ function planPort(input: PlanInput, port: ServicePort, family: IpFamily, cluster
     internalLocal: spec.internalTrafficPolicy === 'Local',
     externalLocal: spec.externalTrafficPolicy === 'Local',
     hasAnyEndpoint: pickUsable(candidates).length > 0,
+    healthCheckNodePort:
+      spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local' ? (spec.healthCheckNodePort ?? 0) : 0,
     affinitySeconds:
       spec.sessionAffinity === 'ClientIP'
         ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)

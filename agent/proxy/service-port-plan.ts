@@ -37,6 +37,8 @@ export interface ServicePortPlan {
   readonly externalLocal: boolean;
   /** Some node has an endpoint, perhaps not this one: decides between REJECT (nowhere) and DROP (not here). */
   readonly hasAnyEndpoint: boolean;
+  /** Where load balancers ask whether this node has an endpoint (LoadBalancer with externalTrafficPolicy Local); 0 = none. */
+  readonly healthCheckNodePort: number;
   /** ClientIP affinity; 0 = none. */
   readonly affinitySeconds: number;
 }

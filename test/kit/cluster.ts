@@ -46,6 +46,8 @@ export interface ClusterOptions {
   readonly image?: string;
   readonly controllerFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
+  /** Further flags of one agent. */
+  readonly flagsOfAgent?: (index: number) => readonly string[];
   /** For our processes and what they start. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -161,6 +163,7 @@ async function startAgent({ options, folder, host, index, joinToken }: AgentStar
     'agent',
     ...argv,
     ...(options.agentFlags ?? []),
+    ...(options.flagsOfAgent?.(index) ?? []),
   ]);
   await waitUntil(`containerd of ${nodeName}; see ${agent.logPath}`, START_TIMEOUT_MS, () => existsSync(socketPath));
   await importImage(socketPath, home, options.image);
