@@ -127,6 +127,19 @@ for (const { release, safe } of RELEASES) {
         expect((await putPod(store, 'broken', {})).changed).toBe(true);
       });
 
+      it('goes on when somebody deletes keys of ours that are no objects', async () => {
+        prefix = `/${randomUUID()}`;
+        const store = await open();
+        // Makes the fence, where progress is told by it and where not.
+        await commit(put('/coracle.dev/fence', bytes('')));
+        await putPod(store, 'a', { n: 1 });
+        await commit({ request_delete_range: { key: bytes(`${prefix}/coracle.dev/fence`) } });
+        await putPod(store, 'a', { n: 2 });
+        await store.shared.catchUp();
+        expect(specOf(store.snapshot().get(podKey('a')))).toEqual({ n: 2 });
+        expect([...store.snapshot().range('/registry/')]).toHaveLength(1);
+      });
+
       it('delivers all that one foreign transaction did, under its one revision', async () => {
         prefix = `/${randomUUID()}`;
         const store = await open();

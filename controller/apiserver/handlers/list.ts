@@ -123,6 +123,8 @@ async function planPage(
     throw badRequest('specifying resource version is not allowed when using continue');
   }
   const { revision, afterKey } = decodeContinueToken(options.continue);
+  // A page before this one may have come from another server, which knows more.
+  if (revision > services.store.revision) await freshSnapshot(services.store, String(revision));
   const snapshot =
     revision < 0 ? await freshSnapshot(services.store, '') : continuedSnapshot(services, revision, afterKey);
   return { snapshot, prefix, selector, options, afterKey };

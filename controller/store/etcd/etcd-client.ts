@@ -179,6 +179,7 @@ export class EtcdClient {
   }
 
   async #call<Response extends object>(method: Method, request: object): Promise<Response> {
+    if (this.#closed) throw new EtcdError('refused', status.CANCELLED, 'the store is closing');
     const member = this.#members[this.#current]!;
     if (member.standing === 'new' && method !== this.#protocol.status) await this.#meet(member);
     return this.#ask<Response>(member, method, request);

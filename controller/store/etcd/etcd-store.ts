@@ -1,5 +1,5 @@
 import { resourceExpired } from '#api/object/api-error.ts';
-import type { Clock } from '#base/clock.ts';
+import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { DEFAULT_HISTORY_LIMITS } from '../history.ts';
 import type {
@@ -29,6 +29,9 @@ import { LeaseBuckets } from './lease-buckets.ts';
 import { type Listing, listAll } from './list-all.ts';
 import { type FeedLoss, WatchFeed } from './watch-feed.ts';
 import type { TxnRequest, TxnResponse, WatchEvent } from './wire-protocol.ts';
+
+/** Writes under way may finish so long after the store was told to close. */
+const DRAIN_MS = 5_000;
 
 export interface EtcdStoreParts {
   readonly client: EtcdClient;
@@ -83,7 +86,7 @@ export class EtcdStore implements Store {
       stateOf(listing),
     );
     this.#fence = new Fence(client, keys.fence);
-    this.#fence.seen(listing.fenceRevision);
+    this.#fence.seen(listing.fenceRevision, listing.revision);
     this.#feed = new WatchFeed(
       {
         client,
@@ -217,7 +220,8 @@ export class EtcdStore implements Store {
 
   async #close(): Promise<void> {
     this.#compactor.stop();
-    await this.#writer.drain();
+    // While no member answers, nothing comes of waiting longer.
+    await Promise.race([this.#writer.drain(), delay(this.#parts.ioClock, DRAIN_MS)]);
     this.abandon();
     this.#view.closeWatches();
   }
@@ -246,7 +250,7 @@ export class EtcdStore implements Store {
     const { keys, values } = this.#parts;
     const key = keys.fromEtcd(kv.key);
     if (key === undefined) {
-      if (type === 'PUT') this.#fence.seen(revision);
+      this.#fence.seen(type === 'PUT' ? revision : 0, revision);
       return undefined;
     }
     const previous = this.#view.get(key);
@@ -279,7 +283,7 @@ export class EtcdStore implements Store {
     for (const [key, reason] of listing.unreadable) this.#log.error('a value in etcd is not shown', { key, reason });
     this.#unreadable.clear();
     for (const [key, reason] of listing.unreadable) this.#unreadable.set(key, reason);
-    this.#fence.reset(listing.fenceRevision);
+    this.#fence.reset(listing.fenceRevision, listing.revision);
     this.#writer.lostEvents();
     this.#view.reset(stateOf(listing));
     this.#freshness.moved();

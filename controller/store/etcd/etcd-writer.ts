@@ -218,7 +218,7 @@ export class EtcdWriter {
         return true;
       }
       const [own, fenced] = answer.responses;
-      fence.seen(Number(fenced?.response_range?.kvs[0]?.mod_revision ?? 0));
+      fence.seen(Number(fenced?.response_range?.kvs[0]?.mod_revision ?? 0), revision);
       const newest = Number(own?.response_range?.kvs[0]?.mod_revision ?? 0);
       if (newest === (flight.base?.revision ?? 0)) continue;
       await freshness.reach(newest || revision);

@@ -16,7 +16,10 @@ export class Fence {
   readonly #client: EtcdClient;
   readonly #key: Uint8Array;
   readonly #round: SharedRound<number>;
+  /** Of the key; 0: it is not there. */
   #revision = 0;
+  /** Revision of etcd at which that was so. */
+  #asOf = 0;
 
   constructor(client: EtcdClient, key: Uint8Array) {
     this.#client = client;
@@ -34,14 +37,17 @@ export class Fence {
     return { request_range: { key: this.#key, keys_only: true } };
   }
 
-  /** The fence was seen at this revision: by anybody, in any order. */
-  seen(revision: number): void {
-    this.#revision = Math.max(this.#revision, revision);
+  /** At etcd's revision `asOf` the fence's was `revision`, 0 if it was not there. Reports may come in any order. */
+  seen(revision: number, asOf: number): void {
+    if (asOf < this.#asOf) return;
+    this.#revision = revision;
+    this.#asOf = asOf;
   }
 
   /** After a restore of etcd revisions begin again. */
-  reset(revision: number): void {
+  reset(revision: number, asOf: number): void {
     this.#revision = revision;
+    this.#asOf = asOf;
   }
 
   /** Writes the fence after this call began; answers its revision. */
@@ -56,7 +62,7 @@ export class Fence {
       { forMs: PERSIST_MS },
     );
     const revision = Number(header.revision);
-    this.seen(revision);
+    this.seen(revision, revision);
     return revision;
   }
 }

@@ -31,6 +31,7 @@ const READ_BUDGET_MS = 7_000;
 interface Waiter {
   readonly revision: number;
   readonly done: () => void;
+  readonly fail: (err: unknown) => void;
 }
 
 /** Brings the cache up to revisions that are known to exist. */
@@ -74,6 +75,10 @@ export class Freshness {
           cancel();
           resolve();
         },
+        fail: (err) => {
+          cancel();
+          reject(err);
+        },
       };
       this.#waiters.add(waiter);
       this.#nudgeLater();
@@ -99,7 +104,8 @@ export class Freshness {
 
   stop(): void {
     this.#stopNudging();
-    for (const waiter of this.#waiters) waiter.done();
+    const closing = new ApiError(503, 'ServiceUnavailable', 'the store is closing');
+    for (const waiter of this.#waiters) waiter.fail(closing);
     this.#waiters.clear();
   }
 

@@ -4,8 +4,12 @@ import type { EtcdValues } from './etcd-values.ts';
 import { type KeySpace, successor } from './key-space.ts';
 import type { RangeResponse } from './wire-protocol.ts';
 
-/** Objects of a page: a few megabytes at most where objects are as large as they use to be. */
-const PAGE_SIZE = 1_000;
+/** A page is one message, at both ends in memory at once: it should be about this large, whatever the objects are. */
+const PAGE_BYTES = 4 * 2 ** 20;
+const FIRST_PAGE = 500;
+const MAX_PAGE = 10_000;
+/** Objects may be up to 1.5 MiB: so few fit at least. */
+const MIN_PAGE = 16;
 
 const PERSIST_MS = 10_000;
 
@@ -35,8 +39,9 @@ export async function listAll({ client, keys, values, revision = 0 }: ListAllOpt
   let fenceRevision = 0;
   let at = revision;
   let from = keys.first;
+  let limit = FIRST_PAGE;
   for (;;) {
-    const request = { key: from, range_end: keys.end, limit: PAGE_SIZE, revision: at };
+    const request = { key: from, range_end: keys.end, limit, revision: at };
     const page: RangeResponse = await client.persist(() => client.range(request), { forMs: PERSIST_MS });
     if (at === 0) at = Number(page.header.revision);
     for (const kv of page.kvs) {
@@ -53,8 +58,16 @@ export async function listAll({ client, keys, values, revision = 0 }: ListAllOpt
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) break;
     from = successor(last.key);
+    limit = nextLimit(page);
   }
   // etcd sorts by bytes, the store by UTF-16 units; they differ only beyond the basic plane.
   objects.sort((a, b) => (a.key < b.key ? -1 : 1));
   return { revision: at, objects, unreadable, fenceRevision };
+}
+
+/** By the size of what came. */
+function nextLimit({ kvs }: RangeResponse): number {
+  const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+  const fitting = Math.floor(PAGE_BYTES / Math.max(bytes / kvs.length, 1));
+  return Math.min(Math.max(fitting, MIN_PAGE), MAX_PAGE);
 }

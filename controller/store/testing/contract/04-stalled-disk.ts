@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isTooManyRequests } from '#api/object/api-error.ts';
 import { leaseKey, nameOf, podKey, putLease, putPod, recordEvents, sampleValue, specOf } from '../sample-values.ts';
-import { type ContractContext, PODS, QUEUE_LIMIT } from './contract-context.ts';
+import { type ContractContext, PATIENCE, PODS, QUEUE_LIMIT } from './contract-context.ts';
 
 /** Sentence 4 of the store's contract. */
 export function describeStalledDisk(contract: ContractContext): void {
@@ -68,7 +68,7 @@ export function describeStalledDisk(contract: ContractContext): void {
       contract.log.release();
       await putPod(contract.store, 'b');
       // Transactions of different keys may overtake each other.
-      await expect.poll(() => nameOf(contract.store.snapshot().get(podKey('a')))).toBe('a');
+      await expect.poll(() => nameOf(contract.store.snapshot().get(podKey('a'))), PATIENCE).toBe('a');
     });
   });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../store.ts';
 import { eventKey, nameOf, podKey, putPod, recordEvents, remove, sampleValue } from '../sample-values.ts';
-import { type ContractContext, LEASES, PODS } from './contract-context.ts';
+import { type ContractContext, LEASES, PATIENCE, PODS } from './contract-context.ts';
 
 /** Sentence 8 of the store's contract. */
 export function describeIndexes(contract: ContractContext): void {
@@ -80,7 +80,7 @@ export function describeIndexes(contract: ContractContext): void {
         onEvent: (event) => early.push(event.object.key),
       });
       await putPod(contract.store, 'a');
-      await expect.poll(() => early).toEqual([podKey('a'), eventKey('e')]);
+      await expect.poll(() => early, PATIENCE).toEqual([podKey('a'), eventKey('e')]);
       expect(nested).toHaveLength(1);
     });
   });

@@ -8,6 +8,8 @@ export const LEASES = '/registry/leases/';
 export const EVENTS = '/registry/events/';
 export const EVENT_TTL_MS = 3_600_000;
 export const QUEUE_LIMIT = 20;
+/** For `expect.poll`: a real disk on a busy machine. */
+export const PATIENCE = { timeout: 20_000 };
 export const HISTORY = { minEvents: 100 } satisfies Partial<HistoryLimits>;
 
 /**
