@@ -8,6 +8,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, normalize, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { leanBuiltins } from './lean-builtins.ts';
 
 const root = normalize(join(import.meta.dirname, '..'));
 const outdir = resolve(process.argv[2] ?? join(root, 'out'));
@@ -35,6 +36,7 @@ await build({
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'none',
+  plugins: [leanBuiltins()],
   sourcemap: 'linked',
   logLevel: 'warning',
   // CommonJS dependencies ask for `require`, which an ES module does not have.

@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPair, type KeyObject, webcrypto } from 'node:crypto';
+import { createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 
 export interface SigningRequestFacts {
@@ -24,7 +24,7 @@ export async function generateKey(): Promise<GeneratedKey> {
 export async function renderSigningRequest(key: KeyObject, facts: SigningRequestFacts): Promise<string> {
   await import('reflect-metadata/lite');
   const x509 = await import('@peculiar/x509');
-  x509.cryptoProvider.set(webcrypto as Crypto);
+  x509.cryptoProvider.set(crypto);
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
   const altNames = [
     ...(facts.dnsNames ?? []).map((value) => ({ type: 'dns', value }) as const),

@@ -4,7 +4,7 @@ import {
   generateKeyPair,
   type KeyObject,
   randomBytes,
-  webcrypto,
+  type webcrypto,
 } from 'node:crypto';
 import { promisify } from 'node:util';
 
@@ -21,7 +21,7 @@ function loadX509(): Promise<X509Module> {
     // Its dependency injection refuses to load without this polyfill.
     await import('reflect-metadata/lite');
     const x509 = await import('@peculiar/x509');
-    x509.cryptoProvider.set(webcrypto as Crypto);
+    x509.cryptoProvider.set(crypto);
     return x509;
   })();
   return loading;
