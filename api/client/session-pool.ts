@@ -35,14 +35,16 @@ interface PingTimes {
 
 /** A silent peer is asked this often, and given up this much later: frozen hosts and cut cables give no other sign. */
 const LONE_SERVER_PING: PingTimes = { intervalMs: 20_000, timeoutMs: 10_000 };
-/** Whoever may go elsewhere learns of a silent peer in 4 s at most. */
-const SEVERAL_SERVERS_PING: PingTimes = { intervalMs: 2_500, timeoutMs: 1_500 };
+/** Whoever may go elsewhere learns of a silent peer within some 3 s. */
+const SEVERAL_SERVERS_PING: PingTimes = { intervalMs: 2_000, timeoutMs: 1_200 };
 /** So many failures of the server's own in a row, of reads or of writes, make us try another. */
 const MAX_BAD_ANSWERS = 3;
 /** Not more often than this: what fails everywhere must not make us run in circles. */
 const MIN_STAY_MS = 10_000;
 /** Full jitter: a thousand agents that lose one server come back spread over the window. */
 const RECONNECT = { initialMs: 500, maxMs: 10_000, jitter: 1 };
+/** Another server is at hand; the jitter is for its sake. */
+const FIRST_FAILOVER_MS = 300;
 /** Node's default of 10 MB refuses new streams once slow readers have that much waiting. */
 const SESSION_MEMORY_MB = 64;
 const WINDOW_BYTES = 1024 * 1024;
@@ -146,10 +148,7 @@ export class SessionPool {
 
   async #connectAny(): Promise<ClientHttp2Session> {
     try {
-      if (this.#failures > 0) {
-        const waitMs = backoffDelayMs(this.#failures, { ...RECONNECT, random: this.#options.random });
-        await delay(this.#options.clock, waitMs, this.#closing.signal);
-      }
+      if (this.#failures > 0) await delay(this.#options.clock, this.#waitMs(), this.#closing.signal);
       const session = await this.#tryServers();
       if (this.#state.type === 'closed') {
         session.destroy();
@@ -161,6 +160,12 @@ export class SessionPool {
       if (this.#state.type !== 'closed') this.#state = { type: 'idle' };
       throw err;
     }
+  }
+
+  #waitMs(): number {
+    const { random } = this.#options;
+    const initialMs = this.#failures === 1 && this.#servers.length > 1 ? FIRST_FAILOVER_MS : RECONNECT.initialMs;
+    return backoffDelayMs(this.#failures, { ...RECONNECT, initialMs, random });
   }
 
   async #tryServers(): Promise<ClientHttp2Session> {

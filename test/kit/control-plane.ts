@@ -29,7 +29,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     for (let i = 0; i < options.controllers; i++) {
       const joining = i === 0 ? [] : joinFlags(controllers[0]!);
-      const flags = [...etcd.flags, ...joining, '--advertise-address', `192.0.2.${i + 1}`, ...(options.flags ?? [])];
+      // Each begins with another member, so that trouble of one is not trouble of all.
+      const members = etcd.servers.map((_, at) => etcd.servers[(at + i) % etcd.servers.length]);
+      const store = [...etcd.flags, '--etcd-servers', members.join(',')];
+      const flags = [...store, ...joining, '--advertise-address', `192.0.2.${i + 1}`, ...(options.flags ?? [])];
       controllers.push(await startControllerProcess({ fromSource: true, flags }));
     }
     return { etcd, controllers, stop };

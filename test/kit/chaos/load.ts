@@ -7,6 +7,8 @@ export interface LoadOptions {
   /** One for each client: no client does two things at once. */
   readonly transports: readonly Transport[];
   readonly keys: number;
+  /** Every second client only reads, and asks for any state however old: a mutant that the check must catch. */
+  readonly hasStaleReaders?: boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly signal: AbortSignal;
@@ -20,6 +22,8 @@ export interface Load {
   readonly surprises: Set<string>;
   /** How many answers there were, by status; 0 = none came. */
   readonly statuses: Map<number, number>;
+  /** The longest time in which one of the clients had no answer that told it anything. */
+  readonly longestSilenceMs: () => number;
   /** Resolves when every client has ended. */
   readonly ended: Promise<void>;
 }
@@ -51,16 +55,20 @@ export function startLoad(options: LoadOptions): Load {
     statuses: new Map<number, number>(),
   };
   let nextValue = 1;
-  const clients = options.transports.map((transport, client) =>
-    new Client({ ...options, transport, client, load, newValue: () => nextValue++ }).run(),
+  const clients = options.transports.map(
+    (transport, client) => new Client({ ...options, transport, client, load, newValue: () => nextValue++ }),
   );
-  return { ...load, ended: Promise.all(clients).then(() => {}) };
+  return {
+    ...load,
+    longestSilenceMs: () => Math.max(...clients.map(({ longestSilenceMs }) => longestSilenceMs)),
+    ended: Promise.all(clients.map((client) => client.run())).then(() => {}),
+  };
 }
 
 interface ClientOptions extends LoadOptions {
   readonly transport: Transport;
   readonly client: number;
-  readonly load: Omit<Load, 'ended'>;
+  readonly load: Omit<Load, 'ended' | 'longestSilenceMs'>;
   readonly newValue: () => Value;
 }
 
@@ -68,6 +76,7 @@ class Client {
   readonly #options: ClientOptions;
   /** What it last saw of each key, for swaps. */
   readonly #seen = new Map<string, Seen>();
+  longestSilenceMs = 0;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -75,16 +84,27 @@ class Client {
 
   async run(): Promise<void> {
     const { signal, random, keys } = this.#options;
+    let wellMs = performance.now();
     while (!signal.aborted) {
       const isWell =
         random() * LIST_EVERY < 1 ? await this.#list() : await this.#one(`k${Math.floor(random() * keys)}`);
-      if (!isWell) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      this.longestSilenceMs = Math.max(this.longestSilenceMs, performance.now() - wellMs);
+      if (isWell) wellMs = performance.now();
+      else await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
+  }
+
+  get #isStaleReader(): boolean {
+    return this.#options.hasStaleReaders === true && this.#options.client % 2 === 1;
+  }
+
+  get #readQuery(): string {
+    return this.#isStaleReader ? '?resourceVersion=0' : '';
   }
 
   async #list(): Promise<boolean> {
     const startMs = performance.now();
-    const answer = await this.#send('GET', COLLECTION);
+    const answer = await this.#send('GET', COLLECTION + this.#readQuery);
     if (answer?.status !== 200) return false;
     const { items } = JSON.parse(answer.body) as { items: RawConfigMap[] };
     const values = new Map(items.map((item) => [item.metadata.name, numberIn(item)]));
@@ -117,7 +137,7 @@ class Client {
     const { random, newValue } = this.#options;
     const seen = this.#seen.get(key);
     const draw = random();
-    if (draw < 0.4) return { type: 'read', value: undefined };
+    if (draw < 0.4 || this.#isStaleReader) return { type: 'read', value: undefined };
     if (seen === undefined)
       return draw < 0.7 ? { type: 'create', value: newValue() } : { type: 'put', value: newValue() };
     if (draw < 0.75) return { type: 'swap', expected: seen.value, value: newValue() };
@@ -128,7 +148,7 @@ class Client {
     const path = `${COLLECTION}/${key}`;
     switch (kind.type) {
       case 'read':
-        return this.#send('GET', path);
+        return this.#send('GET', path + this.#readQuery);
       case 'delete':
         return this.#send('DELETE', path);
       case 'create':

@@ -1,6 +1,8 @@
+import type { KubeClient } from '#api/client/client.ts';
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import type { KubeconfigAccess } from '#api/client/kubeconfig.ts';
+import { isAlreadyExists } from '#api/object/api-error.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { seededRandom } from '#base/seeded-random.ts';
@@ -17,6 +19,7 @@ export interface ChaosOptions {
   readonly clients: number;
   readonly keys: number;
   readonly watchers: number;
+  readonly hasStaleReaders?: boolean;
   /** What happens under the load, which ends with it: each blow by its name. */
   readonly disturb: (strike: (name: string, blow: () => Promise<void>) => Promise<void>) => Promise<void>;
 }
@@ -36,6 +39,8 @@ export interface ChaosReport {
   readonly relists: number;
   readonly longestLeadershipGapMs: number;
   readonly leadershipMoves: number;
+  /** Of any client. */
+  readonly longestSilenceMs: number;
 }
 
 interface Victim {
@@ -75,14 +80,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const transports = Array.from({ length: options.clients }, (_, i) => transportTo(rotate(accesses, i), seed + i));
   const own = transportTo(accesses, seed);
   const client = createKubeClient(own);
-  await client.raw({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name: 'chaos' } } });
+  await makeEmptyNamespace(client);
   const stop = new AbortController();
   const watching = startWatchers(options, accesses, stop.signal);
   await waitUntil('every watcher has its list', 20_000, () => watching.watchers.every(({ lists }) => lists === 1));
   const leadership = observeLeadership(client, stop.signal);
   const loadEnd = new AbortController();
-  const load = startLoad({ transports, keys: options.keys, random, signal: loadEnd.signal });
+  const { keys, hasStaleReaders = false } = options;
+  const load = startLoad({ transports, keys, hasStaleReaders, random, signal: loadEnd.signal });
 
+  await waitUntil('every client is at work', 20_000, () => load.history.length > options.clients * 20);
   const kills: string[] = [];
   await options.disturb(async (name, blow) => {
     kills.push(name);
@@ -111,7 +118,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     relists: watching.watchers.reduce((sum, { lists }) => sum + lists - 1, 0),
     longestLeadershipGapMs,
     leadershipMoves: leadership.moves(),
+    longestSilenceMs: load.longestSilenceMs(),
   };
+}
+
+async function makeEmptyNamespace(client: KubeClient): Promise<void> {
+  const body = { metadata: { name: 'chaos' } };
+  await client.raw({ method: 'POST', path: '/api/v1/namespaces', body }).catch((err: unknown) => {
+    if (!isAlreadyExists(err)) throw err;
+  });
+  await client.raw({ method: 'DELETE', path: COLLECTION });
 }
 
 function victimsOf({ controllers, etcd }: ControlPlane): Victim[] {
