@@ -301,6 +301,7 @@ async function kubeletConfig(
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     staticPodDir: config.staticPodDir,
+    swapBehavior: config.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     nodeApiPort: config.nodeApiPort,
     version: GIT_VERSION,

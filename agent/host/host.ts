@@ -109,6 +109,15 @@ export interface ReadableFile {
   close(): Promise<void>;
 }
 
+export interface MountRequest {
+  readonly fsType: string;
+  readonly source: string;
+  readonly path: string;
+  readonly options: readonly string[];
+  /** Network file systems may take their time. */
+  readonly timeoutMs?: number;
+}
+
 export interface MountPoint {
   readonly path: string;
   readonly source: string;
@@ -119,6 +128,7 @@ export interface Mounter {
   list(): Promise<readonly MountPoint[]>;
   mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode?: number }): Promise<void>;
   bind(source: string, path: string, readOnly: boolean): Promise<void>;
+  mount(request: MountRequest): Promise<void>;
   /** Unmounts, lazily if busy; absent is fine. */
   unmount(path: string): Promise<void>;
 }

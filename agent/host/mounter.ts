@@ -35,6 +35,10 @@ export function createMounter(exec: Executor): Mounter {
       // A bind mount takes its flags from the source; only a second step makes it read-only.
       if (readOnly) await exec.run(['mount', '-o', 'remount,bind,ro', path]);
     },
+    async mount({ fsType, source, path, options, timeoutMs }) {
+      const flags = options.length === 0 ? [] : ['-o', options.join(',')];
+      await exec.run(['mount', '-t', fsType, ...flags, source, path], timeoutMs === undefined ? {} : { timeoutMs });
+    },
     async unmount(path) {
       const mounted = (await list()).some((mount) => mount.path === path);
       if (!mounted) return;

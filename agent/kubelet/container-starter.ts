@@ -9,6 +9,7 @@ import { ConfigError } from './config/config-error.ts';
 import { computeContainerConfig, type PreparedVolume, subPathsOf } from './config/container-config.ts';
 import { envFileKey, environmentFiles, environmentReferences, type SourceObjects } from './config/environment.ts';
 import type { NodeAllocatable } from './config/field-ref.ts';
+import type { SwapSettings } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
@@ -42,6 +43,7 @@ export interface ContainerStarterDeps {
   readonly hostIps: readonly string[];
   readonly allocatable: () => NodeAllocatable;
   readonly nodeMemoryBytes: () => number;
+  readonly swap: SwapSettings | undefined;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
 }
@@ -173,6 +175,7 @@ export class ContainerStarter {
         hostsFile: paths.hostsFile(uid),
         terminationLog,
         nodeMemoryBytes: nodeMemoryBytes(),
+        swap: this.#deps.swap,
         seccompDefault,
         targetContainerId: this.#targetOf(pod, container.name),
       });

@@ -41,6 +41,7 @@ export interface KubeletConfig {
   readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
   /** Sysctls beyond the safe ones that pods may set; a trailing `*` stands for the rest of a name. */
   readonly allowedUnsafeSysctls: readonly string[];
+  readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
   /** Port of the node API. */
@@ -82,6 +83,7 @@ export const KUBELET_DEFAULTS = {
   containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
   shutdown: { graceSeconds: 30, criticalSeconds: 10 },
   allowedUnsafeSysctls: [],
+  swapBehavior: 'NoSwap',
   staticPodDir: '',
   nodeApiPort: 10_250,
 } as const satisfies Partial<KubeletConfig>;

@@ -167,6 +167,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   };
   const pressures = () => health?.eviction.pressures ?? new Set<string>();
   const isShuttingDown = () => shutdown?.isShuttingDown ?? false;
+  const devices = () => new Map<string, string>();
   const node = new NodeAgent({
     client,
     runtime,
@@ -178,6 +179,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     unhealthy,
     pressures,
     isShuttingDown,
+    devices,
   });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
@@ -231,6 +233,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     services: () => parts.serviceCopy.list(),
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
+    swap: await swapSettings(deps, facts),
     seccompDefault: config.seccompDefault,
   });
   const { clusterDns, clusterDomain, cgroups } = config;
@@ -395,6 +398,12 @@ async function readAbilities({ runtime, host, config, log }: KubeletDeps): Promi
   const appArmor = await host.fs.readText('/sys/module/apparmor/parameters/enabled').catch(() => 'N');
   const { allowedUnsafeSysctls } = config;
   return { features, hasAppArmor: appArmor.trim() === 'Y', allowedUnsafeSysctls };
+}
+
+/** Only the unified hierarchy has a limit of swap alone. */
+async function swapSettings({ host, config }: KubeletDeps, { swapBytes }: HostFacts) {
+  if (swapBytes === 0 || (await host.cgroups()).version !== 2) return undefined;
+  return { behavior: config.swapBehavior, nodeSwapBytes: swapBytes };
 }
 
 async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {

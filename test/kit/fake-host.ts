@@ -10,6 +10,7 @@ import {
   type HostFacts,
   type Mounter,
   type MountPoint,
+  type MountRequest,
 } from '#agent/host/host.ts';
 import { FakeFileSystem } from './fake-file-system.ts';
 
@@ -69,6 +70,14 @@ export class FakeMounter implements Mounter {
 
   async mountTmpfs(path: string): Promise<void> {
     this.points.push({ path, source: 'tmpfs', fsType: 'tmpfs' });
+  }
+
+  /** What was mounted by `mount`, in order. */
+  readonly requests: MountRequest[] = [];
+
+  async mount(request: MountRequest): Promise<void> {
+    this.requests.push(request);
+    this.points.push({ path: request.path, source: request.source, fsType: request.fsType });
   }
 
   async bind(source: string, path: string): Promise<void> {

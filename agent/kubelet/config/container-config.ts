@@ -4,7 +4,7 @@ import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
 import { ConfigError } from './config-error.ts';
 import { computeEnvironment, type EnvironmentInput } from './environment.ts';
 import { expandReferences } from './expansion.ts';
-import { containerResources } from './linux-resources.ts';
+import { containerResources, type SwapSettings } from './linux-resources.ts';
 import { PodPaths } from './pod-paths.ts';
 import { containerNamespaces, containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
@@ -23,6 +23,8 @@ export interface ContainerConfigInput extends EnvironmentInput {
   /** Host file that becomes the termination message. */
   readonly terminationLog: string;
   readonly nodeMemoryBytes: number;
+  /** Absent where swap is off or cannot be limited. */
+  readonly swap?: SwapSettings | undefined;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
   /** The running container whose processes an ephemeral one is to see. */
@@ -52,7 +54,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     tty: container.tty === true,
     namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container, input.seccompDefault),
-    resources: containerResources(pod, container, input.nodeMemoryBytes),
+    resources: containerResources(pod, container, input.nodeMemoryBytes, input.swap),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
 }

@@ -41,7 +41,39 @@ function hugepages(limits: ResourceList | undefined): Pick<LinuxResources, 'huge
   };
 }
 
-export function containerResources(pod: Pod, container: IContainer, nodeMemoryBytes: number): LinuxResources {
+/** How much swap containers get, where the node has any and cgroup v2 can limit it. */
+export interface SwapSettings {
+  readonly behavior: 'NoSwap' | 'LimitedSwap';
+  readonly nodeSwapBytes: number;
+}
+
+/**
+ * LimitedSwap gives a Burstable container as large a share of the swap as it requests of the memory; all others, and those that request
+ * what they may use at most, get none.
+ */
+function swapLimit(
+  pod: Pod,
+  container: IContainer,
+  nodeMemoryBytes: number,
+  swap: SwapSettings | undefined,
+): Pick<LinuxResources, 'unified'> {
+  if (swap === undefined) return {};
+  const request = memoryBytesOf(container.resources?.requests);
+  const isEntitled =
+    swap.behavior === 'LimitedSwap' &&
+    qosClassOf(pod) === 'Burstable' &&
+    request > 0 &&
+    request !== memoryBytesOf(container.resources?.limits);
+  const bytes = isEntitled ? Math.floor((request / nodeMemoryBytes) * swap.nodeSwapBytes) : 0;
+  return { unified: { 'memory.swap.max': String(bytes) } };
+}
+
+export function containerResources(
+  pod: Pod,
+  container: IContainer,
+  nodeMemoryBytes: number,
+  swap?: SwapSettings,
+): LinuxResources {
   const { requests, limits } = container.resources ?? {};
   const request = requests?.cpu === undefined ? milliCpuOf(limits) : milliCpuOf(requests);
   return {
@@ -51,6 +83,7 @@ export function containerResources(pod: Pod, container: IContainer, nodeMemoryBy
     memoryLimitBytes: memoryBytesOf(limits),
     oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
     ...hugepages(limits),
+    ...swapLimit(pod, container, nodeMemoryBytes, swap),
   };
 }
 

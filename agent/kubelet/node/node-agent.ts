@@ -27,8 +27,11 @@ export interface NodeAgentOptions {
   readonly unhealthy: () => string | undefined;
   readonly pressures: () => ReadonlySet<string>;
   readonly isShuttingDown: () => boolean;
+  /** Devices that pods may ask for, by resource name, and how many. */
+  readonly devices: () => ReadonlyMap<string, string>;
 }
 
+const HUGEPAGES_DIR = '/sys/kernel/mm/hugepages';
 const CHECK_MS = 10_000;
 /** A node that is not ready looks more often, so that it is ready soon after its network is. */
 const CHECK_UNREADY_MS = 500;
@@ -156,11 +159,25 @@ export class NodeAgent {
       disk,
       pressures: this.#options.pressures(),
       isShuttingDown: this.#options.isShuttingDown(),
+      extended: new Map([...(await this.#hugepages()), ...this.#options.devices()]),
       ...state,
       unhealthy: unhealthy(),
       previous,
       nowMs: clock.now(),
     });
+  }
+
+  /** `hugepages-2048kB` of the kernel is `hugepages-2Mi` here. */
+  async #hugepages(): Promise<Map<string, string>> {
+    const { fs } = this.#options.host;
+    const found = new Map<string, string>();
+    for (const name of await fs.list(HUGEPAGES_DIR)) {
+      const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0);
+      const count = Number((await fs.readText(`${HUGEPAGES_DIR}/${name}/nr_hugepages`).catch(() => '0')).trim());
+      const bytes = (amount: number) => Quantity.fromValue(amount * 1024, 'BinarySI').toString();
+      if (kib > 0 && count > 0) found.set(`hugepages-${bytes(kib)}`, bytes(kib * count));
+    }
+    return found;
   }
 
   async #runtimeState(runtime: ContainerRuntime): Promise<{

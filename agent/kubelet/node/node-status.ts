@@ -21,6 +21,8 @@ export interface NodeStatusInput {
     readonly freeInodes: number;
   };
   readonly isShuttingDown: boolean;
+  /** Resources of this node beside the usual ones, huge pages and devices, with their amounts. */
+  readonly extended: ReadonlyMap<string, string>;
   /** Judged by the eviction thresholds. */
   readonly pressures: ReadonlySet<string>;
   readonly images: readonly ImageInfo[];
@@ -60,16 +62,18 @@ export function computeNodeStatus(input: NodeStatusInput): INodeStatus {
   };
 }
 
-function capacity({ facts, disk, config }: NodeStatusInput) {
+function capacity(input: NodeStatusInput) {
+  const { facts, disk, config } = input;
   return {
     cpu: String(facts.cpuCount),
     'ephemeral-storage': `${Math.floor(disk.totalBytes / KIB)}Ki`,
     memory: `${Math.floor(facts.memoryBytes / KIB)}Ki`,
     pods: String(config.maxPods),
+    ...Object.fromEntries(input.extended),
   };
 }
 
-function allocatable({ facts, disk, config }: NodeStatusInput) {
+function allocatable({ facts, disk, config, extended }: NodeStatusInput) {
   const { milliCpu, memoryBytes } = config.reserved;
   const cpuMilli = facts.cpuCount * 1000 - milliCpu;
   return {
@@ -77,6 +81,7 @@ function allocatable({ facts, disk, config }: NodeStatusInput) {
     'ephemeral-storage': String(disk.totalBytes - keptBack(config, 'nodefs.available', disk.totalBytes)),
     memory: `${Math.max(0, Math.floor((facts.memoryBytes - memoryBytes - keptBack(config, 'memory.available', facts.memoryBytes)) / KIB))}Ki`,
     pods: String(config.maxPods),
+    ...Object.fromEntries(extended),
   };
 }
 
