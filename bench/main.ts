@@ -8,6 +8,7 @@ import { type Result, renderTable } from './result.ts';
 const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   api: async () => (await import('./api-load.ts')).measureApi(),
   fleet: async () => (await import('./fleet-scale.ts')).measureFleet(),
+  ha: async () => (await import('./several-controllers.ts')).measureSeveralControllers(),
   pods: async () => (await import('./pod-start.ts')).measurePods(),
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };

@@ -14,6 +14,8 @@ export interface ControlPlaneOptions {
   readonly controllers: number;
   readonly members?: 1 | 3;
   readonly flags?: readonly string[];
+  /** Default: true; false runs the bundle where one was built. */
+  readonly fromSource?: boolean;
 }
 
 const root = join(import.meta.dirname, '..', '..');
@@ -33,7 +35,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       const members = etcd.servers.map((_, at) => etcd.servers[(at + i) % etcd.servers.length]);
       const store = [...etcd.flags, '--etcd-servers', members.join(',')];
       const flags = [...store, ...joining, '--advertise-address', `192.0.2.${i + 1}`, ...(options.flags ?? [])];
-      controllers.push(await startControllerProcess({ fromSource: true, flags }));
+      controllers.push(await startControllerProcess({ fromSource: options.fromSource ?? true, flags }));
     }
     return { etcd, controllers, stop };
   } catch (err) {
