@@ -95,6 +95,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       process.stdout.write(await runKubeconfigCommand({ argv, kubeconfigPath: controllerKubeconfig() }));
     },
   },
+  ca: {
+    summary: 'show the CA of the cluster, put another one in its place',
+    usage: [
+      'coracle ca show',
+      'coracle ca rotate',
+      'coracle ca retire',
+      '',
+      '"rotate" makes another CA, which signs from then on and for which the present one vouches: both are trusted, nobody is turned away, and',
+      'nodes get themselves other certificates. "retire" ends the trust in the CA before: kubeconfigs, tokens of hosts that join and nodes that',
+      'were away since stop being good. Run it where the controller runs, as root. Other controllers of the cluster have to join anew.',
+    ].join('\n'),
+    async run(argv) {
+      const { runCaCommand } = await import('#controller/ca-command.ts');
+      const { dataDir } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
+      console.log(await runCaCommand(argv, dataDir));
+    },
+  },
   doctor: {
     summary: 'verify the state on disk, without changing it',
     usage: [
@@ -128,6 +145,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'make the data directory of a controller out of a backup',
     usage: [
       'coracle restore <file> [--force] [--passphrase-file <file>] [flags of the controller]',
+      'coracle restore <file> --verify [--passphrase-file <file>]    reads all of it and changes nothing',
       '',
       'On any host, with any address: the CAs are kept, certificates are issued anew at the start. The controller must be stopped. Without',
       '--force a data directory with a cluster in it is refused; with it, that is set aside. Nothing is replaced before the whole file has',

@@ -6,7 +6,7 @@ import { createLogger, type LogLevel } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openStoreAtRest } from '../open-store.ts';
 import { backupContent, CLUSTER_KEYS } from './backup-content.ts';
-import { writeBackupFile } from './backup-file.ts';
+import { readBackupFile, writeBackupFile } from './backup-file.ts';
 import type { Manifest } from './backup-records.ts';
 import { askController } from './control-socket.ts';
 import { lockDataFolder } from './data-folder.ts';
@@ -25,6 +25,11 @@ export const BACKUP_FLAGS = {
 
 export const RESTORE_FLAGS = {
   ...BACKUP_FLAGS,
+  verify: {
+    type: 'boolean',
+    default: false,
+    description: 'only read the whole file, tell what it holds, and change nothing',
+  },
   force: {
     type: 'boolean',
     default: false,
@@ -85,8 +90,15 @@ function refuseEmptyFolder({ dataDir, store }: Flags): void {
 }
 
 /** `coracle restore <file>`. */
-export async function runRestoreCommand(path: string, flags: Flags & { readonly force: boolean }): Promise<void> {
+export async function runRestoreCommand(
+  path: string,
+  flags: Flags & { readonly force: boolean; readonly verify: boolean },
+): Promise<void> {
   const passphrase = await findPassphrase({ file: flags.passphraseFile, isNew: false });
+  if (flags.verify) {
+    await verify(path, passphrase);
+    return;
+  }
   const { dataDir, force } = flags;
   const summary = await restoreBackup({
     path,
@@ -108,6 +120,21 @@ export async function runRestoreCommand(path: string, flags: Flags & { readonly 
     'start the controller now. Agents find it again where its address is the same; else give them the new one (servers in agent.yaml)',
   ];
   for (const line of lines) console.log(line);
+}
+
+async function verify(path: string, passphrase: string): Promise<void> {
+  let manifest: Manifest | undefined;
+  const files: string[] = [];
+  let objects = 0;
+  for await (const record of readBackupFile({ path, passphrase })) {
+    if (record.kind === 'manifest') manifest = record.manifest;
+    else if (record.kind === 'file') files.push(record.name);
+    else if (record.kind === 'object') objects += 1;
+  }
+  console.log(
+    `${path} is whole: ${objects} objects of ${manifest?.created} (revision ${manifest?.revision}, ${manifest?.backend})`,
+  );
+  console.log(`and ${files.join(', ')}`);
 }
 
 /** Settings that the objects and nodes of the cluster were made under. */

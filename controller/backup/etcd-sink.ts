@@ -63,6 +63,8 @@ export class EtcdSink implements StateSink {
       const offset = Math.max(raisedTo, before === 0 ? 0 : shown + REVISION_LEAP) - (shown - before);
       await put(connection, keys.revisionOffset, Buffer.from(String(Math.max(offset, 0))));
       client.shiftRevisions(Math.max(offset, 0));
+      // Of a cluster whose objects are gone: nothing lies under them any more, and our CA would not open them.
+      await client.txn({ compare: [], success: [{ request_delete_range: { key: keys.sealingKeys } }], failure: [] });
       const sealing = await openSharedSealing(connection, { dataDir: folder, prefix: access.prefix, plan, clock, log });
       return new EtcdSink(connection, sealing, before);
     } catch (err) {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoreV1Api, KubeConfig, makeInformer, type V1ConfigMap } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -125,6 +125,20 @@ describe('coracle backup and restore', () => {
     } finally {
       await other.stop();
     }
+  });
+
+  it('does not start where the keys of sealed values are gone, says so in one line, and harms nothing', async () => {
+    const keys = join(dataDir, 'seal', 'keys.json');
+    await controller.end();
+    await rename(keys, `${keys}.away`);
+    await expect(controller.start()).rejects.toThrow(
+      /exit code 1\): .*coracle controller: \S+ is sealed under the aesgcm key "coracle-\w+", which is not in \S+keys\.json: put the file/s,
+    );
+    expect(existsSync(keys)).toBe(false);
+    await rename(`${keys}.away`, keys);
+    await controller.start();
+    const secret = await controller.client.resource<Secret>(resources.secrets).fetch('password', 'default');
+    expect(Buffer.from(secret.data?.password ?? '', 'base64').toString()).toBe(PASSWORD);
   });
 
   it.each<[string, (path: string) => string[], RegExp]>([
