@@ -1,5 +1,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -122,14 +131,16 @@ function descendantsOf(pid: number): number[] {
   return [...children, ...children.flatMap(descendantsOf)];
 }
 
-/** Starts, joins and first snapshots are over. */
+/** Starts and joins are over, and what they wrote is in a snapshot: none is due before something changes. */
 async function waitForQuiet(controller: ControllerProcess, device: Device): Promise<void> {
+  const store = join(controller.folder, 'data', 'store');
   const written = () => writtenBy(controller.pid) + device.counters().bytes;
+  const isCopied = () => statSync(join(store, 'snapshots')).mtimeMs >= statSync(join(store, 'state.db-wal')).mtimeMs;
   let last = { bytes: written(), atMs: performance.now() };
   await waitUntil('the cluster is idle', QUIET_TIMEOUT_MS, () => {
     const bytes = written();
     if (bytes !== last.bytes) last = { bytes, atMs: performance.now() };
-    return performance.now() - last.atMs > QUIET_MS;
+    return performance.now() - last.atMs > QUIET_MS && isCopied();
   });
 }
 

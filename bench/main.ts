@@ -10,6 +10,9 @@ const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   fleet: async () => (await import('./fleet-scale.ts')).measureFleet(),
   ha: async () => (await import('./several-controllers.ts')).measureSeveralControllers(),
   pods: async () => (await import('./pod-start.ts')).measurePods(),
+  store: async () => (await import('./store.ts')).measureStore(),
+  'idle-io': async () => (await import('./idle-io.ts')).measureIdleIo(),
+  'slow-disk': async () => (await import('./slow-disk.ts')).measureSlowDisk(),
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
 

@@ -37,6 +37,7 @@ import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openCluste
 import { writeDurableFile } from './pki/durable-file.ts';
 import { renderKubeconfig } from './pki/kubeconfig.ts';
 import { startPkiRenewal } from './pki/pki-renewal.ts';
+import { prepareDataFolder } from './prepare-data-folder.ts';
 import { takeFileLock } from './store/file-lock.ts';
 
 const APISERVER_USER = 'system:apiserver';
@@ -73,7 +74,7 @@ async function runWithApiServer(
   };
   // The database makes its files by itself.
   process.umask(0o077);
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await prepareDataFolder(config.dataDir);
   await tightenFileModes(config.dataDir, log);
   // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
@@ -162,6 +163,7 @@ async function runWithApiServer(
     onRenewed: async () => {
       server.updateTls(tlsOf(pki));
       await writeKubeconfig(config, pki, advertiseAddress);
+      await ensureAuthenticationConfig(own, authenticationFacts(pki));
     },
   });
   brain = launchBrain({
@@ -202,11 +204,7 @@ async function runWithApiServer(
       log.info('no Service for the cluster DNS was made: its address is taken or outside the range');
     await identity.register();
     await ensureBootstrapPolicy(own);
-    await ensureAuthenticationConfig(own, {
-      clientCa: pki.caPem,
-      frontProxyCa: pki.frontProxyCaPem,
-      allowedNames: [FRONT_PROXY_CLIENT],
-    });
+    await ensureAuthenticationConfig(own, authenticationFacts(pki));
   }
 }
 
@@ -216,6 +214,13 @@ function firstAddress(serviceCidr: string): string {
   if (range === undefined) throw new ConfigError(`serviceCidr: "${serviceCidr}" is no range such as 10.96.0.0/16`);
   return addressAt(range, 1n);
 }
+
+/** Whom servers of aggregated APIs, and agents, are to trust. */
+const authenticationFacts = (pki: ClusterPki) => ({
+  clientCa: pki.caPem,
+  frontProxyCa: pki.frontProxyCaPem,
+  allowedNames: [FRONT_PROXY_CLIENT],
+});
 
 function tlsOf(pki: ClusterPki): Parameters<HttpsServer['updateTls']>[0] {
   return {

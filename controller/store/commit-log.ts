@@ -40,3 +40,8 @@ export interface CommitLog {
 export class LogBrokenError extends Error {
   override readonly name = 'LogBrokenError';
 }
+
+/** Nothing of the batch is stored, because the disk is full; the next one may find room again. */
+export class DiskFullError extends Error {
+  override readonly name = 'DiskFullError';
+}

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { DiskFullError } from './commit-log.ts';
 import { DiskLatency } from './disk-latency.ts';
 import { immediateLog } from './memory-store.ts';
 import { GatedCommitLog } from './testing/gated-commit-log.ts';
@@ -33,4 +34,27 @@ it('measures commits, and has a condition while one hangs and for a minute after
   expect(latency.problem()).toBe('the disk is slow: within the last minute a commit took 30.0 s');
   await clock.advance(11_000);
   expect(latency.problem()).toBeUndefined();
+});
+
+it('tells of a full disk once, and once of room on it', async () => {
+  const told: string[] = [];
+  const latency = new DiskLatency({
+    clock: new FakeClock(),
+    log: { ...silentLogger, error: (message) => told.push(message), info: (message) => told.push(message) },
+    onCommit() {},
+  });
+  let isFull = true;
+  const log = latency.measure({
+    async commit() {
+      if (isFull) throw new DiskFullError('database or disk is full');
+    },
+    async close() {},
+  });
+  const commit = () => log.commit({ writes: [], reservedRevision: undefined, compactedRevision: 0 });
+  for (let i = 0; i < 3; i++) await expect(commit()).rejects.toThrow('full');
+  expect(latency.problem()).toMatch(/the disk is full/);
+  isFull = false;
+  for (let i = 0; i < 3; i++) await commit();
+  expect(latency.problem()).toBeUndefined();
+  expect(told).toEqual([expect.stringMatching(/the disk is full/), 'the disk has room again']);
 });

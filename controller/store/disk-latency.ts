@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
-import type { CommitLog } from './commit-log.ts';
+import { type CommitLog, DiskFullError } from './commit-log.ts';
 
 /** A commit that takes longer is worth a condition. An SD card at its worst needs some 100 ms. */
 const SLOW_MS = 1_000;
@@ -14,11 +14,12 @@ export interface DiskLatencyOptions {
   readonly onCommit: (seconds: number) => void;
 }
 
-/** How long the disk takes for its commits, as a metric and as a condition. */
+/** How long the disk takes for its commits, as a metric and as a condition; and whether it is full. */
 export class DiskLatency {
   readonly #options: DiskLatencyOptions;
   #inFlightSinceMs: number | undefined;
   #slowestMs = 0;
+  #isFull = false;
   #lastSlowMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DiskLatencyOptions) {
@@ -31,6 +32,10 @@ export class DiskLatency {
         this.#inFlightSinceMs = this.#options.clock.monotonic();
         try {
           await inner.commit(batch);
+          this.#isFullNow(false);
+        } catch (err) {
+          if (err instanceof DiskFullError) this.#isFullNow(true);
+          throw err;
         } finally {
           this.#finished();
         }
@@ -41,11 +46,20 @@ export class DiskLatency {
 
   /** What is wrong with the disk now; undefined: nothing. */
   problem(): string | undefined {
+    if (this.#isFull) return 'the disk is full: writes are refused until there is room on it';
     const nowMs = this.#options.clock.monotonic();
     const waitedMs = this.#inFlightSinceMs === undefined ? 0 : nowMs - this.#inFlightSinceMs;
     if (waitedMs > SLOW_MS) return `the disk has been busy with one commit for ${seconds(waitedMs)}`;
     if (nowMs - this.#lastSlowMs > REMEMBERED_MS) return undefined;
     return `the disk is slow: within the last minute a commit took ${seconds(this.#slowestMs)}`;
+  }
+
+  #isFullNow(isFull: boolean): void {
+    if (isFull === this.#isFull) return;
+    this.#isFull = isFull;
+    const { log } = this.#options;
+    if (isFull) log.error('the disk is full: writes are refused until there is room on it');
+    else log.info('the disk has room again');
   }
 
   #finished(): void {

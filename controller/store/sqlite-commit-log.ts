@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
-import { type CommitBatch, type CommitLog, LogBrokenError } from './commit-log.ts';
+import { type CommitBatch, type CommitLog, DiskFullError, LogBrokenError } from './commit-log.ts';
 import type { DiskGate } from './disk-gate.ts';
 import type { DiskAnswer, DiskNotice, DiskRequest } from './disk-protocol.ts';
 import { databasePath } from './integrity/inspect.ts';
@@ -113,6 +113,7 @@ export class SqliteCommitLog implements CommitLog {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     if (answer.kind !== 'failed') waiter?.resolve(answer);
+    else if (isFull(answer)) waiter?.reject(new DiskFullError(answer.message));
     else if (answer.recoverable) waiter?.reject(new Error(answer.message));
     else {
       this.#broken = new LogBrokenError(answer.message);
@@ -126,6 +127,11 @@ export class SqliteCommitLog implements CommitLog {
     this.#waiter = undefined;
   }
 }
+
+const SQLITE_FULL = 13;
+
+/** The primary result code is the lowest byte. */
+const isFull = ({ errcode }: Extract<DiskAnswer, { kind: 'failed' }>) => ((errcode ?? 0) & 0xff) === SQLITE_FULL;
 
 /**
  * A reader that never reads again. As long as it has the file open, SQLite neither folds nor deletes the WAL when the writing connection is

@@ -2,7 +2,7 @@ import { ApiError, tooManyRequests } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { type CommitLog, type DurableWrite, LogBrokenError } from './commit-log.ts';
+import { type CommitLog, DiskFullError, type DurableWrite, LogBrokenError } from './commit-log.ts';
 import { PendingHeads } from './pending-heads.ts';
 import type { NewValue, StoredObject, StoreEvent, StoreEventType, WriteDecision, WriteResult } from './store.ts';
 import { StoredValue, type ValueContext } from './stored-value.ts';
@@ -301,14 +301,9 @@ export class WritePipeline {
       this.#breakDown(err, [...failed, ...forming]);
       return;
     }
-    this.#options.log.error('commit failed', { err, writes: failed.length });
-    const refusal = new ApiError(
-      500,
-      'InternalError',
-      `Internal error occurred: the write was not stored: ${describeError(err)}`,
-      undefined,
-      { cause: err },
-    );
+    // A full disk fails every write: whoever measures the log tells of it once.
+    if (!(err instanceof DiskFullError)) this.#options.log.error('commit failed', { err, writes: failed.length });
+    const refusal = refusalFor(err);
     for (const write of failed) write.attempt.reject(refusal);
     const again = failed.flatMap((write) => write.followers.map((follower) => follower.attempt));
     for (const write of forming)
@@ -362,4 +357,16 @@ export class WritePipeline {
       `the object is too large: ${value.bytes.length} bytes, the limit is ${limit}`,
     );
   }
+}
+
+/** Nothing was stored. */
+function refusalFor(err: unknown): ApiError {
+  const options = { cause: err };
+  if (err instanceof DiskFullError) {
+    const message =
+      'the disk of the controller is full: nothing was stored. Reads go on; writes do once there is room on it';
+    return new ApiError(507, 'InsufficientStorage', message, undefined, options);
+  }
+  const message = `Internal error occurred: the write was not stored: ${describeError(err)}`;
+  return new ApiError(500, 'InternalError', message, undefined, options);
 }

@@ -58,6 +58,8 @@ export interface RequestContext {
   audit?: AuditRecord;
   /** Called once, when the answer begins. Whoever sets it calls what was there before. */
   onAnswer?: (() => void) | undefined;
+  /** Called when a write was handed to the store: it waits for the disk from then on. */
+  onHandedToStore?: (() => void) | undefined;
 }
 
 /** A link of the chain: does its part, then calls `next`, or answers by throwing ApiError. */

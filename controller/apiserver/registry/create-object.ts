@@ -18,6 +18,7 @@ import { type ObjectView, type RegistryServices, strategyContext } from './regis
 import { resourceName, storageKey } from './resource-catalog.ts';
 import type { Allocation, ResourceDefinition } from './resource-definition.ts';
 import { validateNew } from './validate-object.ts';
+import { writeToStore } from './write-to-store.ts';
 
 /** Names are drawn again this often when a generated one is taken. */
 const MAX_GENERATED_TRIES = 8;
@@ -184,7 +185,7 @@ async function store(services: RegistryServices, request: CreateRequest, object:
   // A kind of which no change at all is a volatile one has volatile fields: heartbeats will come.
   const isVolatile = definition.volatileTtlMs !== undefined || definition.isVolatileUpdate(object, object);
   const value = toNewValue(services, definition, object, isVolatile ? 'volatile' : 'durable');
-  const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
+  const result = await writeToStore(services, request.context, storageKey(definition, namespace, name), (current) => {
     if (definition.retired !== undefined) checkStillServed(services, definition);
     if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };

@@ -9,6 +9,7 @@ import { prepareRead, readStored, storedFormValue, toNewValue } from './encode-o
 import type { ObjectView, RegistryServices } from './registry-services.ts';
 import { resourceName, storageKey } from './resource-catalog.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
+import { writeToStore } from './write-to-store.ts';
 
 export interface DeleteObjectRequest {
   readonly context: RequestContext;
@@ -85,7 +86,7 @@ async function writeDeletion(
   const { definition, namespace, name } = request;
   let isRemoved = false;
   let last: KubeObject | undefined;
-  const result = await services.store.write(storageKey(definition, namespace, name), (current) => {
+  const result = await writeToStore(services, request.context, storageKey(definition, namespace, name), (current) => {
     if (current === undefined) throw notFound(resourceName(definition), name);
     // A deletion changes metadata alone, which needs no conversion: what would have to be waited for stays in its stored form.
     last = definition.conversion?.prepare === undefined ? readStored(definition, current) : storedForm(current);

@@ -23,6 +23,7 @@ import { type ObjectView, type RegistryServices, strategyContext } from './regis
 import { resourceName, storageKey } from './resource-catalog.ts';
 import type { Allocation, ResourceDefinition, StrategyContext, SubresourceDefinition } from './resource-definition.ts';
 import { validateChanged } from './validate-object.ts';
+import { writeToStore } from './write-to-store.ts';
 
 /** An update that waits on its way to the write starts over this often when the object changed under it. */
 const MAX_TRIES = 20;
@@ -65,7 +66,7 @@ const allocatesFor = ({ definition, as }: UpdateRequest): boolean => definition.
 
 async function updateInPlace(services: RegistryServices, request: UpdateRequest): Promise<ObjectView> {
   let outcome: Outcome | undefined;
-  const result = await services.store.write(keyOf(request), (current) => {
+  const result = await writeToStore(services, request.context, keyOf(request), (current) => {
     const live = liveObject(request, current);
     const next = computeNext(services, request, live);
     outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });
@@ -138,7 +139,7 @@ async function writeAttempt(
 ): Promise<ObjectView> {
   const { seen, live, allocation } = attempt;
   let outcome: Outcome | undefined;
-  const result = await services.store.write(keyOf(request), (current) => {
+  const result = await writeToStore(services, request.context, keyOf(request), (current) => {
     attempt.isStale = current === undefined || current.revision !== seen.revision;
     if (attempt.isStale) throw conflict(resourceName(request.definition), request.name, MODIFIED);
     outcome = decideWrite(services, request, { stored: current as StoredObject, live, next });

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { processHolding } from '../file-lock.ts';
 import { databasePath, inspect } from './inspect.ts';
 import { type Condition, type Evidence, type Judgement, judge } from './judge.ts';
 import { describeDamage, listDamage } from './recover.ts';
@@ -73,15 +74,4 @@ function describeFiles({ marks, pages, sums, wal, walBytes }: Evidence): string[
       ? `state.mark: ${marks.isFileThere ? 'garbled' : 'missing'}`
       : `state.mark: revision ${mark.revision}, ${mark.frames} frames of the WAL of which ${mark.foldedFrames} are folded`,
   ];
-}
-
-/** Process that has locked the file; opening it to ask would be a change, so the kernel's list is read. Undefined: none. */
-function processHolding(path: string): number | undefined {
-  if (!existsSync(path)) return undefined;
-  const inode = statSync(path).ino;
-  const line = readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .find((text) => text.includes(` WRITE `) && text.includes(`:${inode} `));
-  const pid = line?.trim().split(/\s+/)[4];
-  return pid === undefined ? undefined : Number(pid);
 }

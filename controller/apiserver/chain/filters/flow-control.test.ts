@@ -82,6 +82,44 @@ describe('the flow-control filter', () => {
     expect(send('a').context.flow).toMatchObject({ schemaUid: 'schema-uid', levelUid: 'level-uid' });
   });
 
+  it('gives the seats of writes away that wait for a disk, and only those', async () => {
+    const { clock, send, started } = setUp();
+    const writes = [send('writer', { verb: 'update' }), send('writer', { verb: 'update' })];
+    send('reader');
+    for (const { context } of writes) context.onHandedToStore?.();
+    await clock.advance(99);
+    expect(started).toEqual(['writer', 'writer']);
+    await clock.advance(1);
+    expect(started).toEqual(['writer', 'writer', 'reader']);
+    // Their end gives back nothing twice: one seat is the reader's, one is free.
+    for (const { finish } of writes) finish();
+    await turn();
+    for (const name of ['b', 'c']) send(name);
+    expect(started).toEqual(['writer', 'writer', 'reader', 'b']);
+  });
+
+  it('bounds the writes that wait without a seat, but lets heartbeats through', async () => {
+    const { clock, send, started } = setUp();
+    const writes = [];
+    for (let i = 0; i < 8; i++) {
+      for (const write of [send('writer', { verb: 'update' }), send('writer', { verb: 'update' })]) {
+        write.context.onHandedToStore?.();
+        writes.push(write);
+      }
+      await clock.advance(100);
+    }
+    expect(started).toHaveLength(16);
+    await expect(send('writer', { verb: 'update' }).result).rejects.toMatchObject({
+      code: 429,
+      details: { retryAfterSeconds: 1 },
+    });
+    send('node', { verb: 'update', resource: 'leases' });
+    send('reader', { verb: 'get' });
+    expect(started.slice(16)).toEqual(['node', 'reader']);
+    for (const { finish } of writes) finish();
+    await turn();
+  });
+
   it('does not let a flood starve others', async () => {
     const { send, started } = setUp(level(64, 50));
     const running = [send('a'), send('a')];

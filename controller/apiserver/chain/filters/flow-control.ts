@@ -1,7 +1,8 @@
-import { tooManyRequests } from '#api/object/api-error.ts';
+import { type ApiError, tooManyRequests } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import { type FlowClass, type FlowController, flowName } from '../../flow-control/flow-controller.ts';
-import { type QueuedSeat, Refused } from '../../flow-control/priority-level.ts';
+import { type QueuedSeat, type RefusalReason, Refused } from '../../flow-control/priority-level.ts';
+import { type HandedWrite, WaitingWrites } from '../../flow-control/waiting-writes.ts';
 import { estimateFinalSeats, estimateSeats, type WorkFacts } from '../../flow-control/work-estimate.ts';
 import { isLongRunning } from '../handler-chain.ts';
 import type { Filter, RequestContext, RequestInfo } from '../request-context.ts';
@@ -34,6 +35,7 @@ export function createFlowControlFilter(deps: FlowControlDeps): Filter {
   const watchers = new WatcherCounts();
   const facts: WorkFacts = { countObjects: deps.countObjects, countWatchers: watchers.count };
   const spreading = new SpreadingEvents(clock);
+  const waitingWrites = new WaitingWrites(clock);
 
   const finish = ({ flow, seats, finalSeats, startMs, queued }: Held, isWatch: boolean): void => {
     const elapsedMs = clock.monotonic() - startMs;
@@ -51,10 +53,24 @@ export function createFlowControlFilter(deps: FlowControlDeps): Filter {
 
   const runSeated = async (context: RequestContext, held: Held, next: () => Promise<void>): Promise<void> => {
     if (context.info.verb === 'watch') return runWatch(context, held, next);
+    let isHeld = true;
+    const release = () => {
+      if (isHeld) finish(held, false);
+      isHeld = false;
+    };
+    let handed: HandedWrite | undefined;
+    if (!held.flow.level.isExempt) {
+      context.onHandedToStore = () => {
+        if (handed !== undefined) return;
+        handed = { level: held.flow.level, atMs: clock.monotonic(), release };
+        waitingWrites.add(handed);
+      };
+    }
     try {
       await next();
     } finally {
-      finish(held, false);
+      if (handed !== undefined) waitingWrites.delete(handed);
+      release();
     }
   };
 
@@ -113,6 +129,7 @@ export function createFlowControlFilter(deps: FlowControlDeps): Filter {
       const flow = controller.classify(context);
       context.flow = flow;
       const { level } = flow;
+      if (waitingWrites.refuses(level, info)) return Promise.reject(refusal(flow, clock, 'time-out'));
       let seats = 1;
       let finalSeats = 0;
       if (!level.isExempt && info.isResourceRequest) {
@@ -145,13 +162,17 @@ async function waitForSeats(
     return queued;
   } catch (err) {
     if (!(err instanceof Refused)) throw err;
-    series.refused(err.reason).value++;
     series.refusedAfterSeconds.observe(waitedSeconds());
-    level.retryAfter.recordRefusal(clock.now());
-    throw tooManyRequests('Too many requests, please try again later.', level.retryAfter.seconds);
+    throw refusal(flow, clock, err.reason);
   } finally {
     series.waiting.value--;
   }
+}
+
+function refusal({ level, series }: FlowClass, clock: Clock, reason: RefusalReason): ApiError {
+  series.refused(reason).value++;
+  level.retryAfter.recordRefusal(clock.now());
+  return tooManyRequests('Too many requests, please try again later.', level.retryAfter.seconds);
 }
 
 /** Watches by resource. */

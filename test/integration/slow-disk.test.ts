@@ -1,0 +1,74 @@
+import { spawnSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Node, resources } from '#api/object/kinds.ts';
+import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
+import { slowDownDisk } from '#test/kit/slow-disk.ts';
+import { type TokenUser, tokenUser } from '#test/kit/token-user.ts';
+
+const canTrace = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0;
+if (!canTrace) console.warn('slow disk: skipped, strace is missing or may not trace');
+
+const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
+/** More than priority and fairness has seats for such users, fewer than may wait for a disk. */
+const WAITING_WRITES = 700;
+/** More than may wait. */
+const TOO_MANY_WRITES = 2_500;
+
+/** A real controller, the real calls of its disk thread held up by strace; the bench case `slow-disk` measures how fast readers are. */
+describe.skipIf(!canTrace)('a disk that stalls under a running controller', () => {
+  let controller: ControllerProcess;
+  let reader: TokenUser;
+  let writer: TokenUser;
+
+  beforeAll(async () => {
+    controller = await startControllerProcess({ fromSource: true, flags: [] });
+    reader = await tokenUser(controller, 'reader');
+    writer = await tokenUser(controller, 'writer');
+    await writer.send('POST', CONFIG_MAPS, { metadata: { name: 'shared' }, data: { n: '0' } });
+    await reader.send('POST', '/apis/coordination.k8s.io/v1/namespaces/default/leases', {
+      metadata: { name: 'pulse' },
+      spec: { holderIdentity: 'test', leaseDurationSeconds: 40 },
+    });
+    await controller.client.resource<Node>(resources.nodes).create({ metadata: { name: 'node' } });
+  });
+  afterAll(async () => {
+    reader?.close();
+    writer?.close();
+    await controller?.stop();
+  });
+
+  it('serves readers and heartbeats before any of the writes that wait, bounds those, and then answers them all', async () => {
+    const disk = await slowDownDisk(controller.pid, 30_000);
+    const answers: number[] = [];
+    const refusals: (string | undefined)[] = [];
+    const write = async (i: number) => {
+      const { status, retryAfter } = await writer.send('POST', CONFIG_MAPS, { metadata: { name: `write-${i}` } });
+      if (status === 429) refusals.push(retryAfter);
+      else answers.push(status);
+    };
+    const writes = Array.from({ length: WAITING_WRITES }, (_, i) => write(i));
+    try {
+      for (let i = 0; i < 20; i++) {
+        expect(await reader.send('GET', `${CONFIG_MAPS}/shared`)).toMatchObject({ status: 200 });
+        expect(await reader.send('GET', CONFIG_MAPS)).toMatchObject({ status: 200 });
+        const renewTime = new Date(Date.UTC(2026, 0) + i * 1000).toISOString().replace('Z', '000Z');
+        const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases/pulse';
+        expect(await reader.send('PATCH', path, { spec: { renewTime } })).toMatchObject({ status: 200 });
+      }
+      expect(answers).toEqual([]);
+      expect(refusals).toEqual([]);
+      writes.push(...Array.from({ length: TOO_MANY_WRITES }, (_, i) => write(WAITING_WRITES + i)));
+      await expect.poll(() => refusals.length, { timeout: 20_000 }).toBeGreaterThan(0);
+      expect(await reader.send('GET', `${CONFIG_MAPS}/shared`)).toMatchObject({ status: 200 });
+      expect(answers).toEqual([]);
+    } finally {
+      await disk.stop();
+    }
+    await Promise.all(writes);
+    expect(new Set(answers)).toEqual(new Set([201]));
+    expect(answers.length).toBeGreaterThanOrEqual(WAITING_WRITES);
+    expect(refusals.filter((retryAfter) => !(Number(retryAfter) >= 1))).toEqual([]);
+    const { items } = await controller.client.resource(resources.configMaps).fetchList({ namespace: 'default' });
+    expect(items.filter(({ metadata }) => metadata.name.startsWith('write-'))).toHaveLength(answers.length);
+  });
+});
