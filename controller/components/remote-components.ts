@@ -11,11 +11,12 @@ import { COMPONENT_VERSION } from '#base/version.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openInstanceIdentity } from '../instance-identity.ts';
 import { joinCluster } from '../join/redeem-join-token.ts';
-import { openSigningCa } from '../pki/cluster-pki.ts';
+import { type CertificateAndKey, openSigningCa } from '../pki/cluster-pki.ts';
 import { createCsrSigner } from '../pki/csr-signer.ts';
 import { takeFileLock } from '../store/file-lock.ts';
 import { type ComponentCredentials, openComponentCredentials } from './component-credentials.ts';
 import { type ApiComponent, COMPONENT_USERS, parseElectionTimes } from './components.ts';
+import { keepCredentials } from './renew-credentials.ts';
 import { clientsByUser, createComponentMetrics, runComponents } from './run-components.ts';
 
 const ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
@@ -49,6 +50,7 @@ export async function runRemoteComponents(
     });
   const connections = openConnections(config.servers, credentials, log);
   const metrics = createComponentMetrics();
+  connections.keepCredentials(dir, signal);
   log.info('working over the API', { components, servers: config.servers });
   await runComponents(
     {
@@ -74,6 +76,8 @@ export async function runRemoteComponents(
 
 interface Connections {
   transportFor(user: string): Transport;
+  /** Renews the certificates in time, until aborted. */
+  keepCredentials(dir: string, signal: AbortSignal): void;
   close(): void;
 }
 
@@ -86,10 +90,7 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
   const open = (own: { readonly cert?: string; readonly key?: string }): HttpTransport =>
     createHttpTransport({ servers, ca, ...own, userAgent: USER_AGENT, clock: systemClock, log });
   const byUser = new Map<string, HttpTransport>(
-    [...pairs].map(([component, { certificatePem: cert, privateKeyPem: key }]) => [
-      COMPONENT_USERS[component],
-      open({ cert, key }),
-    ]),
+    [...pairs].map(([component, pair]) => [COMPONENT_USERS[component], open(tlsOf(pair))]),
   );
   const forTokens = open({});
   const manager = byUser.get(COMPONENT_USERS['controller-manager']);
@@ -103,8 +104,18 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
       const source = createTokenSource({ client: createKubeClient(manager), namespace, name, clock: systemClock });
       return withTokens(forTokens, source);
     },
+    keepCredentials(dir, signal) {
+      for (const [component, pair] of pairs) {
+        const transport = byUser.get(COMPONENT_USERS[component])!;
+        const onRenewed = (renewed: CertificateAndKey) => transport.updateCredentials({ ca, ...tlsOf(renewed) });
+        const client = createKubeClient(transport);
+        void keepCredentials({ dir, component, pair, client, clock: systemClock, log, onRenewed }, signal);
+      }
+    },
     close() {
       for (const transport of [...byUser.values(), forTokens]) transport.close();
     },
   };
 }
+
+const tlsOf = ({ certificatePem: cert, privateKeyPem: key }: CertificateAndKey) => ({ cert, key });

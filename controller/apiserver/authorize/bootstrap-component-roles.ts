@@ -87,6 +87,11 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
       allow('list watch', '*', '*'),
     ],
   },
+  {
+    // In a process without an API server they hold certificates, which they renew by themselves.
+    name: 'coracle:component-renewal',
+    rules: [allow('create get', 'certificates.k8s.io', 'certificatesigningrequests')],
+  },
   { name: 'system:kube-dns', rules: [allow('list watch', 'core', 'endpoints services')] },
   {
     name: 'system:cloud-controller-manager',

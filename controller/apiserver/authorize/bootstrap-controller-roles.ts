@@ -3,8 +3,6 @@ import type { PolicyRule } from './rule-resolver.ts';
 
 const OUR_SIGNERS =
   'coracle.dev/netd kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving';
-const AUTO_APPROVED_SIGNERS =
-  'coracle.dev/netd kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving';
 
 const PODS_OF_WORKLOADS = allow('create delete list patch watch', 'core', 'pods');
 
@@ -16,7 +14,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   'certificate-controller': [
     allow(`${READ} delete`, 'certificates.k8s.io', 'certificatesigningrequests'),
     allow('update', 'certificates.k8s.io', 'certificatesigningrequests/approval certificatesigningrequests/status'),
-    allow('approve', 'certificates.k8s.io', 'signers', AUTO_APPROVED_SIGNERS),
+    allow('approve', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
     allow('sign', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
     allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
     EVENTS,
@@ -95,6 +93,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow('update', 'core', 'namespaces/finalize namespaces/status'),
     allow('delete deletecollection get list', '*', '*'),
   ],
+  'network-policy-controller': [allow('create delete update', 'core', 'configmaps')],
   'node-controller': [
     allow(`${READ} delete patch update`, 'core', 'nodes'),
     allow('patch update', 'core', 'nodes/status'),

@@ -62,6 +62,10 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:node-bootstrapper', [group(LAPSED_NODES)], 'coracle:lapsed-node'),
   bind(SELF_NODE_CLIENT, [group(LAPSED_NODES)], 'coracle:lapsed-node-approve-renewal'),
   bind('coracle:netd', [group('coracle:netd')]),
+  bind(
+    'coracle:component-renewal',
+    ['system:kube-scheduler', 'system:kube-controller-manager', 'system:cloud-controller-manager'].map(user),
+  ),
   ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
 ];
 
@@ -79,6 +83,14 @@ export const BOOTSTRAP_ROLES: readonly BootstrapRole[] = [
 ];
 
 export const BOOTSTRAP_ROLE_BINDINGS: readonly (BootstrapBinding & { readonly namespace: string })[] = [
+  {
+    // Which CAs to trust: agents follow a rotation.
+    namespace: 'kube-system',
+    name: 'coracle:netd:extension-apiserver-authentication-reader',
+    roleKind: 'Role',
+    role: 'extension-apiserver-authentication-reader',
+    subjects: [group('coracle:netd')],
+  },
   {
     namespace: 'kube-system',
     name: 'system::extension-apiserver-authentication-reader',

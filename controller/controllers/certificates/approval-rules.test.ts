@@ -25,6 +25,7 @@ const node = (name: string, address: string) =>
 const nodes = [node('a', '10.0.0.1'), node('b', '10.0.0.2')];
 
 const CLIENT = 'kubernetes.io/kube-apiserver-client-kubelet';
+const COMPONENT = 'kubernetes.io/kube-apiserver-client';
 const SERVING = 'kubernetes.io/kubelet-serving';
 
 describe('planApproval', () => {
@@ -33,6 +34,20 @@ describe('planApproval', () => {
     ['a node that renews', csr(CLIENT, 'system:node:a'), wish('system:node:a'), 'ask selfnodeclient'],
     ['a node that asks for another', csr(CLIENT, 'system:node:b'), wish('system:node:a'), 'ask nodeclient'],
     ['a node named like the API server', csr(CLIENT, 'x'), wish('system:node:kubernetes.default'), 'ignore'],
+    [
+      'a scheduler that renews its own',
+      csr(COMPONENT, 'system:kube-scheduler'),
+      wish('system:kube-scheduler'),
+      'approve',
+    ],
+    ['somebody who asks for its name', csr(COMPONENT, 'mallory'), wish('system:kube-scheduler'), 'ignore'],
+    ['a user who renews', csr(COMPONENT, 'alice'), wish('alice'), 'ignore'],
+    [
+      'a scheduler that wants more than its name',
+      csr(COMPONENT, 'system:kube-scheduler'),
+      wish('system:kube-scheduler', { subject: { commonName: 'system:kube-scheduler', organizations: ['ops'] } }),
+      'ignore',
+    ],
     [
       'netd of the node that asks',
       csr('coracle.dev/netd', 'system:node:a'),

@@ -4,7 +4,14 @@ import type { RequestedCertificate } from './certificate-signer.ts';
 export const KUBELET_CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client-kubelet';
 export const KUBELET_SERVING_SIGNER = 'kubernetes.io/kubelet-serving';
 export const NETD_SIGNER = 'coracle.dev/netd';
+export const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
 
+/** Parts of the control plane that may run in processes of their own, under certificates. */
+const COMPONENTS: ReadonlySet<string> = new Set([
+  'system:kube-scheduler',
+  'system:kube-controller-manager',
+  'system:cloud-controller-manager',
+]);
 const NODE_USER = 'system:node:';
 const NETD_USER = 'coracle:netd:';
 
@@ -77,6 +84,22 @@ function planServing({ csr, request, nodes }: ApprovalFacts): ApprovalPlan {
     : { kind: 'wait', why: `the Node object does not show ${unknown.join(', ')}` };
 }
 
+/** Nobody but the component itself asks for its name, and it asks for nothing else. */
+function planComponent({ csr, request }: ApprovalFacts): ApprovalPlan {
+  const { commonName, organizations } = request.subject;
+  const isPlain =
+    organizations.length +
+      request.dnsNames.length +
+      request.addresses.length +
+      request.emails.length +
+      request.uris.length +
+      request.otherSubjectAttributes.length ===
+    0;
+  return COMPONENTS.has(commonName) && csr.spec.username === commonName && isPlain
+    ? { kind: 'approve', message: 'Auto approving a certificate for a component that renews its own' }
+    : { kind: 'ignore', why: 'this signer wants a decision by a person' };
+}
+
 /** What to do with a request that nobody has decided and that keeps its signer's rules. Pure. */
 export function planApproval(facts: ApprovalFacts): ApprovalPlan {
   switch (facts.csr.spec.signerName) {
@@ -86,6 +109,8 @@ export function planApproval(facts: ApprovalFacts): ApprovalPlan {
       return planClient(facts, NETD_USER);
     case KUBELET_SERVING_SIGNER:
       return planServing(facts);
+    case CLIENT_SIGNER:
+      return planComponent(facts);
     default:
       return { kind: 'ignore', why: 'this signer wants a decision by a person' };
   }
