@@ -116,6 +116,8 @@ export interface MountRequest {
   readonly options: readonly string[];
   /** Network file systems may take their time. */
   readonly timeoutMs?: number;
+  /** Its helper processes outlive us: under systemd they run in a scope of their own. */
+  readonly inScope?: boolean;
 }
 
 export interface MountPoint {
@@ -129,6 +131,11 @@ export interface Mounter {
   mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode?: number }): Promise<void>;
   bind(source: string, path: string, readOnly: boolean): Promise<void>;
   mount(request: MountRequest): Promise<void>;
+  /**
+   * Mounts what `path` leads to below `root` at `target`, never through a symbolic link: whoever writes below the root while this is under
+   * way changes nothing about it. Missing directories are made. What was mounted at the target before is unmounted.
+   */
+  bindBeneath(root: string, path: string, target: string): Promise<void>;
   /** Unmounts, lazily if busy; absent is fine. */
   unmount(path: string): Promise<void>;
 }

@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { foreignHandlePath, openBeneath } from './beneath.ts';
 import { ExecError, type Executor, type Mounter, type MountPoint } from './host.ts';
 
 /** `/proc/self/mountinfo`, oldest mount first; octal escapes stand for blanks and backslashes in paths. */
@@ -35,9 +37,24 @@ export function createMounter(exec: Executor): Mounter {
       // A bind mount takes its flags from the source; only a second step makes it read-only.
       if (readOnly) await exec.run(['mount', '-o', 'remount,bind,ro', path]);
     },
-    async mount({ fsType, source, path, options, timeoutMs }) {
+    async mount({ fsType, source, path, options, timeoutMs, inScope = false }) {
       const flags = options.length === 0 ? [] : ['-o', options.join(',')];
-      await exec.run(['mount', '-t', fsType, ...flags, source, path], timeoutMs === undefined ? {} : { timeoutMs });
+      const isSystemd = inScope && (await stat('/run/systemd/system').catch(() => undefined)) !== undefined;
+      const scope: [string, ...string[]] = isSystemd ? ['systemd-run', '--scope', '--quiet', '--', 'mount'] : ['mount'];
+      await exec.run([...scope, '-t', fsType, ...flags, source, path], timeoutMs === undefined ? {} : { timeoutMs });
+    },
+    async bindBeneath(root, path, target) {
+      const handle = await openBeneath(root, path, { create: 0o750 });
+      try {
+        if ((await list()).some((mount) => mount.path === target)) await exec.run(['umount', '--lazy', target]);
+        await mkdir(dirname(target), { recursive: true, mode: 0o750 });
+        if ((await handle.stat()).isDirectory()) await mkdir(target, { recursive: true, mode: 0o750 });
+        else await writeFile(target, '', { mode: 0o640 });
+        // As it is written, or mount(8) would look up where the link leads by now.
+        await exec.run(['mount', '--no-canonicalize', '--bind', foreignHandlePath(handle), target]);
+      } finally {
+        await handle.close();
+      }
     },
     async unmount(path) {
       const mounted = (await list()).some((mount) => mount.path === path);

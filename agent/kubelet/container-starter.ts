@@ -6,8 +6,19 @@ import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime, ImageInfo, SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import { ConfigError } from './config/config-error.ts';
-import { computeContainerConfig, type PreparedVolume, subPathsOf } from './config/container-config.ts';
-import { envFileKey, environmentFiles, environmentReferences, type SourceObjects } from './config/environment.ts';
+import {
+  type ContainerConfigInput,
+  computeContainerConfig,
+  type PreparedVolume,
+  subPathsOf,
+} from './config/container-config.ts';
+import {
+  computeEnvironment,
+  envFileKey,
+  environmentFiles,
+  environmentReferences,
+  type SourceObjects,
+} from './config/environment.ts';
 import type { NodeAllocatable } from './config/field-ref.ts';
 import type { SwapSettings } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
@@ -44,6 +55,7 @@ export interface ContainerStarterDeps {
   readonly allocatable: () => NodeAllocatable;
   readonly nodeMemoryBytes: () => number;
   readonly swap: SwapSettings | undefined;
+  readonly canRecurseReadOnly: () => boolean;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
 }
@@ -162,7 +174,7 @@ export class ContainerStarter {
         this.#makeTerminationLog(terminationLog),
         host.fs.makeDirectory(`${paths.logDirectory(pod)}/${container.name}`, 0o755),
       ]);
-      const config = computeContainerConfig({
+      const input = {
         pod,
         container,
         sources,
@@ -178,9 +190,9 @@ export class ContainerStarter {
         swap: this.#deps.swap,
         seccompDefault,
         targetContainerId: this.#targetOf(pod, container.name),
-      });
-      await this.#makeSubPaths(container, new Map(config.env.map(({ key, value }) => [key, value])), volumes);
-      return config;
+        canRecurseReadOnly: this.#deps.canRecurseReadOnly(),
+      };
+      return computeContainerConfig({ ...input, subPathMounts: await this.#mountSubPaths(input) });
     } catch (err) {
       const message = describeError(err);
       events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
@@ -246,26 +258,29 @@ export class ContainerStarter {
     await fs.chmod(path, 0o666);
   }
 
-  /** Sub-paths that do not exist become directories, as in Kubernetes. A symlink on the way could lead out of the volume: refused. */
-  async #makeSubPaths(
-    container: IContainer,
-    env: ReadonlyMap<string, string>,
-    volumes: ReadonlyMap<string, PreparedVolume>,
-  ): Promise<void> {
-    const { fs } = this.#deps.host;
-    for (const { volume, subPath } of subPathsOf(container, env)) {
+  /**
+   * Each sub-path gets a mount of its own, made through handles: whoever can write into the volume cannot turn it into a way out of it.
+   * Sub-paths that do not exist become directories, as in Kubernetes. Rendered volumes are ours: their visible names are links through
+   * `..data`.
+   */
+  async #mountSubPaths(input: ContainerConfigInput): Promise<ReadonlyMap<number, string>> {
+    const { pod, container, volumes } = input;
+    const mounted = new Map<number, string>();
+    if (!container.volumeMounts?.some(({ subPath, subPathExpr }) => subPath || subPathExpr)) return mounted;
+    const { host, paths } = this.#deps;
+    for (const { index, volume, subPath } of subPathsOf(container, computeEnvironment(input))) {
       const prepared = volumes.get(volume);
-      if (prepared === undefined) continue;
-      let path = prepared.hostPath;
-      // Rendered volumes are ours: their visible names are links through `..data`.
-      if (prepared.readOnly) continue;
-      for (const element of subPath.split('/')) {
-        path = `${path}/${element}`;
-        const info = await fs.info(path);
-        if (info?.type === 'symlink') throw new ConfigError(`subPath "${subPath}" leads through a symbolic link`);
-        if (info === undefined) await fs.makeDirectory(path, 0o750);
+      if (prepared === undefined || prepared.isRendered === true || prepared.imageId !== undefined) continue;
+      const target = `${paths.pod(pod.metadata.uid)}/volume-subpaths/${volume}/${container.name}/${index}`;
+      try {
+        await host.mounts.bindBeneath(prepared.hostPath, subPath, target);
+      } catch (err) {
+        const what = `failed to prepare subPath for volumeMount "${volume}" of container "${container.name}"`;
+        throw new ConfigError(what, { cause: err });
       }
+      mounted.set(index, target);
     }
+    return mounted;
   }
 
   /** Not awaited: log shippers can wait, the pod cannot. */

@@ -47,8 +47,10 @@ import { KubeletReports } from './stats/kubelet-reports.ts';
 import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
+import { PersistentClaims } from './volumes/persistent-claims.ts';
 import { TokenSource } from './volumes/token-source.ts';
-import { VolumeManager } from './volumes/volume-manager.ts';
+import { VolumeError } from './volumes/volume-kind.ts';
+import { type ImageRequest, VolumeManager } from './volumes/volume-manager.ts';
 import { withinOrGoOn } from './within-or-go-on.ts';
 
 export interface KubeletDeps {
@@ -82,6 +84,7 @@ const NODE_SHUTDOWN = { reason: 'NodeShutdown', message: 'Pod was rejected as th
 /** A relist that is later than this makes the node unready, as in Kubernetes. */
 const RELIST_LATE_MS = 180_000;
 const WIDTH_PER_CORE = 2;
+const VOLUME_PULL_MS = 15 * 60_000;
 const SERVICES_WAIT_MS = 5_000;
 
 /** Puts the parts of the kubelet together; the only place that knows all of them. */
@@ -220,6 +223,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     configMaps,
     secrets,
     tokens,
+    claims: new PersistentClaims(client, copies),
+    pullImage: (pod, request) => pullVolumeImage(deps, images, pod, request),
     clock,
     random,
     allocatable,
@@ -234,6 +239,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
     swap: await swapSettings(deps, facts),
+    canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
     seccompDefault: config.seccompDefault,
   });
   const { clusterDns, clusterDomain, cgroups } = config;
@@ -404,6 +410,22 @@ async function readAbilities({ runtime, host, config, log }: KubeletDeps): Promi
 async function swapSettings({ host, config }: KubeletDeps, { swapBytes }: HostFacts) {
   if (swapBytes === 0 || (await host.cgroups()).version !== 2) return undefined;
   return { behavior: config.swapBehavior, nodeSwapBytes: swapBytes };
+}
+
+/** containerd mounts images since 2.1; older runtimes would mount nothing. */
+async function pullVolumeImage(
+  { runtime }: KubeletDeps,
+  images: ImageManager,
+  pod: Pod,
+  { volume, reference, policy }: ImageRequest,
+): Promise<string> {
+  const { name, version } = await runtime.version();
+  const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number);
+  if (name === 'containerd' && (major < 2 || (major === 2 && minor < 1)))
+    throw new VolumeError(`image volumes need containerd 2.1, this node has ${version}`);
+  const imagePullPolicy = policy as 'Always' | 'IfNotPresent' | 'Never' | undefined;
+  const container = { name: volume, image: reference, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
+  return (await images.ensure(pod, container, AbortSignal.timeout(VOLUME_PULL_MS))).id;
 }
 
 async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {

@@ -254,6 +254,40 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await remove('envlink');
   });
 
+  test('mounts sub-paths of a volume, but not through a link that a container has made', async () => {
+    const volumes = [{ name: 'data', emptyDir: {} }];
+    const whole = [{ name: 'data', mountPath: '/data' }];
+    const init = (command: string) => ({ name: 'init', image: BUSYBOX_IMAGE, ...sh(command), volumeMounts: whole });
+    const volumeMounts = [
+      { name: 'data', mountPath: '/dir', subPath: 'a/b' },
+      { name: 'data', mountPath: '/file', subPath: 'text' },
+    ];
+    await run(
+      'subpath',
+      {
+        ...sh('cat /file; echo x > /dir/new && ls /whole/a/b'),
+        volumeMounts: [...volumeMounts, { name: 'data', mountPath: '/whole' }],
+      },
+      { restartPolicy: 'Never', volumes, initContainers: [init('echo inside > /data/text')] },
+    );
+    await waitUntil('subpath has ended', TIMEOUT_MS, () => podNow('subpath')?.status?.phase === 'Succeeded');
+    expect(await logOf('subpath')).toBe('inside\nnew');
+    await remove('subpath');
+    await run(
+      'sublink',
+      { ...sh('cat /dir/shadow'), volumeMounts: [volumeMounts[0]!] },
+      { restartPolicy: 'Never', volumes, initContainers: [init('ln -s /etc /data/a')] },
+    );
+    const message = await waitUntil('sublink is refused', TIMEOUT_MS, () => {
+      const [status] = podNow('sublink')?.status?.containerStatuses ?? [];
+      const { reason, message: why } = status?.state?.waiting ?? {};
+      return reason === 'CreateContainerConfigError' ? why : undefined;
+    });
+    expect(message).toContain('failed to prepare subPath for volumeMount "data" of container "app"');
+    await remove('sublink');
+    expect((await containerd.host.mounts.list()).filter(({ path }) => path.includes('volume-subpaths'))).toEqual([]);
+  });
+
   test('probes over HTTP before it calls a pod ready', async () => {
     await run('probed', {
       ...sh('mkdir /www; echo ok > /www/index.html; exec httpd -f -p 8080 -h /www'),

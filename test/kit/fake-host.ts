@@ -80,6 +80,10 @@ export class FakeMounter implements Mounter {
     this.points.push({ path: request.path, source: request.source, fsType: request.fsType });
   }
 
+  async bindBeneath(root: string, path: string, target: string): Promise<void> {
+    this.points.push({ path: target, source: `${root}/${path}`, fsType: 'bind' });
+  }
+
   async bind(source: string, path: string): Promise<void> {
     this.points.push({ path, source, fsType: 'bind' });
   }

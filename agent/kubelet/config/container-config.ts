@@ -13,6 +13,10 @@ export interface PreparedVolume {
   readonly hostPath: string;
   /** Whatever the mount says: ConfigMaps, Secrets and projected volumes are never writable. */
   readonly readOnly: boolean;
+  /** The content of an image in place of a host path. */
+  readonly imageId?: string;
+  /** Made of files that we write: no container can change what is in it. */
+  readonly isRendered?: boolean;
 }
 
 export interface ContainerConfigInput extends EnvironmentInput {
@@ -29,6 +33,10 @@ export interface ContainerConfigInput extends EnvironmentInput {
   readonly seccompDefault: boolean;
   /** The running container whose processes an ephemeral one is to see. */
   readonly targetContainerId?: string | undefined;
+  /** Host paths under which sub-paths were mounted, by their place among the container's mounts. */
+  readonly subPathMounts?: ReadonlyMap<number, string>;
+  /** The runtime can make mounts read-only with all below them. */
+  readonly canRecurseReadOnly?: boolean;
 }
 
 /** Everything the runtime must know of one container. Throws ConfigError for what the user has to mend. */
@@ -62,8 +70,8 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
 const PROPAGATION = { None: 'PRIVATE', HostToContainer: 'HOST_TO_CONTAINER', Bidirectional: 'BIDIRECTIONAL' } as const;
 
 function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, string>): MountConfig[] {
-  const { container, volumes, hostsFile, terminationLog } = input;
-  const mounts: MountConfig[] = (container.volumeMounts ?? []).map((mount) => {
+  const { container, volumes, hostsFile, terminationLog, subPathMounts } = input;
+  const mounts: MountConfig[] = (container.volumeMounts ?? []).map((mount, index) => {
     const volume = volumes.get(mount.name);
     if (volume === undefined)
       throw new ConfigError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
@@ -71,8 +79,10 @@ function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, str
     const propagation = mount.mountPropagation as keyof typeof PROPAGATION | undefined;
     return {
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: subPath === '' ? volume.hostPath : `${volume.hostPath}/${subPath}`,
+      hostPath: subPathMounts?.get(index) ?? (subPath === '' ? volume.hostPath : `${volume.hostPath}/${subPath}`),
+      ...(volume.imageId === undefined ? {} : { hostPath: '', image: { id: volume.imageId, subPath } }),
       readOnly: mount.readOnly === true || volume.readOnly,
+      ...recursion(mount, input.canRecurseReadOnly === true),
       propagation: PROPAGATION[propagation ?? 'None'],
     };
   });
@@ -85,13 +95,26 @@ function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, str
   return mounts;
 }
 
-/** Sub-path mounts of a container, by volume: what must exist on the host before the container is created. */
+/** Read-only mounts below a mount: asked for strictly, the runtime must be able to; else it is done where it can be. */
+function recursion(
+  { name, readOnly, recursiveReadOnly }: { name: string; readOnly?: boolean; recursiveReadOnly?: string },
+  canRecurse: boolean,
+): Pick<MountConfig, 'recursiveReadOnly'> {
+  if (readOnly !== true || recursiveReadOnly === undefined || recursiveReadOnly === 'Disabled') return {};
+  if (recursiveReadOnly === 'Enabled' && !canRecurse)
+    throw new ConfigError(
+      `failed to resolve recursive read-only mode: volume "${name}" requested recursive read-only mode, but it is not supported by the runtime`,
+    );
+  return canRecurse ? { recursiveReadOnly: true } : {};
+}
+
+/** Sub-path mounts of a container, by their place among its mounts: what must stand on the host before the container is created. */
 export function subPathsOf(
   container: IContainer,
   env: ReadonlyMap<string, string>,
-): { readonly volume: string; readonly subPath: string }[] {
+): { readonly index: number; readonly volume: string; readonly subPath: string }[] {
   return (container.volumeMounts ?? [])
-    .map((mount) => ({ volume: mount.name, subPath: subPathOf(mount, env) }))
+    .map((mount, index) => ({ index, volume: mount.name, subPath: subPathOf(mount, env) }))
     .filter(({ subPath }) => subPath !== '');
 }
 

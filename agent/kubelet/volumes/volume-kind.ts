@@ -1,5 +1,5 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
-import type { ConfigMap, Pod, Secret } from '#api/object/kinds.ts';
+import type { ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret } from '#api/object/kinds.ts';
 import type { Host } from '../../host/host.ts';
 import type { PreparedVolume } from '../config/container-config.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
@@ -17,6 +17,11 @@ export interface VolumeContext {
   configMap(name: string): Promise<ConfigMap | undefined>;
   secret(name: string): Promise<Secret | undefined>;
   token(request: TokenSpec): Promise<ProjectedToken>;
+  /** A claim of the pod's namespace, and a volume of the cluster; undefined where there is none. */
+  claim(name: string): Promise<PersistentVolumeClaim | undefined>;
+  persistentVolume(name: string): Promise<PersistentVolume | undefined>;
+  /** Sees to the image of a volume; returns its id. Throws where the runtime cannot mount images. */
+  pullImage(volume: string, reference: string, policy: string | undefined): Promise<string>;
 }
 
 export interface TokenSpec {

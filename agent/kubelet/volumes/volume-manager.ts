@@ -14,6 +14,10 @@ import { configMap } from './config-map.ts';
 import { downwardApi } from './downward-api.ts';
 import { emptyDir } from './empty-dir.ts';
 import { hostPath } from './host-path.ts';
+import { imageVolume } from './image-volume.ts';
+import { nfs } from './nfs.ts';
+import type { PersistentClaims } from './persistent-claims.ts';
+import { volumeOfClaim } from './persistent-volume.ts';
 import { projected } from './projected.ts';
 import { secret } from './secret.ts';
 import type { TokenSource } from './token-source.ts';
@@ -27,6 +31,8 @@ const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
   secret,
   projected,
   downwardAPI: downwardApi,
+  nfs,
+  image: imageVolume,
 };
 
 export interface VolumeManagerOptions {
@@ -36,10 +42,18 @@ export interface VolumeManagerOptions {
   readonly configMaps: ReferencedObjects<ConfigMap>;
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
+  readonly claims: Pick<PersistentClaims, 'claim' | 'persistentVolume'>;
+  readonly pullImage: (pod: Pod, request: ImageRequest) => Promise<string>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly allocatable: () => NodeAllocatable;
   readonly log: Logger;
+}
+
+export interface ImageRequest {
+  readonly volume: string;
+  readonly reference: string;
+  readonly policy: string | undefined;
 }
 
 export interface PreparedVolumes {
@@ -95,15 +109,20 @@ export class VolumeManager {
     secrets.release(uid);
     tokens.forgetPod(uid);
     const context = this.#context(pod);
+    const subPaths = `${paths.pod(uid)}/volume-subpaths/`;
+    const mounted = (await host.mounts.list()).filter(({ path }) => path.startsWith(subPaths));
+    for (const { path } of mounted.toReversed()) await host.mounts.unmount(path);
+    // By what stands on the host rather than by the claim, which may be gone by now.
     for (const volume of specOf(pod).volumes ?? []) {
-      const kind = kindOf(volume);
-      if (kind?.type === 'directory') await kind.tearDown?.(context, volume);
+      const kinds = isClaim(volume) ? [nfs] : [kindOf(volume)];
+      for (const kind of kinds) if (kind?.type === 'directory') await kind.tearDown?.(context, volume);
     }
     await host.fs.remove(`${volatileRoot}/${uid}`);
     await host.fs.remove(`${paths.pod(uid)}/volumes`);
   }
 
-  async #setUp(context: VolumeContext, volume: IVolume): Promise<SetUpVolume> {
+  async #setUp(context: VolumeContext, given: IVolume): Promise<SetUpVolume> {
+    const volume = isClaim(given) ? await volumeOfClaim(context, given) : given;
     const kind = kindOf(volume);
     if (kind === undefined) {
       const type = Object.keys(volume).find((key) => key !== 'name') ?? 'unknown';
@@ -132,13 +151,14 @@ export class VolumeManager {
     await writePayload(payload.files, { fs: host.fs, directory, nowMs, nonce, fsGroup });
     return {
       name: volume.name,
-      prepared: { hostPath: directory, readOnly: true },
+      prepared: { hostPath: directory, readOnly: true, isRendered: true },
       refreshAtMs: payload.refreshAtMs,
     };
   }
 
   #context(pod: Pod): VolumeContext {
-    const { host, paths, volatileRoot, configMaps, secrets, tokens, clock, allocatable } = this.#options;
+    const { host, paths, volatileRoot, configMaps, secrets, tokens, clock, allocatable, claims, pullImage } =
+      this.#options;
     const namespace = namespaceOf(pod);
     const uid = uidOf(pod);
     return {
@@ -151,9 +171,15 @@ export class VolumeManager {
       configMap: (name) => configMaps.read(uid, namespace, name),
       secret: (name) => secrets.read(uid, namespace, name),
       token: (request) => tokens.token(pod, request),
+      claim: (name) => claims.claim(uid, namespace, name),
+      persistentVolume: (name) => claims.persistentVolume(uid, name),
+      pullImage: (volume, reference, policy) => pullImage(pod, { volume, reference, policy }),
     };
   }
 }
+
+const isClaim = ({ persistentVolumeClaim, ephemeral }: IVolume) =>
+  persistentVolumeClaim !== undefined || ephemeral !== undefined;
 
 function kindOf(volume: IVolume): VolumeKind | undefined {
   // A volume without a source is an empty directory.

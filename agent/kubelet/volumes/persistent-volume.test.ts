@@ -1,0 +1,63 @@
+import type { IVolume } from 'kubernetes-models/v1/Volume';
+import { expect, test } from 'vitest';
+import type { PersistentVolume, PersistentVolumeClaim } from '#api/object/kinds.ts';
+import { podWith } from '../testing/pod-fixtures.ts';
+import { volumeOfClaim } from './persistent-volume.ts';
+import type { VolumeContext } from './volume-kind.ts';
+
+const claimOf = (more: object = {}) =>
+  ({
+    metadata: { name: 'data', namespace: 'default', uid: 'claim-1' },
+    spec: { volumeName: 'pv' },
+    status: { phase: 'Bound' },
+    ...more,
+  }) as unknown as PersistentVolumeClaim;
+const volumeOf = (spec: object) =>
+  ({ metadata: { name: 'pv' }, spec: { claimRef: { uid: 'claim-1' }, ...spec } }) as unknown as PersistentVolume;
+const resolve = (
+  claim: PersistentVolumeClaim | undefined,
+  found: PersistentVolume | undefined,
+  given: IVolume = { name: 'v', persistentVolumeClaim: { claimName: 'data' } },
+) => {
+  const context = {
+    pod: podWith(),
+    claim: async (name: string) => (['data', 'web-v'].includes(name) ? claim : undefined),
+    persistentVolume: async () => found,
+  };
+  return volumeOfClaim(context as unknown as VolumeContext, given);
+};
+
+test.each<readonly [string, PersistentVolume, IVolume]>([
+  ['a host path', volumeOf({ hostPath: { path: '/d' } }), { name: 'v', hostPath: { path: '/d' } }],
+  [
+    'a local directory',
+    volumeOf({ local: { path: '/d' } }),
+    { name: 'v', hostPath: { path: '/d', type: 'Directory' } },
+  ],
+])('a claim bound to %s', async (_name, found, expected) => {
+  expect(await resolve(claimOf(), found)).toEqual(expected);
+});
+
+test('an export keeps the options of its volume', async () => {
+  const nfs = { server: 's', path: '/e' };
+  const found = volumeOf({ nfs, mountOptions: ['nfsvers=4.2'] });
+  expect(await resolve(claimOf(), found)).toEqual({
+    name: 'v',
+    nfs: { ...nfs, readOnly: false, mountOptions: ['nfsvers=4.2'] },
+  });
+});
+
+test('an ephemeral volume has the claim of its pod', async () => {
+  const found = volumeOf({ hostPath: { path: '/d' } });
+  expect(await resolve(claimOf(), found, { name: 'v', ephemeral: {} })).toMatchObject({ hostPath: { path: '/d' } });
+});
+
+test.each([
+  ['no claim', undefined, undefined, 'persistentvolumeclaim "data" not found'],
+  ['an unbound claim', claimOf({ status: { phase: 'Pending' } }), undefined, 'PVC "default/data" is not bound'],
+  ['no volume', claimOf(), undefined, 'persistentvolume "pv" not found'],
+  ["somebody else's volume", claimOf(), volumeOf({ claimRef: { uid: 'other' } }), 'is bound to another claim'],
+  ['an unknown source', claimOf(), volumeOf({ capacity: {}, iscsi: {} }), 'type iscsi is not supported'],
+])('%s is refused', async (_name, claim, found, message) => {
+  await expect(resolve(claim, found)).rejects.toThrow(message);
+});

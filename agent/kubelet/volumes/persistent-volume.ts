@@ -1,0 +1,45 @@
+import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { PersistentVolume } from '#api/object/kinds.ts';
+import { namespaceOf } from '../pod-spec.ts';
+import { type VolumeContext, VolumeError } from './volume-kind.ts';
+
+/**
+ * The volume that a claim is bound to, as if the pod had named it itself: `spec.volumes[]` and PersistentVolumes call their sources alike,
+ * but for `local`, a directory of this host. Throws VolumeError while the claim is not bound.
+ */
+export async function volumeOfClaim(context: VolumeContext, volume: IVolume): Promise<IVolume> {
+  const claimName = claimNameOf(context, volume);
+  const readOnly = volume.persistentVolumeClaim?.readOnly === true;
+  const namespace = namespaceOf(context.pod);
+  const claim = await context.claim(claimName);
+  if (claim === undefined) throw new VolumeError(`persistentvolumeclaim "${claimName}" not found`);
+  if (claim.metadata.deletionTimestamp !== undefined)
+    throw new VolumeError(`persistentvolumeclaim "${claimName}" is being deleted`);
+  const name = claim.spec?.volumeName;
+  if (claim.status?.phase !== 'Bound' || !name)
+    throw new VolumeError(`PVC "${namespace}/${claimName}" is not bound to a volume`);
+  const found = await context.persistentVolume(name);
+  if (found === undefined) throw new VolumeError(`persistentvolume "${name}" not found`);
+  if (found.spec?.claimRef?.uid !== claim.metadata.uid)
+    throw new VolumeError(`persistentvolume "${name}" is bound to another claim than "${namespace}/${claimName}"`);
+  if (found.spec?.volumeMode === 'Block')
+    throw new VolumeError(`volume "${volume.name}": raw block volumes are not supported by this agent`);
+  return sourceOf(found, volume.name, readOnly);
+}
+
+/** An ephemeral volume has a claim of its own, named after pod and volume. */
+const claimNameOf = ({ pod }: VolumeContext, volume: IVolume) =>
+  volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
+
+function sourceOf({ metadata, spec }: PersistentVolume, name: string, readOnly: boolean): IVolume {
+  const { hostPath, local, nfs, mountOptions } = spec ?? {};
+  if (hostPath !== undefined) return { name, hostPath };
+  if (local !== undefined) return { name, hostPath: { path: local.path, type: 'Directory' } };
+  if (nfs !== undefined) {
+    const withOptions = { ...nfs, readOnly: readOnly || nfs.readOnly === true, mountOptions };
+    return { name, nfs: withOptions as NonNullable<IVolume['nfs']> };
+  }
+  const known = ['capacity', 'accessModes', 'claimRef', 'persistentVolumeReclaimPolicy', 'storageClassName'];
+  const type = Object.keys(spec ?? {}).find((key) => !known.includes(key)) ?? 'unknown';
+  throw new VolumeError(`persistentvolume "${metadata.name}": type ${type} is not supported by this agent`);
+}
