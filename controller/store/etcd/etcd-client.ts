@@ -6,6 +6,7 @@ import { type Clock, delay } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { EtcdError, faultOf, isTransient, toEtcdError } from './etcd-error.ts';
 import { RevisionOffset } from './revision-offset.ts';
+import { TermWatch } from './term-watch.ts';
 import {
   type AlarmResponse,
   type EtcdProtocol,
@@ -77,6 +78,8 @@ export class EtcdClient {
   readonly #protocol: EtcdProtocol = loadEtcdProtocol();
   readonly #members: readonly Member[];
   readonly #metadata = new Metadata();
+  /** Of the leaders; for calls whose outcome matters when a leader is lost. */
+  readonly terms: TermWatch;
   #revisions = new RevisionOffset(0);
   #current = 0;
   #clusterId: string | undefined;
@@ -89,6 +92,7 @@ export class EtcdClient {
       client: openChannel(server, options.tls),
       standing: 'new',
     }));
+    this.terms = new TermWatch(options.clock, () => this.range({ key: Uint8Array.of(0), count_only: true }));
     // A member that has lost its leader says so at once instead of letting us wait.
     this.#metadata.set('hasleader', 'true');
   }
@@ -235,6 +239,7 @@ export class EtcdClient {
     this.#clusterId ??= header.cluster_id;
     if (header.cluster_id === this.#clusterId) {
       member.standing = 'own';
+      this.terms.note(header.raft_term);
       return;
     }
     const [told, known] = [toHex(header.cluster_id), toHex(this.#clusterId)];

@@ -187,12 +187,13 @@ export class EtcdWriter {
 
   /** Carries the decision out; false where the state that it was taken on is not the newest. */
   async #fly(attempt: WriteAttempt, etcdKey: Uint8Array, flight: Flight): Promise<boolean> {
-    const { clock, random, freshness, fence, leases, onTransaction } = this.#options;
+    const { client, clock, random, freshness, fence, leases, onTransaction } = this.#options;
     const endMs = clock.monotonic() + BUDGET_MS;
     for (let failures = 1; !attempt.settled; failures++) {
       let answer: TxnResponse;
       try {
-        answer = await this.#options.txn(await this.#transaction(attempt.key, etcdKey, flight));
+        const transaction = await this.#transaction(attempt.key, etcdKey, flight);
+        answer = await client.terms.guard(this.#options.txn(transaction));
       } catch (err) {
         const fault = faultOf(err);
         if (fault === 'noSpace') onTransaction?.('noSpace');

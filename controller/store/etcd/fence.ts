@@ -58,7 +58,7 @@ export class Fence {
   async #write(): Promise<number> {
     const put: RequestOp = { request_put: { key: this.#key, value: EMPTY } };
     const { header } = await this.#client.persist(
-      () => this.#client.txn({ compare: [], success: [put], failure: [] }),
+      () => this.#client.terms.guard(this.#client.txn({ compare: [], success: [put], failure: [] })),
       { forMs: PERSIST_MS },
     );
     const revision = Number(header.revision);
