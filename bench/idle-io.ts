@@ -181,7 +181,7 @@ function countDiskCalls(pid: number): { stop(): Promise<string[]> } {
   const file = join(mkdtempSync(join(tmpdir(), 'coracle-calls-')), 'trace');
   const tracer: ChildProcess = spawn(
     'strace',
-    ['-f', '-qq', '-e', `trace=${[...calls, ...changes].join(',')}`, '-o', file, '-p', String(pid)],
+    ['-f', '-y', '-qq', '-e', `trace=${[...calls, ...changes].join(',')}`, '-o', file, '-p', String(pid)],
     { stdio: 'inherit' },
   );
   const ended = new Promise((resolve) => tracer.once('exit', resolve));
