@@ -15,6 +15,7 @@ import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { networkProber } from './host/network-prober.ts';
 import { tightenPrivateFiles } from './host/private-files.ts';
+import { followClusterCa } from './identity/follow-cluster-ca.ts';
 import { runIdentityRenewal } from './identity/identity-renewal.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
@@ -94,8 +95,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     access: createNodeAccess({ client, nodeName, clock, log: log.child({ component: 'node-access' }) }),
   });
   await server.listen(config.nodeApiPort);
-  keepIdentity({ identity, client, server, transports, nodeIp, log, signal });
   const netd = createKubeClient(transports.netd);
+  keepIdentity({ identity, client, netd, server, transports, nodeIp, log, signal });
   network.start(netd, signal);
   followServers(
     { servers, client: netd, host, path: serversPath, clock, log: log.child({ component: 'servers' }) },
@@ -247,6 +248,7 @@ function connect(servers: ServerList, ca: string, keyPair: () => NodeIdentity['n
 interface IdentityKeeping {
   readonly identity: NodeIdentity;
   readonly client: ReturnType<typeof createKubeClient>;
+  readonly netd: ReturnType<typeof createKubeClient>;
   readonly server: NodeServer;
   readonly transports: { readonly node: HttpTransport; readonly netd: HttpTransport };
   readonly nodeIp: string;
@@ -255,9 +257,9 @@ interface IdentityKeeping {
 }
 
 /** Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them. */
-function keepIdentity({ identity, client, server, transports, nodeIp, log, signal }: IdentityKeeping): void {
-  const { caPem: ca } = identity;
+function keepIdentity({ identity, client, netd, server, transports, nodeIp, log, signal }: IdentityKeeping): void {
   const apply = () => {
+    const { caPem: ca } = identity;
     transports.node.updateCredentials({ ca, cert: identity.node.certificatePem, key: identity.node.privateKeyPem });
     transports.netd.updateCredentials({ ca, cert: identity.netd.certificatePem, key: identity.netd.privateKeyPem });
     server.updateTls(serverTls(identity));
@@ -269,6 +271,7 @@ function keepIdentity({ identity, client, server, transports, nodeIp, log, signa
         log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
     },
   );
+  void followClusterCa({ identity, client: netd, clock: systemClock, log, signal, onChanged: apply });
   runIdentityRenewal({ identity, client, clock: systemClock, log, signal, onRenewed: apply }).catch((err: unknown) => {
     if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });
   });

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { Host } from '#agent/host/host.ts';
 import type { KubeClient } from '#api/client/client.ts';
@@ -66,6 +67,8 @@ export interface NodeIdentity {
    * that has expired the next part already needs the successor.
    */
   renew(client: KubeClient, onRenewed: (part: IdentityPart) => void): Promise<void>;
+  /** Other CAs to trust from now on, the one that signs first: `renew` then wants certificates of that one. */
+  trust(caPem: string): Promise<void>;
   /** When the next part wants renewal, in epoch ms. */
   nextRenewalMs(): number;
 }
@@ -289,6 +292,13 @@ class FileNodeIdentity implements NodeIdentity {
     }
   }
 
+  async trust(caPem: string): Promise<void> {
+    const { host, dir, log } = this.#options;
+    await host.fs.writeAtomic(caFileOf(dir), caPem, { mode: 0o644, durable: true });
+    this.#state = { ...this.#state, caPem };
+    log.info('the cluster has another CA');
+  }
+
   nextRenewalMs(): number {
     const { node, netd, serving } = this.#state;
     const pairs = [node, netd, ...(serving === undefined ? [] : [serving])];
@@ -296,6 +306,8 @@ class FileNodeIdentity implements NodeIdentity {
   }
 
   #isDue({ certificatePem }: KeyPair): boolean {
+    // The first of the bundle is the one that signs.
+    if (!new X509Certificate(certificatePem).verify(new X509Certificate(this.caPem).publicKey)) return true;
     return this.#options.clock.now() >= renewalMs(readTerm(certificatePem));
   }
 

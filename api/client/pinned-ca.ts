@@ -68,7 +68,8 @@ export function choosePinnedCa(
   { server, caHash, nowMs }: Pick<PinOptions, 'server' | 'caHash' | 'nowMs'>,
 ): string {
   const [leaf] = chain;
-  const ca = chain.find((certificate) => certificate.ca && publicKeyHash(certificate) === caHash);
+  const pinned = chain.filter((certificate) => certificate.ca && publicKeyHash(certificate) === caHash);
+  const ca = pinned.find(isRoot) ?? pinned[0];
   if (leaf === undefined || ca === undefined) {
     const shown = chain.filter((certificate) => certificate.ca).map(publicKeyHash);
     const what = shown.length === 0 ? 'shows no CA' : `shows the CA ${shown.join(', ')}`;
@@ -77,7 +78,7 @@ export function choosePinnedCa(
       `${server} ${what}, but the token pins ${caHash}: the token belongs to another cluster, or something stands between`,
     );
   }
-  if (!leaf.verify(ca.publicKey)) {
+  if (!isSignedUnder(ca, leaf, chain)) {
     throw new JoinError('wrongCa', `the certificate of ${server} was not signed by the pinned CA ${caHash}`);
   }
   const [fromMs, toMs] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
@@ -87,8 +88,16 @@ export function choosePinnedCa(
       `the certificate of ${server} holds from ${date(fromMs)} to ${date(toMs)}, but this host's clock says ${date(nowMs)}: set the clock`,
     );
   }
-  return ca.toString();
+  // While a CA is new, the one before it vouches for it, and is what the chain ends in.
+  return (isRoot(ca) ? ca : (chain.find((one) => isRoot(one) && ca.verify(one.publicKey)) ?? ca)).toString();
 }
+
+const isRoot = (certificate: X509Certificate): boolean => certificate.ca && certificate.verify(certificate.publicKey);
+
+/** By the CA itself, or by one that it vouches for: its successor, during a rotation. */
+const isSignedUnder = (ca: X509Certificate, leaf: X509Certificate, chain: readonly X509Certificate[]): boolean =>
+  leaf.verify(ca.publicKey) ||
+  chain.some((link) => link.ca && leaf.verify(link.publicKey) && link.verify(ca.publicKey));
 
 /** PEM of the cluster's CA, proved by its pin. Throws JoinError. */
 export async function fetchPinnedCa(options: PinOptions): Promise<string> {

@@ -2,6 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'n
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
+import { type CaLinks, readCaLinks, settleRotation } from './ca-rotation.ts';
 import {
   type AltNames,
   type CertificateTemplate,
@@ -54,8 +55,9 @@ export type CertificateOrder = Pick<CertificateTemplate, 'subject' | 'publicKey'
 export type OwnCertificate = 'serving' | 'admin' | 'kubeletClient' | 'frontProxyClient';
 
 export interface ClusterPki {
+  /** PEM of the CA that signs and, while that is new, of the one before: what to trust. Read at every use: rotation replaces it. */
   readonly caPem: string;
-  /** `sha256:<hex>` over the CA's SPKI: what a join token pins. */
+  /** `sha256:<hex>` over the SPKI of the CA that signs: what a join token pins. */
   readonly caHash: string;
   /** Read at every use: `renew` replaces it. */
   readonly serving: CertificateAndKey;
@@ -169,12 +171,14 @@ export function leafProblem(
 /** Opens the folder of keys and certificates, creating what is missing. Throws when a CA certificate stands there without its key. */
 export async function openClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
   await ensurePrivateFolder(options.dir);
+  await settleRotation(options.dir);
   const cas = {
     cluster: await openCa(options, { file: 'ca', commonName: 'kubernetes' }),
     frontProxy: await openCa(options, { file: 'front-proxy-ca', commonName: 'front-proxy-ca' }),
   };
   const serviceAccountKey = await openServiceAccountKey(options.dir);
-  const pki = new FolderPki(options, cas, serviceAccountKey);
+  const links = await readCaLinks(options.dir, cas.cluster.certificatePem);
+  const pki = new FolderPki(options, { cas, links, serviceAccountKey });
   await pki.renew();
   return pki;
 }
@@ -257,26 +261,34 @@ export async function writePair(dir: string, file: string, pair: CertificateAndK
   await writeDurableFile(join(dir, `${file}.crt`), pair.certificatePem);
 }
 
+interface FolderState {
+  readonly cas: Readonly<Record<Authority, CertificateAndKey>>;
+  readonly links: CaLinks;
+  readonly serviceAccountKey: ServiceAccountKey;
+}
+
 class FolderPki implements ClusterPki {
-  readonly caPem: string;
-  readonly caHash: string;
   readonly frontProxyCaPem: string;
   readonly serviceAccountKey: ServiceAccountKey;
   readonly #options: ClusterPkiOptions;
-  readonly #cas: Readonly<Record<Authority, CertificateAndKey>>;
+  #cas: Readonly<Record<Authority, CertificateAndKey>>;
+  #links: CaLinks;
   readonly #leaves = new Map<OwnCertificate, CertificateAndKey>();
 
-  constructor(
-    options: ClusterPkiOptions,
-    cas: Readonly<Record<Authority, CertificateAndKey>>,
-    serviceAccountKey: ServiceAccountKey,
-  ) {
+  constructor(options: ClusterPkiOptions, { cas, links, serviceAccountKey }: FolderState) {
     this.#options = options;
     this.#cas = cas;
-    this.caPem = cas.cluster.certificatePem;
+    this.#links = links;
     this.frontProxyCaPem = cas.frontProxy.certificatePem;
-    this.caHash = publicKeyHash(this.caPem);
     this.serviceAccountKey = serviceAccountKey;
+  }
+
+  get caPem(): string {
+    return this.#cas.cluster.certificatePem + this.#links.previousPem;
+  }
+
+  get caHash(): string {
+    return publicKeyHash(this.#cas.cluster.certificatePem);
   }
 
   get serving(): CertificateAndKey {
@@ -295,19 +307,34 @@ class FolderPki implements ClusterPki {
     return this.#leaves.get('frontProxyClient')!;
   }
 
-  signCertificate(order: CertificateOrder): Promise<string> {
+  async signCertificate(order: CertificateOrder): Promise<string> {
+    await this.#followRotation();
     return signWith(this.#cas.cluster, order, this.#options.clock);
+  }
+
+  /** Another process rotates: the folder says which CA signs, and which one is trusted besides. */
+  async #followRotation(): Promise<void> {
+    const { dir, log } = this.#options;
+    const cluster = await readPair(dir, 'ca');
+    // Between the two renames of a rotation, key and certificate are of two CAs.
+    if (cluster === undefined || !holdsPrivateKey(cluster.certificatePem, cluster.privateKeyPem)) return;
+    const before = this.caPem;
+    this.#cas = { ...this.#cas, cluster };
+    this.#links = await readCaLinks(dir, cluster.certificatePem);
+    if (this.caPem !== before) log.info('the CA has been rotated', { caHash: this.caHash });
   }
 
   async renew(names?: PkiNames): Promise<readonly OwnCertificate[]> {
     const { dir, clock, log } = this.#options;
+    await this.#followRotation();
     const renewed: OwnCertificate[] = [];
     for (const [which, plan] of Object.entries(leafPlans({ ...this.#options, ...names })) as [
       OwnCertificate,
       LeafPlan,
     ][]) {
       const present = this.#leaves.get(which) ?? (await readPair(dir, plan.file));
-      const problem = leafProblem(present, { caPem: this.#cas[plan.issuer].certificatePem, plan, nowMs: clock.now() });
+      const facts = { caPem: this.#cas[plan.issuer].certificatePem, plan, nowMs: clock.now() };
+      const problem = leafProblem(present, facts) ?? (which === 'serving' ? this.#chainProblem(present) : undefined);
       if (problem === undefined) {
         this.#leaves.set(which, present!);
         continue;
@@ -332,6 +359,17 @@ class FolderPki implements ClusterPki {
       ...(altNames === undefined ? {} : { altNames }),
     };
     const leafPem = await signWith(this.#cas[issuer], order, this.#options.clock);
-    return { certificatePem: which === 'serving' ? leafPem + this.caPem : leafPem, privateKeyPem };
+    return { certificatePem: which === 'serving' ? leafPem + this.#chain : leafPem, privateKeyPem };
+  }
+
+  /** The way to the CA before first: who knows that one alone would stop at a root that it does not know. */
+  get #chain(): string {
+    const { previousPem, crossPem } = this.#links;
+    return crossPem + previousPem + this.#cas.cluster.certificatePem;
+  }
+
+  #chainProblem(serving: CertificateAndKey | undefined): string | undefined {
+    const [, chain] = serving?.certificatePem.split(/(?<=-----END CERTIFICATE-----\n)([\s\S]*)/, 2) ?? [];
+    return chain === this.#chain ? undefined : 'its chain changed';
   }
 }

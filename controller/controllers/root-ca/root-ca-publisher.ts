@@ -5,6 +5,8 @@ import { type ControllerContext, createControllerQueue, runQueue } from '../cont
 import { isNamespaceTerminating } from '../controller-ref.ts';
 
 const NAME = 'kube-root-ca.crt';
+/** What the API server tells of the CAs that it trusts: they sign its own certificate too. */
+const AUTHENTICATION = { namespace: 'kube-system', name: 'extension-apiserver-authentication' };
 const DESCRIPTION =
   'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.';
 
@@ -15,15 +17,23 @@ export function startRootCaPublisher(context: ControllerContext, signal: AbortSi
   const published = context.informers.informer<ConfigMap>(resources.configMaps, {
     fieldSelector: `metadata.name=${NAME}`,
   });
+  // A rotated CA is told of here first.
+  const authentication = context.informers.informer<ConfigMap>(resources.configMaps, {
+    namespace: AUTHENTICATION.namespace,
+    fieldSelector: `metadata.name=${AUTHENTICATION.name}`,
+  });
   const configMaps = context.client.resource<ConfigMap>(resources.configMaps);
-  const data = { 'ca.crt': context.config.rootCa };
+  const rootCa = () =>
+    authentication.byKey(objectKey(AUTHENTICATION.namespace, AUTHENTICATION.name))?.data?.['client-ca-file'] ||
+    context.config.rootCa;
   const annotations = { 'kubernetes.io/description': DESCRIPTION };
 
   async function sync(name: ObjectKey): Promise<void> {
     const namespace = namespaces.byKey(name);
     if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return;
+    const data = { 'ca.crt': rootCa() };
     const current = published.byKey(objectKey(name, NAME));
-    if (current === undefined) return create(name);
+    if (current === undefined) return create(name, data);
     const isRight = current.data?.['ca.crt'] === data['ca.crt'] && Object.keys(current.data).length === 1;
     const isDescribed = current.metadata.annotations?.['kubernetes.io/description'] === DESCRIPTION;
     if (isRight && isDescribed) return;
@@ -31,7 +41,7 @@ export function startRootCaPublisher(context: ControllerContext, signal: AbortSi
     await configMaps.update({ ...current, metadata, data });
   }
 
-  async function create(namespace: string): Promise<void> {
+  async function create(namespace: string, data: Record<string, string>): Promise<void> {
     try {
       await configMaps.create({ metadata: { name: NAME, namespace, annotations }, data });
     } catch (err) {
@@ -49,5 +59,9 @@ export function startRootCaPublisher(context: ControllerContext, signal: AbortSi
     onUpdate: (_, { metadata }) => enqueue(metadata.namespace),
     onDelete: ({ metadata }) => enqueue(metadata.namespace),
   });
-  return runQueue(queue, [namespaces, published], signal);
+  const enqueueAll = () => {
+    for (const { metadata } of namespaces.list()) enqueue(metadata.name);
+  };
+  authentication.addHandler({ onAdd: enqueueAll, onUpdate: enqueueAll });
+  return runQueue(queue, [namespaces, published, authentication], signal);
 }

@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '#base/clock.ts';
+import { ConfigError, refuseArguments } from '#base/config.ts';
+import { RotationRefused, readCaLinks, retireCa, rotateCa } from './pki/ca-rotation.ts';
+import { publicKeyHash, readCertificateFacts } from './pki/certificate-facts.ts';
+
+const date = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** `coracle ca show|rotate|retire`, on the keys of the controller of this machine. Answers what to tell. */
+export async function runCaCommand(argv: readonly string[], dataDir: string): Promise<string> {
+  const [action, ...rest] = argv;
+  refuseArguments(rest);
+  const dir = join(dataDir, 'pki');
+  try {
+    switch (action) {
+      case 'show':
+        return await show(dir);
+      case 'rotate':
+        return [
+          `the CA is now ${await rotateCa({ dir, clock: systemClock })}`,
+          'The controller takes it up within half a minute, nodes as soon as they hear of it; certificates of the CA before stay good.',
+          'Give users other kubeconfigs, then end the trust in the CA before: coracle ca retire',
+        ].join('\n');
+      case 'retire':
+        await retireCa(dir);
+        return 'the CA before the present one is trusted no more, within half a minute';
+      default:
+        throw new ConfigError(
+          `${action === undefined ? 'the action is missing' : `unknown action "${action}"`}: show, rotate or retire; see "coracle ca --help"`,
+        );
+    }
+  } catch (err) {
+    throw err instanceof RotationRefused ? new ConfigError(err.message) : err;
+  }
+}
+
+async function show(dir: string): Promise<string> {
+  const caPem = await readFile(join(dir, 'ca.crt'), 'utf8').catch((err: NodeJS.ErrnoException) => {
+    throw err.code === 'ENOENT' ? new ConfigError(`${dir} holds no CA: run this where the controller runs`) : err;
+  });
+  const { previousPem } = await readCaLinks(dir, caPem);
+  const line = (what: string, pem: string) =>
+    `${what.padEnd(10)}${publicKeyHash(pem)}  until ${date(readCertificateFacts(pem).notAfterMs)}`;
+  return [line('signs', caPem), ...(previousPem === '' ? [] : [line('trusted', previousPem)])].join('\n');
+}
