@@ -164,6 +164,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         webhooks.metrics(),
         aggregator.metrics(),
         storage.render(),
+        backups.metrics(),
         audit === undefined ? '' : renderAuditMetrics(audit),
         await options.brainMetrics(),
         renderStorageSize(await size()),

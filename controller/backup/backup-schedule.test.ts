@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -73,6 +73,15 @@ describe('startBackupSchedule', () => {
     for (let i = 0; i < 30; i++) await clock.advance(MINUTE_MS);
     expect(await backups()).toHaveLength(1);
     await passUntil(async () => expect(await backups()).toHaveLength(2));
+  });
+
+  it('does not wait for the time of a backup from the future, which a wrong clock has made', async () => {
+    await mkdir(join(dir, 'backups'));
+    await writeFile(join(dir, 'backups', 'coracle-20991231T000000Z.backup'), '');
+    start();
+    await clock.advance(MINUTE_MS);
+    await expectBackups(2);
+    await vi.waitFor(() => expect(schedule?.newestMs).toBe(clock.now()));
   });
 
   it('tells of a failure, tries again, and leaves foreign files alone', async () => {

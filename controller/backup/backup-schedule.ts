@@ -22,6 +22,8 @@ export interface BackupScheduleOptions {
 export interface BackupSchedule {
   /** Why the newest backup is older than it should be; undefined: it is not. */
   problem(): string | undefined;
+  /** Wall-clock ms of the last backup that this process has taken or found; undefined: none yet. */
+  readonly newestMs: number | undefined;
   /** Resolves once a backup that is being written is finished: what it reads is about to be closed. */
   stop(): Promise<void>;
 }
@@ -38,6 +40,7 @@ const LEFTOVER = /^coracle-\d{8}T\d{6}Z\.backup\.\d+\.tmp$/;
 export function startBackupSchedule(options: BackupScheduleOptions): BackupSchedule {
   const { dir, intervalMs, clock, log } = options;
   let problem: string | undefined;
+  let takenMs: number | undefined;
   let isStopped = false;
   let cancel: (() => void) | undefined;
   let running: Promise<void> = Promise.resolve();
@@ -50,13 +53,18 @@ export function startBackupSchedule(options: BackupScheduleOptions): BackupSched
   };
   const run = async (): Promise<void> => {
     try {
-      const dueMs = (await newestMs(dir)) + intervalMs - clock.now();
-      if (dueMs > 0) {
-        plan(Math.min(dueMs, intervalMs));
+      const newest = await newestMs(dir);
+      const nowMs = clock.now();
+      const dueMs = newest + intervalMs - nowMs;
+      // One from the future tells of a clock that was wrong, and nothing of its age.
+      if (newest <= nowMs && dueMs > 0) {
+        takenMs = newest;
+        plan(dueMs);
         return;
       }
       const { path, bytes } = await takeBackup(options);
       problem = undefined;
+      takenMs = nowMs;
       log.info('took a backup', { path, bytes });
       plan(intervalMs);
     } catch (err) {
@@ -68,6 +76,9 @@ export function startBackupSchedule(options: BackupScheduleOptions): BackupSched
   plan(FIRST_AFTER_MS);
   return {
     problem: () => problem,
+    get newestMs() {
+      return takenMs;
+    },
     stop() {
       isStopped = true;
       cancel?.();

@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import type { Logger } from '#base/logger.ts';
+import { renderSamples } from '#base/metric.ts';
 import type { ControllerConfig } from '../config.ts';
 import type { Store } from '../store/store.ts';
 import { backupContent } from './backup-content.ts';
@@ -19,6 +20,8 @@ export interface BackupsOptions {
 export interface Backups {
   /** For the health checks; undefined: nothing is wrong. */
   problem(): string | undefined;
+  /** Text for `/metrics`. */
+  metrics(): string;
   close(): Promise<void>;
 }
 
@@ -33,11 +36,18 @@ export async function startBackups({ config, store, rotateSealingKey, clock, log
   });
   return {
     problem: () => schedule?.problem(),
+    metrics: () => renderNewest(schedule?.newestMs),
     async close() {
       await schedule?.stop();
       await socket.close();
     },
   };
+}
+
+function renderNewest(newestMs: number | undefined): string {
+  const name = 'coracle_backup_newest_timestamp_seconds';
+  const help = 'When the newest scheduled backup was taken, in seconds since 1970.';
+  return newestMs === undefined ? '' : renderSamples('gauge', { name, help }, [[[], newestMs / 1000]]);
 }
 
 async function scheduled(

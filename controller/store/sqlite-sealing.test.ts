@@ -155,6 +155,30 @@ describe('SQLite store with sealed values', () => {
     expect(passwordOf(await open(), 'a')).toBe(PASSWORD);
   });
 
+  it('takes sealed values for sound where the evidence beside the database is missing', async () => {
+    const store = await open();
+    await putSecret(store, 'a');
+    await store.close();
+    for (const name of readdirSync(join(dir, 'store')))
+      if (/^state\.sums/.test(name)) await rm(join(dir, 'store', name));
+    await rm(join(dir, 'store', 'snapshots'), { recursive: true });
+    expect(passwordOf(await open(), 'a')).toBe(PASSWORD);
+  });
+
+  it('fails the write of a Secret whose key cannot be accounted for, and nothing else', async () => {
+    const store = await open();
+    await vi.waitFor(() => expect(existsSync(ringPath())).toBe(true), 10_000);
+    await rm(join(dir, 'seal'), { recursive: true });
+    await writeFile(join(dir, 'seal'), 'a file where a folder should be');
+    const putOpenly = () =>
+      store.write('/registry/configmaps/default/a', () => ({ kind: 'put', value: sampleValue('ConfigMap', 'a') }));
+    await expect(putSecret(store, 'a')).rejects.toThrow(/the keys of sealed values cannot be written to .*keys\.json/);
+    await putOpenly();
+    await rm(join(dir, 'seal'));
+    await putSecret(store, 'a');
+    expect(leaks()).toEqual([]);
+  });
+
   it('seals under a new key when told to, and old values after it, without anybody noticing', async () => {
     const store = await open();
     await putSecret(store, 'a');
@@ -207,10 +231,12 @@ describe('RowSealing', () => {
 
   it('turns on, and off again, a bounded number of rows at a time', () => {
     const value = Buffer.from('{"kind":"Secret","data":"plain to see"}');
+    db.exec('BEGIN');
     for (let i = 0; i < 130; i++) db.prepare('INSERT INTO objects VALUES (?, ?)').run(secretKey(`s${i}`), value);
     for (let i = 0; i < 700; i++) db.prepare('INSERT INTO objects VALUES (?, ?)').run(`/registry/pods/d/p${i}`, value);
     for (let i = 1; i < 30; i++)
       db.prepare('INSERT INTO history VALUES (?, ?, ?)').run(i, secretKey('s1'), i % 3 === 0 ? null : value);
+    db.exec('COMMIT');
     const on = sealing(true);
     on.begin();
     const written = run(on);

@@ -32,12 +32,12 @@ export interface RingFile {
 /** The keys of the ring could not be read or written; the message names cause and cure. */
 export class KeyRingError extends Error {
   override readonly name = 'KeyRingError';
-  /** SQLite's code of a full disk, so that the store takes it for what it is: nothing was written, try again later. */
-  readonly errcode: number | undefined;
+  /** SQLite's code of a full disk, or of a busy file: the store takes both for "nothing of this batch was written, the next may be". */
+  readonly errcode: 13 | 5;
 
   constructor(message: string, options: ErrorOptions) {
     super(message, options);
-    this.errcode = (options.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC' ? 13 : undefined;
+    this.errcode = (options.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC' ? 13 : 5;
   }
 }
 
