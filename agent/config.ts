@@ -152,6 +152,11 @@ export const AGENT_CONFIG = {
     default: [],
     description: 'sysctls beyond the safe ones that pods may set, e.g. kernel.msg*',
   },
+  devices: {
+    type: 'list',
+    default: [],
+    description: 'devices that pods may ask for, e.g. coracle.dev/zigbee=usb:10c4:ea60 or coracle.dev/gpio=gpio',
+  },
   swapBehavior: {
     type: 'string',
     default: 'NoSwap',

@@ -2,10 +2,11 @@ import { milliCpuOf } from '#api/meta/pod-resources.ts';
 import { Quantity, QuantityError } from '#api/meta/quantity.ts';
 import { ConfigError } from '#base/config.ts';
 import type { AgentConfig } from './config.ts';
+import { DeviceSelectorError, parseDeviceSelector } from './kubelet/devices/device-selector.ts';
 import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
 
-type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown'>;
+type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices'>;
 
 /** What the user says about the health of the node, read. Throws ConfigError naming the key that is wrong. */
 export function nodeSettings(config: AgentConfig): NodeSettings {
@@ -36,6 +37,7 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       minAgeMs: of('imageMinimumGcAge', () => parseDurationMs(config.imageMinimumGcAge)),
     },
     shutdown: shutdownOf(config),
+    devices: of('devices', () => config.devices.map(parseDeviceSelector)),
     containerLogs: {
       maxBytes: of('containerLogMaxSize', () => Quantity.parse(config.containerLogMaxSize).value()),
       maxFiles: config.containerLogMaxFiles,
@@ -55,7 +57,7 @@ function of<T>(key: string, read: () => T): T {
   try {
     return read();
   } catch (err) {
-    if (err instanceof ThresholdError || err instanceof QuantityError)
+    if (err instanceof DeviceSelectorError || err instanceof ThresholdError || err instanceof QuantityError)
       throw new ConfigError(`${key}: ${err.message}`, { cause: err });
     throw err;
   }

@@ -22,6 +22,7 @@ import {
 import type { NodeAllocatable } from './config/field-ref.ts';
 import type { SwapSettings } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
+import type { DeviceManager } from './devices/device-manager.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { withContainer } from './ledger-record.ts';
@@ -56,6 +57,7 @@ export interface ContainerStarterDeps {
   readonly nodeMemoryBytes: () => number;
   readonly swap: SwapSettings | undefined;
   readonly canRecurseReadOnly: () => boolean;
+  readonly devices: Pick<DeviceManager, 'grant'>;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
 }
@@ -191,6 +193,7 @@ export class ContainerStarter {
         seccompDefault,
         targetContainerId: this.#targetOf(pod, container.name),
         canRecurseReadOnly: this.#deps.canRecurseReadOnly(),
+        devices: await this.#deps.devices.grant(pod, container),
       };
       return computeContainerConfig({ ...input, subPathMounts: await this.#mountSubPaths(input) });
     } catch (err) {

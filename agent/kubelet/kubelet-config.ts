@@ -1,4 +1,5 @@
 import type { CgroupSettings } from './config/cgroup-names.ts';
+import type { DeviceSelector } from './devices/device-selector.ts';
 import type { EvictionConfig } from './eviction/eviction-manager.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import type { ImageGcConfig } from './images/image-collector.ts';
@@ -41,6 +42,8 @@ export interface KubeletConfig {
   readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
   /** Sysctls beyond the safe ones that pods may set; a trailing `*` stands for the rest of a name. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** Devices of the host that pods may ask for. */
+  readonly devices: readonly DeviceSelector[];
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
@@ -83,6 +86,7 @@ export const KUBELET_DEFAULTS = {
   containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
   shutdown: { graceSeconds: 30, criticalSeconds: 10 },
   allowedUnsafeSysctls: [],
+  devices: [],
   swapBehavior: 'NoSwap',
   staticPodDir: '',
   nodeApiPort: 10_250,

@@ -10,6 +10,7 @@ import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
 import type { Host, HostFacts } from '../host/host.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
+import { DeviceManager } from './devices/device-manager.ts';
 import { UsageReader } from './eviction/usage-reader.ts';
 import { ImageManager } from './images/image-manager.ts';
 import type { ImageReference } from './images/image-reference.ts';
@@ -170,7 +171,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   };
   const pressures = () => health?.eviction.pressures ?? new Set<string>();
   const isShuttingDown = () => shutdown?.isShuttingDown ?? false;
-  const devices = () => new Map<string, string>();
+  const devices = () => deviceManager?.resources() ?? new Map<string, string>();
+  let deviceManager: DeviceManager | undefined;
   const node = new NodeAgent({
     client,
     runtime,
@@ -183,12 +185,19 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     pressures,
     isShuttingDown,
     devices,
+    lookForDevices: async () => deviceManager?.look(),
   });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
   const abilities = await readAbilities(deps);
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
   await ledger.load();
+  deviceManager = new DeviceManager({
+    ...{ fs: host.fs, ledger, log },
+    selectors: config.devices,
+    onMoved: (uid, container, resource) => manager?.restartContainer(uid, container, resource),
+  });
+  await deviceManager.look();
 
   // Beside the ledger: together they are what an offline boot needs.
   const copies = new PodCopies({
@@ -239,6 +248,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
     swap: await swapSettings(deps, facts),
+    devices: deviceManager,
     canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
     seccompDefault: config.seccompDefault,
   });

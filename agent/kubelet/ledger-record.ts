@@ -34,6 +34,11 @@ export interface Termination {
   readonly graceSeconds: number;
 }
 
+/** By container and resource: the devices that it was given, by id, with the nodes that they had then. */
+export type DeviceGrants = Readonly<
+  Record<string, Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>>
+>;
+
 /** What the node remembers of one pod over crashes; format 1. Times are epoch ms. */
 export interface LedgerRecord {
   readonly version: 1;
@@ -47,6 +52,7 @@ export interface LedgerRecord {
   /** Last sandbox attempt that was begun. */
   readonly sandboxAttempt: number;
   readonly containers: Readonly<Record<string, ContainerLedger>>;
+  readonly devices?: DeviceGrants;
   /** What the node granted after a resize, by container; absent while what it was admitted with still holds. */
   readonly allocated?: Readonly<Record<string, IResourceRequirements>>;
   readonly termination?: Termination;

@@ -108,6 +108,11 @@ export class PodManager {
     return [...this.#workers.values()].filter(({ phase }) => phase === 'sync').map(({ allocated }) => allocated);
   }
 
+  /** A device of this container has moved. */
+  restartContainer(uid: PodUid, container: string, resource: string): void {
+    this.#workers.get(uid)?.restartContainer(container, `Device ${resource} of container ${container} was replugged`);
+  }
+
   resumeAll(): void {
     for (const worker of this.#workers.values()) worker.resume();
   }

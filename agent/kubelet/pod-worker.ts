@@ -5,6 +5,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Host } from '../host/host.ts';
 import type { PodPaths } from './config/pod-paths.ts';
 import { identityOf } from './container-starter.ts';
+import { stopContainer } from './container-stopper.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
@@ -13,7 +14,7 @@ import type { PodCopies } from './offline/pod-copies.ts';
 import { computePodActions, type Hold, type PodActions, resizeErrors, type WaitingReason } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodExecutor } from './pod-executor.ts';
-import { allContainers, formatPod, type PodUid, uidOf } from './pod-spec.ts';
+import { allContainers, formatPod, gracePeriodSeconds, type PodUid, uidOf } from './pod-spec.ts';
 import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
 import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
 import { actuatedSize, allocatedPod, decideResize, isSameSize } from './resize/allocation.ts';
@@ -162,6 +163,19 @@ export class PodWorker {
     const { clock } = this.#deps;
     const begun: Termination = { cause: 'finished', startedAtMs: clock.now(), graceSeconds };
     await stopPod(this.#deps, this.allocated, () => begun);
+  }
+
+  /** Ends a running container; what follows is its restart policy's business. */
+  restartContainer(name: string, message: string): void {
+    const pod = this.#pod;
+    const instance = newestInstance(this.#deps.cache.observe(this.uid), name);
+    if (this.#phase !== 'sync' || instance?.state !== 'RUNNING') return;
+    const graceSeconds = gracePeriodSeconds(pod);
+    const podIp = this.#deps.cache.observe(this.uid).sandboxes[0]?.ips[0];
+    stopContainer(this.#deps, { pod, containerId: instance.id, name, message, graceSeconds, podIp }).then(
+      () => this.poke(),
+      (err: unknown) => this.#log.warn('container could not be ended', { container: name, err: describeError(err) }),
+    );
   }
 
   resume(): void {

@@ -1,5 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import type { ContainerConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import type { ContainerConfig, DeviceConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
 import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
 import { ConfigError } from './config-error.ts';
 import { computeEnvironment, type EnvironmentInput } from './environment.ts';
@@ -35,6 +35,7 @@ export interface ContainerConfigInput extends EnvironmentInput {
   readonly targetContainerId?: string | undefined;
   /** Host paths under which sub-paths were mounted, by their place among the container's mounts. */
   readonly subPathMounts?: ReadonlyMap<number, string>;
+  readonly devices?: readonly DeviceConfig[];
   /** The runtime can make mounts read-only with all below them. */
   readonly canRecurseReadOnly?: boolean;
 }
@@ -63,6 +64,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container, input.seccompDefault),
     resources: containerResources(pod, container, input.nodeMemoryBytes, input.swap),
+    ...(input.devices === undefined || input.devices.length === 0 ? {} : { devices: input.devices }),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
 }

@@ -29,6 +29,7 @@ export interface NodeAgentOptions {
   readonly isShuttingDown: () => boolean;
   /** Devices that pods may ask for, by resource name, and how many. */
   readonly devices: () => ReadonlyMap<string, string>;
+  readonly lookForDevices: () => Promise<void>;
 }
 
 const HUGEPAGES_DIR = '/sys/kernel/mm/hugepages';
@@ -120,6 +121,7 @@ export class NodeAgent {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { config, clock, log } = this.#options;
+    await this.#options.lookForDevices();
     const status = await this.#compute();
     this.#current = status;
     if (this.#node === undefined) {

@@ -50,7 +50,10 @@ export class KubeletRig {
   kubelet: Kubelet;
   #stop = new AbortController();
 
-  constructor() {
+  readonly #overrides: Partial<KubeletConfig>;
+
+  constructor(overrides: Partial<KubeletConfig> = {}) {
+    this.#overrides = overrides;
     this.kubelet = this.#create();
   }
 
@@ -152,6 +155,7 @@ export class KubeletRig {
       ledgerDir: '/var/lib/coracle/agent/ledger',
       version: 'v1.36.0+test',
       staticPodDir: STATIC_PODS,
+      ...this.#overrides,
     };
     const { runtime, host, prober, clock } = this;
     const client = cutOff(this.client, () => this.isApiDown);

@@ -1,0 +1,124 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import { Quantity } from '#api/meta/quantity.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { DeviceConfig } from '../../cri/runtime.ts';
+import type { FileSystem } from '../../host/host.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { Ledger } from '../ledger.ts';
+import type { DeviceGrants } from '../ledger-record.ts';
+import { type PodUid, uidOf } from '../pod-spec.ts';
+import { type DeviceSelector, type SelectedDevice, selectDevices } from './device-selector.ts';
+import { readHostDevices } from './host-devices.ts';
+
+export interface DeviceManagerOptions {
+  readonly fs: FileSystem;
+  readonly ledger: Ledger;
+  readonly selectors: readonly DeviceSelector[];
+  readonly log: Logger;
+  /** A device that this container was given has other nodes now: what it has open leads nowhere. */
+  readonly onMoved: (uid: PodUid, container: string, resource: string) => void;
+}
+
+/**
+ * Devices of the configuration as resources that pods ask for, without a plug-in: whoever is given one gets its nodes and the right to use
+ * them, nothing else. Who has which is in the ledger, so that restarts change nothing.
+ */
+export class DeviceManager {
+  readonly #options: DeviceManagerOptions;
+  #present = new Map<string, readonly SelectedDevice[]>();
+  #looking: Promise<void> | undefined;
+
+  constructor(options: DeviceManagerOptions) {
+    this.#options = options;
+  }
+
+  /** How many of each there are, for the node's status. */
+  resources(): ReadonlyMap<string, string> {
+    return new Map([...this.#present].map(([resource, devices]) => [resource, String(devices.length)]));
+  }
+
+  /** Looks which devices are plugged in. Cheap to call often; without selectors it does nothing. */
+  look(): Promise<void> {
+    if (this.#options.selectors.length === 0) return Promise.resolve();
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { fs, selectors, log } = this.#options;
+    const folders = selectors.flatMap(({ kind, argument }) =>
+      kind === 'path' ? [argument.slice(0, argument.lastIndexOf('/'))] : [],
+    );
+    try {
+      const devices = await readHostDevices(fs, folders);
+      const next = new Map<string, SelectedDevice[]>();
+      for (const selector of selectors)
+        next.set(selector.resource, [...(next.get(selector.resource) ?? []), ...selectDevices(selector, devices)]);
+      const before = this.#present;
+      this.#present = next;
+      if (before.size > 0) this.#tellMoved();
+    } catch (err) {
+      log.warn('devices could not be looked for', { err: describeError(err) });
+    }
+  }
+
+  /** Each container that holds a device whose nodes are other ones than it was given. */
+  #tellMoved(): void {
+    const { ledger, onMoved } = this.#options;
+    for (const record of ledger.list())
+      for (const [container, grants] of Object.entries(record.devices ?? {}))
+        for (const [resource, held] of Object.entries(grants))
+          for (const [id, paths] of Object.entries(held)) {
+            const now = this.#find(resource, id);
+            if (now !== undefined && now.paths.join() !== paths.join()) onMoved(record.uid, container, resource);
+          }
+  }
+
+  #find(resource: string, id: string): SelectedDevice | undefined {
+    return this.#present.get(resource)?.find((device) => device.id === id);
+  }
+
+  /** What a container is to be given as it starts; remembered before it does. Throws ConfigError where a device is missing. */
+  async grant(pod: Pod, container: IContainer): Promise<readonly DeviceConfig[]> {
+    const { ledger, selectors } = this.#options;
+    const asked = selectors.filter(({ resource }) => container.resources?.limits?.[resource] !== undefined);
+    if (asked.length === 0) return [];
+    await this.look();
+    const record = ledger.record(uidOf(pod));
+    if (record === undefined) return [];
+    const held = record.devices?.[container.name] ?? {};
+    const grants: Record<string, Record<string, readonly string[]>> = {};
+    for (const resource of new Set(asked.map((selector) => selector.resource))) {
+      const count = Quantity.parse(container.resources?.limits?.[resource] ?? 0).value();
+      grants[resource] = this.#choose(pod, resource, count, Object.keys(held[resource] ?? {}));
+    }
+    const devices: DeviceGrants = { ...record.devices, [container.name]: grants };
+    if (JSON.stringify(devices) !== JSON.stringify(record.devices))
+      await ledger.save({ ...record, devices }, { durable: true });
+    const paths = Object.values(grants).flatMap((byId) => Object.values(byId).flat());
+    return paths.map((path) => ({ containerPath: path, hostPath: path, permissions: 'rw' }));
+  }
+
+  /** The same devices as before the restart; for the first start such that nobody else has. */
+  #choose(pod: Pod, resource: string, count: number, before: readonly string[]): Record<string, readonly string[]> {
+    const taken = new Set(
+      this.#options.ledger
+        .list()
+        .filter(({ uid, terminatedAtMs }) => uid !== uidOf(pod) && terminatedAtMs === undefined)
+        .flatMap(({ devices = {} }) => Object.values(devices).flatMap((grants) => Object.keys(grants[resource] ?? {}))),
+    );
+    const free = (this.#present.get(resource) ?? []).filter(({ id }) => !taken.has(id));
+    const kept = free.filter(({ id }) => before.includes(id));
+    const others = free.filter(({ id }) => !before.includes(id));
+    const chosen = before.length > 0 ? kept : others.slice(0, count);
+    if (chosen.length < count)
+      throw new ConfigError(
+        `requested number of devices unavailable for ${resource}. Requested: ${count}, Available: ${chosen.length}`,
+      );
+    return Object.fromEntries(chosen.slice(0, count).map(({ id, paths }) => [id, paths]));
+  }
+}
