@@ -31,9 +31,9 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
     ],
   },
   {
-    // Our own proxy, the other identity of an agent. Its informers start with a watch list, so that they never need to list.
+    // Our own proxy, the other identity of an agent. Where the API server has no watch lists (an old etcd), it lists first.
     name: 'coracle:netd',
-    rules: [allow('watch', 'core', 'nodes services'), allow('watch', 'discovery.k8s.io', 'endpointslices')],
+    rules: [allow('list watch', 'core', 'nodes services'), allow('list watch', 'discovery.k8s.io', 'endpointslices')],
   },
   {
     name: 'system:node-bootstrapper',
