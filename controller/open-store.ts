@@ -8,10 +8,7 @@ import { storeIndexes } from './apiserver/registry/store-indexes.ts';
 import type { HealthCheck } from './apiserver/server/health.ts';
 import type { ControllerConfig } from './config.ts';
 import { readSealingPlan } from './sealing-config.ts';
-import { openSharedSealing, type SharedSealing } from './shared-sealing.ts';
 import type { CommitLog } from './store/commit-log.ts';
-import { startResealing } from './store/etcd/etcd-reseal.ts';
-import { type EtcdConnection, type EtcdConnectOptions, openEtcdStore } from './store/etcd/open-etcd-store.ts';
 import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
 import type { SealingPlan } from './store/seal/sealing-plan.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -59,7 +56,10 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     onBroken: options.onBroken,
   };
   const sealing = await readSealingPlan(config, definitions);
-  return config.store === 'etcd' ? openOnEtcd(config, common, sealing) : openOnSqlite(options, common, sealing);
+  if (config.store !== 'etcd') return openOnSqlite(options, common, sealing);
+  // gRPC costs memory and start-up time, which one machine need not pay.
+  const { openOnEtcd } = await import('./open-etcd.ts');
+  return openOnEtcd(config, common, sealing);
 }
 
 async function openOnSqlite(
@@ -107,39 +107,6 @@ async function openOnSqlite(
   };
 }
 
-async function openOnEtcd(config: ControllerConfig, common: StoreOptions, plan: SealingPlan): Promise<OpenedStore> {
-  const { clock, log } = common;
-  let sealing: (SharedSealing & EtcdConnection) | undefined;
-  let stopResealing = (): void => {};
-  const store = await openEtcdStore({
-    ...common,
-    ...etcdAccess(config),
-    random: Math.random,
-    sealer: async (connection) => {
-      const { dataDir, etcdPrefix } = config;
-      const opened = await openSharedSealing(connection, { dataDir, prefix: etcdPrefix, plan, clock, log });
-      sealing = { ...opened, ...connection };
-      return opened.sealer;
-    },
-    onClose: () => {
-      stopResealing();
-      sealing?.ring.stop();
-    },
-  });
-  stopResealing = startResealing({ ...sealing!, store, clock, log, random: Math.random });
-  return {
-    store,
-    rotateSealingKey: () => sealing!.ring.rotate(),
-    size: () => store.size(),
-    checks: [
-      // To start this process anew would not bring etcd back.
-      { name: 'etcd', endpoints: ['livez', 'readyz'], check: () => undefined },
-      { name: 'etcd-readiness', endpoints: ['readyz'], check: () => store.connectionProblem() },
-      { name: 'coracle-etcd', endpoints: ['readyz'], check: () => store.contentProblem(), isAdvisory: true },
-    ],
-  };
-}
-
 /** The store for a command, while no controller serves it: for reading all of it, not for selectors. Throws ConfigError. */
 export async function openStoreAtRest({
   config,
@@ -148,16 +115,11 @@ export async function openStoreAtRest({
 }: Pick<OpenStoreOptions, 'config' | 'clock' | 'log'>): Promise<Store> {
   const common: StoreOptions = { clock, log, classify: () => ({ labels: {}, fields: {} }) };
   const sealing = await readSealingPlan(config);
-  if (config.store === 'etcd') return (await openOnEtcd(config, common, sealing)).store;
+  if (config.store === 'etcd') {
+    const { openOnEtcd } = await import('./open-etcd.ts');
+    return (await openOnEtcd(config, common, sealing)).store;
+  }
   return openSqliteStore({ ...common, dir: join(config.dataDir, 'store'), sealing, worker: diskThread });
-}
-
-/** How the configuration says that etcd is reached. */
-export function etcdAccess(
-  config: ControllerConfig,
-): Pick<EtcdConnectOptions, 'servers' | 'caFile' | 'certFile' | 'keyFile' | 'prefix'> {
-  const { etcdServers: servers, etcdCa: caFile, etcdCert: certFile, etcdKey: keyFile, etcdPrefix: prefix } = config;
-  return { servers, caFile, certFile, keyFile, prefix };
 }
 
 async function sizeOfFolder(folder: string): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
-import { etcdAccess } from '../open-store.ts';
+import { etcdAccess } from '../open-etcd.ts';
 import { readSealingPlan, sealingKeysPath } from '../sealing-config.ts';
 import { EtcdSink } from './etcd-sink.ts';
 import { SqliteSink } from './sqlite-sink.ts';
