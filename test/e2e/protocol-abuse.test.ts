@@ -14,7 +14,7 @@ import { waitUntil } from '#test/kit/wait-until.ts';
 const FLOOR_MS = 25;
 const QUIET_MS = 500;
 const ATTACKED_MS = 1500;
-/** Something else may hold the machine up in one round; an attack that works does so in each. */
+/** Something else may hold the machine up in one round, though these files run alone; an attack that works does so in each. */
 const ROUNDS = 4;
 /** Handshakes on one connection; node's server takes part in three within ten minutes. */
 const MAX_RENEWALS = 5;

@@ -170,9 +170,9 @@ export const attacksAs = (token: string) =>
     },
     'upgrades to WebSocket': {
       alpn: 'http/1.1',
-      connections: 16,
+      connections: 8,
       piece: () => Buffer.from(upgradeHead(`${PODS}?watch=1`)),
-      pauseMs: 20,
+      pauseMs: 50,
     },
     /** Frames where nobody expects any: a watch only speaks. */
     'frames of WebSocket without end': {
