@@ -92,6 +92,13 @@ describe('computePodStatus', () => {
     ]);
   });
 
+  test('a pod that the node refused has a reason and no containers', () => {
+    const outcome = { phase: 'Failed', reason: 'OutOfcpu', message: 'no' } as const;
+    const status = statusOf({ ledger: recordOf(podWith(), { outcome, terminatedAtMs: NOW_MS }) });
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'OutOfcpu', message: 'no' });
+    expect(status.containerStatuses).toBeUndefined();
+  });
+
   test('names what is not ready', () => {
     expect(condition(statusOf({ ...running, ready: new Set() }), 'Ready')).toMatchObject({
       status: 'False',

@@ -33,6 +33,7 @@ export const NO_RESIZE: ResizeState = { pending: undefined, isInProgress: false,
 /** The status as the kubelet owns it. What others own (conditions of controllers, `nominatedNodeName`) is kept by the status manager's merge. */
 export function computePodStatus(input: PodStatusInput): IPodStatus {
   const { pod, observed, ledger, hostIps } = input;
+  if (wasRefused(ledger, observed)) return refusedStatus(pod, ledger);
   const spec = specOf(pod);
   const initContainers = spec.initContainers ?? [];
   const isInitialized = hasInitialized(input, initContainers);
@@ -93,14 +94,24 @@ function hasInitialized(input: PodStatusInput, initContainers: readonly IContain
   });
 }
 
-/** For a pod that the node refused: nothing of it ever ran. */
-export function rejectedStatus(pod: Pod, reason: string, message: string, nowMs: number): IPodStatus {
+/** It has an outcome although nothing of it was ever begun. */
+const wasRefused = ({ outcome, containers }: LedgerRecord, { sandboxes, containers: seen }: ObservedPod) =>
+  outcome?.phase === 'Failed' &&
+  outcome.reason !== '' &&
+  Object.keys(containers).length + sandboxes.length + seen.length === 0;
+
+/** Without statuses of containers, as in Kubernetes: clients then show the reason. */
+function refusedStatus(pod: Pod, { outcome, admittedAtMs }: LedgerRecord): IPodStatus {
+  const disruption = outcome?.disruption;
   return {
     phase: 'Failed' satisfies Phase,
-    reason,
-    message,
-    startTime: toTime(nowMs),
+    reason: outcome?.reason ?? '',
+    message: outcome?.message ?? '',
+    ...(disruption === undefined
+      ? {}
+      : { conditions: [{ ...disruption, status: 'True', lastTransitionTime: toTime(admittedAtMs) }] }),
+    startTime: toTime(admittedAtMs),
     qosClass: qosClassOf(pod),
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
-  };
+  } as IPodStatus;
 }
