@@ -136,6 +136,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'CORACLE_BACKUP_PASSPHRASE, or from the terminal. Run it where the controller runs, as root.',
     ].join('\n'),
     async run(argv) {
+      keepToOwner();
       const { BACKUP_FLAGS, runBackupCommand, takeFileArgument } = await import('#controller/backup/backup-command.ts');
       const { path, rest } = takeFileArgument(argv);
       await runBackupCommand(path, await loadConfig({ ...CONTROLLER_CONFIG, ...BACKUP_FLAGS }, rest, CONTROLLER_FILE));
@@ -152,6 +153,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'been read and verified. Revisions rise, and watches from before are told to list anew. The passphrase: see "coracle backup --help".',
     ].join('\n'),
     async run(argv) {
+      keepToOwner();
       const { RESTORE_FLAGS, runRestoreCommand, takeFileArgument } = await import(
         '#controller/backup/backup-command.ts'
       );
@@ -175,6 +177,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       `Configuration is read from ${CONTROLLER_FILE}. Run it where the controller runs, as root.`,
     ].join('\n'),
     async run(argv) {
+      keepToOwner();
       const { MIGRATE_FLAGS, runStoreCommand } = await import('#controller/backup/store-command.ts');
       await runStoreCommand(argv, (flags) =>
         loadConfig({ ...CONTROLLER_CONFIG, ...MIGRATE_FLAGS }, flags, CONTROLLER_FILE),
@@ -190,6 +193,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
 };
+
+/** Of files that hold keys and state; a database makes its own. */
+function keepToOwner(): void {
+  process.umask(0o077);
+}
 
 function controllerKubeconfig(): string {
   return process.env.KUBECONFIG ?? CONTROLLER_CONFIG.kubeconfig.default;

@@ -161,7 +161,8 @@ export const CONTROLLER_CONFIG = {
   backupDir: {
     type: 'string',
     default: '',
-    description: 'folder for scheduled backups, best on another disk; empty means none are taken',
+    description:
+      'folder for scheduled backups, below /var/backups unless the systemd unit is given another (ReadWritePaths); empty means none are taken',
   },
   backupIntervalMinutes: {
     type: 'number',
