@@ -212,6 +212,7 @@ describe.skipIf(typeof program === 'string')(title, () => {
         [{ certFile: other.certFile, keyFile: other.keyFile }, /client certificate.*set etcdCert and etcdKey/],
         [{ certFile: '' }, /etcdCert and etcdKey belong together/],
         [{ caFile: '/nowhere' }, /etcdCa: .*ENOENT/],
+        [{ certFile: caFile, keyFile: caFile }, /etcdCa, etcdCert, etcdKey: /],
       ];
       for (const [options, message] of wrong) {
         const opened = openTestStore({ servers, caFile, certFile, keyFile }, { ...options, patienceMs: 500 });
@@ -221,6 +222,20 @@ describe.skipIf(typeof program === 'string')(title, () => {
         expect((err as Error).message).not.toContain('\n');
       }
       await members[0]!.end();
+    });
+
+    it('takes new certificates: they are read anew when connections fail', async () => {
+      cluster = await startEtcd();
+      const store = await openTestStore(cluster);
+      stops.push(() => store.abandon());
+      await putPod(store, 'a', { n: 1 });
+      const [member] = cluster.members;
+      await member!.end('SIGTERM');
+      await cluster.renewCertificates();
+      member!.start();
+      await putPod(store, 'a', { n: 2 });
+      await store.shared.catchUp();
+      expect(specOf(store.snapshot().get(podKey('a')))).toEqual({ n: 2 });
     });
 
     it('of another cluster is never written to', async () => {

@@ -58,6 +58,8 @@ export interface EtcdCluster {
   etcdctl(...args: string[]): Promise<string>;
   /** Ends all members and begins again from a snapshot of `etcdctl snapshot save`, as an administrator would. */
   restore(snapshot: string): Promise<void>;
+  /** Writes a new authority and new certificates over the old files; members use them from their next start. */
+  renewCertificates(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -111,6 +113,9 @@ export async function startEtcd(options: EtcdClusterOptions = {}): Promise<EtcdC
       all.push(`--cert=${files.certFile}`, `--key=${files.keyFile}`, ...args);
       const env = { ...process.env, ETCDCTL_API: '3' };
       return (await promisify(execFile)('etcdctl', all, { env, timeout: 30_000 })).stdout;
+    },
+    async renewCertificates() {
+      await writeCertificates(folder);
     },
     async restore(snapshot) {
       for (const [at, member] of members.entries()) {

@@ -3,6 +3,7 @@ import { checkServerIdentity } from 'node:tls';
 import { Client, type ClientDuplexStream, credentials, Metadata, status } from '@grpc/grpc-js';
 import { type BackoffOptions, backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { EtcdError, faultOf, isTransient, toEtcdError } from './etcd-error.ts';
 import { RevisionOffset } from './revision-offset.ts';
@@ -33,6 +34,8 @@ export interface EtcdClientOptions {
   /** `https://host:2379` or `http://host:2379`, all of one cluster. */
   readonly servers: readonly string[];
   readonly tls: EtcdTls;
+  /** Reads it anew: certificates run out before processes do. May throw; absent: it never changes. */
+  readonly reloadTls?: () => EtcdTls;
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
@@ -63,9 +66,14 @@ const CALL_TIMEOUT_MS = 5_000;
 
 const BACKOFF: BackoffOptions = { initialMs: 50, maxMs: 1_000, jitter: 0.5 };
 
+/** Files are looked at so often at most, while calls fail. */
+const RELOAD_EVERY_MS = 5_000;
+
 interface Member {
   readonly server: string;
-  readonly client: Client;
+  client: Client;
+  /** What `client` was made with. */
+  tls: EtcdTls;
   /** `foreign`: belongs to another cluster, and is not asked again. `own`: was seen to belong to ours. */
   standing: 'new' | 'own' | 'foreign';
 }
@@ -84,12 +92,16 @@ export class EtcdClient {
   #current = 0;
   #clusterId: string | undefined;
   #closed = false;
+  #reloadedMs = Number.NEGATIVE_INFINITY;
+  #tls: EtcdTls;
 
   constructor(options: EtcdClientOptions) {
     this.#options = options;
+    this.#tls = options.tls;
     this.#members = options.servers.map((server) => ({
       server,
       client: openChannel(server, options.tls),
+      tls: options.tls,
       standing: 'new',
     }));
     this.terms = new TermWatch(options.clock, () => this.range({ key: Uint8Array.of(0), count_only: true }));
@@ -226,11 +238,40 @@ export class EtcdClient {
       const fault = timedOut
         ? new EtcdError('unknown', status.DEADLINE_EXCEEDED, `${member.server}: no answer within ${CALL_TIMEOUT_MS} ms`)
         : err;
-      if (isTransient(fault)) this.leave(member.server);
+      if (isTransient(fault)) {
+        this.#renewTls(member);
+        this.leave(member.server);
+      }
       throw fault;
     } finally {
       cancelTimer?.();
     }
+  }
+
+  /** A connection that fails may do so because its certificate, or the authority's, was replaced in the meantime. */
+  #renewTls(member: Member): void {
+    const { clock, log, reloadTls } = this.#options;
+    if (reloadTls === undefined || this.#closed) return;
+    if (clock.monotonic() - this.#reloadedMs >= RELOAD_EVERY_MS) {
+      this.#reloadedMs = clock.monotonic();
+      try {
+        this.#tls = reloadTls();
+      } catch (err) {
+        log.warn('certificates for etcd cannot be read; those from before stay in use', { reason: describeError(err) });
+      }
+    }
+    if (isSameTls(this.#tls, member.tls)) return;
+    const before = member.client;
+    try {
+      member.client = openChannel(member.server, this.#tls);
+    } catch (err) {
+      log.warn('certificates for etcd are of no use', { reason: describeError(err) });
+      return;
+    } finally {
+      member.tls = this.#tls;
+    }
+    log.info('certificates for etcd have changed: connecting anew', { server: member.server });
+    before.close();
   }
 
   /** One wrong address in a list of servers would otherwise split the state in two. */
@@ -252,6 +293,11 @@ export class EtcdClient {
 }
 
 export const isCompacted = (err: unknown): boolean => faultOf(err) === 'compacted';
+
+const isSameTls = (a: EtcdTls, b: EtcdTls): boolean =>
+  (['ca', 'cert', 'key'] as const).every((part) => Buffer.compare(a[part] ?? NOTHING, b[part] ?? NOTHING) === 0);
+
+const NOTHING = Buffer.alloc(0);
 
 const toHex = (id: string) => BigInt(id).toString(16);
 

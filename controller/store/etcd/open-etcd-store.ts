@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { type Clock, delay } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
@@ -52,8 +52,13 @@ export type EtcdConnectOptions = Pick<
 export async function connectEtcd(options: EtcdConnectOptions): Promise<EtcdConnection> {
   const { log, servers, prefix, random, ioClock = options.clock } = options;
   checkServers(servers);
-  const tls = await readTls(options);
-  const client = new EtcdClient({ servers, tls, clock: ioClock, log, random });
+  const tls = readTls(options);
+  let client: EtcdClient;
+  try {
+    client = new EtcdClient({ servers, tls, reloadTls: () => readTls(options), clock: ioClock, log, random });
+  } catch (err) {
+    throw new ConfigError(`etcdCa, etcdCert, etcdKey: ${describeError(err)}`);
+  }
   try {
     const version = await findCluster(client, {
       clock: ioClock,
@@ -113,21 +118,19 @@ function checkServers(servers: readonly string[]): void {
   if (schemes.size > 1) throw new ConfigError('etcdServers: either all servers begin with https:// or none');
 }
 
-async function readTls({ caFile, certFile, keyFile }: EtcdConnectOptions): Promise<EtcdTls> {
+function readTls({ caFile, certFile, keyFile }: EtcdConnectOptions): EtcdTls {
   if ((certFile === '') !== (keyFile === ''))
     throw new ConfigError('etcdCert and etcdKey belong together: name both or none');
-  const read = async (name: string, file: string) => {
+  const read = (name: string, file: string) => {
     try {
-      return file === '' ? undefined : await readFile(file);
+      return file === '' ? undefined : readFileSync(file);
     } catch (err) {
       throw new ConfigError(`${name}: ${describeError(err)}`);
     }
   };
-  const [ca, cert, key] = await Promise.all([
-    read('etcdCa', caFile),
-    read('etcdCert', certFile),
-    read('etcdKey', keyFile),
-  ]);
+  const ca = read('etcdCa', caFile);
+  const cert = read('etcdCert', certFile);
+  const key = read('etcdKey', keyFile);
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
