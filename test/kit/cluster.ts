@@ -50,6 +50,8 @@ export interface ClusterOptions {
   readonly flagsOfAgent?: (index: number) => readonly string[];
   /** For our processes and what they start. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What the controller needs in its network, started before it; the answer ends it. */
+  readonly beforeController?: (hub: LabHost, folder: string) => Promise<() => Promise<void>>;
 }
 
 const root = join(import.meta.dirname, '..', '..');
@@ -69,6 +71,8 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
   };
   try {
     const kubeconfig = join(folder, 'admin.kubeconfig');
+    const stopBefore = await options.beforeController?.(lab.hub, folder);
+    if (stopBefore !== undefined) started.push(stopBefore);
     const controller = await startController(options, folder, lab.hub);
     started.push(() => controller.stop());
     const kubectl: TestCluster['kubectl'] = (args, run = {}) =>
