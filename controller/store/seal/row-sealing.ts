@@ -34,8 +34,9 @@ export class RowSealing {
   readonly #tables: readonly Table[];
   /** Where the pass over all rows stands; undefined: none is under way. */
   #pass: { table: number; after: string | number } | undefined;
-  /** Name of the newest key when the last pass began. */
+  /** Name of the newest key when the last pass began; without a ring of ours there is none. */
   #keyOfPass: string | undefined;
+  #hasBegun = false;
 
   constructor(db: DatabaseSync, plan: SealingPlan, sync?: (fd: number) => void) {
     this.#db = db;
@@ -62,8 +63,7 @@ export class RowSealing {
 
   /** True while `step` has something to do. */
   get isDue(): boolean {
-    if (this.#pass === undefined && this.#keyOfPass !== undefined && this.#keyOfPass !== this.#ring.newest?.name)
-      this.#startPass();
+    if (this.#pass === undefined && this.#hasBegun && this.#keyOfPass !== this.#ring.newest?.name) this.#startPass();
     return this.#pass !== undefined;
   }
 
@@ -97,7 +97,8 @@ export class RowSealing {
   }
 
   #startPass(): void {
-    this.#keyOfPass = this.#ring.newest?.name ?? '';
+    this.#hasBegun = true;
+    this.#keyOfPass = this.#ring.newest?.name;
     this.#pass = { table: 0, after: '' };
   }
 
