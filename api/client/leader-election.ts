@@ -36,6 +36,9 @@ export const DEFAULT_ELECTION_TIMES: ElectionTimes = {
 /** Waits are longer than the period by up to this share. */
 const JITTER = 0.2;
 
+/** A lease that has run out and cannot be taken is tried this often at most. */
+const MIN_WAIT_MS = 100;
+
 /** Why two could lead at once, or nobody for long, with these times; undefined when they are sound. The rules are client-go's. */
 export function electionTimesProblem({
   leaseDurationMs,
@@ -238,14 +241,26 @@ class LeaderElector {
     }
   }
 
-  /** Candidates that wait in step would all ask at the same moment. */
+  /**
+   * Candidates that wait in step would all ask at the same moment. One that watches a lease run out is there when it does: another period
+   * on top would make the longest time without a leader longer for nothing.
+   */
   async #wait(signal: AbortSignal): Promise<void> {
     const { clock, random = Math.random } = this.#options;
+    const jitter = 1 + random() * JITTER;
+    const untilFreeMs = Math.max(this.#untilFreeMs(), MIN_WAIT_MS);
     try {
-      await delay(clock, this.#times.retryPeriodMs * (1 + random() * JITTER), signal);
+      await delay(clock, Math.min(this.#times.retryPeriodMs, untilFreeMs) * jitter, signal);
     } catch (err) {
       if (!signal.aborted) throw err;
     }
+  }
+
+  /** Until the lease of another runs out, if nobody renews it; Infinity where there is none. */
+  #untilFreeMs(): number {
+    if (this.#observed === undefined || !this.#isHeldByOther()) return Number.POSITIVE_INFINITY;
+    const { lease, seenMs } = this.#observed;
+    return seenMs + (lease.spec?.leaseDurationSeconds ?? 0) * 1000 - this.#options.clock.monotonic();
   }
 }
 
