@@ -21,6 +21,7 @@ import {
   SERVICE_ACCOUNT_ISSUER,
 } from './authenticate/token-issuer.ts';
 import { accessReviewResources } from './authorize/access-review-resources.ts';
+import { netdAuthorizer } from './authorize/netd-authorizer.ts';
 import { createNodeAuthorizer } from './authorize/node-authorizer.ts';
 import { createNodeGraph } from './authorize/node-graph.ts';
 import { createRbacAuthorizer } from './authorize/rbac-authorizer.ts';
@@ -74,6 +75,8 @@ export interface Security {
   readonly definitions: readonly ResourceDefinition[];
   /** Keys and metadata by which others verify our ServiceAccount tokens. */
   readonly extraPaths: readonly ExtraPath[];
+  /** Whether health and version answer whoever asks; not where the administrator says who may come without credentials. */
+  isHealthPublic(): boolean;
   /** Text for `/metrics`. */
   renderMetrics(): string;
   /** Ends the watches behind the authorizers. */
@@ -119,7 +122,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   ];
   const { graph, stop: stopGraph } = createNodeGraph(store);
   const rbac = createRbacAuthorizer(store);
-  const union = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), rbac]);
+  const union = createUnionAuthorizer([superuserAuthorizer, createNodeAuthorizer(graph), netdAuthorizer, rbac]);
   const { recordDecision } = deps;
   const authorizer = recordDecision === undefined ? union : createRecordingAuthorizer(union, recordDecision);
   const audit = { clock, write: deps.writeAudit, policy: deps.auditPolicy };
@@ -152,6 +155,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     tokens: createTokenIssuer({ key, clock }),
     definitions: accessReviewResources({ authorizer, rbac, tokenVerifiers }),
     extraPaths: [...discoveryOfKeys(key), ...flowControlDumps(flowController)],
+    isHealthPublic: () => deps.anonymous?.() === undefined,
     renderMetrics: () => metrics.render() + flowMetrics.render(flowController.levels),
     stop() {
       stopFlowConfiguration();

@@ -11,8 +11,10 @@ import { runKubeconfigCommand } from '#controller/kubeconfig-command.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
-/** The controller looks at its keys every 20 s. */
-const NOTICED_MS = 45_000;
+/** The controller looks at its keys every 20 s; a machine that does much else takes longer. */
+const NOTICED_MS = 90_000;
+/** A load, not a flood: what is asked is whether anything fails. */
+const PAUSE_MS = 5;
 
 let controller: ControllerProcess;
 let port = 0;
@@ -65,6 +67,7 @@ function startLoad(credentials: Credentials) {
       const body = writes ? { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } } : undefined;
       const status = await ask(credentials, agent, writes ? 'POST' : 'GET', body).catch((err: Error) => err.message);
       if (status !== 200 && status !== 201) failures.push(`${name}: ${status}`);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   };
   const ended = Promise.all([run(kept, true), run(kept, false), run(false, false)]);
@@ -118,4 +121,4 @@ test('another CA takes over under load, and the one before is let go', async () 
   expect(await ask(adminNow())).toBe(200);
   expect(rootsOf(adminNow().ca!)).toEqual([newRoot]);
   expect(await ask({ ...ann, ca: newRoot })).toBe(403);
-}, 240_000);
+}, 400_000);

@@ -53,6 +53,8 @@ export interface ApiServerOptions {
   readonly random: () => number;
   readonly newUid?: () => string;
   readonly version: VersionInfo;
+  /** False where health and version are for those alone who may ask: they then go through the whole chain. Absent: always true. */
+  readonly isHealthPublic?: () => boolean;
   /** `host:port` as clients reach the server, for discovery. */
   readonly serverAddress: string;
   readonly health?: readonly HealthCheck[];
@@ -111,8 +113,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   };
   const customResources = startCustomResources(options, services);
   const dispatchPath = createPathDispatch(options, catalog, metrics);
+  const publicEndpoint = createPublicEndpoint(options);
+  const isPublic = () => options.isHealthPublic?.() !== false;
   const chain = createHandlerChain({
-    publicEndpoint: createPublicEndpoint(options),
+    publicEndpoint: (context) => (isPublic() ? publicEndpoint(context) : undefined),
     filters: orderFilters(options.filters),
     dispatch(context) {
       const remote = options.aggregator?.serve(context);
@@ -120,7 +124,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       if (context.request.upgrade !== undefined) answerOverWebSocket(context);
       return context.info.isResourceRequest && !isExtra(options, context.info.path)
         ? dispatchResource(services, context)
-        : dispatchPath(context);
+        : ((isPublic() ? undefined : publicEndpoint(context)) ?? dispatchPath(context));
     },
     observer: metrics.requests,
     clock: options.clock,
