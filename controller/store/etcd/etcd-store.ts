@@ -71,8 +71,8 @@ export class EtcdStore implements Store {
   #closing: Promise<void> | undefined;
 
   constructor(options: StoreOptions, parts: EtcdStoreParts) {
-    const { log, volatilePrefixes = [] } = options;
-    const { client, keys, values, listing, random, ioClock: clock } = parts;
+    const { log } = options;
+    const { client, keys, listing, random, ioClock: clock } = parts;
     this.#log = log;
     this.#parts = parts;
     this.#unreadable = new Map(listing.unreadable);
@@ -108,24 +108,7 @@ export class EtcdStore implements Store {
       listing.revision,
     );
     this.#freshness = new Freshness({ client, keys, clock, view: this.#view, fence: this.#fence, feed: this.#feed });
-    this.#writer = new EtcdWriter({
-      client,
-      txn: parts.wrapTxn?.((request) => client.txn(request)) ?? ((request) => client.txn(request)),
-      keys,
-      clock,
-      random,
-      view: this.#view,
-      values,
-      fence: this.#fence,
-      freshness: this.#freshness,
-      leases: new LeaseBuckets(clock, (ttlSeconds) => client.grantLease(ttlSeconds)),
-      limits: { ...DEFAULT_PIPELINE_LIMITS, ...options.pipelineLimits },
-      ttlOf: (key) => volatilePrefixes.find(({ prefix }) => key.startsWith(prefix))?.ttlMs,
-      unreadable: (key) => this.#unreadable.get(key),
-      onTransaction: (outcome) => {
-        this.#isFull = outcome === 'noSpace';
-      },
-    });
+    this.#writer = this.#createWriter(options);
     this.#compactor = new Compactor({ client, clock, log });
     const feed = this.#feed;
     this.shared = {
@@ -184,11 +167,9 @@ export class EtcdStore implements Store {
   async waitFor(revision: number, timeoutMs: number): Promise<void> {
     if (revision <= this.#view.revision) return;
     this.#refuseForgotten(revision);
-    // Another server may know a revision that no event of ours carries.
-    const asked = this.#freshness.reach(revision, { timeoutMs }).catch(() => {});
-    await Promise.race([this.#view.waitFor(revision, timeoutMs), asked]);
-    // Fails with the reader's own words when that was not it.
-    await this.#view.waitFor(revision, 0);
+    // Another server may know a revision that no event of ours carries. One that nobody has made yet is not worth asking for again and again.
+    this.#freshness.catchUp().catch(() => {});
+    await this.#view.waitFor(revision, timeoutMs);
   }
 
   write(
@@ -224,6 +205,29 @@ export class EtcdStore implements Store {
     await Promise.race([this.#writer.drain(), delay(this.#parts.ioClock, DRAIN_MS)]);
     this.abandon();
     this.#view.closeWatches();
+  }
+
+  #createWriter({ volatilePrefixes = [], pipelineLimits }: StoreOptions): EtcdWriter {
+    const { client, keys, values, random, ioClock: clock, wrapTxn } = this.#parts;
+    const txn = (request: TxnRequest) => client.txn(request);
+    return new EtcdWriter({
+      client,
+      txn: wrapTxn?.(txn) ?? txn,
+      keys,
+      clock,
+      random,
+      view: this.#view,
+      values,
+      fence: this.#fence,
+      freshness: this.#freshness,
+      leases: new LeaseBuckets(clock, (ttlSeconds) => client.grantLease(ttlSeconds)),
+      limits: { ...DEFAULT_PIPELINE_LIMITS, ...pipelineLimits },
+      ttlOf: (key) => volatilePrefixes.find(({ prefix }) => key.startsWith(prefix))?.ttlMs,
+      unreadable: (key) => this.#unreadable.get(key),
+      onTransaction: (outcome) => {
+        this.#isFull = outcome === 'noSpace';
+      },
+    });
   }
 
   #refuseForgotten(revision: number): void {
