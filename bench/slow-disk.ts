@@ -75,7 +75,7 @@ interface Load {
 /** Two users, neither of whom is exempt from priority and fairness. */
 async function prepareLoad(controller: ControllerProcess): Promise<Load> {
   const reader = await tokenUser(controller, 'reader');
-  const writer = await tokenUser(controller, 'writer');
+  const writer = await tokenUser(controller, 'writer', 16);
   for (let i = 0; i < OBJECTS; i++)
     await writer.send('POST', CONFIG_MAPS, { metadata: { name: `object-${i}` }, data: { text: 'x'.repeat(512) } });
   await reader.send('POST', LEASES, {

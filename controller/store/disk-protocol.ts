@@ -35,7 +35,7 @@ export type DiskAnswer =
   | { readonly kind: 'committed' }
   | { readonly kind: 'closed' }
   /** Not an answer: something went wrong in work that nobody asked for. */
-  | { readonly kind: 'trouble'; readonly message: string }
+  | { readonly kind: 'trouble'; readonly message: string; readonly isDiskFull: boolean }
   | {
       readonly kind: 'failed';
       readonly message: string;

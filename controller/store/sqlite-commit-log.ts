@@ -11,6 +11,13 @@ import type { OpenedDatabase } from './sqlite-database.ts';
 /** Where the disk thread's code is: a file (from sources), or the text of its bundle (single executable). */
 export type WorkerSource = URL | { readonly source: string };
 
+/** What went wrong in work that no commit waits for. */
+export interface DiskTrouble {
+  readonly message: string;
+  /** It is tried again, and the commits tell of it. */
+  readonly isDiskFull: boolean;
+}
+
 export interface SqliteLogOptions {
   /** Directory of the database; must exist. */
   readonly dir: string;
@@ -18,7 +25,7 @@ export interface SqliteLogOptions {
   readonly schemaEpoch: number;
   readonly reserveBlock: number;
   /** Told of failures in work that no commit waits for, such as snapshots. */
-  readonly onTrouble: (message: string) => void;
+  readonly onTrouble: (trouble: DiskTrouble) => void;
   readonly gate: DiskGate | undefined;
   readonly sealing: SealingPlan | undefined;
 }
@@ -35,7 +42,7 @@ interface Waiter {
 export class SqliteCommitLog implements CommitLog {
   readonly #worker: Worker;
   readonly #schemaEpoch: number;
-  readonly #onTrouble: (message: string) => void;
+  readonly #onTrouble: (trouble: DiskTrouble) => void;
   #keeper: DatabaseSync | undefined;
   #waiter: Waiter | undefined;
   #broken: LogBrokenError | undefined;
@@ -107,7 +114,7 @@ export class SqliteCommitLog implements CommitLog {
 
   #onAnswer(answer: DiskAnswer): void {
     if (answer.kind === 'trouble') {
-      this.#onTrouble(answer.message);
+      this.#onTrouble(answer);
       return;
     }
     const waiter = this.#waiter;

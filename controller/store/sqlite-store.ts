@@ -34,7 +34,7 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly bringForward?: (value: OutdatedValue) => Uint8Array;
   /** Losses that were found, now or by an earlier start that nobody has put to rest. */
   readonly onDamage?: (reports: readonly DamageReport[]) => void;
-  /** Work that no write waits for has failed: a snapshot found a page that is not what was written, or the disk is full. */
+  /** Work that no write waits for has failed for good: a snapshot found a page that is not what was written. */
   readonly onTrouble?: (message: string) => void;
   /** What is sealed on disk; absent: nothing. In memory all values are open. */
   readonly sealing?: SealingPlan;
@@ -57,9 +57,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     reserveBlock,
     gate: options.gate,
     sealing: options.sealing,
-    onTrouble: (message) => {
+    onTrouble: ({ message, isDiskFull }) => {
       options.log.error('the disk thread could not do its chores', { reason: message });
-      options.onTrouble?.(message);
+      if (!isDiskFull) options.onTrouble?.(message);
     },
   });
   reportFindings(options, opened);

@@ -9,6 +9,8 @@ import { SqliteDatabase } from './sqlite-database.ts';
 /** Primary result codes after which the transaction was rolled back cleanly: BUSY, NOMEM, FULL. After an I/O error nobody knows. */
 const RECOVERABLE_CODES = new Set([5, 7, 13]);
 
+const SQLITE_FULL = 13;
+
 if (parentPort === null) throw new Error('sqlite-worker runs as a worker thread');
 const port = parentPort;
 let database: SqliteDatabase | undefined;
@@ -76,12 +78,26 @@ function maintain(): void {
   });
 }
 
+/** A full disk is told of no more often. */
+const FULL_EVERY_MS = 60_000;
+let toldFullMs = 0;
+
+/** By SQLite's word or by that of the system. */
+function isFull(err: unknown): boolean {
+  const { errcode, code } = err as { readonly errcode?: number; readonly code?: unknown };
+  return code === 'ENOSPC' || ((errcode ?? 0) & 0xff) === SQLITE_FULL;
+}
+
 function attempt(work: (db: SqliteDatabase) => void): void {
   if (database === undefined) return;
   try {
     work(database);
   } catch (err) {
-    answer({ kind: 'trouble', message: err instanceof Error ? describe(err) : String(err) });
+    const isDiskFull = isFull(err);
+    // Each commit tries again.
+    if (isDiskFull && Date.now() - toldFullMs < FULL_EVERY_MS) return;
+    if (isDiskFull) toldFullMs = Date.now();
+    answer({ kind: 'trouble', message: err instanceof Error ? describe(err) : String(err), isDiskFull });
   }
 }
 

@@ -23,7 +23,7 @@ describe.skipIf(!canTrace)('a disk that stalls under a running controller', () =
   beforeAll(async () => {
     controller = await startControllerProcess({ fromSource: true, flags: [] });
     reader = await tokenUser(controller, 'reader');
-    writer = await tokenUser(controller, 'writer');
+    writer = await tokenUser(controller, 'writer', 16);
     await writer.send('POST', CONFIG_MAPS, { metadata: { name: 'shared' }, data: { n: '0' } });
     await reader.send('POST', '/apis/coordination.k8s.io/v1/namespaces/default/leases', {
       metadata: { name: 'pulse' },

@@ -106,6 +106,15 @@ describe('a controller that cannot work as it is configured says so in one line,
     expect(code).not.toBe(0);
   });
 
+  it('an etcd that nobody answers for', () => {
+    const flags = [...flagsFor(join(folder, 'etcd')), '--store', 'etcd', '--etcd-servers', 'http://127.0.0.1:1'];
+    const { code, said } = runController(flags);
+    expect(said).toEqual([
+      expect.stringMatching(/^coracle controller: no etcd server can be used: http:\/\/127.0.0.1:1 .*is etcd running/),
+    ]);
+    expect(code).not.toBe(0);
+  });
+
   it('a second controller on one directory, which is told who has it', async () => {
     const controller = await startControllerProcess({ fromSource: true });
     try {
@@ -185,6 +194,7 @@ describe.runIf(isRoot)('a disk that becomes full under a running controller', ()
     expect(controller.pid).toBe(pid);
     // Enough to fold the log.
     for (let i = 0; i < 400; i++) await store(`later-${i}`);
+    expect(await readyz()).toMatch(/^\[\+\]coracle-store-damage ok/m);
 
     fill();
     await controller.restart('SIGKILL').catch(() => {});

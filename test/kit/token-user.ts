@@ -16,8 +16,12 @@ export interface TokenUser {
   close(): void;
 }
 
-/** Makes a ServiceAccount, binds it to `cluster-admin`, and answers a connection of its own with its token. */
-export async function tokenUser({ client, access }: ControllerProcess, name: string): Promise<TokenUser> {
+/** Makes a ServiceAccount, binds it to `cluster-admin`, and answers connections of its own with its token: a server takes so many streams of one. */
+export async function tokenUser(
+  { client, access }: ControllerProcess,
+  name: string,
+  connections = 1,
+): Promise<TokenUser> {
   const post = <T>(path: string, body: object) => client.raw<T>({ method: 'POST', path, body });
   await post(ACCOUNTS, { metadata: { name } });
   await post('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
@@ -27,19 +31,25 @@ export async function tokenUser({ client, access }: ControllerProcess, name: str
   });
   const wish = { spec: { expirationSeconds: 7200 } };
   const { status } = await post<{ status: { token: string } }>(`${ACCOUNTS}/${name}/token`, wish);
-  const session = http2.connect(access.server, { ca: access.ca! });
-  session.setMaxListeners(0);
-  session.on('error', () => {});
+  const sessions = Array.from({ length: connections }, () => {
+    const session = http2.connect(access.server, { ca: access.ca! });
+    session.setMaxListeners(0);
+    session.on('error', () => {});
+    return session;
+  });
+  let sent = 0;
   const authorization = `Bearer ${status.token}`;
   return {
     async send(method, path, body) {
       const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
       const headers = { 'content-type': type, authorization };
       const call = { method, path, headers, ...(body === undefined ? {} : { body }) };
-      const { status: code, headers: answered, chunks } = await requestOver(session, call);
+      const { status: code, headers: answered, chunks } = await requestOver(sessions[sent++ % connections]!, call);
       for await (const _ of chunks);
       return { status: code, retryAfter: answered['retry-after'] };
     },
-    close: () => session.destroy(),
+    close() {
+      for (const session of sessions) session.destroy();
+    },
   };
 }
