@@ -157,6 +157,11 @@ export const AGENT_CONFIG = {
     default: [],
     description: 'devices that pods may ask for, e.g. coracle.dev/zigbee=usb:10c4:ea60 or coracle.dev/gpio=gpio',
   },
+  podPidsLimit: {
+    type: 'number',
+    default: 16_384,
+    description: 'processes and threads that one pod may have; 0 means no limit',
+  },
   swapBehavior: {
     type: 'string',
     default: 'NoSwap',

@@ -304,6 +304,7 @@ async function kubeletConfig(
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     staticPodDir: config.staticPodDir,
+    podPidsLimit: config.podPidsLimit,
     swapBehavior: config.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     nodeApiPort: config.nodeApiPort,

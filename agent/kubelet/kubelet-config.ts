@@ -44,6 +44,8 @@ export interface KubeletConfig {
   readonly allowedUnsafeSysctls: readonly string[];
   /** Devices of the host that pods may ask for. */
   readonly devices: readonly DeviceSelector[];
+  /** Processes and threads of one pod at most; 0 = no limit. */
+  readonly podPidsLimit: number;
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
@@ -87,6 +89,7 @@ export const KUBELET_DEFAULTS = {
   shutdown: { graceSeconds: 30, criticalSeconds: 10 },
   allowedUnsafeSysctls: [],
   devices: [],
+  podPidsLimit: 16_384,
   swapBehavior: 'NoSwap',
   staticPodDir: '',
   nodeApiPort: 10_250,

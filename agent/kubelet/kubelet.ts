@@ -254,7 +254,16 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   });
   const { clusterDns, clusterDomain, cgroups } = config;
   const gate = new StartGate(startWidth(config, facts));
-  const podCgroups = new PodCgroups({ host, settings: cgroups, cpuCount: facts.cpuCount, log });
+  const podCgroups = new PodCgroups({
+    ...{ host, settings: cgroups, log },
+    cpuCount: facts.cpuCount,
+    podPidsLimit: config.podPidsLimit,
+    allPods: {
+      milliCpu: facts.cpuCount * 1000 - config.reserved.milliCpu,
+      // Without a reservation the kernel's own order of killing is enough.
+      memoryBytes: config.reserved.memoryBytes === 0 ? 0 : facts.memoryBytes - config.reserved.memoryBytes,
+    },
+  });
   const nodeMemoryBytes = () => facts.memoryBytes;
   const resizer = new ContainerResizer({ runtime, ledger, podCgroups, nodeMemoryBytes });
   const executor = new PodExecutor({

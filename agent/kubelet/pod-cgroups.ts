@@ -11,6 +11,10 @@ export interface PodCgroupsOptions {
   readonly host: Host;
   readonly settings: CgroupSettings;
   readonly cpuCount: number;
+  /** Processes of one pod at most; 0 = no limit. */
+  readonly podPidsLimit: number;
+  /** What all pods together may have of the node; 0 = no limit. */
+  readonly allPods: { readonly memoryBytes: number; readonly milliCpu: number };
   readonly log: Logger;
 }
 
@@ -28,6 +32,7 @@ export class PodCgroups {
   /** CPU requests of Burstable pods, in cores: together they are the weight of their class. */
   readonly #burstable = new Map<PodUid, number>();
   #areClassesSet = false;
+  #isRootSet = false;
 
   constructor(options: PodCgroupsOptions) {
     this.#options = options;
@@ -39,7 +44,10 @@ export class PodCgroups {
     try {
       const path = podCgroupPath(pod, this.#options.settings);
       const classPath = path.slice(0, path.lastIndexOf('/'));
-      if (qos !== 'BestEffort') await this.#set(path, podLimits(pod));
+      const { podPidsLimit } = this.#options;
+      const pids = podPidsLimit > 0 ? { pids: podPidsLimit } : {};
+      await this.#set(path, qos === 'BestEffort' ? { ...shares(MIN_SHARES), ...pids } : { ...podLimits(pod), ...pids });
+      await this.#setAllPods(classPath, qos);
       if (qos === 'Burstable') {
         this.#burstable.set(uidOf(pod), podRequests(specOf(pod)).get('cpu')?.toNumber() ?? 0);
         await this.#setBurstable(classPath);
@@ -47,10 +55,6 @@ export class PodCgroups {
       if (qos === 'BestEffort' && !this.#areClassesSet) {
         this.#areClassesSet = true;
         await this.#set(classPath, shares(MIN_SHARES));
-        await this.#set(
-          classPath.slice(0, classPath.lastIndexOf('/')),
-          shares(this.#options.cpuCount * SHARES_PER_CPU),
-        );
       }
     } catch (err) {
       this.#options.log.warn('limits of a pod could not be set', { pod: pod.metadata.name, err: describeError(err) });
@@ -61,6 +65,15 @@ export class PodCgroups {
   async remove(pod: Pod): Promise<void> {
     this.#burstable.delete(uidOf(pod));
     await removeCgroup(this.#options.host, this.#options.settings, podCgroupPath(pod, this.#options.settings));
+  }
+
+  /** What is reserved for the system is out of reach of the pods: together they weigh and may use what is left. */
+  async #setAllPods(classPath: string, qos: string): Promise<void> {
+    if (this.#isRootSet) return;
+    this.#isRootSet = true;
+    const { milliCpu, memoryBytes } = this.#options.allPods;
+    const root = qos === 'Guaranteed' ? classPath : classPath.slice(0, classPath.lastIndexOf('/'));
+    await this.#set(root, { ...shares(Math.floor((milliCpu * SHARES_PER_CPU) / 1000)), memoryBytes });
   }
 
   async #setBurstable(path: string): Promise<void> {
@@ -102,16 +115,18 @@ const shares = (cpuShares: number): PodLimits => ({ cpuShares, cpuQuota: 0, memo
 
 type LimitFile = readonly [controller: string, file: string, value: string];
 
-function filesV1({ cpuShares, cpuQuota, memoryBytes }: PodLimits): LimitFile[] {
+function filesV1({ cpuShares, cpuQuota, memoryBytes, pids }: PodLimits): LimitFile[] {
   const files: LimitFile[] = [['cpu', 'cpu.shares', String(cpuShares)]];
+  if (pids !== undefined) files.push(['pids', 'pids.max', String(pids)]);
   if (cpuQuota > 0)
     files.push(['cpu', 'cpu.cfs_period_us', String(PERIOD_US)], ['cpu', 'cpu.cfs_quota_us', String(cpuQuota)]);
   if (memoryBytes > 0) files.push(['memory', 'memory.limit_in_bytes', String(memoryBytes)]);
   return files;
 }
 
-function filesV2({ cpuShares, cpuQuota, memoryBytes }: PodLimits): LimitFile[] {
+function filesV2({ cpuShares, cpuQuota, memoryBytes, pids }: PodLimits): LimitFile[] {
   const files: LimitFile[] = [['', 'cpu.weight', String(cpuWeight(cpuShares))]];
+  if (pids !== undefined) files.push(['', 'pids.max', String(pids)]);
   if (cpuQuota > 0) files.push(['', 'cpu.max', `${cpuQuota} ${PERIOD_US}`]);
   if (memoryBytes > 0) files.push(['', 'memory.max', String(memoryBytes)]);
   return files;

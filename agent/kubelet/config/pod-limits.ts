@@ -10,6 +10,8 @@ export interface PodLimits {
   /** Microseconds per 100 ms. */
   readonly cpuQuota: number;
   readonly memoryBytes: number;
+  /** Processes and threads; absent = no limit. */
+  readonly pids?: number;
 }
 
 /** A pod is limited as a whole only where it says so or each of its containers is: one without a limit may use what the others leave. */

@@ -44,6 +44,8 @@ export class KubeletRig {
   readonly host = new FakeHost();
   readonly prober = new FakeProber();
   readonly client: KubeClient = this.cluster.client();
+  /** Stands between the kubelet and each call of the runtime; `proceed` lets it happen. */
+  onCall: ((method: string, proceed: () => Promise<unknown>) => Promise<unknown>) | undefined;
   /** The node cannot reach the API; tests still can. */
   isApiDown = false;
   readonly podCidrs: (readonly string[])[] = [];
@@ -157,7 +159,8 @@ export class KubeletRig {
       staticPodDir: STATIC_PODS,
       ...this.#overrides,
     };
-    const { runtime, host, prober, clock } = this;
+    const { host, prober, clock } = this;
+    const runtime = interceptCalls(this.runtime, () => this.onCall);
     const client = cutOff(this.client, () => this.isApiDown);
     const onPodCidrs = (cidrs: readonly string[]) => this.podCidrs.push(cidrs);
     const random = () => 0.5;
@@ -197,4 +200,17 @@ function cutOff(client: KubeClient, isDown: () => boolean): KubeClient {
       return client.raw(request);
     },
   };
+}
+
+function interceptCalls(runtime: FakeRuntime, onCall: () => KubeletRig['onCall']): FakeRuntime {
+  return new Proxy(runtime, {
+    get(target, key) {
+      const value = Reflect.get(target, key);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        const proceed = (): Promise<unknown> => Reflect.apply(value, target, args) as Promise<unknown>;
+        return onCall()?.(String(key), proceed) ?? proceed();
+      };
+    },
+  });
 }
