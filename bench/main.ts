@@ -16,6 +16,9 @@ const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
 
+/** A quarter of an hour each, and more: only where they are asked for. */
+const LONG: ReadonlySet<string> = new Set(['idle-io', 'slow-disk']);
+
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => CASES[name] === undefined);
 if (unknown.length > 0) {
@@ -25,7 +28,7 @@ if (unknown.length > 0) {
 
 const results: Result[] = [];
 for (const [name, measure] of Object.entries(CASES)) {
-  if (asked.length > 0 && !asked.includes(name)) continue;
+  if (asked.length > 0 ? !asked.includes(name) : LONG.has(name)) continue;
   console.error(`bench: ${name} ...`);
   results.push(...(await measure()));
 }
