@@ -162,6 +162,16 @@ export const AGENT_CONFIG = {
     default: 16_384,
     description: 'processes and threads that one pod may have; 0 means no limit',
   },
+  imageCredentialProviderConfig: {
+    type: 'string',
+    default: '',
+    description: 'file with a CredentialProviderConfig: plug-ins that give credentials of registries',
+  },
+  imageCredentialProviderBinDir: {
+    type: 'string',
+    default: '/usr/libexec/kubernetes/kubelet-plugins/credential-provider',
+    description: 'directory of those plug-ins',
+  },
   swapBehavior: {
     type: 'string',
     default: 'NoSwap',

@@ -25,7 +25,7 @@ import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
 import { createNodeNetwork } from './node-network.ts';
-import { nodeSettings } from './node-settings.ts';
+import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
@@ -304,6 +304,8 @@ async function kubeletConfig(
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     staticPodDir: config.staticPodDir,
+    credentialProviders: await readCredentialProviders(config.imageCredentialProviderConfig, host.fs),
+    credentialProviderBinDir: config.imageCredentialProviderBinDir,
     podPidsLimit: config.podPidsLimit,
     swapBehavior: config.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,

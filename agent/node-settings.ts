@@ -1,9 +1,13 @@
+import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { milliCpuOf } from '#api/meta/pod-resources.ts';
 import { Quantity, QuantityError } from '#api/meta/quantity.ts';
 import { ConfigError } from '#base/config.ts';
+import { describeError } from '#base/errors.ts';
 import type { AgentConfig } from './config.ts';
+import type { FileSystem } from './host/host.ts';
 import { DeviceSelectorError, parseDeviceSelector } from './kubelet/devices/device-selector.ts';
 import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
+import { parseCredentialConfig } from './kubelet/images/credential-plugins.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
 
 type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices'>;
@@ -60,5 +64,15 @@ function of<T>(key: string, read: () => T): T {
     if (err instanceof DeviceSelectorError || err instanceof ThresholdError || err instanceof QuantityError)
       throw new ConfigError(`${key}: ${err.message}`, { cause: err });
     throw err;
+  }
+}
+
+/** Throws ConfigError where the file is missing or cannot be used. */
+export async function readCredentialProviders(path: string, fs: Pick<FileSystem, 'readBytes'>) {
+  if (path === '') return [];
+  try {
+    return parseCredentialConfig(decodeYaml(await fs.readBytes(path)).value);
+  } catch (err) {
+    throw new ConfigError(`imageCredentialProviderConfig: ${path}: ${describeError(err)}`, { cause: err });
   }
 }

@@ -2,6 +2,7 @@ import type { CgroupSettings } from './config/cgroup-names.ts';
 import type { DeviceSelector } from './devices/device-selector.ts';
 import type { EvictionConfig } from './eviction/eviction-manager.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
+import type { CredentialProvider } from './images/credential-plugins.ts';
 import type { ImageGcConfig } from './images/image-collector.ts';
 
 /** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
@@ -44,6 +45,9 @@ export interface KubeletConfig {
   readonly allowedUnsafeSysctls: readonly string[];
   /** Devices of the host that pods may ask for. */
   readonly devices: readonly DeviceSelector[];
+  /** Programs that give credentials of registries, and where they are. */
+  readonly credentialProviders: readonly CredentialProvider[];
+  readonly credentialProviderBinDir: string;
   /** Processes and threads of one pod at most; 0 = no limit. */
   readonly podPidsLimit: number;
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
@@ -89,6 +93,8 @@ export const KUBELET_DEFAULTS = {
   shutdown: { graceSeconds: 30, criticalSeconds: 10 },
   allowedUnsafeSysctls: [],
   devices: [],
+  credentialProviders: [],
+  credentialProviderBinDir: '',
   podPidsLimit: 16_384,
   swapBehavior: 'NoSwap',
   staticPodDir: '',

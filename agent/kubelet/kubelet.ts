@@ -12,9 +12,10 @@ import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
 import { DeviceManager } from './devices/device-manager.ts';
 import { UsageReader } from './eviction/usage-reader.ts';
+import { CredentialPlugins } from './images/credential-plugins.ts';
 import { ImageManager } from './images/image-manager.ts';
 import type { ImageReference } from './images/image-reference.ts';
-import { registryCredentials } from './images/registry-credentials.ts';
+import { dockerAuths, matchingAuths, registryCredentials } from './images/registry-credentials.ts';
 import type { KubeletConfig } from './kubelet-config.ts';
 import { KubeletLookups } from './kubelet-lookups.ts';
 import { Ledger } from './ledger.ts';
@@ -214,13 +215,19 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   };
   const configMaps = new ReferencedObjects<ConfigMap>({ ...watched, info: resources.configMaps });
   const secrets = new ReferencedObjects<Secret>({ ...watched, info: resources.secrets });
+  const { credentialProviders: providers, credentialProviderBinDir: binDir } = config;
+  const plugins = new CredentialPlugins({ exec: host.exec, clock, log, binDir, providers });
   const images = new ImageManager({
     runtime,
     clock,
     events,
     maxParallelPulls: config.maxParallelPulls,
     makeRoom: async () => health?.images.makeRoom(),
-    credentials: (pod, image) => pullCredentials(secrets, pod, image),
+    credentials: async (pod, image) => [
+      ...(await pullCredentials(secrets, pod, image)),
+      ...(await nodeCredentials(deps, image)),
+      ...(await plugins.credentials(image)),
+    ],
   });
   const tokens = new TokenSource({ client, clock, random, copies });
   const allocatable = () => node.allocatable();
@@ -468,6 +475,12 @@ async function pullCredentials(
     found.filter((secret) => secret !== undefined),
     image,
   );
+}
+
+/** What the node's owner has put beside the kubelet's folders, as `docker login` writes it. */
+async function nodeCredentials({ host, config }: KubeletDeps, image: ImageReference): Promise<readonly RegistryAuth[]> {
+  const text = await host.fs.readText(`${config.rootDir}/config.json`).catch(() => '{}');
+  return matchingAuths(dockerAuths(text), image);
 }
 
 /** Running containers and their log files, for rotation. */

@@ -11,8 +11,25 @@ interface Entry {
 
 /** Credentials of pull secrets that fit an image, the most specific first. Secrets that cannot be read are passed over, as in Kubernetes. */
 export function registryCredentials(secrets: readonly Secret[], image: ImageReference): RegistryAuth[] {
-  return secrets
-    .flatMap(entriesOf)
+  return best(secrets.flatMap(entriesOf), image);
+}
+
+/** The `auths` of a docker configuration: credentials by server. */
+export type DockerAuths = Readonly<Record<string, unknown>>;
+
+/** Those of a docker configuration that fit, best first. */
+export function matchingAuths(auths: DockerAuths, image: ImageReference): RegistryAuth[] {
+  return best(entriesFrom(auths), image);
+}
+
+/** `{"auths": {...}}`, as `docker login` writes it; what cannot be read is passed over. */
+export function dockerAuths(text: string): DockerAuths {
+  const parsed = parseJsonText(text);
+  return isJsonObject(parsed) && isJsonObject(parsed.auths) ? parsed.auths : {};
+}
+
+function best(entries: readonly Entry[], image: ImageReference): RegistryAuth[] {
+  return entries
     .filter((entry) => isMatch(entry, image))
     .sort((a, b) => b.path.length - a.path.length || b.host.length - a.host.length)
     .map((entry) => entry.auth);
@@ -23,7 +40,10 @@ function entriesOf(secret: Secret): Entry[] {
   const legacy = secret.data?.['.dockercfg'];
   const parsed = parseJson(encoded ?? legacy);
   const auths = encoded === undefined ? parsed : isJsonObject(parsed) ? parsed.auths : undefined;
-  if (!isJsonObject(auths)) return [];
+  return isJsonObject(auths) ? entriesFrom(auths) : [];
+}
+
+function entriesFrom(auths: DockerAuths): Entry[] {
   return Object.entries(auths).flatMap(([server, value]) => {
     const auth = isJsonObject(value) ? authOf(server, value) : undefined;
     return auth === undefined ? [] : [{ ...splitServer(server), auth }];
@@ -31,9 +51,12 @@ function entriesOf(secret: Secret): Entry[] {
 }
 
 function parseJson(base64: string | undefined): unknown {
-  if (base64 === undefined) return undefined;
+  return base64 === undefined ? undefined : parseJsonText(Buffer.from(base64, 'base64').toString('utf8'));
+}
+
+function parseJsonText(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(base64, 'base64').toString('utf8'));
+    return JSON.parse(text);
   } catch (err) {
     if (err instanceof SyntaxError) return undefined;
     throw err;
