@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -123,6 +123,14 @@ describe('a backup file', () => {
     expect([await readdir(dir), await readFile(path)]).toEqual([['a.backup'], before]);
     path = join(dir, 'no', 'folder');
     await expect(write([])).rejects.toThrow(/cannot be written to/);
+  });
+
+  it('keeps the older file when the disk is full', async () => {
+    await write(objects(2, 100));
+    const before = await readFile(path);
+    await symlink('/dev/full', `${path}.${process.pid}.tmp`);
+    await expect(write(objects(20, 30_000))).rejects.toMatchObject({ cause: { code: 'ENOSPC' } });
+    expect([await readdir(dir), await readFile(path)]).toEqual([['a.backup'], before]);
   });
 
   it.each<[string, BackupRecord[]]>([
