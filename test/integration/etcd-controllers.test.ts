@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Draft, KubeClient } from '#api/client/client.ts';
 import { isNotFound } from '#api/object/api-error.ts';
 import { type ConfigMap, type Namespace, resources, type Service } from '#api/object/kinds.ts';
+import { hasSafeProgress } from '#controller/store/etcd/etcd-version.ts';
 import { type ControlPlane, startControlPlane } from '../kit/control-plane.ts';
 import type { ControllerProcess } from '../kit/controller-process.ts';
 import { findEtcd } from '../kit/etcd-releases.ts';
@@ -106,6 +107,38 @@ describe.skipIf(typeof program === 'string')(
         const { items } = await writer.fetchList({ namespace: 'default' });
         expect(items.find(({ metadata }) => metadata.name === name)).toEqual(updated);
       }
+    });
+
+    it('offers watch lists only where etcd tells progress safely, and lists to those who ask', async () => {
+      const kubeconfig = localKubeconfig(plane.controllers[1]!);
+      const query =
+        'watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1';
+      const asked = await runKubectl(['get', '--raw', `/api/v1/namespaces?${query}`], { kubeconfig });
+      if (hasSafeProgress(plane.etcd.version)) expect(asked.stdout).toContain('k8s.io/initial-events-end');
+      else expect(asked.stderr).toContain('sendInitialEvents is forbidden for watch unless the WatchList feature gate');
+      const paged = await runKubectl(['get', 'clusterroles', '--chunk-size=7', '-o', 'name'], { kubeconfig });
+      expect(paged.stdout.trim().split('\n').length).toBeGreaterThan(50);
+    });
+
+    it('goes on from one server to the other, page by page and event by event', async () => {
+      const one = clients[0].resource<ConfigMap>(resources.configMaps);
+      const two = clients[1].resource<ConfigMap>(resources.configMaps);
+      for (let n = 0; n < 6; n++) await one.create(configMap(`page-${n}`, {}));
+      let token: string | undefined;
+      const names: string[] = [];
+      for (let page = 0; page === 0 || token !== undefined; page++) {
+        const server = page % 2 === 0 ? one : two;
+        const list = await server.fetchList({
+          limit: 2,
+          ...(token === undefined ? {} : { continue: token }),
+        });
+        names.push(...list.items.map(({ metadata: { name, namespace } }) => `${namespace}/${name}`));
+        token = list.continue || undefined;
+        // Between two pages the state goes on.
+        await one.delete({ name: `page-${page}`, namespace: 'default' }).catch(() => {});
+      }
+      expect(names.filter((name) => name.startsWith('default/page-'))).toHaveLength(6);
+      expect(new Set(names).size).toBe(names.length);
     });
 
     it('creates in a namespace that the other has just made, and gives no node port twice', async () => {

@@ -1,4 +1,12 @@
-import { ApiError, alreadyExists, badRequest, generatedNameTaken, isAlreadyExists } from '#api/object/api-error.ts';
+import {
+  ApiError,
+  alreadyExists,
+  badRequest,
+  generatedNameTaken,
+  isAlreadyExists,
+  isForbidden,
+  isNotFound,
+} from '#api/object/api-error.ts';
 import { invalidObject, required } from '#api/object/field-error.ts';
 import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
@@ -38,6 +46,24 @@ export interface CreateRequest {
 
 /** Runs defaults, admission, strategy and validation over a new object and stores it. Rejects with ApiError. */
 export async function createObject(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
+  const { shared } = services.store;
+  if (shared === undefined) return createOnce(services, request);
+  const { revision } = services.store;
+  const spare = copyObject(request.object);
+  const warnings = request.context.warnings.length;
+  try {
+    return await createOnce(services, request);
+  } catch (err) {
+    if (!isForbidden(err) && !isNotFound(err)) throw err;
+    // Admission looks at namespaces and more, which another server may have written a moment ago.
+    await shared.catchUp();
+    if (services.store.revision === revision) throw err;
+    request.context.warnings.length = warnings;
+    return createOnce(services, { ...request, object: spare });
+  }
+}
+
+async function createOnce(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
   const { metadata } = request.object;
   if ((metadata.resourceVersion ?? '0') !== '0' && metadata.resourceVersion !== '')
     throw badRequest('resourceVersion should not be set on objects to be created');
