@@ -1,7 +1,8 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { type IpFamily, parseCidr } from '#api/meta/ip-address.ts';
-import { type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
+import { NODE_POLICY_NAMESPACE, nodePolicyName } from '#api/network/node-policy.ts';
+import { type ConfigMap, type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
@@ -11,6 +12,7 @@ import type { Host } from './host/host.ts';
 import { type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { createPodNetwork } from './network/pod-network.ts';
+import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
 import type { PlanChange } from './proxy/change-tracker.ts';
 import { type ChosenBackend, chooseBackend, type ProxyMode } from './proxy/choose-backend.ts';
@@ -69,7 +71,15 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
       if (config.proxyMode !== 'none') {
         const start = async () => {
           const dns = await startDns(options, informers, signal);
-          startProxier({ options, backend, informers, dns, applyPodCidr, signal });
+          const policies = startPolicies(options, informers, dns, signal);
+          const onRulesLost = () => {
+            policies.reassert();
+            // The masquerade of pods stands in the same tables.
+            applyPodCidr().catch((err: unknown) =>
+              log.error('the pod network could not be set up again', { err: describeError(err) }),
+            );
+          };
+          startProxier({ options, backend, informers, dns, onRulesLost, signal });
           informers.start(signal);
         };
         start().catch((err: unknown) => log.error('Services are not programmed', { err: describeError(err) }));
@@ -85,6 +95,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
       cleanUp(log, [
         ['proxy rules', () => backend.cleanUp()],
         ['cluster DNS', () => removeDnsAddress(host)],
+        ['network policies', () => removePolicyTables(host.exec)],
         ['pod network', () => podNetwork.cleanUp()],
         ['kernel settings', () => changes.restore()],
       ]),
@@ -166,16 +177,38 @@ async function startDns(
   }
 }
 
+function startPolicies(
+  { config, nodeName, host, clock, log }: NodeNetworkOptions,
+  informers: Informers,
+  dns: DnsServer | undefined,
+  signal: AbortSignal,
+): PolicyEnforcer {
+  const enforcer = createPolicyEnforcer({
+    exec: host.exec,
+    clock,
+    log: log.child({ component: 'policy' }),
+    compiled: informers.informer<ConfigMap>(resources.configMaps, {
+      namespace: NODE_POLICY_NAMESPACE,
+      fieldSelector: `metadata.name=${nodePolicyName(nodeName)}`,
+    }),
+    families: Object.keys(cidrsByFamily(config.clusterCidr)) as IpFamily[],
+    dns,
+    clusterDns: config.clusterDns,
+  });
+  enforcer.start(signal);
+  return enforcer;
+}
+
 interface ProxierStart {
   readonly options: NodeNetworkOptions;
   readonly backend: ChosenBackend;
   readonly informers: Informers;
   readonly dns: DnsServer | undefined;
-  readonly applyPodCidr: () => Promise<void>;
+  readonly onRulesLost: () => void;
   readonly signal: AbortSignal;
 }
 
-function startProxier({ options, backend, informers, dns, applyPodCidr, signal }: ProxierStart): void {
+function startProxier({ options, backend, informers, dns, onRulesLost, signal }: ProxierStart): void {
   const { nodeName, host, clock, log, config } = options;
   const proxyLog = log.child({ component: 'proxy' });
   const nodes = informers.informer<Node>(resources.nodes);
@@ -211,12 +244,9 @@ function startProxier({ options, backend, informers, dns, applyPodCidr, signal }
     },
     cleanFlows: createFlowCleaner({ exec: host.exec, log: proxyLog, addresses: () => host.addresses() }),
     onFirstSync: () => backend.cleanOthers(),
-    // The masquerade of pods stands in the same tables.
     onRulesLost: () => {
       metrics.onRulesLost();
-      applyPodCidr().catch((err: unknown) =>
-        log.error('the pod network could not be set up again', { err: describeError(err) }),
-      );
+      onRulesLost();
     },
     onSynced(sync) {
       metrics.onSynced(sync);

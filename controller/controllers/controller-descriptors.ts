@@ -10,6 +10,7 @@ import { startEndpointSliceController } from './endpointslice/endpointslice-cont
 import { startMirroringController } from './endpointslice/mirroring-controller.ts';
 import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
 import { startNamespaceController } from './namespace/namespace-controller.ts';
+import { startNetworkPolicyController } from './network-policy/network-policy-controller.ts';
 import { startNodeIpamController } from './node-ipam/node-ipam-controller.ts';
 import { startNodeLifecycleController } from './node-lifecycle/node-lifecycle-controller.ts';
 import { startTaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
@@ -52,6 +53,7 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'resourcequota', serviceAccount: 'resourcequota-controller', start: startResourceQuotaController },
     { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
     { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },
+    { name: 'networkpolicy', serviceAccount: 'network-policy-controller', start: startNetworkPolicyController },
     { name: 'token-cleaner', serviceAccount: 'token-cleaner', start: startTokenCleaner },
     { name: 'csr-cleaner', serviceAccount: 'certificate-controller', start: startCsrCleaner },
     ...(signer === undefined ? [] : certificateDescriptors(signer)),

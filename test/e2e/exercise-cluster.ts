@@ -241,6 +241,25 @@ async function claims({ apply, ok }: Hands): Promise<void> {
   await ok('delete persistentvolumeclaim/idle persistentvolume/idle --timeout=30s');
 }
 
+/** Comes to each node of isolated pods, changes with them, and goes. */
+async function networkPolicy({ apply, ok, until }: Hands): Promise<void> {
+  const metadata = { name: 'isolated' };
+  const policy = (policyTypes: readonly string[]) => ({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata,
+    spec: { podSelector: { matchLabels: { app: 'isolated' } }, policyTypes },
+  });
+  await apply(policy(['Ingress']), pod('isolated', {}, { labels: { app: 'isolated' } }));
+  const compiled = 'get configmaps -n kube-system -l coracle.dev/network-policy -o yaml';
+  await until('the policy on its way to the node', compiled, /ingress/);
+  await apply(policy(['Ingress', 'Egress']));
+  await until('the change on its way', compiled, /egress/);
+  await ok('delete networkpolicy isolated');
+  await until('the end of the policy', compiled, /items: \[\]/);
+  await ok('delete pod isolated --wait=false');
+}
+
 async function tokenSecret({ apply, ok, until }: Hands): Promise<void> {
   const metadata = { name: 'old', annotations: { 'kubernetes.io/service-account.name': 'old' } };
   await apply(

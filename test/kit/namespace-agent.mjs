@@ -43,7 +43,10 @@ function dialTcp(host, port, timeoutMs) {
 function dialUdp(host, port, timeoutMs, localPort) {
   return new Promise((resolve) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    let done = false;
     const finish = (answer) => {
+      if (done) return;
+      done = true;
       clearTimeout(timer);
       socket.close();
       resolve(answer);
@@ -51,7 +54,11 @@ function dialUdp(host, port, timeoutMs, localPort) {
     const timer = setTimeout(() => finish('timeout'), timeoutMs);
     socket.on('message', (data) => finish(String(data)));
     socket.on('error', (err) => finish(err.code === 'ECONNREFUSED' ? 'refused' : (err.code ?? 'error')));
-    socket.bind(localPort ?? 0, () => socket.connect(port, host, () => socket.send('?')));
+    socket.bind(localPort ?? 0, () =>
+      socket.connect(port, host, (err) =>
+        err === undefined || err === null ? socket.send('?') : finish(err.code ?? 'error'),
+      ),
+    );
   });
 }
 

@@ -48,6 +48,8 @@ export function createPodLab(name: string, podsPerNode: readonly number[]): PodL
       ip -n ${ns} link set coracle0 up
       nsenter --net=/run/netns/${ns} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; for i in 4 6; do f=/proc/sys/net/bridge/bridge-nf-call-ip$([ $i = 4 ] || echo 6)tables; echo 1 > $f; done'
     `);
+    // A machine outside finds pods as a router of the network would lead it.
+    sh(`ip -n ${lab.hub.namespace} route add 10.244.${node}.0/24 via ${lab.nodes[node]!.address}`);
     podsPerNode.forEach((_, other) => {
       if (other === node) return;
       sh(`

@@ -1,0 +1,115 @@
+import type { Informer } from '#api/client/informer.ts';
+import type { IpFamily } from '#api/meta/ip-address.ts';
+import { NODE_POLICY_KEY, type NodePolicy } from '#api/network/node-policy.ts';
+import type { ConfigMap } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { Executor } from '../../host/host.ts';
+import {
+  computePolicyTable,
+  POLICY_TABLE,
+  type PolicyOptions,
+  type PolicyTable,
+  renderPolicyChange,
+} from './render-policy.ts';
+
+export interface PolicyEnforcerOptions {
+  readonly exec: Executor;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Shows the one ConfigMap that tells this node what to enforce, or none. */
+  readonly compiled: Informer<ConfigMap>;
+  readonly families: readonly IpFamily[];
+  readonly dns: PolicyOptions['dns'];
+  readonly clusterDns: readonly string[];
+}
+
+export interface PolicyEnforcer {
+  /** Enforces until aborted. What stands in the kernel stays there: a policy must not lapse because the agent restarts. */
+  start(signal: AbortSignal): void;
+  /** Somebody flushed the kernel's rules: everything is written again. */
+  reassert(): void;
+}
+
+const RETRY = { initialMs: 250, maxMs: 30_000, jitter: 0.2 };
+
+export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnforcer {
+  const { exec, clock, log, compiled, families } = options;
+  const installed = new Map<IpFamily, PolicyTable>();
+  let isDirty = true;
+  let wake = () => {};
+  const touch = () => {
+    isDirty = true;
+    wake();
+  };
+  compiled.addHandler({ onAdd: touch, onUpdate: touch, onDelete: touch });
+
+  async function sync(): Promise<void> {
+    const [object] = compiled.list();
+    const text = object?.data?.[NODE_POLICY_KEY];
+    const policy = text === undefined ? undefined : (JSON.parse(text) as NodePolicy);
+    const nft = await exec.find('nft');
+    if (nft === undefined) {
+      if (policy !== undefined) throw new Error('NetworkPolicies cannot be enforced: install the package "nftables"');
+      return;
+    }
+    if (policy === undefined) {
+      await removePolicyTables(exec);
+      installed.clear();
+      return;
+    }
+    for (const family of families) {
+      const table = computePolicyTable(policy, { family, dns: options.dns, clusterDns: options.clusterDns });
+      const change = renderPolicyChange(installed.get(family), table, family);
+      if (change === '') continue;
+      // Until it is known to stand, the next try starts from nothing.
+      installed.delete(family);
+      await exec.run([nft, '-f', '-'], { stdin: change });
+      installed.set(family, table);
+    }
+    log.debug('enforces network policies', { groups: policy.groups.length });
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    await compiled.waitForSync(signal);
+    signal.addEventListener('abort', () => wake(), { once: true });
+    let failures = 0;
+    while (!signal.aborted) {
+      if (!isDirty) await new Promise<void>((resolve) => (wake = resolve));
+      if (signal.aborted) return;
+      isDirty = false;
+      try {
+        await sync();
+        failures = 0;
+      } catch (err) {
+        isDirty = true;
+        failures += 1;
+        log.error('network policies are not enforced', { err: describeError(err), failures });
+        await delay(clock, backoffDelayMs(failures, RETRY), signal);
+      }
+    }
+  }
+
+  return {
+    start(signal) {
+      run(signal).catch((err: unknown) => {
+        if (!signal.aborted) log.error('network policies are no longer followed', { err: describeError(err) });
+      });
+    },
+    reassert() {
+      installed.clear();
+      touch();
+    },
+  };
+}
+
+/** Takes back everything that enforcing put into the kernel. */
+export async function removePolicyTables(exec: Executor): Promise<void> {
+  const nft = await exec.find('nft');
+  if (nft === undefined) return;
+  const { stdout } = await exec.run([nft, 'list', 'tables']);
+  for (const f of ['ip', 'ip6'])
+    if (stdout.includes(`table ${f} ${POLICY_TABLE}`)) await exec.run([nft, 'delete', 'table', f, POLICY_TABLE]);
+}
