@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generateBootstrapToken } from '#controller/apiserver/authenticate/bootstrap-token.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
@@ -19,6 +21,7 @@ const planted = {
   malformed: `plant-${randomBytes(12).toString('hex')}`,
   bearer: `plant-${randomBytes(12).toString('hex')}`,
   query: `plant-${randomBytes(12).toString('hex')}`,
+  passphrase: `plant-${randomBytes(12).toString('hex')}`,
   bootstrap: generateBootstrapToken(),
 };
 
@@ -126,6 +129,15 @@ describe('a value that is secret is not to be found', () => {
       .map((path) => [path, foundIn(readFileSync(path))] as const)
       .filter(([, names]) => names.length > 0);
     expect(found).toEqual([]);
+  });
+
+  test('in a backup', async () => {
+    const path = join(controller.folder, 'planted.backup');
+    const env = { ...process.env, CORACLE_FROM_SOURCE: '1', CORACLE_BACKUP_PASSPHRASE: planted.passphrase };
+    const program = join(import.meta.dirname, '..', '..', 'bin', 'coracle');
+    const args = ['backup', path, '--data-dir', join(controller.folder, 'data')];
+    await promisify(execFile)(program, args, { env, timeout: 50_000 });
+    expect(foundIn(readFileSync(path))).toEqual([]);
   });
 
   test('in what people are told when a request fails', () => {
