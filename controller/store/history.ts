@@ -21,6 +21,28 @@ export const DEFAULT_HISTORY_LIMITS: HistoryLimits = {
   hardBytes: 96 * 2 ** 20,
 };
 
+export interface HistoryEntry {
+  readonly event: StoreEvent;
+  /** Wall-clock ms. */
+  readonly timeMs: number;
+}
+
+/** Events from before the start, which are read when somebody asks for them, or once there is time. */
+export interface Past {
+  /** None of them is newer. */
+  readonly upTo: number;
+  /** A bounded piece of the reading. Answers them all, in revision order, once they are read. */
+  read(): RememberedPast | undefined;
+  /** They are not wanted any more. */
+  close(): void;
+}
+
+export interface RememberedPast {
+  readonly entries: readonly HistoryEntry[];
+  /** Watches from here on are complete; 0 where nothing was left out. */
+  readonly compactedRevision: number;
+}
+
 /** What an event costs besides its object's bytes: objects, array slots, labels; an estimate. */
 const EVENT_OVERHEAD_BYTES = 400;
 
@@ -39,10 +61,12 @@ export class History {
   #first = 0;
   #bytes = 0;
   #compactedRevision: number;
+  #past: Past | undefined;
 
-  constructor(limits: HistoryLimits, compactedRevision: number) {
+  constructor(limits: HistoryLimits, compactedRevision: number, past?: Past) {
     this.#limits = limits;
     this.#compactedRevision = compactedRevision;
+    this.#past = past;
   }
 
   /** Revision of the newest event that is gone: watches from here on are complete. */
@@ -61,7 +85,34 @@ export class History {
     this.#compact(timeMs);
   }
 
-  /** Events after `revision`, oldest first. */
+  /** Makes sure that what came after `revision` is here, as far as it is kept. */
+  reach(revision: number): void {
+    if (this.#past === undefined || revision >= this.#past.upTo) return;
+    while (!this.readPast());
+  }
+
+  /** Reads a piece of the past; true once there is no more. */
+  readPast(): boolean {
+    if (this.#past === undefined) return true;
+    const read = this.#past.read();
+    if (read === undefined) return false;
+    this.#past = undefined;
+    const { entries, compactedRevision } = read;
+    this.#events = [...entries.map(({ event }) => event), ...this.#events];
+    this.#times = [...entries.map(({ timeMs }) => timeMs), ...this.#times];
+    for (const { event } of entries) this.#bytes += costOf(event);
+    this.#compactedRevision = Math.max(this.#compactedRevision, compactedRevision);
+    const newest = this.#times.at(-1);
+    if (newest !== undefined) this.#compact(newest);
+    return true;
+  }
+
+  close(): void {
+    this.#past?.close();
+    this.#past = undefined;
+  }
+
+  /** Events after `revision`, oldest first. The caller has reached for them. */
   *after(revision: number): Generator<StoreEvent, void, undefined> {
     // The bound is taken once: events that arrive while the caller is busy reach it as live ones.
     const events = this.#events;
@@ -93,6 +144,8 @@ export class History {
   }
 
   #compact(nowMs: number): void {
+    // The oldest are not here yet.
+    if (this.#past !== undefined) return;
     while (this.length > 1 && this.#isOldestDue(nowMs)) {
       const oldest = this.#events[this.#first]!;
       this.#events[this.#first] = undefined;

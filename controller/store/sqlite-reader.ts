@@ -47,13 +47,17 @@ export class SqliteReader {
     }
   }
 
-  /** Newest first. */
-  *history(): Generator<HistoryRow, void, undefined> {
+  get hasHistory(): boolean {
+    return this.#db.prepare('SELECT 1 FROM history LIMIT 1').get() !== undefined;
+  }
+
+  /** Those up to a revision, newest first. */
+  *history(upTo: number): Generator<HistoryRow, void, undefined> {
     const columns = 'revision, type, key, time_ms, previous_revision, epoch, previous';
     const page = this.#prepare(
       `SELECT ${columns} FROM history WHERE revision < ? ORDER BY revision DESC LIMIT ${PAGE_ROWS}`,
     );
-    const first = pageAfter<HistoryTuple>(page, Number.MAX_SAFE_INTEGER);
+    const first = pageAfter<HistoryTuple>(page, upTo + 1);
     for (let rows = first; rows.length > 0; rows = pageAfter(page, rows.at(-1)![0])) {
       for (const [revision, type, key, timeMs, previousRevision, epoch, value] of rows) {
         const previous = value === null ? undefined : { revision: previousRevision, epoch, value };

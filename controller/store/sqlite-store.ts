@@ -1,18 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import type { CommitLog } from './commit-log.ts';
 import type { DiskGate } from './disk-gate.ts';
-import { DEFAULT_HISTORY_LIMITS } from './history.ts';
+import { DEFAULT_HISTORY_LIMITS, type HistoryEntry } from './history.ts';
 import { type DamageReport, describeDamage } from './integrity/recover.ts';
 import { KeyRing } from './seal/key-ring.ts';
 import type { SealingPlan } from './seal/sealing-plan.ts';
 import { PlannedSealer, type ValueSealer } from './seal/value-sealer.ts';
 import { SqliteCommitLog, type WorkerSource } from './sqlite-commit-log.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
-import { type HistoryRow, SqliteReader } from './sqlite-reader.ts';
-import type { Store, StoreEvent } from './store.ts';
+import { SqlitePast, type SqlitePastOptions } from './sqlite-past.ts';
+import { SqliteReader } from './sqlite-reader.ts';
+import type { Store } from './store.ts';
 import { StoreCore, type StoreOptions } from './store-core.ts';
 import { StoredValue, type ValueContext } from './stored-value.ts';
-import type { HistoryEntry, InitialState } from './visible-state.ts';
+import type { InitialState } from './visible-state.ts';
 import { DEFAULT_PIPELINE_LIMITS } from './write-pipeline.ts';
 
 /** A stored value whose schema epoch is older than ours. */
@@ -92,96 +93,80 @@ function reportFindings({ log, onDamage }: SqliteStoreOptions, { findings, damag
   if (damage.length > 0) onDamage?.(damage);
 }
 
-/** Turns rows into the state that readers see: applies the epoch, rebuilds the events, gives overlaid objects a new revision. */
+/** Turns rows into the state that readers see: applies the epoch, gives overlaid objects a new revision. */
 class Loading {
   /** Keys of objects that may be updated in memory. */
   readonly overlaid = new Set<string>();
   readonly #options: SqliteStoreOptions;
   readonly #values: ValueContext;
-  readonly #maxHistoryBytes: number;
-  readonly #sealer: ValueSealer | undefined;
   readonly #live = new Map<string, StoredValue>();
-  readonly #history: HistoryEntry[] = [];
 
   constructor(options: SqliteStoreOptions, values: ValueContext) {
     this.#options = options;
     this.#values = values;
-    this.#maxHistoryBytes = options.historyLimits?.softBytes ?? DEFAULT_HISTORY_LIMITS.softBytes;
-    const { sealing } = options;
-    this.#sealer = sealing && new PlannedSealer(sealing, new KeyRing({ path: sealing.ringPath }));
   }
 
   load(opened: OpenedDatabase): InitialState {
     const reader = new SqliteReader(this.#options.dir);
+    const openValue = this.#opener();
+    let hasPast = false;
     try {
+      hasPast = reader.hasHistory;
       for (const row of reader.objects()) {
-        this.#live.set(row.key, this.#value(row.key, row));
+        this.#live.set(row.key, openValue(row.key, row));
         if (row.overlaid) this.overlaid.add(row.key);
       }
-      const cutOff = this.#rebuildHistory(reader);
-      const revision = this.#raiseOverlaid(opened.reservedRevision);
-      // SQLite sorts by bytes, the map by UTF-16 units; they differ only beyond the basic plane.
-      const objects = [...this.#live.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-      const compactedRevision = Math.max(opened.compactedRevision, cutOff);
-      return { revision, objects, history: this.#history, compactedRevision };
     } finally {
       reader.close();
     }
+    const past = hasPast ? { past: this.#past(opened.reservedRevision) } : {};
+    const history = this.#raiseOverlaid(opened.reservedRevision);
+    const revision = history.at(-1)?.event.revision ?? opened.reservedRevision;
+    // SQLite sorts by bytes, the map by UTF-16 units; they differ only beyond the basic plane.
+    const objects = [...this.#live.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return { revision, objects, history, ...past, compactedRevision: opened.compactedRevision };
   }
 
-  /** Goes from the live state backwards, undoing row by row; answers the revision of the first row that is left out, or 0. */
-  #rebuildHistory(reader: SqliteReader): number {
-    const state = new Map(this.#live);
-    let bytes = 0;
-    let cutOff = 0;
-    for (const row of reader.history()) {
-      bytes += row.previous?.value.length ?? 0;
-      const event = bytes > this.#maxHistoryBytes ? undefined : this.#eventOf(row, state.get(row.key));
-      if (event === undefined) {
-        this.#options.log.warn('older history is not used', { key: row.key, revision: row.revision, bytes });
-        cutOff = row.revision;
-        break;
-      }
-      this.#history.push({ event, timeMs: row.timeMs });
-      if (event.previous === undefined) state.delete(row.key);
-      else state.set(row.key, event.previous as StoredValue);
-    }
-    this.#history.reverse();
-    return cutOff;
+  #past(upTo: number): SqlitePast {
+    const { dir, log, historyLimits } = this.#options;
+    let opener: SqlitePastOptions['openValue'] | undefined;
+    return new SqlitePast({
+      dir,
+      log,
+      values: this.#values,
+      upTo,
+      live: this.#live,
+      maxBytes: historyLimits?.softBytes ?? DEFAULT_HISTORY_LIMITS.softBytes,
+      openValue: (key, row) => {
+        // Not before: values may be sealed anew, under a key that was made after the start.
+        opener ??= this.#opener();
+        return opener(key, row);
+      },
+    });
   }
 
-  /** undefined where the row does not fit the state after it. */
-  #eventOf(row: HistoryRow, after: StoredValue | undefined): StoreEvent | undefined {
-    const { type, revision } = row;
-    const previous = row.previous === undefined ? undefined : this.#value(row.key, row.previous);
-    if ((previous === undefined) !== (type === 'ADDED')) return undefined;
-    if (type === 'DELETED') {
-      if (after !== undefined || previous === undefined) return undefined;
-      return { type, revision, object: StoredValue.rebased(previous, revision, this.#values), previous };
-    }
-    return after?.revision === revision ? { type, revision, object: after, previous } : undefined;
-  }
-
-  /** Volatile updates of these were lost: whoever saw them is told the durable fields again. Returns the newest revision. */
-  #raiseOverlaid(after: number): number {
-    let revision = after;
+  /** Volatile updates of these were lost: whoever saw them is told the durable fields again, under revisions beyond `after`. */
+  #raiseOverlaid(after: number): HistoryEntry[] {
     const timeMs = this.#options.clock.now();
-    for (const key of this.overlaid) {
+    return [...this.overlaid].map((key, i) => {
       const previous = this.#live.get(key)!;
-      revision += 1;
+      const revision = after + 1 + i;
       const object = StoredValue.rebased(previous, revision, this.#values);
       this.#live.set(key, object);
-      this.#history.push({ event: { type: 'MODIFIED', revision, object, previous }, timeMs });
-    }
-    return revision;
+      return { event: { type: 'MODIFIED', revision, object, previous }, timeMs };
+    });
   }
 
-  #value(key: string, row: { readonly revision: number; readonly epoch: number; readonly value: Uint8Array }) {
-    const { bringForward, schemaEpoch = 1 } = this.#options;
-    const { revision, epoch } = row;
-    const value = this.#sealer?.open(key, row.value) ?? row.value;
-    const isOutdated = epoch < schemaEpoch && bringForward !== undefined;
-    const bytes = isOutdated ? bringForward({ key, bytes: value, epoch }) : value;
-    return StoredValue.loaded({ key, revision }, bytes, this.#values);
+  #opener() {
+    const { bringForward, schemaEpoch = 1, sealing } = this.#options;
+    const sealer: ValueSealer | undefined =
+      sealing && new PlannedSealer(sealing, new KeyRing({ path: sealing.ringPath }));
+    return (key: string, row: { readonly revision: number; readonly epoch: number; readonly value: Uint8Array }) => {
+      const { revision, epoch } = row;
+      const value = sealer?.open(key, row.value) ?? row.value;
+      const isOutdated = epoch < schemaEpoch && bringForward !== undefined;
+      const bytes = isOutdated ? bringForward({ key, bytes: value, epoch }) : value;
+      return StoredValue.loaded({ key, revision }, bytes, this.#values);
+    };
   }
 }

@@ -97,6 +97,7 @@ export class StoreCore implements Store {
   }
 
   get compactedRevision(): number {
+    this.#view.readPast();
     return this.#view.compactedRevision;
   }
 

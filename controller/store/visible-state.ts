@@ -1,6 +1,6 @@
 import { ApiError, resourceExpired } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
-import { History, type HistoryLimits } from './history.ts';
+import { History, type HistoryEntry, type HistoryLimits, type Past } from './history.ts';
 import type { StoredObject, StoreEvent, Watcher, WatchOptions } from './store.ts';
 import { type IndexDefinition, StateSnapshot, StoreState } from './store-state.ts';
 import { matchesField, WatchHub } from './watch-hub.ts';
@@ -8,10 +8,8 @@ import { matchesField, WatchHub } from './watch-hub.ts';
 /** Older snapshots kept for LISTs that go on page by page. */
 const CACHED_SNAPSHOTS = 4;
 
-export interface HistoryEntry {
-  readonly event: StoreEvent;
-  readonly timeMs: number;
-}
+/** So long after the start the past is read, if nobody has asked for it before: the first requests come first. */
+const READ_PAST_AFTER_MS = 2_000;
 
 /** What a store knows when it opens. */
 export interface InitialState {
@@ -21,6 +19,8 @@ export interface InitialState {
   readonly objects: readonly StoredObject[];
   /** In revision order, consistent with `objects`. */
   readonly history: readonly HistoryEntry[];
+  /** What came before `history`; absent: nothing. */
+  readonly past?: Past;
   readonly compactedRevision: number;
 }
 
@@ -45,10 +45,13 @@ export class VisibleState {
   /** Events that are visible but not yet handed out: not empty only while a watch's callback runs. */
   readonly #undelivered: StoreEvent[] = [];
   #delivering = false;
+  #cancelReading: (() => void) | undefined;
 
   constructor(options: VisibleStateOptions, initial: InitialState) {
     this.#options = options;
-    this.#history = new History(options.historyLimits, initial.compactedRevision);
+    this.#history = new History(options.historyLimits, initial.compactedRevision, initial.past);
+    if (initial.past !== undefined)
+      this.#cancelReading = options.clock.after(READ_PAST_AFTER_MS, this.#readPieceOfPast);
     for (const { event, timeMs } of initial.history) this.#history.append(event, timeMs);
     this.#openedRevision = initial.revision;
     this.#current = new StateSnapshot(initial.revision, StoreState.load(initial.objects, options.indexes));
@@ -58,6 +61,7 @@ export class VisibleState {
     return this.#current.revision;
   }
 
+  /** May still grow by what is found out when the past is read. */
   get compactedRevision(): number {
     return this.#history.compactedRevision;
   }
@@ -72,6 +76,7 @@ export class VisibleState {
 
   snapshotAt(revision: number): StateSnapshot {
     if (revision > this.revision) throw tooLargeResourceVersion(revision, this.revision);
+    this.#history.reach(revision);
     if (revision < this.compactedRevision) {
       throw resourceExpired('The resourceVersion for the provided list is too old.');
     }
@@ -109,6 +114,7 @@ export class VisibleState {
   /** Replays the history before it returns. */
   watch(options: WatchOptions): Watcher {
     const { prefix, fromRevision, field } = options;
+    this.#history.reach(fromRevision);
     if (fromRevision < this.#oldestResumable(prefix)) {
       throw resourceExpired(`too old resource version: ${fromRevision} (${this.#oldestResumable(prefix)})`);
     }
@@ -158,6 +164,7 @@ export class VisibleState {
 
   /** Begins again from a state that was read anew, perhaps an older one; watches are told that they have lost events. */
   reset(initial: InitialState): void {
+    this.#history.close();
     this.#history = new History(this.#options.historyLimits, initial.compactedRevision);
     this.#current = new StateSnapshot(initial.revision, StoreState.load(initial.objects, this.#options.indexes));
     this.#older.clear();
@@ -166,8 +173,20 @@ export class VisibleState {
   }
 
   closeWatches(): void {
+    this.#cancelReading?.();
+    this.#history.close();
     this.#hub.closeAll('closed');
   }
+
+  /** All that is left of it, at once. */
+  readPast(): void {
+    this.#history.reach(0);
+  }
+
+  /** Piece by piece, between requests. */
+  readonly #readPieceOfPast = (): void => {
+    this.#cancelReading = this.#history.readPast() ? undefined : this.#options.clock.after(0, this.#readPieceOfPast);
+  };
 
   /** A callback may write; what that makes visible at once waits until the event at hand has reached everybody. */
   #deliver(): void {
