@@ -1,8 +1,10 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedDecision } from '#controller/apiserver/authorize/recording-authorizer.ts';
+import { runCaCommand } from '#controller/ca-command.ts';
 import { controllerUser, controllerUsers } from '#controller/controllers/start-controllers.ts';
 import { renderKubeconfig } from '#controller/pki/kubeconfig.ts';
 import { cisChecks, runCisCheck } from '#test/kit/cis-benchmark.ts';
@@ -175,4 +177,24 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
         expect((await run('netd', `get ${what}`)).stderr, what).toMatch(FORBIDDEN);
     });
   });
+
+  it('stays the same through a rotation of the CA: the node takes the other one, and comes by itself once the old one is gone', async () => {
+    const dataDir = join(cluster.folder, 'controller');
+    const identity = join(cluster.agents[0]!.folder, 'data', 'identity');
+    const signerOf = async (part: string) => new X509Certificate(await readFile(join(identity, `${part}.pem`))).issuer;
+    const parts = ['node', 'netd', 'serving'];
+    const before = await Promise.all(parts.map(signerOf));
+    await runCaCommand(['rotate'], dataDir);
+    await waitUntil('the other certificates', 120_000, async () => {
+      const now = await Promise.all(parts.map(signerOf));
+      return now.every((issuer, i) => issuer !== before[i]);
+    });
+    await runCaCommand(['retire'], dataDir);
+    await waitUntil('the end of the old CA', 90_000, async () => {
+      const bundle = await readFile(join(identity, 'ca.crt'), 'utf8');
+      return bundle.split('BEGIN CERTIFICATE').length === 2;
+    });
+    await cluster.kubectlOk(['exec', 'reader-0', '--', 'true']);
+    await cluster.kubectlOk(['wait', 'node/node-0', '--for=condition=Ready', '--timeout=60s']);
+  }, 300_000);
 });
