@@ -1,6 +1,7 @@
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
+import { parseServerAddresses } from '#api/client/server-addresses.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
@@ -43,7 +44,10 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const opened = await tightenPrivateFiles(host.fs, `${config.dataDir}/identity`);
   if (opened.length > 0) log.warn('keys were open to other users of this host; no more', { files: opened });
   const serversPath = `${config.dataDir}/servers.json`;
-  const servers = await openServerList(host, serversPath, { configured: config.servers, random: Math.random });
+  const servers = await openServerList(host, serversPath, {
+    configured: parseServerAddresses(config.servers),
+    random: Math.random,
+  });
   const [endpoint, identity] = await Promise.all([
     startRuntime(config, host, log),
     join({ config, servers, nodeName, host, log, signal }).catch((err: unknown) => {

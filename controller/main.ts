@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
+import { parseServerAddresses } from '#api/client/server-addresses.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { delay, systemClock } from '#base/clock.ts';
@@ -52,9 +53,10 @@ const SHUTDOWN_GRACE_MS = 30_000;
 export async function runController(config: ControllerConfig, signal: AbortSignal): Promise<void> {
   const components = parseComponents(config.components);
   parseElectionTimes(config);
+  const servers = parseServerAddresses(config.servers);
   await (components.has('apiserver')
-    ? runWithApiServer(config, components, signal)
-    : runRemoteComponents(config, apiComponentsOf(components), signal));
+    ? runWithApiServer({ ...config, servers }, components, signal)
+    : runRemoteComponents({ ...config, servers }, apiComponentsOf(components), signal));
 }
 
 async function runWithApiServer(

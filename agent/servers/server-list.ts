@@ -61,7 +61,7 @@ export function serversOfSlices(slices: readonly EndpointSlice[]): string[] {
     return (endpoints ?? [])
       .filter(({ conditions }) => conditions?.ready !== false)
       .flatMap(({ addresses }) => addresses)
-      .map((address) => `https://${address.includes(':') ? `[${address}]` : address}:${port}`);
+      .map((address) => new URL(`https://${address.includes(':') ? `[${address}]` : address}:${port}`).origin);
   });
   return [...new Set(servers)].sort();
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createHttpTransport } from '#api/client/http-transport.ts';
+import { isUnreachable } from '#api/client/join-error.ts';
 import { parseJoinToken } from '#api/client/join-token.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { fetchPinnedCa } from '#api/client/pinned-ca.ts';
@@ -80,11 +81,8 @@ async function fetchBundle({ config, clock, log, signal }: JoinOptions): Promise
     throw new ConfigError(
       'join: this is no token of a controller; make one with "coracle token create --controller" where an API server runs',
     );
-  const [server] = config.servers;
-  if (server === undefined)
-    throw new ConfigError('join: name an API server of the cluster with --servers https://<host>:6443');
   const { token, caHash, bundleKey } = parsed;
-  const ca = await fetchPinnedCa({ server, caHash, nowMs: clock.now(), timeoutMs: CONNECT_TIMEOUT_MS, signal });
+  const ca = await findCa(caHash, { config, clock, signal });
   const transport = createHttpTransport({
     servers: config.servers,
     ca,
@@ -105,6 +103,24 @@ async function fetchBundle({ config, clock, log, signal }: JoinOptions): Promise
   } finally {
     transport.close();
   }
+}
+
+/** The CA that the token pins, of whichever server answers first in their order. */
+async function findCa(
+  caHash: string,
+  { config, clock, signal }: Omit<JoinOptions, 'components' | 'log'>,
+): Promise<string> {
+  let failure: unknown = new ConfigError('join: name an API server of the cluster with --servers https://<host>:6443');
+  for (const server of config.servers) {
+    try {
+      return await fetchPinnedCa({ server, caHash, nowMs: clock.now(), timeoutMs: CONNECT_TIMEOUT_MS, signal });
+    } catch (err) {
+      // Another CA than the pinned one is no matter of the next server.
+      if (!isUnreachable(err)) throw err;
+      failure = err;
+    }
+  }
+  throw failure;
 }
 
 function explain(err: unknown): unknown {
