@@ -210,11 +210,33 @@ export function runtimeContract(under: () => RuntimeUnderTest): void {
     expect(new Set(urls).size).toBe(3);
   });
 
+  it('changes the limits of a running container, and of none that is not there', async () => {
+    const { runtime } = under();
+    const { containerId } = await startPod();
+    await runtime.startContainer(containerId);
+    const memoryLimitBytes = 64 * 2 ** 20;
+    const resources = { cpuShares: 512, cpuQuota: 20_000, cpuPeriod: 100_000, memoryLimitBytes, oomScoreAdj: 1000 };
+    await runtime.updateResources(containerId, resources);
+    const told = (await runtime.containerStatus(containerId)).resources;
+    // containerd tells since 1.7.
+    if (told !== undefined) expect(told).toMatchObject({ cpuQuota: 20_000, memoryLimitBytes });
+    await expect(runtime.updateResources('absent', resources)).rejects.toMatchObject({ name: 'CriError', code: 5 });
+  });
+
+  it('tells what it can do and where its images are', async () => {
+    const { runtime } = under();
+    expect(Array.isArray((await runtime.features()).handlers)).toBe(true);
+    expect([undefined, 'cgroupfs', 'systemd']).toContain(await runtime.cgroupDriver());
+    expect((await runtime.imageFileSystem())?.mountPoint).toMatch(/^\//);
+  });
+
   it('accounts running containers', async () => {
     const { runtime } = under();
     const { sandboxId, containerId } = await startPod();
     await runtime.startContainer(containerId);
     const stats = (await runtime.listContainerStats()).find((entry) => entry.containerId === containerId);
     expect(stats).toMatchObject({ name: 'main', sandboxId });
+    expect(stats!.memoryWorkingSetBytes).toBeGreaterThan(0);
+    expect(stats!.readAtMs).toBeGreaterThan(0);
   });
 }
