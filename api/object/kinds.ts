@@ -92,6 +92,7 @@ export const resources = {
   replicationControllers: core('replicationcontrollers', 'ReplicationController'),
   persistentVolumes: core('persistentvolumes', 'PersistentVolume', false),
   persistentVolumeClaims: core('persistentvolumeclaims', 'PersistentVolumeClaim'),
+  volumeAttributesClasses: grouped('storage.k8s.io', 'volumeattributesclasses', 'VolumeAttributesClass', false),
   leases: grouped('coordination.k8s.io', 'leases', 'Lease'),
   deployments: grouped('apps', 'deployments', 'Deployment'),
   replicaSets: grouped('apps', 'replicasets', 'ReplicaSet'),

@@ -19,6 +19,7 @@ import { startReplicaSetController } from './replicaset/replicaset-controller.ts
 import { startResourceQuotaController } from './resource-quota/resource-quota-controller.ts';
 import { startRootCaPublisher } from './root-ca/root-ca-publisher.ts';
 import { startServiceAccountController } from './serviceaccount/serviceaccount-controller.ts';
+import { startAttributesProtectionController } from './storage-protection/attributes-protection-controller.ts';
 import { startClaimProtectionController } from './storage-protection/claim-protection-controller.ts';
 import { startVolumeProtectionController } from './storage-protection/volume-protection-controller.ts';
 
@@ -54,6 +55,11 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
     { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },
     { name: 'networkpolicy', serviceAccount: 'network-policy-controller', start: startNetworkPolicyController },
+    {
+      name: 'vac-protection',
+      serviceAccount: 'volumeattributesclass-protection-controller',
+      start: startAttributesProtectionController,
+    },
     { name: 'token-cleaner', serviceAccount: 'token-cleaner', start: startTokenCleaner },
     { name: 'csr-cleaner', serviceAccount: 'certificate-controller', start: startCsrCleaner },
     ...(signer === undefined ? [] : certificateDescriptors(signer)),

@@ -98,6 +98,7 @@ export async function exerciseCluster(cluster: TestCluster): Promise<void> {
     quotas(hands),
     claims(hands),
     tokenSecret(hands),
+    networkPolicy(hands),
   ]);
 }
 
@@ -238,7 +239,14 @@ async function claims({ apply, ok }: Hands): Promise<void> {
     { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'idle' }, spec },
     { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'idle' }, spec: volume },
   );
-  await ok('delete persistentvolumeclaim/idle persistentvolume/idle --timeout=30s');
+  await apply({
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'VolumeAttributesClass',
+    metadata: { name: 'idle' },
+    driverName: 'example.com',
+    parameters: { a: 'b' },
+  });
+  await ok('delete persistentvolumeclaim/idle persistentvolume/idle volumeattributesclass/idle --timeout=30s');
 }
 
 /** Comes to each node of isolated pods, changes with them, and goes. */

@@ -233,4 +233,14 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   'system:controller:service-account-controller': [REPORTS_NOTHING],
   'system:controller:taint-eviction-controller': [REPEATED_EVENTS],
   'system:controller:token-cleaner': [REPORTS_NOTHING, { why: OWN_READS, rules: [allow(READ, 'core', 'secrets')] }],
+  'system:controller:volumeattributesclass-protection-controller': [
+    REPORTS_NOTHING,
+    {
+      why: OWN_READS,
+      rules: [
+        allow(READ, 'core', 'persistentvolumeclaims persistentvolumes'),
+        allow(READ, 'storage.k8s.io', 'volumeattributesclasses'),
+      ],
+    },
+  ],
 };

@@ -11,6 +11,15 @@ const PODS_OF_WORKLOADS = allow('create delete list patch watch', 'core', 'pods'
  * system:kube-controller-manager and need no rule here.
  */
 export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> = {
+  // Kubernetes ships the roles of all its controllers; those that do not run here may be brought along.
+  'attachdetach-controller': [
+    allow('list watch', 'core', 'persistentvolumeclaims persistentvolumes pods'),
+    allow(READ, 'core', 'nodes'),
+    allow('patch update', 'core', 'nodes/status'),
+    allow('create delete get list watch', 'storage.k8s.io', 'volumeattachments'),
+    allow(READ, 'storage.k8s.io', 'csidrivers csinodes'),
+    EVENTS,
+  ],
   'certificate-controller': [
     allow(`${READ} delete`, 'certificates.k8s.io', 'certificatesigningrequests'),
     allow('update', 'certificates.k8s.io', 'certificatesigningrequests/approval certificatesigningrequests/status'),
@@ -71,6 +80,18 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow(`${READ} create delete update`, 'discovery.k8s.io', 'endpointslices'),
     EVENTS,
   ],
+  'ephemeral-volume-controller': [
+    allow(READ, 'core', 'pods'),
+    allow('update', 'core', 'pods/finalizers'),
+    allow(`${READ} create`, 'core', 'persistentvolumeclaims'),
+    EVENTS,
+  ],
+  'expand-controller': [
+    allow(`${READ} patch update`, 'core', 'persistentvolumes'),
+    allow('patch update', 'core', 'persistentvolumeclaims/status'),
+    allow(READ, 'core', 'persistentvolumeclaims'),
+    EVENTS,
+  ],
   'generic-garbage-collector': [allow(`${READ} delete patch update`, '*', '*'), EVENTS],
   'horizontal-pod-autoscaler': [
     allow(READ, 'autoscaling', 'horizontalpodautoscalers'),
@@ -88,6 +109,10 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     PODS_OF_WORKLOADS,
     EVENTS,
   ],
+  'legacy-service-account-token-cleaner': [
+    allow('get', 'core', 'configmaps', 'kube-apiserver-legacy-service-account-token-tracking'),
+    allow('delete patch', 'core', 'secrets'),
+  ],
   'namespace-controller': [
     allow(`${READ} delete`, 'core', 'namespaces'),
     allow('update', 'core', 'namespaces/finalize namespaces/status'),
@@ -99,6 +124,16 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow('patch update', 'core', 'nodes/status'),
     allow(`${READ} delete`, 'core', 'pods'),
     allow('patch update', 'core', 'pods/status'),
+    EVENTS,
+  ],
+  'persistent-volume-binder': [
+    allow(`${READ} create delete update`, 'core', 'persistentvolumes'),
+    allow(`${READ} update`, 'core', 'persistentvolumeclaims'),
+    allow('update', 'core', 'persistentvolumeclaims/status persistentvolumes/status'),
+    allow('create delete get list watch', 'core', 'pods'),
+    allow(READ, 'storage.k8s.io', 'storageclasses'),
+    allow('list watch', 'core', 'nodes'),
+    allow('watch', 'core', 'events'),
     EVENTS,
   ],
   'pod-garbage-collector': [
@@ -124,8 +159,22 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     PODS_OF_WORKLOADS,
     EVENTS,
   ],
+  'resource-claim-controller': [
+    allow(READ, 'core', 'pods'),
+    allow('update', 'core', 'pods/finalizers'),
+    allow('patch update', 'core', 'pods/status'),
+    allow(`${READ} create delete`, 'resource.k8s.io', 'resourceclaims'),
+    allow('patch update', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
+    EVENTS,
+  ],
   'resourcequota-controller': [allow('list watch', '*', '*'), allow('update', 'core', 'resourcequotas/status'), EVENTS],
   'root-ca-cert-publisher': [allow('create update', 'core', 'configmaps'), EVENTS],
+  'route-controller': [allow('list watch', 'core', 'nodes'), allow('patch', 'core', 'nodes/status'), EVENTS],
+  'selinux-warning-controller': [
+    allow(READ, 'core', 'persistentvolumeclaims persistentvolumes pods'),
+    allow(READ, 'storage.k8s.io', 'csidrivers'),
+    EVENTS,
+  ],
   'service-account-controller': [allow('create', 'core', 'serviceaccounts'), EVENTS],
   'service-cidrs-controller': [
     allow(`${READ} patch update`, 'networking.k8s.io', 'servicecidrs'),
@@ -158,5 +207,10 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   // Reads the store itself: it works beside it.
   'validatingadmissionpolicy-status-controller': [
     allow('patch', 'admissionregistration.k8s.io', 'validatingadmissionpolicies/status'),
+  ],
+  'volumeattributesclass-protection-controller': [
+    allow(READ, 'core', 'persistentvolumeclaims persistentvolumes'),
+    allow(`${READ} update`, 'storage.k8s.io', 'volumeattributesclasses'),
+    EVENTS,
   ],
 };

@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { type Pod, resources } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
+import { startAttributesProtectionController } from './attributes-protection-controller.ts';
 import { startClaimProtectionController } from './claim-protection-controller.ts';
 import { claimsUsedBy } from './claim-users.ts';
 import { startVolumeProtectionController } from './volume-protection-controller.ts';
@@ -50,6 +51,22 @@ it('keeps a deleted volume until it is no longer bound', async () => {
   await volumes.update({ ...held, status: { phase: 'Released' } }, 'status');
   await settle();
   expect(await isGone(volumes.fetch('v'))).toBe(true);
+});
+
+it('keeps a deleted class of attributes until no claim names it', async () => {
+  const { client, start, settle, stop: end } = createControllerHarness();
+  stop = end;
+  const classes = client.resource<Stored<object>>(resources.volumeAttributesClasses);
+  const claims = client.resource<Stored<IPersistentVolumeClaim>>(resources.persistentVolumeClaims);
+  for (const name of ['used', 'idle']) await classes.create({ metadata: { name } });
+  await claims.create({ metadata: { name: 'c', namespace: 'n' }, spec: { volumeAttributesClassName: 'used' } });
+  await start(startAttributesProtectionController);
+  for (const name of ['used', 'idle']) await classes.delete({ name });
+  await settle();
+  expect([await isGone(classes.fetch('used')), await isGone(classes.fetch('idle'))]).toEqual([false, true]);
+  await claims.delete({ name: 'c', namespace: 'n' });
+  await settle();
+  expect(await isGone(classes.fetch('used'))).toBe(true);
 });
 
 it.each<[string, object, object, readonly string[]]>([
