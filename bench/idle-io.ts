@@ -104,7 +104,7 @@ async function measureFleet(device: Device, nodes: number): Promise<Result[]> {
         value: syncs.length,
         unit: 'calls',
         goal: zero,
-        note: syncs[0] ?? note,
+        note: filesOf(syncs) || note,
       },
       { name: `${name}: written by the controller`, value: after.process - before.process, unit: 'bytes', goal: zero },
       // The `sync` of the measurement itself is a flush where there is anything to flush.
@@ -114,6 +114,11 @@ async function measureFleet(device: Device, nodes: number): Promise<Result[]> {
     fleet.stop();
     await controller.stop();
   }
+}
+
+/** Which files the calls were about. */
+function filesOf(calls: readonly string[]): string {
+  return [...new Set(calls.flatMap((call) => /[<"](\/[^>"]+)[>"]/.exec(call)?.[1] ?? []))].slice(0, 8).join(', ');
 }
 
 /** Bytes that the process and its children have sent towards a disk so far. */

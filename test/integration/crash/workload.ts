@@ -68,6 +68,8 @@ async function open(minEvents: number) {
     },
   });
   tell(`shown ${store.revision}`);
+  // Asks for the history before the start, which is else read two seconds later: nothing is compacted until it was.
+  store.watch({ prefix: '/', fromRevision: store.compactedRevision, onEvent() {}, onClose() {} }).stop();
   return { store, kill: () => log!.abandon() };
 }
 
