@@ -134,7 +134,9 @@ export class PriorityLevel {
   }
 
   get waiting(): number {
-    return (this.#queues?.length ?? 0) + this.#formerQueues.reduce((sum, queues) => sum + queues.length, 0);
+    let waiting = this.#queues?.length ?? 0;
+    for (const queues of this.#formerQueues) waiting += queues.length;
+    return waiting;
   }
 
   /** Seats that one request may take at most. */
@@ -207,7 +209,9 @@ export class PriorityLevel {
 
   /** Seats waiters while there is room, in the order of fairness. */
   dispatch(): void {
-    this.#formerQueues = this.#formerQueues.filter((queues) => this.#dispatchFrom(queues));
+    if (this.#formerQueues.length > 0) {
+      this.#formerQueues = this.#formerQueues.filter((queues) => this.#dispatchFrom(queues));
+    }
     if (this.#formerQueues.length === 0 && this.#queues !== undefined) this.#dispatchFrom(this.#queues);
   }
 

@@ -11,9 +11,11 @@ const WAITING_PER_SEAT = 8;
 export interface HandedWrite {
   readonly level: PriorityLevel;
   readonly atMs: number;
-  /** Gives its seats back; idempotent. */
-  release(): void;
+  /** Gives its seats back; idempotent. Forgotten once the write was answered. */
+  release: () => void;
 }
+
+const nothing = () => {};
 
 /**
  * Writes that the store has taken and not yet answered. Seats are for work; where the disk stalls, those who only wait for it give theirs
@@ -39,6 +41,8 @@ export class WaitingWrites {
 
   /** It was answered. */
   delete(write: HandedWrite): void {
+    // The tables that a busy Set leaves behind hold on to what was in them (see PendingHeads); this would hold on to its request.
+    write.release = nothing;
     if (this.#handed.delete(write) || !this.#seatless.delete(write)) return;
     this.#counts.set(write.level, this.waitingOf(write.level) - 1);
   }
