@@ -1,7 +1,7 @@
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
-import { parseServerAddresses } from '#api/client/server-addresses.ts';
+import { API_SERVER_NAME, parseServerAddresses } from '#api/client/server-addresses.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
@@ -28,6 +28,7 @@ import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
+import { createDevicePlugins } from './plugins/device-plugins.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
@@ -75,6 +76,14 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
       (err: unknown) => log.error('the pod network could not be set up', { err: describeError(err) }),
     );
   };
+  const devicePlugins = createDevicePlugins({
+    folder: `${config.kubeletDir}/device-plugins`,
+    fs: host.fs,
+    log: log.child({ component: 'plugins' }),
+  });
+  await devicePlugins
+    .start(signal)
+    .catch((err: unknown) => log.error('device plug-ins cannot register', { err: describeError(err) }));
   const kubelet = createKubelet({
     client,
     runtime,
@@ -84,6 +93,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     log: log.child({ component: 'kubelet' }),
     random: Math.random,
     config: await kubeletConfig(config, nodeName, nodeIp, host),
+    devicePlugins,
     onPodCidrs,
   });
   await identity.ensureServing(client, []);
@@ -224,6 +234,7 @@ function join({ config, servers, nodeName, host, log, signal }: Joining): Promis
     connect({ servers, caPem, keyPair, token }) {
       const transport = createHttpTransport({
         servers,
+        serverName: API_SERVER_NAME,
         ca: caPem,
         ...(keyPair === undefined ? {} : { cert: keyPair.certificatePem, key: keyPair.privateKeyPem }),
         ...(token === undefined ? {} : { token }),
@@ -240,6 +251,7 @@ function connect(servers: ServerList, ca: string, keyPair: () => NodeIdentity['n
   const { certificatePem: cert, privateKeyPem: key } = keyPair();
   return createHttpTransport({
     servers: servers.all,
+    serverName: API_SERVER_NAME,
     ca,
     cert,
     key,
@@ -264,8 +276,8 @@ interface IdentityKeeping {
 function keepIdentity({ identity, client, netd, server, transports, nodeIp, log, signal }: IdentityKeeping): void {
   const apply = () => {
     const { caPem: ca } = identity;
-    transports.node.updateCredentials({ ca, cert: identity.node.certificatePem, key: identity.node.privateKeyPem });
-    transports.netd.updateCredentials({ ca, cert: identity.netd.certificatePem, key: identity.netd.privateKeyPem });
+    transports.node.updateCredentials(credentialsOf(identity.node, ca));
+    transports.netd.updateCredentials(credentialsOf(identity.netd, ca));
     server.updateTls(serverTls(identity));
   };
   identity.ensureServing(client, [nodeIp]).then(
@@ -280,6 +292,13 @@ function keepIdentity({ identity, client, netd, server, transports, nodeIp, log,
     if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });
   });
 }
+
+const credentialsOf = ({ certificatePem: cert, privateKeyPem: key }: NodeIdentity['node'], ca: string) => ({
+  ca,
+  cert,
+  key,
+  serverName: API_SERVER_NAME,
+});
 
 function serverTls({ serving, caPem }: NodeIdentity): Parameters<NodeServer['updateTls']>[0] {
   if (serving === undefined) throw new Error('the node has no serving certificate');

@@ -1,4 +1,5 @@
 import { WebSocket } from 'ws';
+import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
@@ -74,8 +75,9 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
   return new Promise((resolve) => {
     const url = new URL(tunnelPath(nodeName), options.server);
     url.protocol = 'wss:';
+    const tls = { ...options.tls(), servername: API_SERVER_NAME };
     const socket = new WebSocket(url, TUNNEL_PROTOCOL, {
-      ...options.tls(),
+      ...tls,
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MAX_MESSAGE_BYTES,

@@ -1,6 +1,12 @@
 import { ConfigError } from '#base/config.ts';
 
 /**
+ * The name that the certificate of every API server carries and that nobody else's may: serving certificates of nodes come from the same CA,
+ * and a node says itself which addresses are its own. So our components look for this name, whatever address they came to.
+ */
+export const API_SERVER_NAME = 'kubernetes.default.svc';
+
+/**
  * The configured addresses of API servers, each as `https://host:port` and once, so that they can be compared with those that a cluster
  * tells. Throws ConfigError for what is no such address.
  */

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
+import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { createTokenSource, withTokens } from '#api/client/service-account-token.ts';
 import type { Transport } from '#api/client/transport.ts';
 import { systemClock } from '#base/clock.ts';
@@ -88,7 +89,15 @@ interface Connections {
 function openConnections(servers: readonly string[], credentials: ComponentCredentials, log: Logger): Connections {
   const { caPem: ca, pairs } = credentials;
   const open = (own: { readonly cert?: string; readonly key?: string }): HttpTransport =>
-    createHttpTransport({ servers, ca, ...own, userAgent: USER_AGENT, clock: systemClock, log });
+    createHttpTransport({
+      servers,
+      serverName: API_SERVER_NAME,
+      ca,
+      ...own,
+      userAgent: USER_AGENT,
+      clock: systemClock,
+      log,
+    });
   const byUser = new Map<string, HttpTransport>(
     [...pairs].map(([component, pair]) => [COMPONENT_USERS[component], open(tlsOf(pair))]),
   );
@@ -107,7 +116,8 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
     keepCredentials(dir, signal) {
       for (const [component, pair] of pairs) {
         const transport = byUser.get(COMPONENT_USERS[component])!;
-        const onRenewed = (renewed: CertificateAndKey) => transport.updateCredentials({ ca, ...tlsOf(renewed) });
+        const onRenewed = (renewed: CertificateAndKey) =>
+          transport.updateCredentials({ ca, serverName: API_SERVER_NAME, ...tlsOf(renewed) });
         const client = createKubeClient(transport);
         void keepCredentials({ dir, component, pair, client, clock: systemClock, log, onRenewed }, signal);
       }

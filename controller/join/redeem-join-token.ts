@@ -5,6 +5,7 @@ import { isUnreachable } from '#api/client/join-error.ts';
 import { parseJoinToken } from '#api/client/join-token.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { fetchPinnedCa } from '#api/client/pinned-ca.ts';
+import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import { resources, type Secret } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
@@ -85,6 +86,7 @@ async function fetchBundle({ config, clock, log, signal }: JoinOptions): Promise
   const ca = await findCa(caHash, { config, clock, signal });
   const transport = createHttpTransport({
     servers: config.servers,
+    serverName: API_SERVER_NAME,
     ca,
     token,
     userAgent: `coracle-controller/${COMPONENT_VERSION}`,

@@ -11,7 +11,7 @@ import { runTunnelClient } from '#agent/tunnel/tunnel-client.ts';
 import { systemClock } from '#base/clock.ts';
 import { type Logger, silentLogger } from '#base/logger.ts';
 import { generatePrivateKeyPem } from '#controller/pki/certificate-builder.ts';
-import { type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts';
+import { type CertificateAndKey, type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts';
 import { TunnelHub } from '#controller/tunnel/tunnel-hub.ts';
 
 describe('tunnel over TLS', () => {
@@ -51,20 +51,25 @@ describe('tunnel over TLS', () => {
   async function startController(
     port: number,
     log: Logger = silentLogger,
+    serving: CertificateAndKey = pki.serving,
   ): Promise<{
     hub: TunnelHub;
     port: number;
     tunnels: ReadonlySet<Duplex>;
     upgrades(): number;
+    connections(): number;
     stop(): Promise<void>;
   }> {
     const hub = new TunnelHub({ clock: systemClock, log, serverId: `server ${++servers}` });
-    const { serving } = pki;
     const server: Server = createServer({ key: serving.privateKeyPem, cert: serving.certificatePem });
     const sockets = new Set<Duplex>();
-    server.on('connection', (socket) => sockets.add(socket));
+    server.on('connection', (socket) => {
+      connections++;
+      sockets.add(socket);
+    });
     const tunnels = new Set<Duplex>();
     let upgrades = 0;
+    let connections = 0;
     server.on('upgrade', (incoming, socket, head) => {
       upgrades++;
       tunnels.add(socket);
@@ -80,7 +85,14 @@ describe('tunnel over TLS', () => {
       await new Promise((resolve) => server.close(resolve));
     };
     cleanups.push(stop);
-    return { hub, port: (server.address() as AddressInfo).port, tunnels, upgrades: () => upgrades, stop };
+    return {
+      hub,
+      port: (server.address() as AddressInfo).port,
+      tunnels,
+      upgrades: () => upgrades,
+      connections: () => connections,
+      stop,
+    };
   }
 
   const agentOptions = (nodeApiPort: number) => ({
@@ -200,5 +212,21 @@ describe('tunnel over TLS', () => {
     expect(server.hub.isConnected('n1')).toBe(true);
     list.learn(['https://127.0.0.1:1']);
     await expect.poll(() => [server.tunnels.size, server.hub.isConnected('n1')]).toEqual([1, true]);
+  });
+
+  it('is not opened to a node that pretends to be an API server', async () => {
+    const privateKeyPem = await generatePrivateKeyPem();
+    const certificatePem = await pki.signCertificate({
+      subject: { commonName: 'system:node:n2', organizations: ['system:nodes'] },
+      publicKey: createPublicKey(privateKeyPem),
+      altNames: { dnsNames: ['n2'], addresses: ['127.0.0.1'] },
+      usages: ['digital signature', 'server auth'],
+      durationMs: 3_600_000,
+    });
+    const pretender = await startController(0, silentLogger, { certificatePem, privateKeyPem });
+    startAgent(pretender.port);
+    // It comes again, and says nothing.
+    await expect.poll(pretender.connections, { timeout: 10_000 }).toBeGreaterThan(1);
+    expect(pretender.upgrades()).toBe(0);
   });
 });
