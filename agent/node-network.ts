@@ -9,7 +9,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
 import type { Host } from './host/host.ts';
-import { type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
+import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
@@ -55,6 +55,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     cniConfigDirectory: cniConfigDirectory(config),
     ipamDirectory: `${config.runDir}/ipam`,
     mtu: config.mtu,
+    resolver: { address: DNS_ADDRESS, port: config.dnsPort },
     iptables: binaries.iptables,
   });
   const backend = await proxyBackend(options);

@@ -27,6 +27,7 @@ function networkOn(host: FakeHost) {
     cniConfigDirectory: '/cni',
     ipamDirectory: '/ipam',
     mtu: 1500,
+    resolver: { address: '169.254.10.53', port: 10053 },
     iptables: 'iptables',
   });
 }

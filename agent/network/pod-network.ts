@@ -19,6 +19,8 @@ export interface PodNetworkOptions {
   readonly cniConfigDirectory: string;
   readonly ipamDirectory: string;
   readonly mtu: number;
+  /** Where pods find the cluster DNS on this node. */
+  readonly resolver: { readonly address: string; readonly port: number };
   /** `iptables` of the variant in use. */
   readonly iptables: string;
 }
@@ -46,30 +48,92 @@ const SYSCTLS: readonly (readonly [string, string, string])[] = [
   ],
 ];
 
-const MASQUERADE_CHAIN = 'CORACLE-MASQ';
+interface OwnChain {
+  readonly table: 'nat' | 'filter';
+  readonly chain: string;
+  readonly hook: string;
+  /** Before what a firewall of the host drops. */
+  readonly isFirst: boolean;
+  readonly rules: readonly (readonly string[])[];
+}
+
+/**
+ * What pods need of the host's own tables, whatever the proxy mode: hosts with Docker forward nothing by default, hosts with ufw take
+ * nothing in. Of INPUT only the resolver is opened, and for pods alone.
+ */
+function ownChains(podCidr: string, { clusterCidr, resolver }: PodNetworkOptions): OwnChain[] {
+  const dns = (protocol: string) => [
+    '-s',
+    clusterCidr,
+    '-d',
+    `${resolver.address}/32`,
+    '-p',
+    protocol,
+    '-m',
+    protocol,
+    '--dport',
+    `${resolver.port}`,
+    '-j',
+    'ACCEPT',
+  ];
+  return [
+    // Pods talk to the world with the node's address; among themselves with their own.
+    {
+      table: 'nat',
+      chain: 'CORACLE-MASQ',
+      hook: 'POSTROUTING',
+      isFirst: false,
+      rules: [['-s', podCidr, '!', '-d', clusterCidr, '-j', 'MASQUERADE']],
+    },
+    {
+      table: 'filter',
+      chain: 'CORACLE-FORWARD',
+      hook: 'FORWARD',
+      isFirst: true,
+      rules: [
+        ['-s', clusterCidr, '-j', 'ACCEPT'],
+        ['-d', clusterCidr, '-j', 'ACCEPT'],
+      ],
+    },
+    { table: 'filter', chain: 'CORACLE-INPUT', hook: 'INPUT', isFirst: true, rules: [dns('udp'), dns('tcp')] },
+  ];
+}
+
+const jumpTo = (hook: string, chain: string): string[] => [
+  hook,
+  '-m',
+  'comment',
+  '--comment',
+  'coracle pod network',
+  '-j',
+  chain,
+];
+
 const RETRY = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
 
 export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
   const { host, log, clock, clusterCidr, nodeName } = options;
   const configPath = `${options.cniConfigDirectory}/${CNI_CONFIG_FILE}`;
   const ip = async (...args: string[]) => (await host.exec.run(['ip', ...args])).stdout;
-  const iptables = (...args: string[]) => host.exec.run([options.iptables, '-w', '5', '-t', 'nat', ...args]);
-  const jump = ['POSTROUTING', '-m', 'comment', '--comment', 'coracle pod egress', '-j', MASQUERADE_CHAIN];
-  const holds = (...args: string[]) =>
-    iptables(...args).then(
+  const iptables = (table: string, ...args: string[]) =>
+    host.exec.run([options.iptables, '-w', '5', '-t', table, ...args]);
+  const holds = (table: string, ...args: string[]) =>
+    iptables(table, ...args).then(
       () => true,
       () => false,
     );
 
-  /** Pods talk to the world with the node's address; among themselves with their own. */
-  async function ensureMasquerade(podCidr: string): Promise<void> {
-    if (!(await holds('-n', '-L', MASQUERADE_CHAIN))) await iptables('-N', MASQUERADE_CHAIN);
-    const rule = [MASQUERADE_CHAIN, '-s', podCidr, '!', '-d', clusterCidr, '-j', 'MASQUERADE'];
-    if (!(await holds('-C', ...rule))) {
-      await iptables('-F', MASQUERADE_CHAIN);
-      await iptables('-A', ...rule);
+  /** Brings one chain of ours to hold exactly these rules, and one jump to it. What is right already is not touched. */
+  async function ensureChain({ table, chain, hook, isFirst, rules }: OwnChain): Promise<void> {
+    const missing = !(await holds(table, '-n', '-L', chain));
+    if (missing) await iptables(table, '-N', chain);
+    const present = await Promise.all(rules.map((rule) => holds(table, '-C', chain, ...rule)));
+    if (!present.every(Boolean)) {
+      await iptables(table, '-F', chain);
+      for (const rule of rules) await iptables(table, '-A', chain, ...rule);
     }
-    if (!(await holds('-C', ...jump))) await iptables('-A', ...jump);
+    if (await holds(table, '-C', ...jumpTo(hook, chain))) return;
+    await iptables(table, isFirst ? '-I' : '-A', ...jumpTo(hook, chain));
   }
 
   async function syncRoutes(nodes: readonly Node[]): Promise<void> {
@@ -122,7 +186,7 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
         if (!(await options.changes.setSysctl(name, value)))
           log.warn('the kernel refuses a setting', { sysctl: name, consequence });
       }
-      await ensureMasquerade(podCidr);
+      for (const chain of ownChains(podCidr, options)) await ensureChain(chain);
       const config = renderCniConfig({ podCidr, mtu: options.mtu, ipamDirectory: options.ipamDirectory });
       const present = await host.fs.info(configPath);
       if (present !== undefined && (await host.fs.readText(configPath)) === config) return;
@@ -141,8 +205,10 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
       for (const route of parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL))) {
         await ip('route', 'del', route.podCidr, 'proto', ROUTE_PROTOCOL);
       }
-      while (await holds('-D', ...jump));
-      if (await holds('-F', MASQUERADE_CHAIN)) await iptables('-X', MASQUERADE_CHAIN);
+      for (const { table, chain, hook } of ownChains('0.0.0.0/0', options)) {
+        while (await holds(table, '-D', ...jumpTo(hook, chain)));
+        if (await holds(table, '-F', chain)) await iptables(table, '-X', chain);
+      }
       await host.exec
         .run(['ip', 'link', 'del', POD_BRIDGE])
         .catch((err: unknown) => log.debug('no pod bridge to remove', { err: describeError(err) }));
