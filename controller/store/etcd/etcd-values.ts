@@ -3,6 +3,7 @@ import type { ValueSealer } from '../seal/value-sealer.ts';
 import { StoredValue, type ValueContext } from '../stored-value.ts';
 import { canonicalValue } from './foreign-value.ts';
 import type { KeyValue } from './wire-protocol.ts';
+import { withMark, withoutMark } from './writer-mark.ts';
 
 const decoder = new TextDecoder();
 
@@ -27,21 +28,29 @@ export class UnreadableValue extends Error {
 export class EtcdValues {
   readonly context: ValueContext;
   readonly #sealer: EtcdSealer;
+  readonly #mark: Uint8Array;
 
-  constructor(context: ValueContext, sealer: EtcdSealer) {
+  /** `mark` tells the writes of this process from those of all others; see writer-mark.ts. */
+  constructor(context: ValueContext, sealer: EtcdSealer, mark: Uint8Array) {
     this.context = context;
     this.#sealer = sealer;
+    this.#mark = mark;
   }
 
+  /** Never the same bytes as another server makes of the same object. */
   seal(etcdKey: Uint8Array, plain: Uint8Array): Uint8Array {
-    return this.#sealer.seal(decoder.decode(etcdKey), plain);
+    return this.#sealer.seal(decoder.decode(etcdKey), withMark(plain, this.#mark));
   }
 
   /** Throws UnreadableValue. */
   read(key: string, kv: KeyValue): StoredValue {
     try {
       const plain = this.#sealer.open(decoder.decode(kv.key), kv.value);
-      const value = StoredValue.loaded({ key, revision: Number(kv.mod_revision) }, canonicalValue(plain), this.context);
+      const value = StoredValue.loaded(
+        { key, revision: Number(kv.mod_revision) },
+        canonicalValue(withoutMark(plain)),
+        this.context,
+      );
       // Makes the object's own copy now: as it came it is a view that would keep a whole message alive.
       void value.bytes;
       return value;

@@ -11,6 +11,7 @@ import { type EtcdSealer, EtcdValues, plainSealer } from './etcd-values.ts';
 import { KeySpace } from './key-space.ts';
 import { type Listing, listAll } from './list-all.ts';
 import { describeStartFailure } from './start-failure.ts';
+import { drawMark } from './writer-mark.ts';
 
 export interface EtcdStoreOptions extends StoreOptions {
   /** `https://host:2379`, or `http://…` without TLS; all members of one cluster. */
@@ -81,7 +82,7 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
   try {
     const sealer = await options.sealer?.({ client, keys, version });
     const context = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
-    const values = new EtcdValues(context, sealer ?? plainSealer);
+    const values = new EtcdValues(context, sealer ?? plainSealer, drawMark(random));
     const listing = await listWithHistory({ client, keys, values }, options);
     for (const [key, reason] of listing.unreadable) log.error('a value in etcd is not shown', { key, reason });
     const { wrapTxn, onClose = () => {} } = options;
