@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKey, renderSigningRequest } from '#agent/identity/signing-request.ts';
+import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { type ClusterPki, openClusterPki } from './cluster-pki.ts';
