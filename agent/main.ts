@@ -28,6 +28,7 @@ import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
+import { createDevicePlugins } from './plugins/device-plugins.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
@@ -75,6 +76,14 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
       (err: unknown) => log.error('the pod network could not be set up', { err: describeError(err) }),
     );
   };
+  const devicePlugins = createDevicePlugins({
+    folder: `${config.kubeletDir}/device-plugins`,
+    fs: host.fs,
+    log: log.child({ component: 'plugins' }),
+  });
+  await devicePlugins
+    .start(signal)
+    .catch((err: unknown) => log.error('device plug-ins cannot register', { err: describeError(err) }));
   const kubelet = createKubelet({
     client,
     runtime,
@@ -84,6 +93,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     log: log.child({ component: 'kubelet' }),
     random: Math.random,
     config: await kubeletConfig(config, nodeName, nodeIp, host),
+    devicePlugins,
     onPodCidrs,
   });
   await identity.ensureServing(client, []);

@@ -37,6 +37,7 @@ const RULES: readonly Rule[] = [
   { folder: 'controller', may: ['base', 'api', 'controller'] },
   { folder: 'agent/host', may: ['base'] },
   { folder: 'agent/cri', may: ['base', 'protos'], types: ['agent/host'] },
+  { folder: 'agent/plugins', may: ['base', 'protos'], types: ['agent/host', 'agent/kubelet'] },
   { folder: 'agent/kubelet', may: ['base', 'api'], types: ['agent/cri', 'agent/host'], notNode: OS_MODULES },
   { folder: 'agent/proxy', may: ['base', 'api'], types: ['agent/host'], notNode: OS_MODULES },
   { folder: 'agent/network', may: ['base', 'api'], types: ['agent/host'], notNode: OS_MODULES },

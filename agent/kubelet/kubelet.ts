@@ -11,6 +11,7 @@ import type { Host, HostFacts } from '../host/host.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
 import { DeviceManager } from './devices/device-manager.ts';
+import { type DevicePlugins, NO_PLUGINS } from './devices/device-plugin.ts';
 import { UsageReader } from './eviction/usage-reader.ts';
 import { CredentialPlugins } from './images/credential-plugins.ts';
 import { ImageManager } from './images/image-manager.ts';
@@ -65,6 +66,8 @@ export interface KubeletDeps {
   readonly log: Logger;
   readonly random: () => number;
   readonly config: KubeletConfig;
+  /** Plug-ins that bring devices of their own. */
+  readonly devicePlugins?: DevicePlugins;
   /** The controller gave this node its pod addresses, or changed them. */
   readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
 }
@@ -196,6 +199,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   deviceManager = new DeviceManager({
     ...{ fs: host.fs, ledger, log },
     selectors: config.devices,
+    plugins: deps.devicePlugins ?? NO_PLUGINS,
     onMoved: (uid, container, resource) => manager?.restartContainer(uid, container, resource),
   });
   await deviceManager.look();

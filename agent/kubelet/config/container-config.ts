@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import type { ContainerConfig, DeviceConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import type { ContainerConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import { type DeviceAllocation, NO_DEVICES } from '../devices/device-plugin.ts';
 import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
 import { ConfigError } from './config-error.ts';
 import { computeEnvironment, type EnvironmentInput } from './environment.ts';
@@ -35,7 +36,7 @@ export interface ContainerConfigInput extends EnvironmentInput {
   readonly targetContainerId?: string | undefined;
   /** Host paths under which sub-paths were mounted, by their place among the container's mounts. */
   readonly subPathMounts?: ReadonlyMap<number, string>;
-  readonly devices?: readonly DeviceConfig[];
+  readonly devices?: DeviceAllocation;
   /** The runtime can make mounts read-only with all below them. */
   readonly canRecurseReadOnly?: boolean;
 }
@@ -44,7 +45,9 @@ export interface ContainerConfigInput extends EnvironmentInput {
 export function computeContainerConfig(input: ContainerConfigInput): ContainerConfig {
   const { pod, container, attempt, image } = input;
   verifyRunAsNonRoot(pod, container, image);
-  const env = computeEnvironment(input);
+  const { devices = NO_DEVICES } = input;
+  // What a plug-in sets for its devices is not the user's to change.
+  const env = new Map([...computeEnvironment(input), ...Object.entries(devices.env)]);
   const expand = (text: string) => expandReferences(text, env);
   return {
     name: container.name,
@@ -56,7 +59,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     env: [...env].map(([key, value]) => ({ key, value })),
     mounts: computeMounts(input, env),
     labels: containerLabels(pod, container),
-    annotations: containerAnnotations(pod, container, attempt),
+    annotations: { ...devices.annotations, ...containerAnnotations(pod, container, attempt) },
     logPath: PodPaths.logFile(container.name, attempt),
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
@@ -64,7 +67,8 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container, input.seccompDefault),
     resources: containerResources(pod, container, input.nodeMemoryBytes, input.swap),
-    ...(input.devices === undefined || input.devices.length === 0 ? {} : { devices: input.devices }),
+    ...(devices.devices.length === 0 ? {} : { devices: devices.devices }),
+    ...(devices.cdiDevices.length === 0 ? {} : { cdiDevices: devices.cdiDevices }),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
 }
@@ -88,6 +92,7 @@ function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, str
       propagation: PROPAGATION[propagation ?? 'None'],
     };
   });
+  for (const mount of input.devices?.mounts ?? []) mounts.push({ ...mount, propagation: 'PRIVATE' });
   const add = (containerPath: string, hostPath: string, readOnly = false) => {
     if (mounts.some((mount) => mount.containerPath === containerPath)) return;
     mounts.push({ containerPath, hostPath, readOnly, propagation: 'PRIVATE' });

@@ -3,12 +3,12 @@ import { Quantity } from '#api/meta/quantity.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { DeviceConfig } from '../../cri/runtime.ts';
 import type { FileSystem } from '../../host/host.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Ledger } from '../ledger.ts';
 import type { DeviceGrants } from '../ledger-record.ts';
 import { type PodUid, uidOf } from '../pod-spec.ts';
+import { type DeviceAllocation, type DevicePlugins, NO_DEVICES } from './device-plugin.ts';
 import { type DeviceSelector, type SelectedDevice, selectDevices } from './device-selector.ts';
 import { readHostDevices } from './host-devices.ts';
 
@@ -16,6 +16,7 @@ export interface DeviceManagerOptions {
   readonly fs: FileSystem;
   readonly ledger: Ledger;
   readonly selectors: readonly DeviceSelector[];
+  readonly plugins: DevicePlugins;
   readonly log: Logger;
   /** A device that this container was given has other nodes now: what it has open leads nowhere. */
   readonly onMoved: (uid: PodUid, container: string, resource: string) => void;
@@ -36,7 +37,16 @@ export class DeviceManager {
 
   /** How many of each there are, for the node's status. */
   resources(): ReadonlyMap<string, string> {
-    return new Map([...this.#present].map(([resource, devices]) => [resource, String(devices.length)]));
+    const plugged = [...this.#options.plugins.resources()].map(
+      ([resource, ids]) => [resource, String(ids.length)] as const,
+    );
+    const own = [...this.#present].map(([resource, devices]) => [resource, String(devices.length)] as const);
+    return new Map([...plugged, ...own]);
+  }
+
+  #presentOf(resource: string): readonly SelectedDevice[] {
+    const ids = this.#options.plugins.resources().get(resource) ?? [];
+    return this.#present.get(resource) ?? ids.map((id) => ({ id, paths: [] }));
   }
 
   /** Looks which devices are plugged in. Cheap to call often; without selectors it does nothing. */
@@ -83,16 +93,17 @@ export class DeviceManager {
   }
 
   /** What a container is to be given as it starts; remembered before it does. Throws ConfigError where a device is missing. */
-  async grant(pod: Pod, container: IContainer): Promise<readonly DeviceConfig[]> {
-    const { ledger, selectors } = this.#options;
-    const asked = selectors.filter(({ resource }) => container.resources?.limits?.[resource] !== undefined);
-    if (asked.length === 0) return [];
+  async grant(pod: Pod, container: IContainer): Promise<DeviceAllocation> {
+    const { ledger, selectors, plugins } = this.#options;
+    const known = new Set([...selectors.map(({ resource }) => resource), ...plugins.resources().keys()]);
+    const asked = Object.keys(container.resources?.limits ?? {}).filter((resource) => known.has(resource));
+    if (asked.length === 0) return NO_DEVICES;
     await this.look();
     const record = ledger.record(uidOf(pod));
-    if (record === undefined) return [];
+    if (record === undefined) return NO_DEVICES;
     const held = record.devices?.[container.name] ?? {};
     const grants: Record<string, Record<string, readonly string[]>> = {};
-    for (const resource of new Set(asked.map((selector) => selector.resource))) {
+    for (const resource of asked) {
       const count = Quantity.parse(container.resources?.limits?.[resource] ?? 0).value();
       grants[resource] = this.#choose(pod, resource, count, Object.keys(held[resource] ?? {}));
     }
@@ -100,7 +111,12 @@ export class DeviceManager {
     if (JSON.stringify(devices) !== JSON.stringify(record.devices))
       await ledger.save({ ...record, devices }, { durable: true });
     const paths = Object.values(grants).flatMap((byId) => Object.values(byId).flat());
-    return paths.map((path) => ({ containerPath: path, hostPath: path, permissions: 'rw' }));
+    const own = paths.map((path) => ({ containerPath: path, hostPath: path, permissions: 'rw' }));
+    const plugged = asked.filter((resource) => !this.#present.has(resource));
+    const allocations = await Promise.all(
+      plugged.map((resource) => plugins.allocate(resource, Object.keys(grants[resource] ?? {}))),
+    );
+    return allocations.reduce(joinAllocations, { ...NO_DEVICES, devices: own });
   }
 
   /** The same devices as before the restart; for the first start such that nobody else has. */
@@ -111,7 +127,7 @@ export class DeviceManager {
         .filter(({ uid, terminatedAtMs }) => uid !== uidOf(pod) && terminatedAtMs === undefined)
         .flatMap(({ devices = {} }) => Object.values(devices).flatMap((grants) => Object.keys(grants[resource] ?? {}))),
     );
-    const free = (this.#present.get(resource) ?? []).filter(({ id }) => !taken.has(id));
+    const free = this.#presentOf(resource).filter(({ id }) => !taken.has(id));
     const kept = free.filter(({ id }) => before.includes(id));
     const others = free.filter(({ id }) => !before.includes(id));
     const chosen = before.length > 0 ? kept : others.slice(0, count);
@@ -122,3 +138,11 @@ export class DeviceManager {
     return Object.fromEntries(chosen.slice(0, count).map(({ id, paths }) => [id, paths]));
   }
 }
+
+const joinAllocations = (a: DeviceAllocation, b: DeviceAllocation): DeviceAllocation => ({
+  devices: [...a.devices, ...b.devices],
+  mounts: [...a.mounts, ...b.mounts],
+  env: { ...a.env, ...b.env },
+  annotations: { ...a.annotations, ...b.annotations },
+  cdiDevices: [...a.cdiDevices, ...b.cdiDevices],
+});

@@ -1,0 +1,25 @@
+import type { DeviceConfig } from '../../cri/runtime.ts';
+
+/** What a container is given with its devices. */
+export interface DeviceAllocation {
+  readonly devices: readonly DeviceConfig[];
+  readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean }[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly cdiDevices: readonly string[];
+}
+
+export const NO_DEVICES: DeviceAllocation = { devices: [], mounts: [], env: {}, annotations: {}, cdiDevices: [] };
+
+/** Plug-ins that bring devices of their own; the implementation speaks their protocol. */
+export interface DevicePlugins {
+  /** Ids of healthy devices by resource; an empty list while a plug-in that was there is away. */
+  resources(): ReadonlyMap<string, readonly string[]>;
+  /** Throws while the plug-in is away, or when it refuses. */
+  allocate(resource: string, ids: readonly string[]): Promise<DeviceAllocation>;
+}
+
+export const NO_PLUGINS: DevicePlugins = {
+  resources: () => new Map(),
+  allocate: async (resource) => Promise.reject(new Error(`no plug-in for ${resource}`)),
+};
