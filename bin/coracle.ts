@@ -99,17 +99,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'show the CA of the cluster, put another one in its place',
     usage: [
       'coracle ca show',
-      'coracle ca rotate',
+      'coracle ca rotate [--alone]',
       'coracle ca retire',
       '',
       '"rotate" makes another CA, which signs from then on and for which the present one vouches: both are trusted, nobody is turned away, and',
       'nodes get themselves other certificates. "retire" ends the trust in the CA before: kubeconfigs, tokens of hosts that join and nodes that',
-      'were away since stop being good. Run it where the controller runs, as root. Other controllers of the cluster have to join anew.',
+      'were away since stop being good. Run it where the controller runs, as root. Of several controllers over one etcd, all but this one have to be stopped, and to join anew.',
     ].join('\n'),
     async run(argv) {
       const { runCaCommand } = await import('#controller/ca-command.ts');
-      const { dataDir } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
-      console.log(await runCaCommand(argv, dataDir));
+      const { dataDir, store } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
+      console.log(await runCaCommand(argv, dataDir, store === 'etcd'));
     },
   },
   doctor: {

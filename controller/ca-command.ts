@@ -7,10 +7,19 @@ import { publicKeyHash, readCertificateFacts } from './pki/certificate-facts.ts'
 
 const date = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
-/** `coracle ca show|rotate|retire`, on the keys of the controller of this machine. Answers what to tell. */
-export async function runCaCommand(argv: readonly string[], dataDir: string): Promise<string> {
+/**
+ * `coracle ca show|rotate|retire`, on the keys of the controller of this machine. Answers what to tell. `isShared`: other controllers of the
+ * cluster may hold the CA too, each in a folder of its own.
+ */
+export async function runCaCommand(argv: readonly string[], dataDir: string, isShared = false): Promise<string> {
   const [action, ...rest] = argv;
-  refuseArguments(rest);
+  const isAlone = action === 'rotate' && rest[0] === '--alone';
+  refuseArguments(isAlone ? rest.slice(1) : rest);
+  if (action === 'rotate' && isShared && !isAlone) {
+    throw new ConfigError(
+      'controllers that share an etcd have the CA each, and those that know nothing of another one would go on with theirs: stop all but this one, say --alone, and let the others join anew',
+    );
+  }
   const dir = join(dataDir, 'pki');
   try {
     switch (action) {
