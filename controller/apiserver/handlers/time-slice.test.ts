@@ -48,12 +48,30 @@ describe('TimeSlice', () => {
   });
 
   test('long works take turns: one that comes later need not wait for the end of another', async () => {
-    const { clock, work } = workingClock();
+    const { work } = workingClock();
     const done: string[] = [];
     const first = work('first', done).then(() => work('first again', done));
     const second = work('second', done);
     await Promise.all([first, second]);
     expect(done).toEqual(['first', 'second', 'first again']);
+  });
+
+  test('short works that wait go on together', async () => {
+    const { clock, work } = workingClock();
+    const done: string[] = [];
+    // Uses up the slice of this turn.
+    const long = work('long', done);
+    const short = Array.from({ length: 100 }, async (_, i) => {
+      const pause = new TimeSlice(clock).pause();
+      if (pause !== undefined) await pause;
+      done.push(String(i));
+    });
+    expect(done).toEqual([]);
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(done).toHaveLength(100);
+    await Promise.all([long, ...short]);
   });
 
   test('short work after a quiet time waits for nothing', async () => {

@@ -36,13 +36,23 @@ class LoopShare {
 
   /** After everybody else: whoever has waited longest goes on. */
   readonly #come = (): void => {
-    const next = this.#waiting.shift();
-    if (next === undefined) {
+    if (this.#waiting.length === 0) {
       this.#isOpen = false;
       return;
     }
     this.#begin();
+    this.#resume();
+  };
+
+  /** One after the other, while there is time: a thousand short works must not take a thousand turns. */
+  readonly #resume = (): void => {
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
     next();
+    // Runs once that one has come to its next pause, or to its end.
+    queueMicrotask(() => {
+      if (this.#clock.monotonic() < this.#endsMs) this.#resume();
+    });
   };
 }
 
