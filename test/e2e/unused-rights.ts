@@ -145,6 +145,10 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'system:controller:certificate-controller': [
     ...REPORTS_TROUBLE,
+    {
+      why: 'for controllers on other machines that renew the certificates of their components, months after they joined',
+      rules: [allow('approve', 'certificates.k8s.io', 'signers', 'kubernetes.io/kube-apiserver-client')],
+    },
     { why: RARE, rules: [allow('delete', 'certificates.k8s.io', 'certificatesigningrequests')] },
     { why: OWN_READS, rules: [allow(READ, 'certificates.k8s.io', 'certificatesigningrequests')] },
   ],
