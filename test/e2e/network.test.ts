@@ -99,7 +99,7 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
   it('loses no lookup of one node while the other and the controller are gone', { timeout: 120_000 }, async () => {
     const [survivor, victim] = [cluster.agents[0]!, cluster.agents[1]!];
     const script =
-      'for i in $(seq 1 200); do dig +short +time=1 +tries=1 @10.96.0.10 web.default.svc.cluster.local | grep -q . || echo lost; done';
+      'for i in $(seq 1 60); do dig +short +time=1 +tries=1 @10.96.0.10 web.default.svc.cluster.local | grep -q . || echo lost; done';
     const ip = await ok('get', 'pod', 'p0', '-o', 'jsonpath={.status.podIP}');
     expect(ip).not.toBe('');
     await victim.kill();
