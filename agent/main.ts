@@ -96,7 +96,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     devicePlugins,
     onPodCidrs,
   });
-  await identity.ensureServing(client, []);
+  // One from before serves until its names are looked at below: without the API there is no other, and pods must start all the same.
+  if (identity.serving === undefined) await identity.ensureServing(client, []);
   const server = createNodeServer({
     runtime,
     fs: host.fs,
