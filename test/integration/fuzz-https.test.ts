@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContractApi } from '#controller/apiserver/testing/contract/contract-target.ts';
 import { bodyCorpus } from '#controller/apiserver/testing/fuzz/body-corpus.ts';
@@ -38,10 +38,15 @@ afterAll(async () => {
 
 describeFuzz({ api: () => api, isRemote: true });
 
+let opened = 0;
+
+/** Each from an address of its own: one that breaks the rules of HTTP/2 again and again has to wait for its next connection. */
 async function open(alpn: string): Promise<TLSSocket> {
   const { ca, cert, key, server } = controller.access;
   const url = new URL(server);
-  const socket = connect({ host: url.hostname, port: Number(url.port), ca, cert, key, ALPNProtocols: [alpn] });
+  const localAddress = `127.0.1.${1 + (opened++ % 250)}`;
+  const options = { host: url.hostname, port: Number(url.port), localAddress, ca, cert, key, ALPNProtocols: [alpn] };
+  const socket = connect(options as ConnectionOptions);
   socket.on('error', () => {});
   await once(socket, 'secureConnect');
   return socket;

@@ -27,7 +27,7 @@ export interface ApiServerIdentityOptions {
 
 /** That this API server lives, told to the others and to whoever uses the Service `kubernetes`. */
 export interface ApiServerIdentity {
-  /** Once, at start: rejects where the objects cannot be written. */
+  /** Once, at start. What refuses it, a webhook that is down, is told and must not keep the server from starting: `start` tries on. */
   register(): Promise<void>;
   /** Keeps it up until `leave`. */
   start(): void;
@@ -144,7 +144,13 @@ export function createApiServerIdentity(options: ApiServerIdentityOptions): ApiS
   }
 
   return {
-    register: () => sync(ending.signal),
+    async register() {
+      try {
+        await sync(ending.signal);
+      } catch (err) {
+        log.warn('this API server could not tell that it lives, trying on', { err: describeError(err) });
+      }
+    },
     start() {
       running = keep();
     },
