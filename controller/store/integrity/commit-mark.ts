@@ -27,7 +27,7 @@ export interface MarksOnDisk {
   /** 0 or 1: where it stands. */
   readonly slot: number;
   readonly isFileThere: boolean;
-  /** A record lies within one sector, which a disk writes whole or not at all: such a slot was destroyed. */
+  /** A record lies within one sector, which a disk writes whole or not at all: such a slot was destroyed, or a part of it was cut off. */
   readonly garbledSlots: number;
 }
 
@@ -80,7 +80,9 @@ export function decodeMarks(file: Uint8Array | undefined): MarksOnDisk {
     bytes.set(file?.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + RECORD_BYTES) ?? []);
     const found = decode(new DataView(bytes.buffer));
     if (found !== undefined && found.sequence > (newest?.sequence ?? 0)) newest = { ...found, slot };
-    else if (found === undefined && file !== undefined) garbledSlots += 1;
+    // Zeros stand in for what was cut off, and may be what stood there: then the record can be used, but the disk has lost a part of it.
+    const isCutOff = file !== undefined && file.length < slot * SLOT_BYTES + RECORD_BYTES;
+    if (isCutOff || (found === undefined && file !== undefined)) garbledSlots += 1;
   }
   return {
     mark: newest?.mark,

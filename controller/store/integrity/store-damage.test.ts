@@ -1,6 +1,7 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
@@ -155,6 +156,22 @@ describe('bytes that were durable', { timeout: PATIENCE_MS }, () => {
         writeFileSync(path('state.mark'), whole);
       }
     }
+  });
+
+  it('are missed where a mark is cut off within the zeros that it ends with', () => {
+    cpSync(killed, dir, { recursive: true });
+    const file = readFileSync(path('state.mark'));
+    // One record in 256 ends so.
+    const revision = writeMarkEndingWithZero(file, 4096);
+    writeFileSync(path('state.mark'), file);
+    expect(judge(inspect(dir))).toMatchObject({ condition: 'sound', findings: [] });
+    truncateSync(path('state.mark'), 4096 + 79);
+    expect(judge(inspect(dir))).toMatchObject({
+      condition: 'sound',
+      findings: [expect.stringContaining('state.mark')],
+    });
+    // Nothing of it is lost, so it still is the one that counts.
+    expect(inspect(dir).marks.mark).toMatchObject({ revision });
   });
 
   it('are missed where the WAL changed behind a mark that was not synced', () => {
@@ -314,3 +331,17 @@ describe('a start after a loss', { timeout: PATIENCE_MS }, () => {
     expect(reports).toHaveLength(1);
   });
 });
+
+/** Writes the newest mark once more, newer and with a revision that makes its checksum end with a zero; tells that revision. */
+function writeMarkEndingWithZero(file: Buffer, at: number): number {
+  const { mark, sequence, slot } = decodeMarks(file);
+  file.copyWithin(at, slot * 4096, slot * 4096 + 80);
+  file.writeDoubleLE(sequence + 1, at + 8);
+  for (let revision = mark!.revision; ; revision++) {
+    file.writeDoubleLE(revision, at + 48);
+    const sum = crc32(file.subarray(at, at + 76));
+    if (sum >= 2 ** 24) continue;
+    file.writeUInt32LE(sum, at + 76);
+    return revision;
+  }
+}

@@ -60,8 +60,8 @@ for (const [moment, state] of Object.entries(moments)) {
       for (let i = 0; i < places; i++) {
         const at = from + Math.floor(((i + random()) / places) * (to - from));
         const bytes = change(state.get(name)!, at);
-        // Zeros where there were zeros.
-        if (bytes.equals(state.get(name)!)) continue;
+        // Zeros where there were zeros, or nothing but what lies behind: of an older WAL, for example.
+        if (bytes.subarray(from, to).equals(state.get(name)!.subarray(from, to))) continue;
         tryCase(`${moment}: ${name}, ${way} at ${at}`, way, new Map(state).set(name, bytes), name);
       }
     }
@@ -100,15 +100,22 @@ async function statesOfTrace(): Promise<Record<Moment, State>> {
     );
     return new Map(entries);
   };
+  const keepKilled = () => {
+    const state = keep();
+    const { mark } = decodeMarks(state.get('state.mark'));
+    if (mark!.frames > mark!.foldedFrames) states.killed = state;
+  };
   let declared = '';
   let commits = 0;
   for (const [i, event] of events.entries()) {
     if (event.kind === 'line' && event.text.startsWith('phase')) {
       // What the session of the phase before, which was killed, left behind.
       if (event.text === 'phase fold') states.earlier = keep();
-      if (event.text === 'phase compact') states.killed = keep();
+      if (event.text === 'phase compact') keepKilled();
       declared = event.text;
     }
+    // Where the killed session had paused for so long that its WAL was folded, what it was before that.
+    if (declared === 'phase fold' && phases[i] === 'checkpoint' && phases[i - 1] !== 'checkpoint') keepKilled();
     // Some time within that session: the fold at its start is over.
     if (declared === 'phase fold' && phases[i] === 'commit' && ++commits === 200) states.older = keep();
     disk.take(event);
