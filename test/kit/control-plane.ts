@@ -3,10 +3,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ControllerProcess, startControllerProcess } from './controller-process.ts';
 import { type EtcdCluster, startEtcd } from './etcd.ts';
+import { startTcpRelay, type TcpRelay } from './tcp-relay.ts';
 
 export interface ControlPlane {
   readonly etcd: EtcdCluster;
   readonly controllers: readonly ControllerProcess[];
+  /** Between the last controller and each member of etcd; none unless asked for. */
+  readonly relays: readonly TcpRelay[];
   stop(): Promise<void>;
 }
 
@@ -14,6 +17,8 @@ export interface ControlPlaneOptions {
   readonly controllers: number;
   readonly members?: 1 | 3;
   readonly flags?: readonly string[];
+  /** The last controller reaches etcd over a network that breaks on command. */
+  readonly isLastRelayed?: boolean;
   /** Default: true; false runs the bundle where one was built. */
   readonly fromSource?: boolean;
 }
@@ -24,20 +29,27 @@ const root = join(import.meta.dirname, '..', '..');
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const etcd = await startEtcd({ members: options.members ?? 3 });
   const controllers: ControllerProcess[] = [];
+  const relays: TcpRelay[] = [];
   const stop = async () => {
     await Promise.all(controllers.map((controller) => controller.stop()));
+    await Promise.all(relays.map((relay) => relay.stop()));
     await etcd.stop();
   };
   try {
+    if (options.isLastRelayed)
+      for (const server of etcd.servers)
+        relays.push(await startTcpRelay({ host: '127.0.0.1', port: Number(new URL(server).port) }));
+    const relayed = relays.map(({ port }) => `https://127.0.0.1:${port}`);
     for (let i = 0; i < options.controllers; i++) {
       const joining = i === 0 ? [] : joinFlags(controllers[0]!);
       // Each begins with another member, so that trouble of one is not trouble of all.
-      const members = etcd.servers.map((_, at) => etcd.servers[(at + i) % etcd.servers.length]);
+      const servers = options.isLastRelayed && i === options.controllers - 1 ? relayed : etcd.servers;
+      const members = servers.map((_, at) => servers[(at + i) % servers.length]);
       const store = [...etcd.flags, '--etcd-servers', members.join(',')];
       const flags = [...store, ...joining, '--advertise-address', `192.0.2.${i + 1}`, ...(options.flags ?? [])];
       controllers.push(await startControllerProcess({ fromSource: options.fromSource ?? true, flags }));
     }
-    return { etcd, controllers, stop };
+    return { etcd, controllers, relays, stop };
   } catch (err) {
     await stop();
     throw err;

@@ -14,14 +14,21 @@ export interface AccessSource {
 export class Connection {
   readonly #source: AccessSource;
   #session: ClientHttp2Session | undefined;
+  #server = '';
 
   constructor(source: AccessSource) {
     this.#source = source;
   }
 
+  /** That it led to last, for messages. */
+  get server(): string {
+    return this.#server;
+  }
+
   get session(): ClientHttp2Session {
     if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
       const { server, ca, cert, key } = this.#source.access;
+      this.#server = server;
       this.#session = http2.connect(server, { ca: ca!, cert: cert!, key: key! });
       // Whoever uses it sees its own stream fail.
       this.#session.on('error', () => {});
@@ -65,6 +72,11 @@ export class ResumingWatcher {
 
   constructor(options: WatcherOptions) {
     this.#options = options;
+  }
+
+  /** Where its events come from, for messages. */
+  get server(): string {
+    return this.#options.connection.server;
   }
 
   /** It stays away until the returned function is called. */

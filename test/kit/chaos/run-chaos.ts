@@ -10,6 +10,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import { checkHistory, type HistoryVerdict } from '../history/check-history.ts';
 import { Connection, ResumingWatcher } from '../resuming-watcher.ts';
 import { waitUntil } from '../wait-until.ts';
+import { agreement, type Listed } from './agreement.ts';
 import { observeLeadership } from './leadership.ts';
 import { COLLECTION, startLoad } from './load.ts';
 
@@ -99,10 +100,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await load.ended;
   const longestLeadershipGapMs = leadership.longestGapMs();
 
-  const truth = await listAll(own);
-  await waitUntil('every watcher has the state of the store', 30_000, () =>
-    watching.watchers.every(({ state }) => isEqual(state, truth)),
-  );
+  const { revision } = await agreement(watching.watchers, () => listAll(own));
   stop.abort();
   await watching.end();
   for (const transport of [...transports, own]) transport.close();
@@ -113,7 +111,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     kills,
     verdict: checkHistory(load.history),
     surprises: [...load.surprises],
-    watchProblems: judgeWatches(watching.watchers, load.acknowledged),
+    watchProblems: judgeWatches(watching.watchers, load.acknowledged, revision),
     events: Math.max(...watching.watchers.map(({ revisions }) => revisions.length)),
     relists: watching.watchers.reduce((sum, { lists }) => sum + lists - 1, 0),
     longestLeadershipGapMs,
@@ -209,9 +207,12 @@ function startWatchers(options: ChaosOptions, accesses: readonly KubeconfigAcces
   };
 }
 
-/** Each must have seen, since it listed, every revision that any of them saw and every write that was acknowledged. */
-function judgeWatches(watchers: readonly ResumingWatcher[], acknowledged: readonly number[]): string[] {
-  const all = [...new Set([...acknowledged, ...watchers.flatMap(({ revisions }) => revisions)])];
+/** Each must have seen, since it listed and up to the end, every revision that any of them saw and every write that was acknowledged. */
+function judgeWatches(watchers: readonly ResumingWatcher[], acknowledged: readonly number[], end: number): string[] {
+  // What came after the end, some may have seen and others not before they left.
+  const all = [...new Set([...acknowledged, ...watchers.flatMap(({ revisions }) => revisions)])].filter(
+    (r) => r <= end,
+  );
   return watchers.flatMap(({ problems, revisions, listedAt }, i) => {
     const seen = new Set(revisions);
     const missed = all.filter((revision) => revision > listedAt && !seen.has(revision));
@@ -220,12 +221,11 @@ function judgeWatches(watchers: readonly ResumingWatcher[], acknowledged: readon
   });
 }
 
-async function listAll(transport: HttpTransport): Promise<Map<string, string>> {
-  const { items } = await createKubeClient(transport).raw<{
+async function listAll(transport: HttpTransport): Promise<Listed> {
+  const { metadata, items } = await createKubeClient(transport).raw<{
+    metadata: { resourceVersion: string };
     items: { metadata: { name: string; resourceVersion: string } }[];
   }>({ method: 'GET', path: COLLECTION });
-  return new Map(items.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
+  const state = new Map(items.map((item) => [item.metadata.name, item.metadata.resourceVersion]));
+  return { revision: Number(metadata.resourceVersion), state };
 }
-
-const isEqual = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>) =>
-  a.size === b.size && [...a].every(([name, version]) => b.get(name) === version);
