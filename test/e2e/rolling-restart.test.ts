@@ -49,7 +49,7 @@ describe.skipIf(typeof etcd === 'string')('three controllers over etcd', () => {
   }, 120_000);
 
   test(`clients of a server that freezes are with another within 5 s (seed ${seed})`, async () => {
-    const { longestSilenceMs, unknown } = await run(async (strike) => {
+    const { longestSilenceMs } = await run(async (strike) => {
       const { pid } = plane.controllers[0]!;
       await strike('controller 0 freezes', async () => {
         process.kill(pid, 'SIGSTOP');
@@ -57,8 +57,8 @@ describe.skipIf(typeof etcd === 'string')('three controllers over etcd', () => {
         process.kill(pid, 'SIGCONT');
       });
     });
-    // What was under way there is lost; somebody was there.
-    expect(unknown).toBeGreaterThan(0);
+    // Somebody was there: silence is not noticed sooner. (Reads are repeated elsewhere, so there may be no outcome that is unknown.)
+    expect(longestSilenceMs).toBeGreaterThan(1_000);
     expect(longestSilenceMs).toBeLessThan(5_000);
   }, 60_000);
 });
