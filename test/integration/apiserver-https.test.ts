@@ -235,3 +235,11 @@ test('new TLS material serves the next connection', async () => {
   expect(socket.getPeerCertificate().subject.CN).toBe('renewed');
   socket.destroy();
 });
+
+test('an expired certificate of a CA that came by rotation is known by it', async () => {
+  const rotated = await createTestAuthority('rotated');
+  const serving = await authority.issue({ commonName: 'renewed', organizations: [] }, 'server auth');
+  server.updateTls({ ...serving, ca: `${rotated.cert}${authority.cert}` });
+  await overHttp1({ path: CONFIG_MAPS, client: await rotated.issue(ADMIN, 'client auth', [], -60_000) });
+  expect(seenPeer?.certificate).toMatchObject(ADMIN);
+});

@@ -83,6 +83,8 @@ const PING_INTERVAL_MS = 30_000;
 /** One TLS port for HTTP/2 and HTTP/1.1. Rejects when the address cannot be bound. */
 export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   const { log, limits = DEFAULT_LIMITS } = options;
+  // The CAs may be rotated; a connection is judged by those in force at its first request.
+  let material = options.tls;
   const server = http2.createSecureServer({
     ...secureContext(options.tls),
     allowHTTP1: true,
@@ -114,7 +116,7 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   server.on('request', (incoming: NodeRequest, outgoing: NodeResponse) => {
     // HTTP/1.1 has no goodbye but this.
     if (isClosing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false;
-    const request = new NodeApiRequest(incoming, peerOf(incoming, options.tls));
+    const request = new NodeApiRequest(incoming, peerOf(incoming, material));
     const begin = () => void options.handler(request, new NodeApiResponse(incoming, outgoing));
     const stream = 'stream' in incoming ? incoming.stream : undefined;
     const session = stream?.session;
@@ -127,7 +129,7 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
     else activity.onRequest(session, { begin, isGone: () => stream.closed });
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
-    void serveUpgrade(options, incoming, socket, head);
+    void serveUpgrade({ ...options, tls: material }, incoming, socket, head);
   });
   server.on('tlsClientError', (err) => log.debug('TLS handshake failed', { reason: describeError(err) }));
   server.on('clientError', (err: Error, socket: Duplex) => {
@@ -143,7 +145,10 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   return {
     address: bound.address,
     port: bound.port,
-    updateTls: (tls) => server.setSecureContext(secureContext(tls)),
+    updateTls(tls) {
+      material = tls;
+      server.setSecureContext(secureContext(tls));
+    },
     close: (graceMs = 0, drained?: Promise<void>) => {
       isClosing = true;
       return closeServer(server, connections, { graceMs, drained });
