@@ -130,10 +130,16 @@ function subPathOf(
   mount: { readonly subPath?: string; readonly subPathExpr?: string },
   env: ReadonlyMap<string, string>,
 ): string {
-  const subPath = mount.subPathExpr ? expandReferences(mount.subPathExpr, env) : (mount.subPath ?? '');
-  if (mount.subPathExpr && /\$\([^)]*\)/.test(subPath))
-    throw new ConfigError(`failed to expand subPath: missing value in "${mount.subPathExpr}"`);
+  const subPath = mount.subPathExpr ? expandSubPath(mount.subPathExpr, env) : (mount.subPath ?? '');
   if (subPath.startsWith('/') || subPath.split('/').includes('..'))
     throw new ConfigError(`subPath "${subPath}" must be a relative path without '..'`);
   return subPath.replace(/\/+$/, '');
+}
+
+/** A folder named after nothing would be somebody else's: an empty variable counts as a missing one. */
+function expandSubPath(expression: string, env: ReadonlyMap<string, string>): string {
+  const names = [...expression.matchAll(/\$\$|\$\(([^)]*)\)/g)].flatMap(([, name]) => name ?? []);
+  const missing = [...new Set(names.filter((name) => !env.get(name)))].sort();
+  if (missing.length > 0) throw new ConfigError(`missing value for ${missing.join(', ')}`);
+  return expandReferences(expression, env);
 }

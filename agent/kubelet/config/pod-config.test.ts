@@ -187,6 +187,12 @@ describe('computeContainerConfig', () => {
     ]);
   });
 
+  test('refuses a sub-path that is named after an unset or empty variable', () => {
+    const env = [{ name: 'EMPTY', value: '' }];
+    const volumeMounts = [{ name: 'data', mountPath: '/d', subPathExpr: '$(NOPE)/$(EMPTY)/$$(A)' }];
+    expect(() => config({ env, volumeMounts })).toThrow('missing value for EMPTY, NOPE');
+  });
+
   test.each(['../x', '/x', 'a/../../b'])('refuses the sub-path %s', (subPath) => {
     expect(() => config({ volumeMounts: [{ name: 'data', mountPath: '/d', subPath }] })).toThrow('subPath');
   });

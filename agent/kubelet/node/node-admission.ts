@@ -57,11 +57,15 @@ function refuseResources(pod: Pod, others: readonly Pod[], { status }: Pick<Node
   const maxPods = status?.allocatable?.pods === undefined ? Number.POSITIVE_INFINITY : Number(status.allocatable.pods);
   if (others.length + 1 > maxPods) return outOf('pods', { requested: 1, used: others.length, capacity: maxPods });
   for (const [name, requested] of podRequests(specOf(pod))) {
+    // What the node has never offered is counted by somebody else: the scheduler, or nobody for a pod that was bound by hand.
+    if (isExtended(name) && status?.allocatable?.[name] === undefined) continue;
     const lack = outOfResources(name, requested, others, status);
     if (lack !== undefined) return outOf(name, lack);
   }
   return undefined;
 }
+
+const isExtended = (name: string) => name.includes('/') && !/^([^/]+\.)?kubernetes\.io\//.test(name);
 
 /** cpu in milli-cores, everything else in whole units. */
 export interface Lack {

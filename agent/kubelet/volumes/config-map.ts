@@ -1,5 +1,4 @@
 import type { ConfigMap } from '#api/object/kinds.ts';
-import { namespaceOf } from '../pod-spec.ts';
 import {
   encodeText,
   selectKeys,
@@ -34,8 +33,8 @@ export async function configMapFiles(
   const { name = '', items, optional: isOptional = false } = source;
   const object = await context.configMap(name);
   if (object === undefined && !isOptional) throw new VolumeError(`configmap "${name}" not found`);
-  const what = `configmap ${namespaceOf(context.pod)}/${name}`;
-  return selectKeys(object === undefined ? new Map() : contentOf(object), { items, defaultMode, isOptional, what });
+  const missing = 'configmap references non-existent config key';
+  return selectKeys(object === undefined ? new Map() : contentOf(object), { items, defaultMode, isOptional, missing });
 }
 
 function contentOf(object: ConfigMap): Map<string, Uint8Array> {

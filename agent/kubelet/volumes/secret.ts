@@ -1,4 +1,3 @@
-import { namespaceOf } from '../pod-spec.ts';
 import { selectKeys, type VolumeContext, VolumeError, type VolumeFile, type VolumeKind } from './volume-kind.ts';
 
 interface SecretSource {
@@ -33,6 +32,6 @@ export async function secretFiles(
   if (object === undefined && !isOptional) throw new VolumeError(`secret "${name}" not found`);
   const content = new Map<string, Uint8Array>();
   for (const [key, value] of Object.entries(object?.data ?? {})) content.set(key, Buffer.from(value, 'base64'));
-  const what = `secret ${namespaceOf(context.pod)}/${name}`;
-  return selectKeys(content, { items, defaultMode, isOptional, what });
+  const missing = 'references non-existent secret key';
+  return selectKeys(content, { items, defaultMode, isOptional, missing });
 }

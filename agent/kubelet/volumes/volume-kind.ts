@@ -84,11 +84,11 @@ export function selectKeys(
     readonly items: readonly KeyToPath[] | undefined;
     readonly defaultMode: number | undefined;
     readonly isOptional: boolean;
-    /** `configmap "x"`: for the message. */
-    readonly what: string;
+    /** How Kubernetes words a missing key of this kind, up to the key. */
+    readonly missing: string;
   },
 ): Map<string, VolumeFile> {
-  const { items, defaultMode = DEFAULT_FILE_MODE, isOptional, what } = options;
+  const { items, defaultMode = DEFAULT_FILE_MODE, isOptional, missing } = options;
   const files = new Map<string, VolumeFile>();
   if (items === undefined || items.length === 0) {
     for (const [key, content] of source) files.set(key, { content, mode: defaultMode });
@@ -98,7 +98,7 @@ export function selectKeys(
     const content = source.get(key);
     if (content === undefined) {
       if (isOptional) continue;
-      throw new VolumeError(`${what} references non-existent config key: ${key}`);
+      throw new VolumeError(`${missing}: ${key}`);
     }
     files.set(safePath(path), { content, mode: mode ?? defaultMode });
   }
