@@ -29,6 +29,16 @@ async function setUp() {
     metadata: { name: 'other', namespace: 'n' },
     spec: { ...podSpec('b'), volumes: [{ name: 'v', secret: { secretName: 'of-b' } }] },
   });
+  const volume = (name: string, claim: string, secret: string) =>
+    seeded.put(`/registry/persistentvolumes/${name}`, {
+      metadata: { name },
+      spec: {
+        claimRef: { namespace: 'n', name: claim },
+        csi: { driver: 'd', volumeHandle: name, nodeStageSecretRef: { namespace: 's', name: secret } },
+      },
+    });
+  await volume('pv', 'claim', 'by-pv');
+  await volume('pv-of-none', 'unused', 'by-unused');
   const authorizer = createNodeAuthorizer(graph);
   const ask = (verb: string, resource: string, more: Partial<AuthorizationAttributes> = {}) =>
     authorizer.authorize({ ...resourceAttributes(NODE_A, { verb, group: '', resource }), ...more }).decision;
@@ -46,12 +56,22 @@ describe('the Node authorizer', () => {
     ['get', 'configmaps', inN('projected'), 'allow'],
     ['get', 'persistentvolumeclaims', inN('claim'), 'allow'],
     ['get', 'persistentvolumeclaims', inN('p-e'), 'allow'],
+    ['get', 'persistentvolumes', { name: 'pv' }, 'allow'],
+    ['get', 'persistentvolumes', { name: 'pv-of-none' }, 'noOpinion'],
+    ['list', 'persistentvolumes', { name: 'pv' }, 'noOpinion'],
+    ['update', 'persistentvolumes', { name: 'pv' }, 'noOpinion'],
+    ['get', 'secrets', { namespace: 's', name: 'by-pv' }, 'allow'],
+    ['get', 'secrets', { namespace: 's', name: 'by-unused' }, 'noOpinion'],
     ['get', 'secrets', inN('of-b'), 'noOpinion'],
     ['get', 'secrets', { namespace: 'm', name: 'by-env' }, 'noOpinion'],
     ['list', 'secrets', { namespace: 'n' }, 'noOpinion'],
     ['update', 'secrets', inN('by-env'), 'noOpinion'],
     ['create', 'serviceaccounts', { ...inN('sa'), subresource: 'token' }, 'allow'],
     ['create', 'serviceaccounts', { ...inN('default'), subresource: 'token' }, 'noOpinion'],
+    ['get', 'serviceaccounts', inN('sa'), 'allow'],
+    ['get', 'serviceaccounts', inN('default'), 'noOpinion'],
+    ['list', 'serviceaccounts', inN('sa'), 'noOpinion'],
+    ['get', 'serviceaccounts', { ...inN('sa'), subresource: 'token' }, 'noOpinion'],
     ['get', 'pods', inN('p'), 'allow'],
     ['get', 'pods', inN('other'), 'noOpinion'],
     ['list', 'pods', { fieldSelector: 'spec.nodeName=a' }, 'allow'],

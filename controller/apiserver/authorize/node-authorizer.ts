@@ -52,7 +52,8 @@ function resourceTable(graph: Pick<NodeGraph, 'refersTo'>): ReadonlyMap<string, 
     ['/secrets', readReferenced('secrets')],
     ['/configmaps', readReferenced('configmaps')],
     ['/persistentvolumeclaims', (attributes, node) => decideClaim(graph, attributes, node)],
-    ['/serviceaccounts', (attributes, node) => decideTokenRequest(graph, attributes, node)],
+    ['/persistentvolumes', (attributes, node) => decideVolume(graph, attributes, node)],
+    ['/serviceaccounts', (attributes, node) => decideServiceAccount(graph, attributes, node)],
     ['/pods', (attributes, node) => decidePod(graph, attributes, node)],
     ['/nodes', decideNode],
     ['coordination.k8s.io/leases', decideLease],
@@ -76,6 +77,17 @@ function decideRead(
   return graph.refersTo(nodeName, kind, attributes) ? ALLOW : UNRELATED(nodeName);
 }
 
+/** Cluster-wide, so there is no namespace to compare: the claims of the node's pods lead to it. */
+function decideVolume(
+  graph: Pick<NodeGraph, 'refersTo'>,
+  { verb, subresource, name, namespace }: AuthorizationAttributes,
+  nodeName: string,
+): AuthorizerDecision {
+  if (verb !== 'get' || subresource !== '') return noOpinion('can only get individual resources of this type');
+  if (name === '') return noOpinion('No Object name found');
+  return graph.refersTo(nodeName, 'persistentvolumes', { namespace, name }) ? ALLOW : UNRELATED(nodeName);
+}
+
 function decideClaim(
   graph: Pick<NodeGraph, 'refersTo'>,
   attributes: AuthorizationAttributes,
@@ -88,16 +100,17 @@ function decideClaim(
   return graph.refersTo(nodeName, 'persistentvolumeclaims', attributes) ? ALLOW : UNRELATED(nodeName);
 }
 
-/** A node acts for the ServiceAccounts of its pods, and for no other: it asks for their tokens. */
-function decideTokenRequest(
+/** A node acts for the ServiceAccounts of its pods, and for no other: it reads each by name, and asks for its tokens. */
+function decideServiceAccount(
   graph: Pick<NodeGraph, 'refersTo'>,
   attributes: AuthorizationAttributes,
   nodeName: string,
 ): AuthorizerDecision {
   const { verb, subresource, name, namespace } = attributes;
-  if (verb !== 'create' || subresource !== 'token')
-    return noOpinion('can only create tokens for individual service accounts');
-  if (name === '' || namespace === '') return noOpinion('can only create tokens for individual service accounts');
+  const isRead = verb === 'get' && subresource === '';
+  const isTokenRequest = verb === 'create' && subresource === 'token';
+  if (!(isRead || isTokenRequest) || name === '' || namespace === '')
+    return noOpinion('can only get individual service accounts, and create tokens for them');
   return graph.refersTo(nodeName, 'serviceaccounts', { namespace, name }) ? ALLOW : UNRELATED(nodeName);
 }
 

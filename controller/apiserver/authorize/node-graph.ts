@@ -1,9 +1,16 @@
-import type { Pod } from '#api/object/kinds.ts';
+import type { PersistentVolume, Pod } from '#api/object/kinds.ts';
 import type { Store, StoredObject } from '../../store/store.ts';
+import { BoundVolumes } from './bound-volumes.ts';
 import { podReferences } from './pod-references.ts';
 import { mirrorPrefix } from './store-mirror.ts';
 
-export type ReferencedKind = 'secrets' | 'configmaps' | 'persistentvolumeclaims' | 'serviceaccounts' | 'pods';
+export type ReferencedKind =
+  | 'secrets'
+  | 'configmaps'
+  | 'persistentvolumeclaims'
+  | 'persistentvolumes'
+  | 'serviceaccounts'
+  | 'pods';
 
 interface KnownPod {
   readonly node: string;
@@ -17,6 +24,8 @@ const referenceKey = (kind: ReferencedKind, namespace: string, name: string): st
 export class NodeGraph {
   readonly #pods = new Map<string, KnownPod>();
   readonly #nodes = new Map<string, Map<string, number>>();
+  /** Volumes are reached through the claims of pods. */
+  readonly volumes = new BoundVolumes();
 
   /** Refers to a pod by `namespace/name`; a pod's node and references never change while it lives, ephemeral containers aside. */
   putPod(pod: Pod): void {
@@ -59,11 +68,17 @@ export class NodeGraph {
 
   /** True when a pod bound to `node` refers to (or is) the object. */
   refersTo(node: string, kind: ReferencedKind, object: { readonly namespace: string; readonly name: string }): boolean {
-    return this.#nodes.get(node)?.has(referenceKey(kind, object.namespace, object.name)) ?? false;
+    const references = this.#nodes.get(node);
+    if (references === undefined) return false;
+    const hasClaim = (claim: string | undefined) => references.has(`persistentvolumeclaims:${claim}`);
+    if (kind === 'persistentvolumes') return hasClaim(this.volumes.claimOf(object.name));
+    if (references.has(referenceKey(kind, object.namespace, object.name))) return true;
+    return kind === 'secrets' && this.volumes.claimsUsing(`${object.namespace}/${object.name}`).some(hasClaim);
   }
 }
 
 const PREFIX = '/registry/pods/';
+const VOLUMES = '/registry/persistentvolumes/';
 
 const nodeNameOf = (object: StoredObject | undefined): string => object?.fields['spec.nodeName'] ?? '';
 
@@ -79,5 +94,16 @@ export function createNodeGraph(store: Store): { readonly graph: NodeGraph; read
     onDelete: ({ key }) => graph.deletePod(key.slice(PREFIX.length)),
     onReset: () => graph.clear(),
   });
-  return { graph, stop };
+  const stopVolumes = mirrorPrefix(store, VOLUMES, {
+    onPut: (stored) => graph.volumes.put(stored.object() as PersistentVolume),
+    onDelete: ({ key }) => graph.volumes.delete(key.slice(VOLUMES.length)),
+    onReset: () => graph.volumes.clear(),
+  });
+  return {
+    graph,
+    stop() {
+      stop();
+      stopVolumes();
+    },
+  };
 }
