@@ -1,4 +1,4 @@
-import { allow, EVENTS, READ } from '#controller/apiserver/authorize/bootstrap-rules.ts';
+import { allow, EVENTS, READ, READ_WRITE } from '#controller/apiserver/authorize/bootstrap-rules.ts';
 import type { UnusedRights } from '#test/kit/role-usage.ts';
 
 const COMPATIBLE = 'as Kubernetes ships the role, for its own component in place of ours; ours does without';
@@ -47,6 +47,8 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       why: COMPATIBLE,
       rules: [
         allow('create', 'core', 'bindings'),
+        allow('list watch', 'coordination.k8s.io', 'leases', 'kube-scheduler'),
+        allow(READ_WRITE, 'coordination.k8s.io', 'leasecandidates'),
         allow('update', 'core', 'pods/status'),
         allow('create', 'authentication.k8s.io', 'tokenreviews'),
         allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
@@ -68,7 +70,9 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       why: 'as Kubernetes ships the role, for dynamic resource allocation, which our scheduler does not do',
       rules: [
         allow(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
-        allow('patch update', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
+        allow('create delete patch update', 'resource.k8s.io', 'resourceclaims'),
+        allow(`${READ} patch update`, 'resource.k8s.io', 'resourceclaims/status'),
+        allow('patch update', 'resource.k8s.io', 'resourceclaims/binding'),
         allow('update', 'core', 'pods/finalizers'),
       ],
     },
@@ -123,6 +127,10 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
         allow('list', 'core', 'nodes pods'),
         allow('get list', 'core', 'services'),
         allow('get', 'core', 'endpoints'),
+        allow('get', 'core', 'serviceaccounts'),
+        allow('get', 'resource.k8s.io', 'resourceclaims'),
+        allow('deletecollection', 'resource.k8s.io', 'resourceslices'),
+        allow('create patch update', 'events.k8s.io', 'events'),
         allow('update', 'core', 'events nodes nodes/status pods/status'),
         allow('list', 'certificates.k8s.io', 'certificatesigningrequests'),
         allow('delete patch', 'coordination.k8s.io', 'leases'),
@@ -150,7 +158,14 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       rules: [allow('approve', 'certificates.k8s.io', 'signers', 'kubernetes.io/kube-apiserver-client')],
     },
     { why: RARE, rules: [allow('delete', 'certificates.k8s.io', 'certificatesigningrequests')] },
+    { why: COMPATIBLE, rules: [allow('sign', 'certificates.k8s.io', 'signers', 'kubernetes.io/legacy-unknown')] },
     { why: OWN_READS, rules: [allow(READ, 'certificates.k8s.io', 'certificatesigningrequests')] },
+  ],
+  'system:controller:clusterrole-aggregation-controller': [
+    {
+      why: 'as Kubernetes ships the role; ours works beside the store and reads it there, and updates',
+      rules: [allow(`${READ} patch`, 'rbac.authorization.k8s.io', 'clusterroles')],
+    },
   ],
   'system:controller:deployment-controller': [
     ...REPORTS,
@@ -167,9 +182,25 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       rules: [allow('update', 'apps', 'deployments/finalizers'), allow('update', 'core', 'pods')],
     },
   ],
+  'system:controller:disruption-controller': [
+    ...REPORTS,
+    {
+      why: OWN_READS,
+      rules: [
+        allow(READ, 'apps', 'deployments replicasets statefulsets'),
+        allow(READ, 'core', 'replicationcontrollers'),
+        allow(READ, 'policy', 'poddisruptionbudgets'),
+      ],
+    },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'pods/status')] },
+    {
+      why: 'for pods that stay although they were evicted, and for shares of controllers other than Deployments',
+      rules: [allow('patch', 'core', 'pods/status'), allow('get', '*', '*/scale')],
+    },
+  ],
   'system:controller:endpoint-controller': [
     ...REPORTS_TROUBLE,
-    { why: OWN_READS, rules: [allow(READ, 'core', 'pods services'), allow('get list', 'core', 'endpoints')] },
+    { why: OWN_READS, rules: [allow(READ, 'core', 'pods services'), allow(READ, 'core', 'endpoints')] },
     { why: COMPATIBLE, rules: [allow('create', 'core', 'endpoints/restricted')] },
   ],
   'system:controller:endpointslice-controller': [
@@ -195,7 +226,7 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'system:controller:namespace-controller': [
     { why: 'for kinds that cannot be deleted as a collection; all of ours can', rules: [allow('delete', '*', '*')] },
-    { why: COMPATIBLE, rules: [allow('delete', 'core', 'namespaces')] },
+    { why: COMPATIBLE, rules: [allow('delete', 'core', 'namespaces'), allow('watch', '*', '*')] },
     { why: OWN_READS, rules: [allow('list watch', 'core', 'namespaces')] },
   ],
   'system:controller:node-controller': [
@@ -211,7 +242,7 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
     },
   ],
   'system:controller:pod-garbage-collector': [
-    { why: OWN_READS, rules: [allow('list watch', 'core', 'pods'), allow('list', 'core', 'nodes')] },
+    { why: OWN_READS, rules: [allow('list watch', 'core', 'pods'), allow('list watch', 'core', 'nodes')] },
   ],
   'system:controller:pv-protection-controller': [
     REPORTS_NOTHING,

@@ -89,6 +89,8 @@ function findUnusedRights({ rules, namespace }: Grant, decisions: readonly Recor
     }));
   const unused = rules
     .flatMap((rule) => [...breakdownRule(rule)])
+    // A group that no server serves any more, which Kubernetes keeps in its roles.
+    .filter(({ apiGroups }) => apiGroups?.[0] !== 'extensions')
     .filter((right) => {
       const rule = compileRule(right);
       return !asked.some((attributes) => ruleAllows(rule, attributes));

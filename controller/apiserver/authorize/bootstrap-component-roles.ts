@@ -1,4 +1,4 @@
-import { allow, EVENTS, READ } from './bootstrap-rules.ts';
+import { allow, EVENTS, READ, READ_WRITE } from './bootstrap-rules.ts';
 import type { BootstrapClusterRole } from './bootstrap-user-roles.ts';
 import { SYSTEM_NODE_RULES } from './node-rules.ts';
 import type { PolicyRule } from './rule-resolver.ts';
@@ -52,17 +52,21 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
     rules: [
       EVENTS,
       ...leaderElection('kube-scheduler'),
+      allow('list watch', 'coordination.k8s.io', 'leases', 'kube-scheduler'),
+      allow(READ_WRITE, 'coordination.k8s.io', 'leasecandidates'),
       ...delegatedReviews,
       allow(READ, 'core', 'namespaces nodes persistentvolumeclaims persistentvolumes replicationcontrollers services'),
       allow(`${READ} delete`, 'core', 'pods'),
       allow('create', 'core', 'bindings pods/binding'),
       allow('patch update', 'core', 'pods/status'),
       allow(READ, 'apps', 'replicasets statefulsets'),
+      allow(READ, 'extensions', 'replicasets'),
       allow(READ, 'policy', 'poddisruptionbudgets'),
       allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
       allow(READ, 'resource.k8s.io', 'deviceclasses resourceslices'),
-      allow(`${READ} patch update`, 'resource.k8s.io', 'resourceclaims'),
-      allow('patch update', 'resource.k8s.io', 'resourceclaims/status'),
+      allow(`${READ} create delete patch update`, 'resource.k8s.io', 'resourceclaims'),
+      allow(`${READ} patch update`, 'resource.k8s.io', 'resourceclaims/status'),
+      allow('patch update', 'resource.k8s.io', 'resourceclaims/binding'),
       allow('update', 'core', 'pods/finalizers'),
     ],
   },
@@ -93,16 +97,4 @@ export const COMPONENT_ROLES: readonly BootstrapClusterRole[] = [
     rules: [allow('create get', 'certificates.k8s.io', 'certificatesigningrequests')],
   },
   { name: 'system:kube-dns', rules: [allow('list watch', 'core', 'endpoints services')] },
-  {
-    name: 'system:cloud-controller-manager',
-    rules: [
-      EVENTS,
-      ...leaderElection('cloud-controller-manager'),
-      allow(`${READ} patch update`, 'core', 'nodes'),
-      allow('patch', 'core', 'nodes/status'),
-      allow(READ, 'core', 'services'),
-      allow('patch update', 'core', 'services/status'),
-      allow('create', 'core', 'serviceaccounts/token'),
-    ],
-  },
 ];

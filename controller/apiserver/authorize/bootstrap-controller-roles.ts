@@ -4,6 +4,9 @@ import type { PolicyRule } from './rule-resolver.ts';
 const OUR_SIGNERS =
   'coracle.dev/netd kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving';
 
+/** Groups of the workloads: the second is served no more, and still in Kubernetes' roles. */
+const APPS = 'apps extensions';
+
 const PODS_OF_WORKLOADS = allow('create delete list patch watch', 'core', 'pods');
 
 /**
@@ -24,22 +27,23 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow(`${READ} delete`, 'certificates.k8s.io', 'certificatesigningrequests'),
     allow('update', 'certificates.k8s.io', 'certificatesigningrequests/approval certificatesigningrequests/status'),
     allow('approve', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
-    allow('sign', 'certificates.k8s.io', 'signers', OUR_SIGNERS),
+    allow('sign', 'certificates.k8s.io', 'signers', `${OUR_SIGNERS} kubernetes.io/legacy-unknown`),
     allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
     EVENTS,
   ],
-  // Reads the store itself, as the authorizer beside it does.
-  'clusterrole-aggregation-controller': [allow('escalate update', 'rbac.authorization.k8s.io', 'clusterroles')],
+  'clusterrole-aggregation-controller': [
+    allow(`${READ} escalate patch update`, 'rbac.authorization.k8s.io', 'clusterroles'),
+  ],
   'cronjob-controller': [
     allow(`${READ} update`, 'batch', 'cronjobs'),
     allow(`${READ} create delete patch update`, 'batch', 'jobs'),
     allow('update', 'batch', 'cronjobs/finalizers cronjobs/status'),
-    allow('delete list', 'core', 'pods'),
+    allow('delete list watch', 'core', 'pods'),
     EVENTS,
   ],
   'daemon-set-controller': [
-    allow(READ, 'apps', 'daemonsets'),
-    allow('update', 'apps', 'daemonsets/finalizers daemonsets/status'),
+    allow(READ, APPS, 'daemonsets'),
+    allow('update', APPS, 'daemonsets/finalizers daemonsets/status'),
     allow('list watch', 'core', 'nodes'),
     PODS_OF_WORKLOADS,
     allow('create', 'core', 'pods/binding'),
@@ -47,14 +51,21 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     EVENTS,
   ],
   'deployment-controller': [
-    allow(`${READ} update`, 'apps', 'deployments'),
-    allow('update', 'apps', 'deployments/finalizers deployments/status'),
-    allow(`${READ} create delete patch update`, 'apps', 'replicasets'),
+    allow(`${READ} update`, APPS, 'deployments'),
+    allow('update', APPS, 'deployments/finalizers deployments/status'),
+    allow(`${READ} create delete patch update`, APPS, 'replicasets'),
     allow(`${READ} update`, 'core', 'pods'),
     EVENTS,
   ],
+  'device-taint-eviction-controller': [
+    allow(`${READ} delete`, 'core', 'pods'),
+    allow('patch update', 'core', 'pods/status'),
+    allow(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
+    EVENTS,
+  ],
   'disruption-controller': [
-    allow(READ, 'apps', 'deployments replicasets statefulsets'),
+    allow(READ, APPS, 'deployments replicasets'),
+    allow(READ, 'apps', 'statefulsets'),
     allow(READ, 'core', 'replicationcontrollers'),
     allow(READ, 'policy', 'poddisruptionbudgets'),
     allow('update', 'policy', 'poddisruptionbudgets/status'),
@@ -64,7 +75,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   ],
   'endpoint-controller': [
     allow(READ, 'core', 'pods services'),
-    allow('create delete get list update', 'core', 'endpoints'),
+    allow(`${READ} create delete update`, 'core', 'endpoints'),
     allow('create', 'core', 'endpoints/restricted'),
     EVENTS,
   ],
@@ -97,10 +108,8 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow(READ, 'autoscaling', 'horizontalpodautoscalers'),
     allow('update', 'autoscaling', 'horizontalpodautoscalers/status'),
     allow('get update', '*', '*/scale'),
-    allow('list', 'core', 'pods'),
-    allow('list', 'metrics.k8s.io', 'pods'),
-    allow('get list', 'custom.metrics.k8s.io', '*'),
-    allow('get list', 'external.metrics.k8s.io', '*'),
+    allow('list watch', 'core metrics.k8s.io', 'pods'),
+    allow(READ, 'custom.metrics.k8s.io external.metrics.k8s.io', '*'),
     EVENTS,
   ],
   'job-controller': [
@@ -116,7 +125,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   'namespace-controller': [
     allow(`${READ} delete`, 'core', 'namespaces'),
     allow('update', 'core', 'namespaces/finalize namespaces/status'),
-    allow('delete deletecollection get list', '*', '*'),
+    allow(`${READ} delete deletecollection`, '*', '*'),
   ],
   'network-policy-controller': [allow('create delete update', 'core', 'configmaps')],
   'node-controller': [
@@ -138,7 +147,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   ],
   'pod-garbage-collector': [
     allow('delete list watch', 'core', 'pods'),
-    allow('get list', 'core', 'nodes'),
+    allow(READ, 'core', 'nodes'),
     allow('patch', 'core', 'pods/status'),
   ],
   'pv-protection-controller': [allow(`${READ} update`, 'core', 'persistentvolumes'), EVENTS],
@@ -148,8 +157,8 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     EVENTS,
   ],
   'replicaset-controller': [
-    allow(`${READ} update`, 'apps', 'replicasets'),
-    allow('update', 'apps', 'replicasets/finalizers replicasets/status'),
+    allow(`${READ} update`, APPS, 'replicasets'),
+    allow('update', APPS, 'replicasets/finalizers replicasets/status'),
     PODS_OF_WORKLOADS,
     EVENTS,
   ],
@@ -164,7 +173,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow('update', 'core', 'pods/finalizers'),
     allow('patch update', 'core', 'pods/status'),
     allow(`${READ} create delete`, 'resource.k8s.io', 'resourceclaims'),
-    allow('patch update', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
+    allow('patch update', 'resource.k8s.io', 'resourceclaims resourceclaims/binding resourceclaims/status'),
     EVENTS,
   ],
   'resourcequota-controller': [allow('list watch', '*', '*'), allow('update', 'core', 'resourcequotas/status'), EVENTS],
@@ -192,6 +201,7 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
     allow(READ, 'apps', 'statefulsets'),
     allow('update', 'apps', 'statefulsets/finalizers statefulsets/status'),
     allow(`${READ} create delete patch update`, 'core', 'pods'),
+    allow('update', 'core', 'pods/finalizers'),
     allow(`${READ} create delete patch update`, 'apps', 'controllerrevisions'),
     allow(`${READ} create delete update`, 'core', 'persistentvolumeclaims'),
     EVENTS,
@@ -204,9 +214,10 @@ export const CONTROLLER_RULES: Readonly<Record<string, readonly PolicyRule[]>> =
   ],
   'ttl-after-finished-controller': [allow(`${READ} delete`, 'batch', 'jobs'), EVENTS],
   'ttl-controller': [allow('list patch update watch', 'core', 'nodes'), EVENTS],
-  // Reads the store itself: it works beside it.
   'validatingadmissionpolicy-status-controller': [
-    allow('patch', 'admissionregistration.k8s.io', 'validatingadmissionpolicies/status'),
+    allow(READ, 'admissionregistration.k8s.io', 'validatingadmissionpolicies'),
+    allow('get patch update', 'admissionregistration.k8s.io', 'validatingadmissionpolicies/status'),
+    EVENTS,
   ],
   'volumeattributesclass-protection-controller': [
     allow(READ, 'core', 'persistentvolumeclaims persistentvolumes'),

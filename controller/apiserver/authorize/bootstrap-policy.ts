@@ -54,7 +54,6 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:kube-scheduler', [user('system:kube-scheduler')]),
   bind('system:volume-scheduler', [user('system:kube-scheduler')]),
   bind('system:kube-dns', [account('kube-dns')]),
-  bind('system:cloud-controller-manager', [user('system:cloud-controller-manager')]),
   bind('system:service-account-issuer-discovery', [group('system:serviceaccounts')]),
   bind('system:node-bootstrapper', [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-bootstrap'),
   bind(NODE_CLIENT, [group(AGENT_BOOTSTRAP_GROUP)], 'coracle:agent-approve-bootstrap'),
@@ -62,25 +61,69 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:node-bootstrapper', [group(LAPSED_NODES)], 'coracle:lapsed-node'),
   bind(SELF_NODE_CLIENT, [group(LAPSED_NODES)], 'coracle:lapsed-node-approve-renewal'),
   bind('coracle:netd', [group('coracle:netd')]),
-  bind(
-    'coracle:component-renewal',
-    ['system:kube-scheduler', 'system:kube-controller-manager', 'system:cloud-controller-manager'].map(user),
-  ),
+  bind('coracle:component-renewal', ['system:kube-scheduler', 'system:kube-controller-manager'].map(user)),
   ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
 ];
 
-export const BOOTSTRAP_ROLES: readonly BootstrapRole[] = [
+interface BoundRole extends BootstrapRole {
+  readonly subjects: readonly ISubject[];
+  /** Where it is not the role's own. */
+  readonly bindingName?: string;
+}
+
+const leaderLocking = (component: string): BoundRole => ({
+  namespace: 'kube-system',
+  name: `system::leader-locking-${component}`,
+  rules: [allow('watch', 'core', 'configmaps'), allow('get update', 'core', 'configmaps', component)],
+  subjects: [user(`system:${component}`), account(component)],
+});
+
+/** Roles of one namespace, each with its one binding. */
+const BOUND_ROLES: readonly BoundRole[] = [
   {
     namespace: 'kube-system',
     name: 'extension-apiserver-authentication-reader',
     rules: [allow('get list watch', 'core', 'configmaps', 'extension-apiserver-authentication')],
+    subjects: [user('system:kube-controller-manager'), user('system:kube-scheduler')],
+    bindingName: 'system::extension-apiserver-authentication-reader',
+  },
+  leaderLocking('kube-controller-manager'),
+  leaderLocking('kube-scheduler'),
+  {
+    namespace: 'kube-system',
+    name: 'system:controller:bootstrap-signer',
+    rules: [allow('get list watch', 'core', 'secrets')],
+    subjects: [account('bootstrap-signer')],
+  },
+  {
+    namespace: 'kube-public',
+    name: 'system:controller:bootstrap-signer',
+    rules: [
+      allow('get list watch', 'core', 'configmaps'),
+      allow('update', 'core', 'configmaps', 'cluster-info'),
+      EVENTS,
+    ],
+    subjects: [account('bootstrap-signer')],
+  },
+  {
+    namespace: 'kube-system',
+    name: 'system:controller:cloud-provider',
+    rules: [allow('create get list watch', 'core', 'configmaps')],
+    subjects: [account('cloud-provider')],
   },
   {
     namespace: 'kube-system',
     name: 'system:controller:token-cleaner',
     rules: [allow('delete get list watch', 'core', 'secrets'), EVENTS],
+    subjects: [account('token-cleaner')],
   },
 ];
+
+export const BOOTSTRAP_ROLES: readonly BootstrapRole[] = BOUND_ROLES.map(({ namespace, name, rules }) => ({
+  namespace,
+  name,
+  rules,
+}));
 
 export const BOOTSTRAP_ROLE_BINDINGS: readonly (BootstrapBinding & { readonly namespace: string })[] = [
   {
@@ -91,18 +134,11 @@ export const BOOTSTRAP_ROLE_BINDINGS: readonly (BootstrapBinding & { readonly na
     role: 'extension-apiserver-authentication-reader',
     subjects: [group('coracle:netd')],
   },
-  {
-    namespace: 'kube-system',
-    name: 'system::extension-apiserver-authentication-reader',
-    roleKind: 'Role',
-    role: 'extension-apiserver-authentication-reader',
-    subjects: [user('system:kube-controller-manager'), user('system:kube-scheduler')],
-  },
-  {
-    namespace: 'kube-system',
-    name: 'system:controller:token-cleaner',
-    roleKind: 'Role',
-    role: 'system:controller:token-cleaner',
-    subjects: [account('token-cleaner')],
-  },
+  ...BOUND_ROLES.map(({ namespace, name, bindingName = name, subjects }) => ({
+    namespace,
+    name: bindingName,
+    roleKind: 'Role' as const,
+    role: name,
+    subjects,
+  })),
 ];

@@ -1,4 +1,4 @@
-import { allow, allowPaths, READ, READ_WRITE, WRITE } from './bootstrap-rules.ts';
+import { allow, allowPaths, EVENTS, READ, READ_WRITE, WRITE } from './bootstrap-rules.ts';
 import type { PolicyRule } from './rule-resolver.ts';
 
 export interface BootstrapClusterRole {
@@ -17,6 +17,10 @@ const HEALTH_PATHS = '/healthz /livez /readyz /version /version/';
 const WORKLOADS =
   'daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale';
 
+/** A group that is served no more; Kubernetes keeps it in its roles, and so do we. */
+const EXTENSIONS_WORKLOADS =
+  'daemonsets deployments deployments/scale ingresses networkpolicies replicasets replicasets/scale replicationcontrollers/scale';
+
 const EDIT_RULES: readonly PolicyRule[] = [
   allow(READ, 'core', 'pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy'),
   allow('impersonate', 'core', 'serviceaccounts'),
@@ -25,10 +29,12 @@ const EDIT_RULES: readonly PolicyRule[] = [
   allow(
     WRITE,
     'core',
-    'configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy',
+    'configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy',
   ),
+  allow(WRITE, 'core events.k8s.io', 'events'),
   allow('create', 'core', 'serviceaccounts/token'),
   allow(WRITE, 'apps', `${WORKLOADS} deployments/rollback`),
+  allow(WRITE, 'extensions', `${EXTENSIONS_WORKLOADS} deployments/rollback`),
   allow(WRITE, 'autoscaling', 'horizontalpodautoscalers'),
   allow(WRITE, 'batch', 'cronjobs jobs'),
   allow(WRITE, 'policy', 'poddisruptionbudgets'),
@@ -46,9 +52,15 @@ const VIEW_RULES: readonly PolicyRule[] = [
   allow(
     READ,
     'core',
-    'bindings events limitranges namespaces namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status',
+    'bindings limitranges namespaces namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status',
   ),
+  allow(READ, 'core events.k8s.io', 'events'),
   allow(READ, 'discovery.k8s.io', 'endpointslices'),
+  allow(
+    READ,
+    'extensions',
+    `${EXTENSIONS_WORKLOADS} daemonsets/status deployments/status ingresses/status replicasets/status`,
+  ),
   allow(
     READ,
     'apps',
@@ -97,6 +109,7 @@ export const USER_ROLES: readonly BootstrapClusterRole[] = [
     name: 'system:monitoring',
     rules: [
       allowPaths('get', '/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /flagz /statusz'),
+      allow('get', 'core', 'nodes/metrics'),
     ],
   },
   {
@@ -113,17 +126,27 @@ export const USER_ROLES: readonly BootstrapClusterRole[] = [
       allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
     ],
   },
+  {
+    name: 'system:heapster',
+    rules: [allow(READ, 'core', 'events namespaces nodes pods'), allow(READ, 'extensions', 'deployments')],
+  },
+  {
+    name: 'system:persistent-volume-provisioner',
+    rules: [
+      allow(`${READ} create delete`, 'core', 'persistentvolumes'),
+      allow(`${READ} update`, 'core', 'persistentvolumeclaims'),
+      allow(READ, 'storage.k8s.io', 'storageclasses'),
+      allow('watch', 'core', 'events'),
+      EVENTS,
+    ],
+  },
   { name: 'system:kube-aggregator', rules: [allow(READ, 'core', 'endpoints services')] },
   {
     name: 'system:kubelet-api-admin',
     rules: [
       allow(READ, 'core', 'nodes'),
       allow('proxy', 'core', 'nodes'),
-      allow(
-        '*',
-        'core',
-        'nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/spec nodes/stats',
-      ),
+      allow('*', 'core', 'nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats'),
     ],
   },
   {

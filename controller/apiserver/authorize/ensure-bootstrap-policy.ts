@@ -101,7 +101,7 @@ async function reconcile<T extends Stored<object>>(client: KubeClient, plan: Rec
 
 /**
  * Brings Kubernetes' default roles and bindings, and ours, into the cluster; answers how many objects were written. Run at every start
- * as `system:apiserver`, once the kube-system namespace exists. Objects annotated `rbac.authorization.kubernetes.io/autoupdate: "false"`
+ * as `system:apiserver`, once the namespaces of the system exist. Objects annotated `rbac.authorization.kubernetes.io/autoupdate: "false"`
  * are left as they are.
  */
 export async function ensureBootstrapPolicy(client: KubeClient): Promise<number> {
@@ -116,21 +116,25 @@ export async function ensureBootstrapPolicy(client: KubeClient): Promise<number>
       wanted: BOOTSTRAP_CLUSTER_ROLE_BINDINGS.map((bound) => binding(bound) as Wanted<ClusterRoleBinding>),
       update: (existing, wanted) => bindingUpdate(existing, wanted) as ClusterRoleBinding | undefined,
     }),
-    reconcile<Role>(client, {
-      info: resources.roles,
-      namespace: 'kube-system',
-      wanted: BOOTSTRAP_ROLES.map(({ namespace, name, rules }) => ({
-        metadata: metadataOf(name, namespace),
-        rules: [...rules],
-      })),
-      update: (existing, wanted) => roleUpdate(existing, wanted) as Role | undefined,
-    }),
-    reconcile<RoleBinding>(client, {
-      info: resources.roleBindings,
-      namespace: 'kube-system',
-      wanted: BOOTSTRAP_ROLE_BINDINGS.map((bound) => binding(bound, bound.namespace) as Wanted<RoleBinding>),
-      update: (existing, wanted) => bindingUpdate(existing, wanted) as RoleBinding | undefined,
-    }),
+    ...[...new Set(BOOTSTRAP_ROLES.map(({ namespace }) => namespace))].flatMap((namespace) => [
+      reconcile<Role>(client, {
+        info: resources.roles,
+        namespace,
+        wanted: BOOTSTRAP_ROLES.filter((role) => role.namespace === namespace).map(({ name, rules }) => ({
+          metadata: metadataOf(name, namespace),
+          rules: [...rules],
+        })),
+        update: (existing, wanted) => roleUpdate(existing, wanted) as Role | undefined,
+      }),
+      reconcile<RoleBinding>(client, {
+        info: resources.roleBindings,
+        namespace,
+        wanted: BOOTSTRAP_ROLE_BINDINGS.filter((bound) => bound.namespace === namespace).map(
+          (bound) => binding(bound, namespace) as Wanted<RoleBinding>,
+        ),
+        update: (existing, wanted) => bindingUpdate(existing, wanted) as RoleBinding | undefined,
+      }),
+    ]),
   ]);
   return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -1,4 +1,4 @@
-import { allow, READ } from './bootstrap-rules.ts';
+import { allow, EVENTS, READ } from './bootstrap-rules.ts';
 import type { PolicyRule } from './rule-resolver.ts';
 
 /**
@@ -9,7 +9,7 @@ export const NODE_COMMON_RULES: readonly PolicyRule[] = [
   allow('create', 'authentication.k8s.io', 'tokenreviews'),
   allow('create', 'authorization.k8s.io', 'localsubjectaccessreviews subjectaccessreviews'),
   allow(READ, 'core', 'services'),
-  allow('create patch update', 'core', 'events'),
+  EVENTS,
   allow('create get list watch', 'certificates.k8s.io', 'certificatesigningrequests'),
   allow('get', 'storage.k8s.io', 'volumeattachments'),
   allow(READ, 'storage.k8s.io', 'csidrivers'),
@@ -25,8 +25,10 @@ export const SYSTEM_NODE_RULES: readonly PolicyRule[] = [
   allow('patch update', 'core', 'pods/status'),
   allow('create', 'core', 'pods/eviction serviceaccounts/token'),
   allow(READ, 'core', 'configmaps secrets'),
-  allow('get', 'core', 'endpoints persistentvolumeclaims persistentvolumes'),
+  allow('get', 'core', 'endpoints persistentvolumeclaims persistentvolumes serviceaccounts'),
   allow('get patch update', 'core', 'persistentvolumeclaims/status'),
   allow('create delete get patch update', 'coordination.k8s.io', 'leases'),
   allow('create delete get patch update', 'storage.k8s.io', 'csinodes'),
+  allow('get', 'resource.k8s.io', 'resourceclaims'),
+  allow('deletecollection', 'resource.k8s.io', 'resourceslices'),
 ];
