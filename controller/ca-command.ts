@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '#base/clock.ts';
 import { ConfigError, refuseArguments } from '#base/config.ts';
 import { RotationRefused, readCaLinks, retireCa, rotateCa } from './pki/ca-rotation.ts';
 import { publicKeyHash, readCertificateFacts } from './pki/certificate-facts.ts';
+import { openFlooredClock } from './time-floor.ts';
 
 const date = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -27,7 +27,7 @@ export async function runCaCommand(argv: readonly string[], dataDir: string, isS
         return await show(dir);
       case 'rotate':
         return [
-          `the CA is now ${await rotateCa({ dir, clock: systemClock })}`,
+          `the CA is now ${await rotateCa({ dir, clock: await openFlooredClock(dataDir) })}`,
           'The controller takes it up within half a minute, nodes as soon as they hear of it; certificates of the CA before stay good.',
           'Give users other kubeconfigs, then end the trust in the CA before: coracle ca retire',
         ].join('\n');

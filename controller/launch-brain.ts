@@ -2,6 +2,7 @@ import { totalmem } from 'node:os';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { describeError } from '#base/errors.ts';
 import type { Logger, LogLevel } from '#base/logger.ts';
+import type { FlooredClock } from '#base/time-floor.ts';
 import { type ApiComponent, COMPONENT_USERS, parseElectionTimes } from './components/components.ts';
 import { createComponentMetrics, renderComponentMetrics } from './components/run-components.ts';
 import type { ControllerConfig } from './config.ts';
@@ -27,6 +28,7 @@ export interface BrainLaunch {
   readonly openPort: (users: readonly string[]) => MessagePort;
   readonly pki: ClusterPki;
   readonly pkiOptions: Omit<ClusterPkiOptions, 'clock' | 'log'>;
+  readonly clock: FlooredClock;
   readonly log: Logger;
 }
 
@@ -38,10 +40,12 @@ export interface Brain {
 }
 
 /** Scheduler and controllers, in a thread of their own where the machine has the memory. */
-export function launchBrain({ config, components, identity, openPort, pki, pkiOptions, log }: BrainLaunch): Brain {
+export function launchBrain(launch: BrainLaunch): Brain {
+  const { config, components, identity, openPort, pki, pkiOptions, clock, log } = launch;
   if (components.length === 0) return { renderMetrics: async () => '', stop: async () => {} };
   const settings: BrainSettings = {
     logLevel: config.logLevel as LogLevel,
+    knownTimeMs: clock.floor(),
     components,
     identity,
     election: parseElectionTimes(config),

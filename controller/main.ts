@@ -8,7 +8,7 @@ import { createPortTransport } from '#api/client/port-transport.ts';
 import { parseServerAddresses } from '#api/client/server-addresses.ts';
 import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
-import { delay, systemClock } from '#base/clock.ts';
+import { delay } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
@@ -40,6 +40,7 @@ import { renderKubeconfig } from './pki/kubeconfig.ts';
 import { startPkiRenewal } from './pki/pki-renewal.ts';
 import { prepareDataFolder } from './prepare-data-folder.ts';
 import { takeFileLock } from './store/file-lock.ts';
+import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
 
 const APISERVER_USER = 'system:apiserver';
 /** Kubernetes' token controller acts as this one too. */
@@ -64,7 +65,6 @@ async function runWithApiServer(
   components: ReadonlySet<Component>,
   signal: AbortSignal,
 ): Promise<void> {
-  const clock = systemClock;
   const log = createLogger('controller', config.logLevel as LogLevel);
   const advertiseAddress = config.advertiseAddress || defaultAdvertiseAddress();
   const names = () => ownNames([advertiseAddress, ...config.tlsNames]);
@@ -81,6 +81,8 @@ async function runWithApiServer(
   // Before anything is written: a second controller, started by mistake, would replace the first one's certificates.
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
   refuseUnfinishedRestore(config.dataDir);
+  const clock = await openFlooredClock(config.dataDir);
+  const timeFloor = keepFlooredClock(config.dataDir, clock, log);
   await joinCluster({ config, components, clock, log, signal });
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';
@@ -175,6 +177,7 @@ async function runWithApiServer(
     openPort: (users) => openPort(front, users),
     pki,
     pkiOptions,
+    clock,
     log,
   });
   log.info('the control plane is up', { kubeconfig: config.kubeconfig });
@@ -192,6 +195,7 @@ async function runWithApiServer(
   await brain.stop();
   await server.close(SHUTDOWN_GRACE_MS, front.api.drain(SHUTDOWN_GRACE_MS));
   await front.close();
+  await timeFloor.stop();
   lock.close();
 
   async function ensureBootstrapPolicyAndObjects(): Promise<void> {
@@ -245,7 +249,7 @@ async function writeKubeconfig(config: ControllerConfig, pki: ClusterPki, addres
   await mkdir(dirname(config.kubeconfig), { recursive: true });
   await writeDurableFile(
     config.kubeconfig,
-    renderKubeconfig({ server: `https://${host}:${config.port}`, caPem: pki.caPem, ...pki.admin }),
+    renderKubeconfig({ servers: [`https://${host}:${config.port}`], caPem: pki.caPem, ...pki.admin }),
     0o600,
   );
 }

@@ -3,6 +3,7 @@ import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortConnection } from '#api/client/port-transport.ts';
 import { systemClock } from '#base/clock.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
+import { createFlooredClock } from '#base/time-floor.ts';
 import {
   type ComponentMetrics,
   type ComponentSettings,
@@ -15,6 +16,8 @@ import { createCsrSigner } from './pki/csr-signer.ts';
 /** Plain data, so that it can cross to another thread. */
 export interface BrainSettings extends ComponentSettings {
   readonly logLevel: LogLevel;
+  /** A time that has certainly been, in ms since the epoch. */
+  readonly knownTimeMs: number;
   /** The CA that the API server's thread has opened (and made) before. */
   readonly pki: Omit<ClusterPkiOptions, 'clock' | 'log'>;
 }
@@ -31,11 +34,13 @@ export async function startBrain(
 ): Promise<void> {
   const log = createLogger('brain', settings.logLevel);
   const connection = createPortConnection(port);
-  const pki = await openClusterPki({ ...settings.pki, clock: systemClock, log });
+  const clock = createFlooredClock(systemClock, settings.knownTimeMs);
+  const pki = await openClusterPki({ ...settings.pki, clock, log });
   await runComponents(
     {
       settings,
       clientFor: clientsByUser((user) => connection.transportFor(user), metrics, createKubeClient),
+      clock,
       log,
       rootCa: pki.caPem,
       signer: createCsrSigner(pki),

@@ -10,6 +10,7 @@ import { parseJoinToken } from '#api/client/join-token.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type CertificateSigningRequest, type Node, resources } from '#api/object/kinds.ts';
+import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { createCsrApprover } from '#controller/controllers/certificates/approver.ts';
 import { createCsrSigningController } from '#controller/controllers/certificates/signer.ts';
@@ -232,9 +233,15 @@ describe('ensureNodeIdentity', () => {
     expect(connections).toEqual([]);
   });
 
-  it('explains a clock that is far behind', async () => {
-    harness.clock.jump(-3000 * DAY_MS);
+  it('explains a clock that is far ahead', async () => {
+    harness.clock.jump(3000 * DAY_MS);
     await expect(ensureNodeIdentity(options())).rejects.toThrow('set the clock');
+  });
+
+  it('joins where the clock stands at 1970', async () => {
+    await startCertificateControllers();
+    const clock = new FakeClock(20_000);
+    expect((await ensureNodeIdentity(options({ clock }))).node).toBeDefined();
   });
 
   it('explains a token that the API server does not know', async () => {

@@ -5,7 +5,7 @@ import { createKubeClient } from '#api/client/kube-client.ts';
 import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { createTokenSource, withTokens } from '#api/client/service-account-token.ts';
 import type { Transport } from '#api/client/transport.ts';
-import { systemClock } from '#base/clock.ts';
+import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
@@ -15,6 +15,7 @@ import { joinCluster } from '../join/redeem-join-token.ts';
 import { type CertificateAndKey, openSigningCa } from '../pki/cluster-pki.ts';
 import { createCsrSigner } from '../pki/csr-signer.ts';
 import { takeFileLock } from '../store/file-lock.ts';
+import { keepFlooredClock, openFlooredClock } from '../time-floor.ts';
 import { type ComponentCredentials, openComponentCredentials } from './component-credentials.ts';
 import { type ApiComponent, COMPONENT_USERS, parseElectionTimes } from './components.ts';
 import { keepCredentials } from './renew-credentials.ts';
@@ -42,14 +43,16 @@ export async function runRemoteComponents(
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = takeFileLock(join(config.dataDir, 'controller.lock'), 'this data directory');
   const dir = join(config.dataDir, 'pki');
-  await joinCluster({ config, components: new Set(components), clock: systemClock, log, signal });
+  const clock = await openFlooredClock(config.dataDir);
+  await joinCluster({ config, components: new Set(components), clock, log, signal });
   const credentials = await openComponentCredentials(dir, components);
-  const ca = await openSigningCa({ dir, clock: systemClock });
+  const ca = await openSigningCa({ dir, clock });
   if (ca === undefined && components.includes('controller-manager'))
     log.warn('this process has no key of the CA: while it leads, nobody signs certificates of nodes that join', {
       dir,
     });
-  const connections = openConnections(config.servers, credentials, log);
+  const connections = openConnections(config.servers, credentials, clock, log);
+  const timeFloor = keepFlooredClock(config.dataDir, clock, log);
   const metrics = createComponentMetrics();
   connections.keepCredentials(dir, signal);
   log.info('working over the API', { components, servers: config.servers });
@@ -64,6 +67,7 @@ export async function runRemoteComponents(
         nodeMonitorGraceMs: config.nodeMonitorGraceSeconds * 1000,
       },
       clientFor: clientsByUser(connections.transportFor, metrics, createKubeClient),
+      clock,
       log,
       rootCa: credentials.caPem,
       signer: ca === undefined ? undefined : createCsrSigner(ca),
@@ -72,6 +76,7 @@ export async function runRemoteComponents(
     signal,
   );
   connections.close();
+  await timeFloor.stop();
   lock.close();
 }
 
@@ -86,7 +91,12 @@ interface Connections {
  * One connection per component, under its certificate; the controllers share one that carries the token of each ServiceAccount, which
  * kube-controller-manager asks for as Kubernetes' own does.
  */
-function openConnections(servers: readonly string[], credentials: ComponentCredentials, log: Logger): Connections {
+function openConnections(
+  servers: readonly string[],
+  credentials: ComponentCredentials,
+  clock: Clock,
+  log: Logger,
+): Connections {
   const { caPem: ca, pairs } = credentials;
   const open = (own: { readonly cert?: string; readonly key?: string }): HttpTransport =>
     createHttpTransport({
@@ -95,7 +105,7 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
       ca,
       ...own,
       userAgent: USER_AGENT,
-      clock: systemClock,
+      clock,
       log,
     });
   const byUser = new Map<string, HttpTransport>(
@@ -110,7 +120,7 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
       const [, namespace, name] = ACCOUNT.exec(user) ?? [];
       if (manager === undefined || namespace === undefined || name === undefined)
         throw new Error(`this process has no credentials of ${user}`);
-      const source = createTokenSource({ client: createKubeClient(manager), namespace, name, clock: systemClock });
+      const source = createTokenSource({ client: createKubeClient(manager), namespace, name, clock });
       return withTokens(forTokens, source);
     },
     keepCredentials(dir, signal) {
@@ -119,7 +129,7 @@ function openConnections(servers: readonly string[], credentials: ComponentCrede
         const onRenewed = (renewed: CertificateAndKey) =>
           transport.updateCredentials({ ca, serverName: API_SERVER_NAME, ...tlsOf(renewed) });
         const client = createKubeClient(transport);
-        void keepCredentials({ dir, component, pair, client, clock: systemClock, log, onRenewed }, signal);
+        void keepCredentials({ dir, component, pair, client, clock, log, onRenewed }, signal);
       }
     },
     close() {

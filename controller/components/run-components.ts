@@ -5,7 +5,7 @@ import { type ElectionTimes, runLeaderElection } from '#api/client/leader-electi
 import { ObjectSharing } from '#api/client/object-sharing.ts';
 import type { Transport } from '#api/client/transport.ts';
 import { type Lease, resources } from '#api/object/kinds.ts';
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { ClientMetrics } from '../apiserver/metrics/client-metrics.ts';
@@ -47,6 +47,7 @@ export interface ComponentParts {
   readonly settings: ComponentSettings;
   /** A client that acts as this user, over whatever leads to an API server. */
   readonly clientFor: (user: string) => KubeClient;
+  readonly clock: Clock;
   readonly log: Logger;
   /** PEM, for kube-root-ca.crt. */
   readonly rootCa: string;
@@ -96,7 +97,7 @@ export function clientsByUser(
 }
 
 function elect(component: ApiComponent, parts: ComponentParts, lead: Lead, signal: AbortSignal): Promise<void> {
-  const { settings, clientFor, log } = parts;
+  const { settings, clientFor, clock, log } = parts;
   const name = component === 'cloud-controller-manager' ? component : `kube-${component}`;
   return runLeaderElection(
     {
@@ -105,7 +106,7 @@ function elect(component: ApiComponent, parts: ComponentParts, lead: Lead, signa
       name,
       identity: settings.identity,
       times: settings.election,
-      clock: systemClock,
+      clock,
       log: log.child({ component: name }),
       lead,
     },
@@ -114,12 +115,12 @@ function elect(component: ApiComponent, parts: ComponentParts, lead: Lead, signa
 }
 
 function leadControllers(parts: ComponentParts, caching: Caching, leading: AbortSignal): Promise<void> {
-  const { settings, clientFor, log, rootCa, signer, metrics } = parts;
+  const { settings, clientFor, clock, log, rootCa, signer, metrics } = parts;
   return startControllers(
     {
       clientFor,
       caching,
-      clock: systemClock,
+      clock,
       log: log.child({ component: 'controllers' }),
       random: Math.random,
       config: {
@@ -141,7 +142,7 @@ type Caching = Pick<InformerFactoryOptions, 'sharing' | 'trimPod'>;
 async function leadScheduler(parts: ComponentParts, caching: Caching, leading: AbortSignal): Promise<void> {
   const client = parts.clientFor(COMPONENT_USERS.scheduler);
   const log = parts.log.child({ component: 'scheduler' });
-  const shared = { client, clock: systemClock, log, random: Math.random };
+  const shared = { client, clock: parts.clock, log, random: Math.random };
   try {
     // Handlers cannot be taken off an informer, so each term of leadership has informers of its own.
     await startScheduler(

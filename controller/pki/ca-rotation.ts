@@ -2,13 +2,12 @@ import { createPublicKey } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
-import { generatePrivateKeyPem, issueCertificate } from './certificate-builder.ts';
+import { ALWAYS_MS, generatePrivateKeyPem, issueCertificate } from './certificate-builder.ts';
 import { holdsPrivateKey, publicKeyHash, readCertificateFacts } from './certificate-facts.ts';
 import { readFileIfPresent, writeDurableFile } from './durable-file.ts';
 
 const HOUR_MS = 3_600_000;
 const CA_LIFE_MS = 10 * 365 * 24 * HOUR_MS;
-const CA_BACKDATE_MS = 24 * HOUR_MS;
 
 /** The CA before this one, still trusted; without its key. */
 const PREVIOUS = 'ca-previous.crt';
@@ -66,7 +65,7 @@ export async function rotateCa({ dir, clock }: { readonly dir: string; readonly 
     publicKey: createPublicKey(privateKeyPem),
     usages: [],
     isCa: true,
-    notBeforeMs: nowMs - CA_BACKDATE_MS,
+    notBeforeMs: ALWAYS_MS,
   };
   const certificatePem = await issueCertificate(
     { ...template, notAfterMs: nowMs + CA_LIFE_MS },

@@ -30,6 +30,12 @@ function loadX509(): Promise<X509Module> {
 const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNATURE = { name: 'ECDSA', hash: 'SHA-256' } as const;
 
+/**
+ * From when on the CAs and the controller's own certificates count. A Raspberry Pi has no clock of its own and may boot in 1970, and a
+ * clock that was ahead is set back: "not yet" must keep nobody from the API, and protects nobody.
+ */
+export const ALWAYS_MS = 0;
+
 export interface Subject {
   readonly commonName: string;
   readonly organizations: readonly string[];

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, stat, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { createFlooredClock, WRITTEN_MS } from '#base/time-floor.ts';
 import { type ClusterPkiOptions, openClusterPki } from './cluster-pki.ts';
 import { renderKubeconfig } from './kubeconfig.ts';
 import { startPkiRenewal } from './pki-renewal.ts';
@@ -107,11 +108,29 @@ describe('openClusterPki', () => {
     expect(await pki.renew()).toEqual([]);
   });
 
-  it('dates certificates from the floor when the clock stands at 1970', async () => {
-    const pki = await openClusterPki(options({ clock: new FakeClock(0) }));
-    const ca = new X509Certificate(pki.caPem);
-    expect(ca.validFromDate.getUTCFullYear()).toBe(2025);
-    expect(ca.validToDate.getUTCFullYear()).toBe(2035);
+  it('makes what counts today where the clock stands at 1970, and counts there too', async () => {
+    const pki = await openClusterPki(options({ clock: createFlooredClock(new FakeClock(0), 0) }));
+    for (const pem of [pki.caPem, pki.serving.certificatePem, pki.admin.certificatePem]) {
+      const { validFromDate, validToDate } = new X509Certificate(pem);
+      expect(validFromDate.getTime()).toBe(0);
+      expect(validToDate.getTime()).toBeGreaterThanOrEqual(WRITTEN_MS + 365 * DAY_MS);
+    }
+  });
+
+  it('takes what another machine asked for as of an hour ago', async () => {
+    const pki = await openClusterPki(options());
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const subject = { commonName: 'a', organizations: [] };
+    const pem = await pki.signCertificate({ subject, publicKey, usages: ['client auth'], durationMs: DAY_MS });
+    expect(new X509Certificate(pem).validFromDate.getTime()).toBe(clock.now() - 3_600_000);
+  });
+
+  it('leaves certificates alone that end with their CA', async () => {
+    const pki = await openClusterPki(options());
+    clock.jump(3650 * DAY_MS - 200 * DAY_MS);
+    expect(await pki.renew()).toHaveLength(4);
+    clock.jump(100 * DAY_MS);
+    expect(await pki.renew()).toEqual([]);
   });
 
   it('refuses to replace a CA whose key is lost', async () => {
@@ -139,7 +158,7 @@ describe('startPkiRenewal', () => {
 describe('renderKubeconfig', () => {
   it('embeds the credentials', () => {
     const text = renderKubeconfig({
-      server: 'https://pi:6443',
+      servers: ['https://pi:6443'],
       caPem: 'CA',
       certificatePem: 'CERT',
       privateKeyPem: 'KEY',

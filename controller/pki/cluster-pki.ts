@@ -4,6 +4,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { type CaLinks, readCaLinks, settleRotation } from './ca-rotation.ts';
 import {
+  ALWAYS_MS,
   type AltNames,
   type CertificateTemplate,
   generatePrivateKeyPem,
@@ -14,25 +15,19 @@ import {
   canonicalAddress,
   holdsPrivateKey,
   isIssuedBy,
-  isRenewalDue,
   publicKeyHash,
   readCertificateFacts,
 } from './certificate-facts.ts';
 import { ensurePrivateFolder, readFileIfPresent, writeDurableFile } from './durable-file.ts';
 
 const HOUR_MS = 3_600_000;
-const YEAR_MS = 365 * 24 * HOUR_MS;
+const DAY_MS = 24 * HOUR_MS;
+const YEAR_MS = 365 * DAY_MS;
 const CA_LIFE_MS = 10 * YEAR_MS;
 const LEAF_LIFE_MS = YEAR_MS;
 
-/**
- * No certificate of ours starts later than "now minus this": a Raspberry Pi has no clock of its own, boots with the time of its last
- * shutdown, and must still find its certificates valid.
- */
+/** Of what others asked for: clocks of a fleet differ. Their owners compute from it when to renew, so that it is near the truth. */
 const LEAF_BACKDATE_MS = HOUR_MS;
-const CA_BACKDATE_MS = 24 * HOUR_MS;
-/** A wall clock before this is certainly wrong (1970 at boot): certificates are dated from here instead, and so are valid once time is set. */
-const TIME_FLOOR_MS = Date.UTC(2026, 0, 1);
 
 export interface CertificateAndKey {
   /** For the serving certificate the chain, CA last, so that joining agents can pin the CA. */
@@ -50,6 +45,8 @@ export interface ServiceAccountKey {
 /** What may be signed through `signCertificate`; who may ask for it is the signers' business (csr-signer.ts). */
 export type CertificateOrder = Pick<CertificateTemplate, 'subject' | 'publicKey' | 'altNames' | 'usages'> & {
   readonly durationMs: number;
+  /** Default: shortly before now. */
+  readonly notBeforeMs?: number;
 };
 
 export type OwnCertificate = 'serving' | 'admin' | 'kubeletClient' | 'frontProxyClient';
@@ -165,7 +162,9 @@ export function leafProblem(
   if (!holdsPrivateKey(pair.certificatePem, pair.privateKeyPem)) return 'its key does not match';
   const facts = readCertificateFacts(pair.certificatePem);
   if (facts.altNames.join(',') !== sortedNames(plan.altNames)) return 'its names changed';
-  return isRenewalDue(facts, nowMs) ? 'two thirds of its life have passed' : undefined;
+  const lastsUntilMs = Math.min(nowMs + LEAF_LIFE_MS, readCertificateFacts(caPem).notAfterMs);
+  const isDue = facts.notAfterMs - nowMs <= LEAF_LIFE_MS / 3 && lastsUntilMs - facts.notAfterMs >= DAY_MS;
+  return isDue ? 'two thirds of its life have passed' : undefined;
 }
 
 /** Opens the folder of keys and certificates, creating what is missing. Throws when a CA certificate stands there without its key. */
@@ -195,15 +194,13 @@ export async function openSigningCa({
 
 /** Never valid beyond the CA. Answers PEM, leaf only. */
 function signWith(ca: CertificateAndKey, { durationMs, ...order }: CertificateOrder, clock: Clock): Promise<string> {
-  const nowMs = issuingTimeMs(clock);
+  const nowMs = clock.now();
   const caEndMs = readCertificateFacts(ca.certificatePem).notAfterMs;
   return issueCertificate(
-    { ...order, notBeforeMs: nowMs - LEAF_BACKDATE_MS, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
+    { notBeforeMs: nowMs - LEAF_BACKDATE_MS, ...order, notAfterMs: Math.min(nowMs + durationMs, caEndMs) },
     ca,
   );
 }
-
-const issuingTimeMs = (clock: Clock): number => Math.max(clock.now(), TIME_FLOOR_MS);
 
 async function openCa(
   { dir, clock, log }: ClusterPkiOptions,
@@ -218,15 +215,14 @@ async function openCa(
   }
   // A key without certificate is what a crash between the two writes leaves: nothing was signed with it yet, and it can go on.
   const privateKeyPem = (await readFileIfPresent(join(dir, `${file}.key`))) ?? (await generatePrivateKeyPem());
-  const nowMs = issuingTimeMs(clock);
   const certificatePem = await issueCertificate(
     {
       subject: { commonName, organizations: [] },
       publicKey: createPublicKey(privateKeyPem),
       usages: [],
       isCa: true,
-      notBeforeMs: nowMs - CA_BACKDATE_MS,
-      notAfterMs: nowMs + CA_LIFE_MS,
+      notBeforeMs: ALWAYS_MS,
+      notAfterMs: clock.now() + CA_LIFE_MS,
     },
     { certificatePem: undefined, privateKeyPem },
   );
@@ -356,6 +352,7 @@ class FolderPki implements ClusterPki {
       usages,
       publicKey: createPublicKey(privateKeyPem),
       durationMs: LEAF_LIFE_MS,
+      notBeforeMs: ALWAYS_MS,
       ...(altNames === undefined ? {} : { altNames }),
     };
     const leafPem = await signWith(this.#cas[issuer], order, this.#options.clock);

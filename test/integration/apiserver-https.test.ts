@@ -15,6 +15,7 @@ import { createTestServer, type TestServer } from '#controller/apiserver/server/
 import { toyConfigMaps } from '#controller/apiserver/server/testing/toy-resources.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
+const DAY_MS = 86_400_000;
 const CONFIG_MAPS = '/api/v1/namespaces/a/configmaps';
 const ADMIN = { commonName: 'admin', organizations: ['system:masters', 'others'] };
 
@@ -144,6 +145,27 @@ describe.each([
     await call({ path: CONFIG_MAPS, client: expired });
     expect(seenPeer?.certificate).toMatchObject({ commonName: 'a', organizations: ['o'] });
     expect(seenPeer?.certificate?.expiresAtMs).toBeLessThan(beforeMs);
+  });
+
+  test('a certificate of ours that begins tomorrow counts: our clock was set back', async () => {
+    const ahead = await authority.issue(
+      { commonName: 'a', organizations: ['o'] },
+      'client auth',
+      [],
+      2 * DAY_MS,
+      DAY_MS,
+    );
+    await call({ path: CONFIG_MAPS, client: ahead });
+    expect(seenPeer?.certificate).toMatchObject({ commonName: 'a', organizations: ['o'] });
+  });
+
+  test.each<[string, () => Promise<KeyPair>]>([
+    ['another CA', async () => (await createTestAuthority()).issue(ADMIN, 'client auth', [], 2 * DAY_MS, DAY_MS)],
+    ['the front-proxy CA', () => proxies.issue(ADMIN, 'client auth', [], 2 * DAY_MS, DAY_MS)],
+    ['our CA for servers', () => authority.issue(ADMIN, 'server auth', [], 2 * DAY_MS, DAY_MS)],
+  ])('one of %s that begins tomorrow names nobody', async (_, issue) => {
+    await call({ path: CONFIG_MAPS, client: await issue() });
+    expect(seenPeer).toMatchObject({ certificate: undefined });
   });
 
   test.each<[string, () => Promise<KeyPair>]>([

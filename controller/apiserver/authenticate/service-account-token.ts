@@ -14,12 +14,10 @@ import { type KubernetesClaims, SERVICE_ACCOUNT_ISSUER } from './token-issuer.ts
 const MAX_CACHED_TOKENS = 10_000;
 /** Kubernetes lets tokens of an object that is being deleted live on for a moment, so that pods can end in order. */
 const DELETION_LEEWAY_MS = 60_000;
-const CLOCK_LEEWAY_SECONDS = 60;
 
 interface Claims {
   readonly audiences: readonly string[];
   readonly expiresAtMs: number;
-  readonly notBeforeMs: number;
   readonly tokenId: string | undefined;
   readonly kubernetes: KubernetesClaims;
 }
@@ -64,7 +62,6 @@ export function parseServiceAccountClaims(claims: JsonObject): Claims | undefine
   return {
     audiences: claims.aud.filter((audience): audience is string => typeof audience === 'string'),
     expiresAtMs: claims.exp * 1000,
-    notBeforeMs: (typeof claims.nbf === 'number' ? claims.nbf - CLOCK_LEEWAY_SECONDS : 0) * 1000,
     tokenId: text(claims.jti),
     kubernetes: {
       namespace,
@@ -137,7 +134,8 @@ export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOp
 
   const checkStillHolds = (cached: CachedToken): void => {
     const nowMs = clock.now();
-    if (nowMs >= cached.claims.expiresAtMs || nowMs < cached.claims.notBeforeMs) throw unauthorized();
+    // `nbf` is when we signed it: where that is still to come, it is our clock that was set back, and not the token that is wrong.
+    if (nowMs >= cached.claims.expiresAtMs) throw unauthorized();
     const { revision } = store;
     if (revision !== cached.checkedRevision) {
       cached.leewayEndsMs = objectsHoldUntilMs(store.snapshot(), cached.claims.kubernetes);

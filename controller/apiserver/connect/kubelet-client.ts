@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream';
-import { checkServerIdentity, connect, type PeerCertificate } from 'node:tls';
+import { checkServerIdentity, connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { ApiError } from '#api/object/api-error.ts';
 import type { Node } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
+import { untimelyCertificate } from '../../pki/untimely-certificate.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
 
 /** The API server's identity towards kubelets. */
@@ -51,7 +52,8 @@ function secure(raw: Duplex, nodeName: string, tls: KubeletTls, signal?: AbortSi
       cert: tls.cert,
       key: tls.key,
       ca: tls.ca,
-      rejectUnauthorized: tls.ca !== undefined,
+      // Judged below: a node's certificate of tomorrow says that our own clock is behind.
+      rejectUnauthorized: false,
       ALPNProtocols: ['http/1.1'],
       servername: nodeName,
       checkServerIdentity: (_, certificate) => checkKubeletIdentity(nodeName, certificate),
@@ -73,8 +75,17 @@ function secure(raw: Duplex, nodeName: string, tls: KubeletTls, signal?: AbortSi
     const timer = setTimeout(() => settle(new Error('handshake timed out')), TLS_HANDSHAKE_TIMEOUT_MS);
     signal?.addEventListener('abort', onAbort, { once: true });
     socket.once('error', settle);
-    socket.once('secureConnect', () => settle(undefined));
+    socket.once('secureConnect', () => settle(peerProblem(socket, nodeName, tls.ca)));
   });
+}
+
+function peerProblem(socket: TLSSocket, nodeName: string, caPem: string | undefined): Error | undefined {
+  if (caPem === undefined || socket.authorized) return undefined;
+  const fault: unknown = socket.authorizationError;
+  const rule = { faults: ['CERT_NOT_YET_VALID'], caPem, usage: 'server' } as const;
+  if (untimelyCertificate(socket, rule) !== undefined)
+    return checkKubeletIdentity(nodeName, socket.getPeerCertificate());
+  return fault instanceof Error ? fault : new Error(String(fault));
 }
 
 /** Addresses change and tunnels have none, so what counts is the node's name: every kubelet certificate carries it as its subject. */

@@ -13,8 +13,14 @@ export interface KeyPair {
 
 export interface TestAuthority {
   readonly cert: string;
-  /** `dnsNames` besides localhost; valid for `lifeMs` from now on, 1 h unless said otherwise. */
-  issue(subject: Subject, usage: CertificateUsage, dnsNames?: readonly string[], lifeMs?: number): Promise<KeyPair>;
+  /** `dnsNames` besides localhost; valid from `fromMs` after now, by default an hour ago, until `lifeMs` after now, by default an hour. */
+  issue(
+    subject: Subject,
+    usage: CertificateUsage,
+    dnsNames?: readonly string[],
+    lifeMs?: number,
+    fromMs?: number,
+  ): Promise<KeyPair>;
 }
 
 const HOUR_MS = 3_600_000;
@@ -35,14 +41,14 @@ export async function createTestAuthority(name = 'test-ca'): Promise<TestAuthori
   );
   return {
     cert,
-    async issue(subject, usage, dnsNames = [], lifeMs = HOUR_MS) {
+    async issue(subject, usage, dnsNames = [], lifeMs = HOUR_MS, fromMs = -HOUR_MS) {
       const leafKey = await generatePrivateKeyPem();
       const template = {
         subject,
         publicKey: createPublicKey(leafKey),
         usages: [usage, 'digital signature'] as const,
         altNames: { dnsNames: ['localhost', ...dnsNames], addresses: ['127.0.0.1'] },
-        ...validity,
+        notBeforeMs: Date.now() + fromMs,
         notAfterMs: Date.now() + lifeMs,
       };
       return { key: leafKey, cert: await issueCertificate(template, { certificatePem: cert, privateKeyPem: key }) };
