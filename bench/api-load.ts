@@ -8,7 +8,7 @@ import { type ConfigMap, type Role, type RoleBinding, resources, type ServiceAcc
 import { type ControllerProcess, memoryOf } from '#test/kit/controller-process.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 import { type LoopDelay, loopDelayDuring, startMeasuredController } from './loop-delay.ts';
-import type { Result } from './result.ts';
+import { quantile, type Result } from './result.ts';
 
 /** What a Kubernetes 1.36 API server with etcd reached on the same kind of machine with the same client (DESIGN, numbers to reach). */
 const KUBERNETES = { get: 2_270, create: 980, list: 10.7 };
@@ -23,6 +23,8 @@ const CONNECTIONS = 16;
 const SECONDS = 10;
 /** A change of one of the listed objects this often, so that hardly a list is answered from the last one's bytes. */
 const CHANGE_EVERY_MS = 20;
+/** Starts differ by a third on a machine that does something else as well: the middle one counts. */
+const STARTS = 5;
 
 /** GET, CREATE and LIST over TLS with a ServiceAccount token, RBAC and audit on, 10,000 objects in the store, a core each for server and client. */
 export async function measureApi(): Promise<Result[]> {
@@ -31,8 +33,7 @@ export async function measureApi(): Promise<Result[]> {
   try {
     const token = await prepare(controller);
     const idle = memoryOf(controller.pid);
-    await controller.restart();
-    const startMs = controller.readyMs;
+    const starts = await startsOf(controller);
     const get = await load(controller, token, GET_SCRIPT);
     const list = await load(controller, token, LIST_SCRIPT);
     const changing = await loopDelayDuring({ controller, folder }, () => listWhileChanging(controller, token));
@@ -45,10 +46,10 @@ export async function measureApi(): Promise<Result[]> {
       ...changingResults(changing.result, changing.delay),
       {
         name: `controller: start to first answer, ${OBJECTS} objects`,
-        value: startMs,
+        value: quantile(starts, 0.5),
         unit: 'ms',
         goal: { value: 500, better: 'lower' },
-        note: `as many events of history; with ${made}: ${controller.readyMs.toFixed(0)} ms`,
+        note: `${starts.map((ms) => ms.toFixed(0)).join(', ')} ms, with as many events of history; with ${made}: ${controller.readyMs.toFixed(0)} ms`,
       },
       {
         name: 'controller: resident memory with 10,000 objects',
@@ -67,6 +68,16 @@ export async function measureApi(): Promise<Result[]> {
     await controller.stop();
     await rm(folder, { recursive: true });
   }
+}
+
+/** Milliseconds from process start to the first answer, of several starts. */
+async function startsOf(controller: ControllerProcess): Promise<readonly number[]> {
+  const starts: number[] = [];
+  for (let i = 0; i < STARTS; i++) {
+    await controller.restart();
+    starts.push(controller.readyMs);
+  }
+  return starts;
 }
 
 function loadResults({ get, list, create }: Readonly<Record<'get' | 'list' | 'create', Load>>): Result[] {
