@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KubeClient } from '#api/client/client.ts';
 import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import { type Pod, resources, type Secret } from '#api/object/kinds.ts';
+import { systemClock } from '#base/clock.ts';
 import { bootstrapTokenSecret } from './authenticate/bootstrap-token.ts';
 import {
   asCertificate,
@@ -18,6 +19,8 @@ import {
 let api: SecuredServer;
 let admin: KubeClient;
 let podUid = '';
+/** How far the server's clock is ahead of this process's. */
+let aheadMs = 0;
 
 const ADMIN = asCertificate('kubernetes-admin', 'system:masters');
 const NODE_A = asCertificate('system:node:a', 'system:nodes');
@@ -62,7 +65,7 @@ const signing = async (name: string, signerName: string, commonName: string, org
 });
 
 beforeAll(async () => {
-  api = await createSecuredServer();
+  api = await createSecuredServer({ clock: { ...systemClock, now: () => systemClock.now() + aheadMs } });
   admin = api.clientAs(ADMIN);
   for (const name of ['default', 'weak', 'strong']) {
     await make(admin, resources.serviceAccounts, { metadata: { name, namespace: 'default' } });
@@ -77,8 +80,15 @@ beforeAll(async () => {
   });
   await make(admin, resources.roleBindings, binding('Role', 'default'));
   await make(admin, resources.clusterRoleBindings, binding('ClusterRole'));
+  await make(admin, resources.roleBindings, {
+    metadata: { name: 'strong', namespace: 'default' },
+    roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name: 'admin' },
+    subjects: [{ kind: 'ServiceAccount', name: 'strong', namespace: 'default' }],
+  });
   for (const name of ['a', 'b']) {
-    await make(admin, resources.nodes, { metadata: { name } });
+    await make(admin, resources.nodes, {
+      metadata: { name, labels: { 'node-restriction.kubernetes.io/kept': 'yes' } },
+    });
     const metadata = { name: `of-${name}`, namespace: 'default' };
     await make(admin, resources.secrets, { metadata, type: 'Opaque' });
     const spec = {
@@ -127,12 +137,26 @@ const bind = (roleName: string, kind = 'RoleBinding', roleKind = 'ClusterRole') 
 });
 const tokenRequest = (spec: object = {}) => ({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec });
 const patch = { 'content-type': 'application/merge-patch+json' };
+const apply = { 'content-type': 'application/apply-patch+yaml' };
 const podBody = (spec: object, metadata: object = {}) => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: { name: 'new', ...metadata },
   spec: { containers: [container], ...spec },
 });
+
+const identityOf = ({ peer, token }: Credentials) => ({
+  username: peer?.certificate?.commonName ?? peer?.component ?? `system:bootstrap:${token?.split('.')[0]}`,
+});
+
+/** The same object, whose inner ones may hold more. */
+const matching = (wanted: object): object =>
+  Object.fromEntries(
+    Object.entries(wanted).map(([key, value]) => [
+      key,
+      typeof value === 'object' ? expect.objectContaining(value) : value,
+    ]),
+  );
 
 function describeAttempts(who: string, credentials: () => Credentials, attempts: readonly Attempt[]): void {
   describe(who, () => {
@@ -151,7 +175,10 @@ function describeAttempts(who: string, credentials: () => Credentials, attempts:
       });
       expect([status, answer]).toEqual([code, expect.objectContaining({ status: 'Failure' })]);
       const audited = api.auditLines.slice(before).map((line) => JSON.parse(line));
-      expect(audited.map(({ responseStatus }) => responseStatus?.code)).toContain(code);
+      // Who it was, not who they wanted to be; what they asked for, and what they got.
+      const { username } = identityOf(credentials());
+      const record = { user: { username }, requestURI: url, responseStatus: { code } };
+      expect(audited).toContainEqual(expect.objectContaining(matching(record)));
     });
   });
 }
@@ -175,6 +202,42 @@ describeAttempts('a node', () => NODE_A, [
     url: '/api/v1/nodes/a',
     headers: patch,
     body: { metadata: { labels: { 'node-restriction.kubernetes.io/pool': 'prod' } } },
+  },
+  {
+    what: 'label itself into another role by the way of its status',
+    method: 'PATCH',
+    url: '/api/v1/nodes/a/status',
+    headers: patch,
+    body: { metadata: { labels: { 'node-role.kubernetes.io/control-plane': '' } } },
+  },
+  {
+    what: 'take a label off by which pods keep away from it',
+    method: 'PATCH',
+    url: '/api/v1/nodes/a',
+    headers: patch,
+    body: { metadata: { labels: { 'node-restriction.kubernetes.io/kept': null } } },
+  },
+  {
+    what: 'come to life with the labels of another role',
+    url: '/api/v1/nodes',
+    body: {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: 'a', labels: { 'node-restriction.kubernetes.io/pool': 'prod' } },
+    },
+  },
+  { what: 'read the account of a pod elsewhere', url: '/api/v1/namespaces/default/serviceaccounts/strong' },
+  {
+    what: "report the end of another node's pod",
+    method: 'PATCH',
+    url: `${PODS}/of-b/status`,
+    headers: patch,
+    body: { status: { phase: 'Failed' } },
+  },
+  {
+    what: "evict another node's pod",
+    url: `${PODS}/of-b/eviction`,
+    body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'of-b', namespace: 'default' } },
   },
   {
     what: 'take its taints off',
@@ -242,6 +305,11 @@ describeAttempts('a node', () => NODE_A, [
   },
   { what: "renew another node's lease", url: '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/b' },
   { what: 'reach other nodes through the API server', url: '/api/v1/nodes/b/proxy/pods' },
+  {
+    what: 'bind pods that wait to itself',
+    url: '/api/v1/namespaces/default/bindings',
+    body: { apiVersion: 'v1', kind: 'Binding', metadata: { name: 'of-b' }, target: { kind: 'Node', name: 'a' } },
+  },
   { what: 'become somebody else', url: PODS, headers: { 'impersonate-user': 'kubernetes-admin' } },
 ]);
 
@@ -250,6 +318,42 @@ describeAttempts('a ServiceAccount', () => WEAK, [
   { what: 'bind itself to admin in its namespace', url: BINDINGS, body: bind('admin') },
   { what: 'write a role with more rights', url: ROLES, body: role('more', ALL) },
   { what: 'add to its own role', method: 'PUT', url: `${ROLES}/weak`, body: role('weak', [...rules, ...ALL]) },
+  {
+    what: 'write a role with more rights by applying it',
+    method: 'PATCH',
+    url: `${ROLES}/applied?fieldManager=me`,
+    headers: apply,
+    body: role('applied', ALL),
+  },
+  {
+    what: 'patch more into its own role',
+    method: 'PATCH',
+    url: `${ROLES}/weak`,
+    headers: patch,
+    body: { rules: ALL },
+  },
+  {
+    what: 'join a binding of more rights',
+    method: 'PATCH',
+    url: `${BINDINGS}/strong`,
+    headers: patch,
+    body: { subjects: [{ kind: 'ServiceAccount', name: 'weak', namespace: 'default' }] },
+  },
+  {
+    what: 'give more rights to others',
+    url: BINDINGS,
+    body: { ...bind('edit'), subjects: [{ kind: 'Group', apiGroup: RBAC, name: 'system:authenticated' }] },
+  },
+  {
+    what: 'give itself the making of tokens',
+    url: ROLES,
+    body: role('x', [{ verbs: ['create'], apiGroups: [''], resources: ['serviceaccounts/token'] }]),
+  },
+  {
+    what: 'give itself entry to pods',
+    url: ROLES,
+    body: role('x', [{ verbs: ['create'], apiGroups: [''], resources: ['pods/exec'] }]),
+  },
   {
     what: 'give itself escalate',
     url: ROLES,
@@ -289,6 +393,16 @@ describeAttempts('a ServiceAccount', () => WEAK, [
     url: PODS,
     headers: { 'impersonate-user': 'system:node:a', 'impersonate-group': 'system:nodes' },
   },
+  {
+    what: 'become itself with the attributes of somebody else',
+    url: PODS,
+    headers: { 'impersonate-user': 'system:serviceaccount:default:weak', 'impersonate-extra-scopes': 'all' },
+  },
+  {
+    what: 'put on the UID of another',
+    url: PODS,
+    headers: { 'impersonate-user': 'system:serviceaccount:default:weak', 'impersonate-uid': '1' },
+  },
   { what: 'run as an account of another namespace', url: '/api/v1/namespaces/kube-system/pods', body: podBody({}) },
   {
     what: 'run as an account that is not there',
@@ -311,6 +425,9 @@ describeAttempts('a ServiceAccount', () => WEAK, [
     },
   },
   { what: 'enter the pods of others', url: `${PODS}/of-b/exec?command=sh&stdin=true&stdout=true` },
+  { what: 'run a command in the pods of others', url: `${PODS}/of-b/exec?command=id&stdout=true`, body: {} },
+  { what: 'reach the pods of others through the API server', url: `${PODS}/of-b/proxy/` },
+  { what: 'reach Services through the API server', url: '/api/v1/namespaces/default/services/kubernetes/proxy/' },
   { what: 'attach to the pods of others', url: `${PODS}/of-b/attach?stdin=true` },
   { what: 'forward ports of others', url: `${PODS}/of-b/portforward?ports=80` },
   {
@@ -456,6 +573,29 @@ describe('a token', () => {
 
   it('is not good for another audience', async () => {
     await isRefused(await issue({ audiences: ['vault'] }));
+    // Nor does the API server vouch for it to others, but to those that it was meant for.
+    const token = await issue({ audiences: ['vault'] });
+    const review = async (spec: object) => {
+      const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token, ...spec } };
+      const url = '/apis/authentication.k8s.io/v1/tokenreviews';
+      const answer = await api.call({ method: 'POST', url, body, peer: ADMIN.peer! });
+      return (answer.body as { status: { authenticated?: boolean } }).status.authenticated === true;
+    };
+    expect([await review({}), await review({ audiences: ['bank'] })]).toEqual([false, false]);
+    expect(await review({ audiences: ['vault'] })).toBe(true);
+  });
+
+  it('is not good after its time', async () => {
+    const token = await issue({ expirationSeconds: 600 });
+    expect((await list(token)).status).toBe(200);
+    try {
+      aheadMs = 599_000;
+      expect((await list(token)).status).toBe(200);
+      aheadMs = 602_000;
+      await isRefused(token);
+    } finally {
+      aheadMs = 0;
+    }
   });
 
   it('is not good with a single bit changed, unsigned, or with the claims of another', async () => {

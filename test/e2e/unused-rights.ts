@@ -4,6 +4,7 @@ import type { UnusedRights } from '#test/kit/role-usage.ts';
 const COMPATIBLE = 'as Kubernetes ships the role, for its own component in place of ours; ours does without';
 const OWN_READS = 'as Kubernetes ships the role; our controllers read the caches of system:kube-controller-manager';
 const NO_VOLUMES = 'as Kubernetes ships the role; nothing here binds, attaches or provisions volumes';
+const LEADERS = 'as Kubernetes ships the role, from when leaders were found by ConfigMaps; ours by Leases';
 const RARE = 'needed in a situation that takes longer to come than this test';
 
 /** The one rule that every role carries: events of both groups. Ours report through the core group, and never write one anew. */
@@ -91,6 +92,15 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       why: 'components that answer requests themselves learn here whom to trust; agents list and watch it',
       rules: [allow('get', 'core', 'configmaps', 'extension-apiserver-authentication')],
     },
+  ],
+  'system::leader-locking-kube-scheduler': [
+    {
+      why: LEADERS,
+      rules: [allow('watch', 'core', 'configmaps'), allow('get update', 'core', 'configmaps', 'kube-scheduler')],
+    },
+  ],
+  'system::leader-locking-kube-controller-manager': [
+    { why: LEADERS, rules: [allow('get update', 'core', 'configmaps', 'kube-controller-manager')] },
   ],
   'system:kube-controller-manager': [
     REPORTS_NOTHING,

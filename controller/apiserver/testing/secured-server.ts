@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { KubeClient } from '#api/client/client.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { createMemoryStore } from '../../store/memory-store.ts';
 import type { Store } from '../../store/store.ts';
@@ -47,10 +47,14 @@ function headersOf({ token, headers }: Credentials): Record<string, string> {
 
 export interface SecuredServerOptions {
   readonly auditPolicy?: AuditPolicy;
+  readonly clock?: Clock;
 }
 
-/** The whole API server with its security, over a memory store and the real clock, with all that a cluster starts with. */
-export async function createSecuredServer({ auditPolicy }: SecuredServerOptions = {}): Promise<SecuredServer> {
+/** The whole API server with its security, over a memory store, with all that a cluster starts with. */
+export async function createSecuredServer({
+  auditPolicy,
+  clock = systemClock,
+}: SecuredServerOptions = {}): Promise<SecuredServer> {
   const definitions = builtinResources({
     podSubresources: [],
     nodeSubresources: [],
@@ -63,7 +67,7 @@ export async function createSecuredServer({ auditPolicy }: SecuredServerOptions 
   const security = createSecurity({
     store,
     serviceAccountKey: { ...generateKeyPairSync('ec', { namedCurve: 'P-256' }), keyId: 'k' },
-    clock: systemClock,
+    clock,
     random: Math.random,
     writeAudit: (line) => auditLines.push(line),
     auditPolicy,
@@ -74,7 +78,7 @@ export async function createSecuredServer({ auditPolicy }: SecuredServerOptions 
     types: builtinTypes(),
     definitions: [...definitions, ...security.definitions],
     dialer: { dial: () => Promise.reject(new Error('nothing to dial')) },
-    clock: systemClock,
+    clock,
     log: silentLogger,
     random: Math.random,
     version: versionInfo('0.0.0-test'),
