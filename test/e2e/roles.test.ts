@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import type { RecordedDecision } from '#controller/apiserver/authorize/recording-authorizer.ts';
 import { runCaCommand } from '#controller/ca-command.ts';
 import { controllerUser, controllerUsers } from '#controller/controllers/start-controllers.ts';
@@ -93,8 +94,8 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
         // Key and certificate stand in one file; readers of either skip the other.
         const pem = await readFile(join(identity, `${part}.pem`), 'utf8');
         const path = join(folder, `${part}.kubeconfig`);
-        const server = 'https://198.51.100.1:6443';
-        await writeFile(path, renderKubeconfig({ server, caPem, certificatePem: pem, privateKeyPem: pem }), {
+        const servers = ['https://198.51.100.1:6443'];
+        await writeFile(path, renderKubeconfig({ servers, caPem, certificatePem: pem, privateKeyPem: pem }), {
           mode: 0o600,
         });
         asPart.set(part, path);
@@ -169,6 +170,33 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
       expect((await run('node', `create token reader-1 ${boundTo(1)}`)).stderr).toMatch(FORBIDDEN);
       expect((await run('node', `create token reader-0 ${boundTo(1)}`)).stderr).toMatch(FORBIDDEN);
       expect((await run('node', `create token reader-1 ${boundTo(0)}`)).stderr).toMatch(FORBIDDEN);
+    });
+
+    it('gets no certificate for foreign names, and approves none', async () => {
+      const { privateKey } = await generateKey();
+      const ask = async (name: string, dnsNames: readonly string[]) => {
+        const subject = { commonName: 'system:node:node-0', organizations: ['system:nodes'] };
+        const pem = await renderSigningRequest(privateKey, { ...subject, dnsNames });
+        const signerName = 'kubernetes.io/kubelet-serving';
+        const usages = ['digital signature', 'server auth'];
+        const spec = { signerName, usages, request: Buffer.from(pem).toString('base64') };
+        const request = {
+          apiVersion: 'certificates.k8s.io/v1',
+          kind: 'CertificateSigningRequest',
+          metadata: { name },
+          spec,
+        };
+        expect(await run('node', 'create -f -', JSON.stringify(request))).toMatchObject({ code: 0 });
+      };
+      const foreign = ['node-1', 'kubernetes.default.svc', 'bank.example.com'];
+      for (const [index, name] of foreign.entries()) await ask(`foreign-${index}`, ['node-0', name]);
+      for (const index of foreign.keys())
+        expect((await run('node', `certificate approve foreign-${index}`)).stderr).toMatch(FORBIDDEN);
+      // Asked for later, and granted: by then the others have been looked at.
+      await ask('own', ['node-0']);
+      const certificateOf = (name: string) => cluster.kubectlOk(['get', 'csr', name, '-o', 'jsonpath={.status}']);
+      await waitUntil('its own', 30_000, async () => (await certificateOf('own')).includes('certificate'));
+      for (const index of foreign.keys()) expect(await certificateOf(`foreign-${index}`)).toBe('{}');
     });
 
     it('sees as the proxy Services and nodes, and nothing of any pod', async () => {
