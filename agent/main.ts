@@ -3,7 +3,7 @@ import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { API_SERVER_NAME, parseServerAddresses } from '#api/client/server-addresses.ts';
 import type { Pod } from '#api/object/kinds.ts';
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
@@ -31,6 +31,7 @@ import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
 import { createDevicePlugins } from './plugins/device-plugins.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
+import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
 
 const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
@@ -38,12 +39,13 @@ const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 /** The composition root of a node: makes the real parts, hands them to each other, runs until aborted. Containers go on running. */
 export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
   if (config.servers.length === 0) throw new ConfigError('no server is named: set --servers https://<controller>:6443');
-  const clock = systemClock;
   const log = createLogger('agent', config.logLevel as LogLevel);
   const host = createLinuxHost();
+  const clock = await openFlooredClock(host.fs, config.dataDir);
   const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
   const opened = await tightenPrivateFiles(host.fs, `${config.dataDir}/identity`);
   if (opened.length > 0) log.warn('keys were open to other users of this host; no more', { files: opened });
+  const timeFloor = keepFlooredClock({ fs: host.fs, dataDir: config.dataDir, floored: clock, log });
   const serversPath = `${config.dataDir}/servers.json`;
   const servers = await openServerList(host, serversPath, {
     configured: parseServerAddresses(config.servers),
@@ -51,7 +53,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   });
   const [endpoint, identity] = await Promise.all([
     startRuntime(config, host, log),
-    join({ config, servers, nodeName, host, log, signal }).catch((err: unknown) => {
+    join({ config, servers, nodeName, host, clock, log, signal }).catch((err: unknown) => {
       throw err instanceof JoinError && err.kind === 'configuration' ? new ConfigError(err.message) : err;
     }),
   ]);
@@ -59,8 +61,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const network = await createNodeNetwork({ config, nodeName, host, clock, log });
 
   const transports = {
-    node: connect(servers, identity.caPem, () => identity.node, log),
-    netd: connect(servers, identity.caPem, () => identity.netd, log),
+    node: connect({ servers, clock, log, ca: identity.caPem, keyPair: identity.node }),
+    netd: connect({ servers, clock, log, ca: identity.caPem, keyPair: identity.netd }),
   };
   servers.onChange((all) => {
     for (const transport of Object.values(transports)) transport.updateServers(all);
@@ -111,7 +113,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   });
   await server.listen(config.nodeApiPort);
   const netd = createKubeClient(transports.netd);
-  keepIdentity({ identity, client, netd, server, transports, nodeIp, log, signal });
+  keepIdentity({ identity, client, netd, server, transports, nodeIp, clock, log, signal });
   network.start(netd, signal);
   followServers(
     { servers, client: netd, host, path: serversPath, clock, log: log.child({ component: 'servers' }) },
@@ -142,6 +144,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   await server.close();
   runtime.close();
   for (const transport of Object.values(transports)) transport.close();
+  await timeFloor.stop();
 }
 
 /** Takes back what the agent put into the host: containers, mounts, rules, routes, kernel settings. The API is not asked. */
@@ -218,18 +221,19 @@ interface Joining {
   readonly servers: ServerList;
   readonly nodeName: string;
   readonly host: Host;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
-function join({ config, servers, nodeName, host, log, signal }: Joining): Promise<NodeIdentity> {
+function join({ config, servers, nodeName, host, clock, log, signal }: Joining): Promise<NodeIdentity> {
   return ensureNodeIdentity({
     host,
     dir: `${config.dataDir}/identity`,
     servers: servers.all,
     nodeName,
     joinToken: config.token === '' ? undefined : config.token,
-    clock: systemClock,
+    clock,
     log: log.child({ component: 'identity' }),
     signal,
     connect({ servers, caPem, keyPair, token }) {
@@ -240,7 +244,7 @@ function join({ config, servers, nodeName, host, log, signal }: Joining): Promis
         ...(keyPair === undefined ? {} : { cert: keyPair.certificatePem, key: keyPair.privateKeyPem }),
         ...(token === undefined ? {} : { token }),
         userAgent: USER_AGENT,
-        clock: systemClock,
+        clock,
         log,
       });
       return { client: createKubeClient(transport), close: () => transport.close() };
@@ -248,8 +252,16 @@ function join({ config, servers, nodeName, host, log, signal }: Joining): Promis
   });
 }
 
-function connect(servers: ServerList, ca: string, keyPair: () => NodeIdentity['node'], log: Logger): HttpTransport {
-  const { certificatePem: cert, privateKeyPem: key } = keyPair();
+interface Connecting {
+  readonly servers: ServerList;
+  readonly ca: string;
+  readonly keyPair: NodeIdentity['node'];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+function connect({ servers, ca, keyPair, clock, log }: Connecting): HttpTransport {
+  const { certificatePem: cert, privateKeyPem: key } = keyPair;
   return createHttpTransport({
     servers: servers.all,
     serverName: API_SERVER_NAME,
@@ -257,7 +269,7 @@ function connect(servers: ServerList, ca: string, keyPair: () => NodeIdentity['n
     cert,
     key,
     userAgent: USER_AGENT,
-    clock: systemClock,
+    clock,
     log,
   });
 }
@@ -269,12 +281,14 @@ interface IdentityKeeping {
   readonly server: NodeServer;
   readonly transports: { readonly node: HttpTransport; readonly netd: HttpTransport };
   readonly nodeIp: string;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
 /** Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them. */
-function keepIdentity({ identity, client, netd, server, transports, nodeIp, log, signal }: IdentityKeeping): void {
+function keepIdentity(keeping: IdentityKeeping): void {
+  const { identity, client, netd, server, transports, nodeIp, clock, log, signal } = keeping;
   const apply = () => {
     const { caPem: ca } = identity;
     transports.node.updateCredentials(credentialsOf(identity.node, ca));
@@ -288,8 +302,8 @@ function keepIdentity({ identity, client, netd, server, transports, nodeIp, log,
         log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
     },
   );
-  void followClusterCa({ identity, client: netd, clock: systemClock, log, signal, onChanged: apply });
-  runIdentityRenewal({ identity, client, clock: systemClock, log, signal, onRenewed: apply }).catch((err: unknown) => {
+  void followClusterCa({ identity, client: netd, clock, log, signal, onChanged: apply });
+  runIdentityRenewal({ identity, client, clock, log, signal, onRenewed: apply }).catch((err: unknown) => {
     if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });
   });
 }

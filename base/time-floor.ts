@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import { CLOCK_JUMP_MS, clockOffsetMs } from './clock-jumps.ts';
 import { describeError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
@@ -39,8 +40,6 @@ export interface TimeFloorKeeper {
 
 const CHECK_MS = 60_000;
 const DAY_MS = 24 * 3_600_000;
-/** Clocks are set within a few seconds when they drift; more is a jump. */
-const JUMP_MS = 30_000;
 /**
  * A time is written down once the clock has shown it for so long without a jump: one that a bad battery shows at boot is set right within
  * minutes, and must not be believed for ever.
@@ -52,17 +51,16 @@ const SETTLED_MS = 3_600_000;
  * idle process writes nothing in between, and at a clean stop. Tells of jumps.
  */
 export function keepTimeFloor({ clock, floored, log, write }: TimeFloorOptions): TimeFloorKeeper {
-  const aheadMs = () => clock.now() - clock.monotonic();
-  let lastAheadMs = aheadMs();
+  let lastOffsetMs = clockOffsetMs(clock);
   let settledAtMs = clock.monotonic();
   let dueAtMs = clock.monotonic() + SETTLED_MS;
   let cancel = () => {};
-  if (clock.now() < floored.floor() - JUMP_MS)
+  if (clock.now() < floored.floor() - CLOCK_JUMP_MS)
     log.warn('the clock of this host is behind a time that has been; that one is believed', times(clock, floored));
   const look = (): void => {
-    const jumpMs = aheadMs() - lastAheadMs;
-    lastAheadMs = aheadMs();
-    if (Math.abs(jumpMs) <= JUMP_MS) return;
+    const jumpMs = clockOffsetMs(clock) - lastOffsetMs;
+    lastOffsetMs = clockOffsetMs(clock);
+    if (Math.abs(jumpMs) <= CLOCK_JUMP_MS) return;
     settledAtMs = clock.monotonic();
     log.warn('the clock of this host has jumped', { seconds: Math.round(jumpMs / 1000), ...times(clock, floored) });
   };

@@ -1,3 +1,4 @@
+import { isStillAhead } from '#base/clock-jumps.ts';
 import type { CrashBackoff } from './ledger-record.ts';
 
 export const CRASH_BACKOFF_INITIAL_MS = 10_000;
@@ -15,7 +16,7 @@ export function backoffUntilMs(
 ): number | undefined {
   if (entry === undefined || endedAtMs === undefined || hasExpired(entry, endedAtMs)) return undefined;
   const untilMs = endedAtMs + entry.delayMs;
-  return untilMs > nowMs ? untilMs : undefined;
+  return isStillAhead(untilMs, nowMs, entry.delayMs) ? untilMs : undefined;
 }
 
 /** The entry after a restart at `nowMs`: 10 s, then doubling to 300 s. The first restart is free: no entry, no delay. */

@@ -4,6 +4,7 @@ import type { Informer } from '#api/client/informer.ts';
 import { createInformer } from '#api/client/shared-informer.ts';
 import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
+import { watchClockJumps } from '#base/clock-jumps.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
@@ -168,7 +169,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     exitMessage: (identity, status) => terminationMessage(host.fs, paths, identity, status),
   });
   const unhealthy = () => {
-    const ageMs = clock.now() - (cache.lastRelistMs ?? 0);
+    if (cache.lastRelistMs === undefined) return 'PLEG is not healthy: pleg has yet to be successful';
+    const ageMs = clock.monotonic() - cache.lastRelistMs;
     return ageMs > RELIST_LATE_MS
       ? `PLEG is not healthy: pleg was last seen active ${Math.round(ageMs / 1000)}s ago`
       : undefined;
@@ -408,6 +410,11 @@ async function run(
     signal,
   );
   health.start(signal);
+  const stopWatchingClock = watchClockJumps(deps.clock, () => {
+    deps.log.warn('the clock was set: tokens are asked for anew, and pods are looked at');
+    manager.refreshAllVolumes();
+  });
+  signal.addEventListener('abort', stopWatchingClock, { once: true });
   const { graceSeconds } = deps.config.shutdown;
   const onShutdown = (isComing: boolean) => shutdown.onShutdown(isComing);
   if (graceSeconds > 0)

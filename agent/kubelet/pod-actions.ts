@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
+import { isStillAhead } from '#base/clock-jumps.ts';
 import { backoffUntilMs, nextBackoff } from './crash-backoff.ts';
 import type { CrashBackoff, LedgerRecord, PodOutcome } from './ledger-record.ts';
 import {
@@ -85,6 +86,10 @@ export interface Hold {
 }
 export const SANDBOX_HOLD = '#sandbox';
 export const VOLUMES_HOLD = '#volumes';
+/** As long as the longest back-off of all that fails: pulls and restarts. */
+const LONGEST_HOLD_MS = 300_000;
+export const holdsStill = (hold: Hold | undefined, nowMs: number): hold is Hold =>
+  hold !== undefined && isStillAhead(hold.untilMs, nowMs, LONGEST_HOLD_MS);
 const RESIZE_HOLD = '#resize ';
 export const resizeHold = (container: string): string => `${RESIZE_HOLD}${container}`;
 
@@ -155,7 +160,7 @@ class Draft {
 
   resize(container: ObservedContainer): void {
     const hold = this.input.holds.get(resizeHold(container.name));
-    if (hold !== undefined && hold.untilMs > this.input.nowMs) this.wakeAt(hold.untilMs);
+    if (holdsStill(hold, this.input.nowMs)) this.wakeAt(hold.untilMs);
     else this.#resizes.push({ kind: 'resizeContainer', containerId: container.id, name: container.name });
   }
 
@@ -183,7 +188,7 @@ class Draft {
     }
     for (const key of [VOLUMES_HOLD, name]) {
       const hold = holds.get(key);
-      if (hold === undefined || hold.untilMs <= nowMs) continue;
+      if (!holdsStill(hold, nowMs)) continue;
       this.wait(name, hold.waiting, hold.untilMs);
       return false;
     }
@@ -287,7 +292,7 @@ function planNewSandbox(draft: Draft): void {
     if (isAlive(container)) draft.kill(container, 'Pod sandbox changed, it will be killed and re-created.');
   const newest = observed.sandboxes[0];
   const hold = holds.get(SANDBOX_HOLD);
-  if (hold !== undefined && hold.untilMs > nowMs) {
+  if (holdsStill(hold, nowMs)) {
     draft.wakeAt(hold.untilMs);
     return;
   }

@@ -132,6 +132,11 @@ export class PodManager {
     this.#workers.get(uid)?.poke();
   }
 
+  /** The clock was set: tokens, and what waited for a time, are looked at. */
+  refreshAllVolumes(): void {
+    for (const worker of this.#workers.values()) worker.refreshVolumes();
+  }
+
   refreshVolumes(uids: readonly PodUid[]): void {
     for (const uid of uids) this.#workers.get(uid)?.refreshVolumes();
   }

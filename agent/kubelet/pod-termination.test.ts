@@ -17,6 +17,8 @@ test('the grace period counts from its beginning and never gets below a second',
   const termination = beginTermination(podWith({ terminationGracePeriodSeconds: 30 }), 'deleted', NOW_MS);
   expect(remainingGraceSeconds(termination, NOW_MS + 10_500)).toBe(20);
   expect(remainingGraceSeconds(termination, NOW_MS + 99_000)).toBe(1);
+  // The clock was put back.
+  expect(remainingGraceSeconds(termination, NOW_MS - 86_400_000)).toBe(30);
 });
 
 describe('a pod that is deleted', () => {

@@ -15,10 +15,10 @@ export function beginTermination(pod: Pod, cause: Termination['cause'], nowMs: n
   return { cause, startedAtMs: nowMs, graceSeconds: Math.max(MIN_GRACE_SECONDS, gracePeriodSeconds(pod)) };
 }
 
-/** What is left of the grace period; the agent may have been away for a part of it. */
+/** What is left of the grace period; the agent may have been away for a part of it, and the clock may have been set. */
 export function remainingGraceSeconds(termination: Termination, nowMs: number): number {
   const leftMs = termination.startedAtMs + termination.graceSeconds * 1000 - nowMs;
-  return Math.max(MIN_GRACE_SECONDS, Math.ceil(leftMs / 1000));
+  return Math.min(Math.max(MIN_GRACE_SECONDS, Math.ceil(leftMs / 1000)), termination.graceSeconds);
 }
 
 export interface StopPlan {

@@ -11,7 +11,14 @@ import type { Ledger } from './ledger.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
 import { newestInstance, type ObservedPod } from './observed-pod.ts';
 import type { PodCopies } from './offline/pod-copies.ts';
-import { computePodActions, type Hold, type PodActions, resizeErrors, type WaitingReason } from './pod-actions.ts';
+import {
+  computePodActions,
+  type Hold,
+  holdsStill,
+  type PodActions,
+  resizeErrors,
+  type WaitingReason,
+} from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodExecutor } from './pod-executor.ts';
 import { allContainers, formatPod, gracePeriodSeconds, type PodUid, uidOf } from './pod-spec.ts';
@@ -251,7 +258,8 @@ export class PodWorker {
       // What was done changed what is observed: look again at once, and show it.
       this.#isDirty = true;
     }
-    const holdsUntil = [...this.#holds.values()].map((hold) => hold.untilMs).filter((untilMs) => untilMs > clock.now());
+    const holds = [...this.#holds.values()].filter((hold) => holdsStill(hold, clock.now()));
+    const holdsUntil = holds.map(({ untilMs }) => untilMs);
     const resizeDueMs = this.isResizeDeferred ? clock.now() + RESIZE_RETRY_MS : undefined;
     this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, resizeDueMs, ...holdsUntil]));
   }

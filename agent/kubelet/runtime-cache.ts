@@ -205,7 +205,7 @@ export class RuntimeCache {
         if (observed !== undefined) entryFor(summary.labels)?.containers.set(summary.id, observed);
       }),
     ]);
-    this.#lastRelistMs = clock.now();
+    this.#lastRelistMs = clock.monotonic();
     this.#replace(fresh, startedAt);
   }
 

@@ -1,4 +1,5 @@
 import { WebSocket } from 'ws';
+import { expiredPeer } from '#api/client/peer-expiry.ts';
 import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
@@ -92,12 +93,18 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     let cancelTerminate = () => {};
     let release = () => {};
     let until: Promise<void> | undefined;
+    let expired: Error | undefined;
     const onAbort = () => {
       socket.close(1001, 'agent is stopping');
       cancelTerminate = clock.after(GOODBYE_MS, () => socket.terminate());
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    socket.on('upgrade', ({ headers }) => {
+    socket.on('upgrade', ({ headers, socket: connection }) => {
+      expired = expiredPeer(connection, clock);
+      if (expired !== undefined) {
+        socket.terminate();
+        return;
+      }
       const serverId = headers[TUNNEL_SERVER_HEADER];
       if (typeof serverId !== 'string' || options.claims === undefined) return;
       const claim = options.claims.claim(serverId);
@@ -121,7 +128,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
       }
     });
     socket.on('error', (err) => {
-      reason = describeError(err);
+      reason = describeError(expired ?? err);
     });
     socket.on('close', (_code, text: Buffer) => {
       cancelPing();

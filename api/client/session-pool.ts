@@ -3,6 +3,7 @@ import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
+import { expiredPeer } from './peer-expiry.ts';
 import { TransportError } from './transport.ts';
 
 /** PEM texts. */
@@ -243,6 +244,11 @@ export class SessionPool {
       );
       session.once('connect', () => {
         stopTimer();
+        const problem = session.encrypted ? expiredPeer(session.socket, this.#options.clock) : undefined;
+        if (problem !== undefined) {
+          session.destroy(problem);
+          return;
+        }
         session.setLocalWindowSize(4 * WINDOW_BYTES);
         this.#keepAlive(session, server);
         resolve(session);

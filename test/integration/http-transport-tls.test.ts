@@ -8,8 +8,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import type { ServerCredentials } from '#api/client/session-pool.ts';
 import { TransportError } from '#api/client/transport.ts';
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { createFlooredClock } from '#base/time-floor.ts';
 import { type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts';
 
 let dir: string;
@@ -65,11 +66,11 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-function connect(credentials: ServerCredentials): HttpTransport {
+function connect(credentials: ServerCredentials, clock: Clock = systemClock): HttpTransport {
   const transport = createHttpTransport({
     servers: [address],
     userAgent: 'test/1',
-    clock: systemClock,
+    clock,
     log: silentLogger,
     ...credentials,
   });
@@ -85,6 +86,17 @@ async function whoAmI(transport: HttpTransport): Promise<string> {
 }
 
 describe('HTTP transport over TLS', () => {
+  it.each([
+    ['ended', 400, 'the certificate of the server expired at'],
+    ['holds', 300, undefined],
+  ])('a host whose clock is behind knows that a certificate %s', async (_, days, problem) => {
+    // The handshake goes by the clock of this machine, as that of a host in 1970 would.
+    const believed = createFlooredClock(systemClock, Date.now() + days * 86_400_000);
+    const asked = whoAmI(connect({ ca: pki.caPem }, believed));
+    if (problem === undefined) expect(await asked).toBe('nobody');
+    else await expect(asked).rejects.toThrow(problem);
+  });
+
   it('trusts the given CA and shows its certificate', async () => {
     const { certificatePem: cert, privateKeyPem: key } = pki.admin;
     expect(await whoAmI(connect({ ca: pki.caPem, cert, key }))).toBe('kubernetes-admin');

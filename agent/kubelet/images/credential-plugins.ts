@@ -67,6 +67,7 @@ export function parseCredentialConfig(value: unknown): CredentialProvider[] {
 
 interface Cached {
   readonly auths: DockerAuths;
+  /** By the monotonic clock. */
   readonly untilMs: number;
 }
 
@@ -99,7 +100,7 @@ export class CredentialPlugins {
     const keys = [`${provider.name} ${name}`, `${provider.name} ${image.domain}`, `${provider.name} *`];
     for (const key of keys) {
       const cached = this.#cache.get(key);
-      if (cached !== undefined && cached.untilMs > clock.now()) return cached.auths;
+      if (cached !== undefined && cached.untilMs > clock.monotonic()) return cached.auths;
     }
     const request = { apiVersion: provider.apiVersion, kind: 'CredentialProviderRequest', image: name };
     const environment = provider.env.map((one) => `${one.name}=${one.value}`);
@@ -119,7 +120,7 @@ export class CredentialPlugins {
       typeof answer.cacheDuration === 'string'
         ? parseDurationMs(answer.cacheDuration)
         : provider.defaultCacheDurationMs;
-    if (lifeMs > 0) this.#cache.set(keys[scope]!, { auths, untilMs: clock.now() + lifeMs });
+    if (lifeMs > 0) this.#cache.set(keys[scope]!, { auths, untilMs: clock.monotonic() + lifeMs });
     return auths;
   }
 }

@@ -2,6 +2,7 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
+import { isStillAhead } from '#base/clock-jumps.ts';
 import { describeError } from '#base/errors.ts';
 import type { ContainerRuntime, ImageInfo, RegistryAuth } from '../../cri/runtime.ts';
 import type { PodEvents } from '../pod-events.ts';
@@ -104,7 +105,7 @@ export class ImageManager {
     const { clock, events } = this.#options;
     const key = `${pod.metadata.uid}/${container.image}`;
     const failure = this.#failures.get(key);
-    if (failure !== undefined && failure.retryAtMs > clock.now()) {
+    if (failure !== undefined && isStillAhead(failure.retryAtMs, clock.now(), BACKOFF.maxMs)) {
       const message = `Back-off pulling image "${container.image}"`;
       events.container(pod, container.name, 'Normal', 'BackOff', message);
       throw new StartError('ImagePullBackOff', `${message}: ErrImagePull: ${failure.message}`, failure.retryAtMs);

@@ -129,12 +129,13 @@ export class NodeAgent {
       log.info('node is registered', { node: config.nodeName });
     }
     const sent = this.#sent;
-    if (sent !== undefined && isSameNodeStatus(sent.status, status) && clock.now() - sent.atMs < REPORT_MS) return;
+    if (sent !== undefined && isSameNodeStatus(sent.status, status) && clock.monotonic() - sent.atMs < REPORT_MS)
+      return;
     try {
       const patch = { status: withAddresses(status, this.#node.status?.addresses ?? []) };
       const request = { name: config.nodeName, type: 'strategic', subresource: 'status', patch, signal } as const;
       this.#node = await this.#nodes.patch(request);
-      this.#sent = { status, atMs: clock.now() };
+      this.#sent = { status, atMs: clock.monotonic() };
     } catch (err) {
       // Somebody deleted the Node: register anew.
       if (isNotFound(err)) this.#node = undefined;

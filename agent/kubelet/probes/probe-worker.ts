@@ -56,7 +56,9 @@ export class ProbeWorker {
   start(): void {
     const { clock } = this.#deps;
     const delayMs = (this.#target.probe.initialDelaySeconds ?? 0) * 1000;
-    this.#schedule(Math.max(0, this.#target.startedAtMs + delayMs - clock.now()));
+    const leftMs = this.#target.startedAtMs + delayMs - clock.now();
+    // A start of tomorrow was noted before the clock was set.
+    this.#schedule(Math.min(Math.max(0, leftMs), delayMs));
   }
 
   stop(): void {

@@ -2,6 +2,7 @@ import type { KubeClient } from '#api/client/client.ts';
 import { ApiError } from '#api/object/api-error.ts';
 import { type Pod, resources, type ServiceAccount } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
+import { clockOffsetMs, hasJumped } from '#base/clock-jumps.ts';
 import type { PodCopies } from '../offline/pod-copies.ts';
 import { namespaceOf, specOf, uidOf } from '../pod-spec.ts';
 import type { ProjectedToken, TokenSpec } from './volume-kind.ts';
@@ -15,10 +16,13 @@ const RETRY_MS = 10_000;
 
 interface KnownToken extends ProjectedToken {
   readonly expiresAtMs: number;
+  /** Of the wall clock when it was asked for: once that is set, nobody knows by whose clock it lasts. */
+  readonly clockOffsetMs: number;
 }
 
 interface TokenReply {
-  readonly status?: { readonly token?: string; readonly expirationTimestamp?: string };
+  readonly spec?: { readonly expirationSeconds?: number };
+  readonly status?: { readonly token?: string };
 }
 
 export interface TokenSourceOptions {
@@ -41,7 +45,7 @@ export class TokenSource {
   async token(pod: Pod, spec: TokenSpec): Promise<ProjectedToken> {
     const key = `${pod.metadata.uid} ${spec.audience ?? ''} ${spec.expirationSeconds}`;
     const known = this.#tokens.get(key);
-    if (known !== undefined && this.#options.clock.now() < known.refreshAtMs) return known;
+    if (known !== undefined && this.#isFresh(known)) return known;
     try {
       const fresh = await this.#request(pod, spec);
       this.#tokens.set(key, fresh);
@@ -53,6 +57,11 @@ export class TokenSource {
       if (copy === undefined || (known !== undefined && this.#options.clock.now() >= known.expiresAtMs)) throw err;
       return { ...copy, refreshAtMs: this.#options.clock.now() + RETRY_MS };
     }
+  }
+
+  #isFresh({ refreshAtMs, clockOffsetMs: offsetMs }: KnownToken): boolean {
+    const { clock } = this.#options;
+    return clock.now() < refreshAtMs && !hasJumped(clock, offsetMs);
   }
 
   /** An API server that answers, if only to refuse, decides. */
@@ -70,7 +79,7 @@ export class TokenSource {
     const accounts = client.resource<ServiceAccount>(resources.serviceAccounts);
     const { name, uid } = pod.metadata;
     const account = specOf(pod).serviceAccountName || 'default';
-    const askedMs = clock.now();
+    const [askedMs, offsetMs] = [clock.now(), clockOffsetMs(clock)];
     const reply = await accounts.post<TokenReply>(account, namespaceOf(pod), 'token', {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenRequest',
@@ -82,8 +91,9 @@ export class TokenSource {
     });
     const token = reply.status?.token;
     if (token === undefined) throw new Error(`the API server sent no token for ServiceAccount ${account}`);
-    const expiresMs = Date.parse(reply.status?.expirationTimestamp ?? '') || askedMs + expirationSeconds * 1000;
-    const ageMs = Math.min((expiresMs - askedMs) * REFRESH_AT, MAX_AGE_MS);
-    return { token, expiresAtMs: expiresMs, refreshAtMs: askedMs + ageMs - random() * MAX_SPREAD_MS };
+    // By the length of its life, which is the same by the server's clock and by ours.
+    const lifeMs = (reply.spec?.expirationSeconds ?? expirationSeconds) * 1000;
+    const refreshAtMs = askedMs + Math.min(lifeMs * REFRESH_AT, MAX_AGE_MS) - random() * MAX_SPREAD_MS;
+    return { token, expiresAtMs: askedMs + lifeMs, refreshAtMs, clockOffsetMs: offsetMs };
   }
 }
