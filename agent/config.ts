@@ -183,7 +183,25 @@ export const AGENT_CONFIG = {
     default: '/etc/coracle/manifests',
     description: 'folder of manifests of pods that this node runs without being told; empty means none',
   },
-  mtu: { type: 'number', default: 1500, description: 'MTU of pod interfaces' },
+  mtu: {
+    type: 'number',
+    default: 0,
+    range: [0, 65_535],
+    description: 'MTU of pod interfaces; 0 works it out: that of the link between nodes, less what a tunnel takes',
+  },
+  podTransport: {
+    type: 'string',
+    default: 'auto',
+    oneOf: ['auto', 'direct', 'vxlan'],
+    description:
+      'how packets go between pods of two nodes: direct by plain routes (nodes share a link), vxlan in a tunnel; auto does either as needed',
+  },
+  vxlanPort: {
+    type: 'number',
+    default: 8472,
+    range: [1, 65_535],
+    description: 'UDP port of the tunnels between nodes; the same on every node',
+  },
   proxyMode: {
     type: 'string',
     default: 'auto',

@@ -11,6 +11,8 @@ import type { AgentConfig } from './config.ts';
 import type { Host } from './host/host.ts';
 import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
+import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
+import type { PodTransport } from './network/paths/pod-paths.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
@@ -30,6 +32,8 @@ export interface NodeNetworkOptions {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What is in the way of pod traffic changed. */
+  readonly onProblems?: () => void;
 }
 
 /** Services and pod routes of this node; acts as `coracle:netd:<name>`, which reads no pods and no secrets. */
@@ -37,6 +41,8 @@ export interface NodeNetwork {
   start(client: KubeClient, signal: AbortSignal): void;
   /** The controller gave this node its pod addresses. */
   onPodCidrs(podCidrs: readonly string[]): Promise<void>;
+  /** What is in the way of pod traffic on this node; undefined: the network is somebody else's. */
+  problems(): readonly NetworkProblem[] | undefined;
   /** Takes everything back that this module put into the host. */
   cleanUp(): Promise<void>;
 }
@@ -45,6 +51,10 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
   const { config, nodeName, host, clock, log } = options;
   const binaries = await chooseIptables(host.exec);
   const changes = new HostChanges(host, `${config.dataDir}/host-changes.json`);
+  const problems = new NetworkProblems((all) => {
+    for (const { reason, cause, cure } of all) log.warn('pod traffic is hindered', { reason, cause, cure });
+    options.onProblems?.();
+  });
   const podNetwork = createPodNetwork({
     host,
     changes,
@@ -55,6 +65,10 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     cniConfigDirectory: cniConfigDirectory(config),
     ipamDirectory: `${config.runDir}/ipam`,
     mtu: config.mtu,
+    transport: config.podTransport as PodTransport,
+    vxlanPort: config.vxlanPort,
+    probePort: config.proxyHealthzPort || config.nodeApiPort,
+    onProblems: (found) => problems.tell('paths', found),
     resolver: { address: DNS_ADDRESS, port: config.dnsPort },
     iptables: binaries.iptables,
   });
@@ -63,7 +77,11 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
   const applyPodCidr = async () => {
     if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
   };
+  const reassert = async () => {
+    if (config.networkMode === 'routes') await podNetwork.reassert();
+  };
   return {
+    problems: () => (config.networkMode === 'routes' ? problems.list() : undefined),
     start(client, signal) {
       const informers = createInformerFactory({ client, clock, log });
       if (config.networkMode === 'routes') podNetwork.start(informers.informer<Node>(resources.nodes), signal);
@@ -76,7 +94,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
           const onRulesLost = () => {
             policies.reassert();
             // The masquerade of pods stands in the same tables.
-            applyPodCidr().catch((err: unknown) =>
+            reassert().catch((err: unknown) =>
               log.error('the pod network could not be set up again', { err: describeError(err) }),
             );
           };

@@ -1,13 +1,14 @@
 import type { Informer } from '#api/client/informer.ts';
 import type { Node } from '#api/object/kinds.ts';
-import { backoffDelayMs } from '#base/backoff.ts';
-import { type Clock, delay } from '#base/clock.ts';
+import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from '../host/host.ts';
 import { CNI_CONFIG_FILE, POD_BRIDGE, renderCniConfig } from './cni-config.ts';
 import type { HostChanges } from './host-changes.ts';
-import { computeRoutes, diffRoutes, parseRoutes, ROUTE_PROTOCOL } from './routes.ts';
+import type { NetworkProblem } from './network-problem.ts';
+import { createPathKeeper } from './paths/path-keeper.ts';
+import type { PodTransport } from './paths/pod-paths.ts';
 
 export interface PodNetworkOptions {
   readonly host: Host;
@@ -18,7 +19,15 @@ export interface PodNetworkOptions {
   readonly clusterCidr: string;
   readonly cniConfigDirectory: string;
   readonly ipamDirectory: string;
+  /** Of pods' interfaces; 0: worked out from the links between nodes. */
   readonly mtu: number;
+  readonly transport: PodTransport;
+  /** UDP port of the tunnels between nodes. */
+  readonly vxlanPort: number;
+  /** TCP port that every node answers or refuses. */
+  readonly probePort: number;
+  /** What is in the way of pod traffic changed; told once everything else stands. */
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
   /** Where pods find the cluster DNS on this node. */
   readonly resolver: { readonly address: string; readonly port: number };
   /** `iptables` of the variant in use. */
@@ -30,6 +39,8 @@ export interface PodNetwork {
   applyPodCidr(podCidr: string): Promise<void>;
   /** Keeps routes to the pods of other nodes until aborted. */
   start(nodes: Informer<Node>, signal: AbortSignal): void;
+  /** Somebody threw rules of the kernel away: ours are put back. */
+  reassert(): Promise<void>;
   /** Takes back everything that applyPodCidr and start put into the host. */
   cleanUp(): Promise<void>;
 }
@@ -59,9 +70,9 @@ interface OwnChain {
 
 /**
  * What pods need of the host's own tables, whatever the proxy mode: hosts with Docker forward nothing by default, hosts with ufw take
- * nothing in. Of INPUT only the resolver is opened, and for pods alone.
+ * nothing in. Of INPUT only the resolver is opened, for pods alone, and the tunnel between nodes.
  */
-function ownChains(podCidr: string, { clusterCidr, resolver }: PodNetworkOptions): OwnChain[] {
+function ownChains(podCidr: string, { clusterCidr, resolver, transport, vxlanPort }: PodNetworkOptions): OwnChain[] {
   const dns = (protocol: string) => [
     '-s',
     clusterCidr,
@@ -76,6 +87,8 @@ function ownChains(podCidr: string, { clusterCidr, resolver }: PodNetworkOptions
     '-j',
     'ACCEPT',
   ];
+  // From whom is judged by a rule of its own, with a set of all nodes: see paths/overlay-guard.ts.
+  const tunnel = ['-p', 'udp', '-m', 'udp', '--dport', `${vxlanPort}`, '-j', 'ACCEPT'];
   return [
     // Pods talk to the world with the node's address; among themselves with their own.
     {
@@ -95,7 +108,13 @@ function ownChains(podCidr: string, { clusterCidr, resolver }: PodNetworkOptions
         ['-d', clusterCidr, '-j', 'ACCEPT'],
       ],
     },
-    { table: 'filter', chain: 'CORACLE-INPUT', hook: 'INPUT', isFirst: true, rules: [dns('udp'), dns('tcp')] },
+    {
+      table: 'filter',
+      chain: 'CORACLE-INPUT',
+      hook: 'INPUT',
+      isFirst: true,
+      rules: [dns('udp'), dns('tcp'), ...(transport === 'direct' ? [] : [tunnel])],
+    },
   ];
 }
 
@@ -109,12 +128,9 @@ const jumpTo = (hook: string, chain: string): string[] => [
   chain,
 ];
 
-const RETRY = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
-
 export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
-  const { host, log, clock, clusterCidr, nodeName } = options;
+  const { host, log } = options;
   const configPath = `${options.cniConfigDirectory}/${CNI_CONFIG_FILE}`;
-  const ip = async (...args: string[]) => (await host.exec.run(['ip', ...args])).stdout;
   const iptables = (table: string, ...args: string[]) =>
     host.exec.run([options.iptables, '-w', '5', '-t', table, ...args]);
   const holds = (table: string, ...args: string[]) =>
@@ -136,75 +152,56 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
     await iptables(table, isFirst ? '-I' : '-A', ...jumpTo(hook, chain));
   }
 
-  async function syncRoutes(nodes: readonly Node[]): Promise<void> {
-    const actual = parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL));
-    const { replace, remove } = diffRoutes(actual, computeRoutes(nodes, { ownName: nodeName, clusterCidr }));
-    const failures: unknown[] = [];
-    // One node that is not on this link (behind a NAT, say) must not cost the others their routes.
-    const attempt = (...args: string[]) => ip('route', ...args).catch((err: unknown) => failures.push(err));
-    for (const { podCidr, gateway } of replace)
-      await attempt('replace', podCidr, 'via', gateway, 'proto', ROUTE_PROTOCOL);
-    for (const { podCidr } of remove) await attempt('del', podCidr, 'proto', ROUTE_PROTOCOL);
-    if (replace.length + remove.length > 0)
-      log.info('changed pod routes', { replaced: replace.length, removed: remove.length, failed: failures.length });
-    if (failures.length > 0) throw failures[0];
+  /** Serial: a new MTU and a new range may come at the same time. */
+  let applying: Promise<void> = Promise.resolve();
+  let ownPodCidr: string | undefined;
+  const paths = createPathKeeper({
+    ...options,
+    onMtu: () => {
+      if (ownPodCidr === undefined) return;
+      apply(ownPodCidr).catch((err: unknown) => log.error('pods keep their MTU', { err: describeError(err) }));
+    },
+  });
+
+  function apply(podCidr: string): Promise<void> {
+    applying = applying.catch(() => {}).then(() => applyNow(podCidr));
+    return applying;
   }
 
-  async function run(nodes: Informer<Node>, signal: AbortSignal): Promise<void> {
-    let dirty = true;
-    let wake = () => {};
-    const touch = () => {
-      dirty = true;
-      wake();
-    };
-    signal.addEventListener('abort', () => wake(), { once: true });
-    nodes.addHandler({ onAdd: touch, onUpdate: (a, b) => routeFacts(a) !== routeFacts(b) && touch(), onDelete: touch });
-    await nodes.waitForSync(signal);
-    let failures = 0;
-    while (!signal.aborted) {
-      if (!dirty) await new Promise<void>((resolve) => (wake = resolve));
-      dirty = false;
-      try {
-        await syncRoutes(nodes.list());
-        failures = 0;
-      } catch (err) {
-        dirty = true;
-        failures += 1;
-        log.warn('could not set pod routes', { err: describeError(err), failures });
-        await delay(clock, backoffDelayMs(failures, RETRY), signal);
-      }
+  async function applyNow(podCidr: string): Promise<void> {
+    // Built into some kernels and missing from others: the warning below tells when it matters.
+    await host.exec
+      .run(['modprobe', BRIDGE_MODULE])
+      .catch((err: unknown) => log.debug('module not loaded', { module: BRIDGE_MODULE, err: describeError(err) }));
+    for (const [name, value, consequence] of SYSCTLS) {
+      if (!(await options.changes.setSysctl(name, value)))
+        log.warn('the kernel refuses a setting', { sysctl: name, consequence });
     }
+    for (const chain of ownChains(podCidr, options)) await ensureChain(chain);
+    const mtu = await paths.podMtu();
+    const config = renderCniConfig({ podCidr, mtu, ipamDirectory: options.ipamDirectory });
+    const present = await host.fs.info(configPath);
+    if (present !== undefined && (await host.fs.readText(configPath)) === config) return;
+    await host.fs.makeDirectory(options.cniConfigDirectory);
+    await host.fs.writeAtomic(configPath, config, { mode: 0o644 });
+    log.info('wrote the pod network configuration', { path: configPath, podCidr, mtu });
   }
 
   return {
-    async applyPodCidr(podCidr) {
-      // Built into some kernels and missing from others: the warning below tells when it matters.
-      await host.exec
-        .run(['modprobe', BRIDGE_MODULE])
-        .catch((err: unknown) => log.debug('module not loaded', { module: BRIDGE_MODULE, err: describeError(err) }));
-      for (const [name, value, consequence] of SYSCTLS) {
-        if (!(await options.changes.setSysctl(name, value)))
-          log.warn('the kernel refuses a setting', { sysctl: name, consequence });
-      }
-      for (const chain of ownChains(podCidr, options)) await ensureChain(chain);
-      const config = renderCniConfig({ podCidr, mtu: options.mtu, ipamDirectory: options.ipamDirectory });
-      const present = await host.fs.info(configPath);
-      if (present !== undefined && (await host.fs.readText(configPath)) === config) return;
-      await host.fs.makeDirectory(options.cniConfigDirectory);
-      await host.fs.writeAtomic(configPath, config, { mode: 0o644 });
-      log.info('wrote the pod network configuration', { path: configPath, podCidr });
+    applyPodCidr(podCidr) {
+      ownPodCidr = podCidr;
+      return apply(podCidr);
     },
 
-    start(nodes, signal) {
-      run(nodes, signal).catch((err: unknown) => {
-        if (!signal.aborted) log.error('pod routes are no longer kept', { err: describeError(err) });
-      });
+    start: (nodes, signal) => paths.start(nodes, signal),
+
+    async reassert() {
+      paths.reassert();
+      if (ownPodCidr !== undefined) await apply(ownPodCidr);
     },
 
     async cleanUp() {
-      for (const route of parseRoutes(await ip('-j', 'route', 'show', 'proto', ROUTE_PROTOCOL))) {
-        await ip('route', 'del', route.podCidr, 'proto', ROUTE_PROTOCOL);
-      }
+      await paths.cleanUp();
       for (const { table, chain, hook } of ownChains('0.0.0.0/0', options)) {
         while (await holds(table, '-D', ...jumpTo(hook, chain)));
         if (await holds(table, '-F', chain)) await iptables(table, '-X', chain);
@@ -216,9 +213,4 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
       await host.fs.remove(options.ipamDirectory);
     },
   };
-}
-
-/** The part of a Node that routes depend on. */
-function routeFacts(node: Node): string {
-  return JSON.stringify([node.spec?.podCIDR, node.status?.addresses]);
 }

@@ -41,6 +41,10 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
       cniConfigDirectory: '/cni',
       ipamDirectory: '/ipam',
       mtu: 1500,
+      transport: 'auto',
+      vxlanPort: 8472,
+      probePort: 10256,
+      onProblems: () => {},
       resolver: { address: '169.254.10.53', port: 10053 },
       iptables: 'iptables',
     });

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
  * namespaces that the lab made, so no test traffic can leave and the machine's own rules are not touched.
  *
  *   hub (198.51.100.1, br0) -- n0 (198.51.100.10) -- n1 (198.51.100.11) ...
+ *
+ * Nodes of `beyond` hang on a second link, 203.0.113.0/24, that the hub routes to.
  */
 export interface LabHost {
   readonly namespace: string;
@@ -38,16 +40,33 @@ export function labProblem(): string | undefined {
 
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 
-export function createNetworkLab(name: string, nodeCount: number): NetworkLab {
+export interface NetworkLabOptions {
+  /** Nodes on the second link. */
+  readonly beyond?: readonly number[];
+}
+
+const LINKS = [
+  { bridge: 'br0', prefix: '198.51.100' },
+  { bridge: 'br1', prefix: '203.0.113' },
+] as const;
+
+export function createNetworkLab(name: string, nodeCount: number, { beyond = [] }: NetworkLabOptions = {}): NetworkLab {
+  const linkOf = (index: number) => LINKS[beyond.includes(index) ? 1 : 0];
   const hub = host(`${name}-hub`, '198.51.100.1');
-  const nodes = Array.from({ length: nodeCount }, (_, index) => host(`${name}-n${index}`, `198.51.100.${10 + index}`));
+  const nodes = Array.from({ length: nodeCount }, (_, index) =>
+    host(`${name}-n${index}`, `${linkOf(index).prefix}.${10 + index}`),
+  );
   for (const { namespace } of [hub, ...nodes]) {
     ip('netns', 'add', namespace);
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
   }
-  ip('-n', hub.namespace, 'link', 'add', 'br0', 'type', 'bridge');
-  ip('-n', hub.namespace, 'addr', 'add', `${hub.address}/24`, 'dev', 'br0');
-  ip('-n', hub.namespace, 'link', 'set', 'br0', 'up');
+  for (const { bridge, prefix } of beyond.length === 0 ? LINKS.slice(0, 1) : LINKS) {
+    ip('-n', hub.namespace, 'link', 'add', bridge, 'type', 'bridge');
+    ip('-n', hub.namespace, 'addr', 'add', `${prefix}.1/24`, 'dev', bridge);
+    ip('-n', hub.namespace, 'link', 'set', bridge, 'up');
+  }
+  if (beyond.length > 0)
+    execFileSync(hub.enter[0]!, [...hub.enter.slice(1), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
   nodes.forEach((node, index) => {
     ip(
       '-n',
@@ -63,10 +82,10 @@ export function createNetworkLab(name: string, nodeCount: number): NetworkLab {
       'netns',
       node.namespace,
     );
-    ip('-n', hub.namespace, 'link', 'set', `port${index}`, 'master', 'br0', 'up');
+    ip('-n', hub.namespace, 'link', 'set', `port${index}`, 'master', linkOf(index).bridge, 'up');
     ip('-n', node.namespace, 'addr', 'add', `${node.address}/24`, 'dev', 'eth0');
     ip('-n', node.namespace, 'link', 'set', 'eth0', 'up');
-    ip('-n', node.namespace, 'route', 'add', 'default', 'via', hub.address);
+    ip('-n', node.namespace, 'route', 'add', 'default', 'via', `${linkOf(index).prefix}.1`);
   });
   return {
     hub,

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { type NamespaceAgent, startNamespaceAgent } from './namespace-agent.ts';
-import { createNetworkLab, type LabHost, type NetworkLab } from './network-lab.ts';
+import { createNetworkLab, type LabHost, type NetworkLab, type NetworkLabOptions } from './network-lab.ts';
 
 /** A namespace that looks to its node like a pod of ours: a veth on the node's bridge, an address of its range. */
 export interface LabPod {
@@ -21,14 +21,23 @@ export interface PodLab {
   destroy(): Promise<void>;
 }
 
+export interface PodLabOptions extends NetworkLabOptions {
+  /** Whether the way between pods of different nodes is made by the lab, over the first link; false: by what is tested. */
+  readonly hasRoutes?: boolean;
+}
+
 const sh = (command: string) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'ignore', 'inherit'] });
 
 /**
  * Nodes with pods as the CNI bridge plug-in makes them, without containers: what the proxy and policies do to packets is seen by real ones.
  * Pods have IPv6 addresses too (fd00:244:<node>::<10 + index>), nodes fd00:198::<10 + node>.
  */
-export function createPodLab(name: string, podsPerNode: readonly number[]): PodLab {
-  const lab = createNetworkLab(name, podsPerNode.length);
+export function createPodLab(
+  name: string,
+  podsPerNode: readonly number[],
+  { hasRoutes = true, ...links }: PodLabOptions = {},
+): PodLab {
+  const lab = createNetworkLab(name, podsPerNode.length, links);
   const agents: NamespaceAgent[] = [];
   const namespaces: string[] = [];
   const agentIn = (namespace: string) => {
@@ -49,9 +58,9 @@ export function createPodLab(name: string, podsPerNode: readonly number[]): PodL
       nsenter --net=/run/netns/${ns} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; for i in 4 6; do f=/proc/sys/net/bridge/bridge-nf-call-ip$([ $i = 4 ] || echo 6)tables; echo 1 > $f; done'
     `);
     // A machine outside finds pods as a router of the network would lead it.
-    sh(`ip -n ${lab.hub.namespace} route add 10.244.${node}.0/24 via ${lab.nodes[node]!.address}`);
+    if (hasRoutes) sh(`ip -n ${lab.hub.namespace} route add 10.244.${node}.0/24 via ${lab.nodes[node]!.address}`);
     podsPerNode.forEach((_, other) => {
-      if (other === node) return;
+      if (other === node || !hasRoutes) return;
       sh(`
         ip -n ${ns} route add 10.244.${other}.0/24 via ${lab.nodes[other]!.address}
         ip -n ${ns} -6 route add fd00:244:${other}::/64 via fd00:198::${10 + other}

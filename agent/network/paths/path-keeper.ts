@@ -1,0 +1,274 @@
+import type { Informer } from '#api/client/informer.ts';
+import type { Node } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import { ExecError, type Host } from '../../host/host.ts';
+import type { NetworkProblem } from '../network-problem.ts';
+import { watchLinks } from './link-monitor.ts';
+import { type LinkTable, parseLinkTable } from './link-table.ts';
+import { GUARD_TABLE, renderGuard } from './overlay-guard.ts';
+import { podMtu, vxlanMtu } from './pod-mtu.ts';
+import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrOf } from './pod-paths.ts';
+import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
+import { TunnelHealth } from './tunnel-health.ts';
+import { diffPeers, parsePeerTables, parseVxlanDevice, peersOf, planDevice, tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
+
+export interface PathKeeperOptions {
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly nodeName: string;
+  /** Pod addresses of the whole cluster; IPv4. */
+  readonly clusterCidr: string;
+  readonly transport: PodTransport;
+  /** UDP port of the tunnels, the same on every node. */
+  readonly vxlanPort: number;
+  /** TCP port that every node answers or refuses: what probes dial. */
+  readonly probePort: number;
+  /** MTU of pods' interfaces as configured; 0: worked out. */
+  readonly mtu: number;
+  /** The MTU of pods, worked out anew: the runtime's configuration may have to be written again. */
+  readonly onMtu: (mtu: number) => void;
+  /** What is in the way of pod traffic changed. */
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
+}
+
+export interface PathKeeper {
+  /** MTU of pods' interfaces, from what is known of the other nodes by now. */
+  podMtu(): Promise<number>;
+  /** Keeps paths to the pods of other nodes until aborted. */
+  start(nodes: Informer<Node>, signal: AbortSignal): void;
+  /** Somebody threw rules away: ours are put back. */
+  reassert(): void;
+  cleanUp(): Promise<void>;
+}
+
+const RETRY = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** What no event told of is found by then. */
+const LOOK_AGAIN_MS = 60_000;
+
+export function createPathKeeper(options: PathKeeperOptions): PathKeeper {
+  return new Keeper(options);
+}
+
+class Keeper implements PathKeeper {
+  readonly #options: PathKeeperOptions;
+  #nodes: readonly Node[] = [];
+  #dirty = true;
+  #wake = () => {};
+  #mtu: number | undefined;
+  #guard = '';
+  #setupProblem: NetworkProblem | undefined;
+  #tunnelProblem: NetworkProblem | undefined;
+  readonly #tunnel: TunnelHealth;
+
+  constructor(options: PathKeeperOptions) {
+    this.#options = options;
+    const { host, clock, log, probePort, vxlanPort } = options;
+    this.#tunnel = new TunnelHealth({
+      exec: host.exec,
+      dialer: host.dialer,
+      clock,
+      log,
+      port: probePort,
+      vxlanPort,
+      onProblem: (problem) => {
+        this.#tunnelProblem = problem;
+        this.#tellProblems();
+      },
+    });
+  }
+
+  async podMtu(): Promise<number> {
+    const { mtu, transport } = this.#options;
+    return podMtu(mtu, transport, await this.#facts());
+  }
+
+  start(nodes: Informer<Node>, signal: AbortSignal): void {
+    const { host, clock, log } = this.#options;
+    const touch = () => this.#touch();
+    nodes.addHandler({ onAdd: touch, onUpdate: (a, b) => pathFacts(a) !== pathFacts(b) && touch(), onDelete: touch });
+    void watchLinks({ exec: host.exec, clock, log, onChange: touch }, signal);
+    this.#run(nodes, signal).catch((err: unknown) => {
+      if (!signal.aborted) log.error('pod routes are no longer kept', { err: describeError(err) });
+    });
+  }
+
+  reassert(): void {
+    this.#guard = '';
+    this.#touch();
+  }
+
+  async cleanUp(): Promise<void> {
+    const { host } = this.#options;
+    await this.#batch('ip', diffRoutes(await this.#ownRoutes(), []));
+    if ((await this.#device()) !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
+    if ((await host.exec.find('nft')) !== undefined)
+      await host.exec.run(['nft', '-f', '-'], {
+        stdin: `table ip ${GUARD_TABLE}\ndelete table ip ${GUARD_TABLE}\n`,
+      });
+  }
+
+  #touch(): void {
+    this.#dirty = true;
+    this.#wake();
+  }
+
+  async #run(nodes: Informer<Node>, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    signal.addEventListener('abort', () => this.#wake(), { once: true });
+    await nodes.waitForSync(signal);
+    for (let failures = 0; !signal.aborted; ) {
+      this.#dirty = false;
+      try {
+        this.#nodes = nodes.list();
+        await this.#sync(signal);
+        failures = 0;
+      } catch (err) {
+        failures += 1;
+        log.warn('could not set pod routes', { err: describeError(err), failures });
+        await this.#pause(backoffDelayMs(failures, RETRY), signal);
+        continue;
+      }
+      if (!this.#dirty) await this.#pause(LOOK_AGAIN_MS, signal);
+    }
+  }
+
+  /** Until something changes, at most this long. */
+  async #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    const early = new AbortController();
+    this.#wake = () => early.abort();
+    await delay(this.#options.clock, delayMs, AbortSignal.any([signal, early.signal])).catch(() => {});
+    this.#wake = () => {};
+  }
+
+  /** One pass: the device and its peers first, then the routes that lead into it, then what those no longer need. */
+  async #sync(signal: AbortSignal): Promise<void> {
+    const { nodeName, clusterCidr, transport, log, mtu } = this.#options;
+    const facts = await this.#facts();
+    const own = this.#nodes.find(({ metadata }) => metadata.name === nodeName);
+    const ownCidr = own === undefined ? undefined : podCidrOf(own, clusterCidr);
+    const scope = { ownName: nodeName, clusterCidr, transport, links: facts.links };
+    const paths = computePodPaths(this.#nodes, scope);
+    const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidr, vxlanMtu(facts), paths));
+    const usable = isReady ? paths : paths.filter(({ directDevice }) => directDevice !== undefined);
+    const failures: unknown[] = [];
+    const attempt = (step: Promise<unknown>) => step.catch((err: unknown) => failures.push(err));
+    if (isReady) await attempt(this.#syncPeers(usable));
+    const routes = diffRoutes(await this.#ownRoutes(), routesOf(usable));
+    // One node that cannot be reached must not cost the others their routes: a batch goes on after what fails.
+    await attempt(this.#batch('ip', routes));
+    if (routes.length > 0) log.info('changed pod routes', { changes: routes.length, nodes: usable.length });
+    if (failures.length === 0) this.#tunnel.look(peersOf(usable), signal);
+    this.#tellProblems();
+    const wanted = podMtu(mtu, transport, facts);
+    if (wanted !== this.#mtu) this.#options.onMtu(wanted);
+    this.#mtu = wanted;
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Answers whether there is a device that frames can go through. */
+  async #syncDevice(ownCidr: string, mtu: number, paths: readonly PodPath[]): Promise<boolean> {
+    const { transport, vxlanPort, host, log } = this.#options;
+    const actual = await this.#device();
+    this.#setupProblem = undefined;
+    if (transport === 'direct' || paths.length === 0) {
+      if (actual !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
+      return false;
+    }
+    const lines = planDevice(actual, { ...tunnelOf(ownCidr), port: vxlanPort, mtu });
+    try {
+      if (lines.length > 0) {
+        await host.exec.run(['ip', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
+        // What comes through the tunnel may go back another way while addresses change: looked at loosely, whatever the host's default.
+        await host.writeSysctl(`net.ipv4.conf.${VXLAN_DEVICE}.rp_filter`, '2');
+        this.#tunnel.forget();
+        log.info('set up the tunnel to nodes beyond a router', { device: VXLAN_DEVICE, mtu, port: vxlanPort });
+      }
+      await this.#syncGuard();
+      return true;
+    } catch (err) {
+      const beyond = paths.filter(({ directDevice }) => directDevice === undefined);
+      if (beyond.length > 0) this.#setupProblem = noVxlan(beyond, err);
+      log.warn('there is no tunnel to nodes beyond a router', { err: describeError(err), nodesBeyond: beyond.length });
+      return false;
+    }
+  }
+
+  async #syncGuard(): Promise<void> {
+    const { host, vxlanPort, nodeName, log } = this.#options;
+    const others = this.#nodes
+      .filter(({ metadata }) => metadata.name !== nodeName)
+      .flatMap((node) => addressOf(node) ?? []);
+    const guard = renderGuard(vxlanPort, [...new Set(others)]);
+    if (guard === this.#guard) return;
+    try {
+      await host.exec.run(['nft', '-f', '-'], { stdin: guard });
+    } catch (err) {
+      log.warn('the tunnel takes packets of everybody: rules of nftables cannot be set', { err: describeError(err) });
+    }
+    this.#guard = guard;
+  }
+
+  async #syncPeers(paths: readonly PodPath[]): Promise<void> {
+    const { exec } = this.#options.host;
+    const [forwarding, neighbours] = await Promise.all([
+      exec.run(['bridge', '-j', 'fdb', 'show', 'dev', VXLAN_DEVICE]),
+      exec.run(['ip', '-j', '-4', 'neighbour', 'show', 'dev', VXLAN_DEVICE]),
+    ]);
+    const changes = diffPeers(parsePeerTables(forwarding.stdout, neighbours.stdout), peersOf(paths));
+    await this.#batch('bridge', changes.bridge);
+    await this.#batch('ip', changes.ip);
+  }
+
+  #tellProblems(): void {
+    this.#options.onProblems([this.#setupProblem, this.#tunnelProblem].filter((problem) => problem !== undefined));
+  }
+
+  async #facts(): Promise<{ links: LinkTable; nodeAddresses: string[] }> {
+    const { exec } = this.#options.host;
+    const [routes, links] = await Promise.all([
+      exec.run(['ip', '-j', '-4', 'route', 'show']),
+      exec.run(['ip', '-j', 'link', 'show']),
+    ]);
+    const { nodeName } = this.#options;
+    const others = this.#nodes.filter(({ metadata }) => metadata.name !== nodeName);
+    return {
+      links: parseLinkTable(routes.stdout, links.stdout),
+      nodeAddresses: others.flatMap((node) => addressOf(node) ?? []),
+    };
+  }
+
+  async #device() {
+    try {
+      const { stdout } = await this.#options.host.exec.run(['ip', '-j', '-d', 'address', 'show', 'dev', VXLAN_DEVICE]);
+      return parseVxlanDevice(stdout);
+    } catch (err) {
+      if (err instanceof ExecError && err.stderr.includes('does not exist')) return undefined;
+      throw err;
+    }
+  }
+
+  async #ownRoutes() {
+    const { stdout } = await this.#options.host.exec.run(['ip', '-j', '-4', 'route', 'show', 'proto', ROUTE_PROTOCOL]);
+    return parseRoutes(stdout);
+  }
+
+  async #batch(program: 'ip' | 'bridge', lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return;
+    await this.#options.host.exec.run([program, '-force', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
+  }
+}
+
+/** The part of a Node that paths depend on. */
+function pathFacts(node: Node): string {
+  return JSON.stringify([node.spec?.podCIDR, node.status?.addresses]);
+}
+
+const noVxlan = (beyond: readonly PodPath[], err: unknown): NetworkProblem => ({
+  reason: 'NoVxlan',
+  cause: `pods of ${beyond.length} node(s) beyond a router (${beyond[0]?.node} at ${beyond[0]?.nodeAddress}) cannot be reached: ${describeError(err)}`,
+  cure: 'use a kernel with VXLAN (module vxlan), or put the nodes on one link',
+});

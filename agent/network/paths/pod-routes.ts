@@ -1,0 +1,49 @@
+import type { PodPath } from './pod-paths.ts';
+import { tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
+
+/** Marks our routes in the kernel (`ip route show proto 177`), so that we remove only what is ours. Unassigned in iproute2's table. */
+export const ROUTE_PROTOCOL = '177';
+
+export interface PodRoute {
+  readonly podCidr: string;
+  readonly gateway: string;
+  readonly device: string;
+}
+
+export const routesOf = (paths: readonly PodPath[]): PodRoute[] =>
+  paths.map(({ podCidr, nodeAddress, directDevice }) =>
+    directDevice === undefined
+      ? { podCidr, gateway: tunnelOf(podCidr).address, device: VXLAN_DEVICE }
+      : { podCidr, gateway: nodeAddress, device: directDevice },
+  );
+
+/** Reads `ip -j -4 route show proto N`. */
+export function parseRoutes(json: string): PodRoute[] {
+  const entries = JSON.parse(json.trim() === '' ? '[]' : json) as {
+    dst?: string;
+    gateway?: string;
+    dev?: string;
+    flags?: readonly string[];
+  }[];
+  return entries.flatMap(({ dst, gateway, dev }) =>
+    dst === undefined || gateway === undefined || dev === undefined
+      ? []
+      : [{ podCidr: dst.includes('/') ? dst : `${dst}/32`, gateway, device: dev }],
+  );
+}
+
+/** Lines of `ip -batch`. A route that changes is replaced in place, without a gap. */
+export function diffRoutes(actual: readonly PodRoute[], desired: readonly PodRoute[]): string[] {
+  const same = (a: PodRoute, b: PodRoute) =>
+    a.podCidr === b.podCidr && a.gateway === b.gateway && a.device === b.device;
+  const replace = desired.filter((route) => !actual.some((other) => same(route, other)));
+  const remove = actual.filter((route) => !desired.some((other) => route.podCidr === other.podCidr));
+  return [
+    ...replace.map(({ podCidr, gateway, device }) => {
+      // The address of a peer's tunnel lies in no range that this host is on.
+      const flag = device === VXLAN_DEVICE ? ' onlink' : '';
+      return `route replace ${podCidr} via ${gateway} dev ${device}${flag} proto ${ROUTE_PROTOCOL}`;
+    }),
+    ...remove.map(({ podCidr }) => `route delete ${podCidr} proto ${ROUTE_PROTOCOL}`),
+  ];
+}

@@ -1,0 +1,152 @@
+import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
+import type { PodPath } from './pod-paths.ts';
+
+/** At most 15 characters (IFNAMSIZ). */
+export const VXLAN_DEVICE = 'coracle-vx';
+/** Beside the networks of others on the same port (flannel has 1). */
+export const VXLAN_ID = 177;
+/** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14. */
+export const VXLAN_OVERHEAD_BYTES = 50;
+
+export interface Tunnel {
+  /** Address of the device itself: the first of the node's pod range, which no pod gets. */
+  readonly address: string;
+  /** Follows from the pod range, so that nobody has to be told it; locally administered. */
+  readonly mac: string;
+}
+
+/** `podCidr` is a valid IPv4 range. */
+export function tunnelOf(podCidr: string): Tunnel {
+  const range = parseCidr(podCidr);
+  if (range?.family !== 'IPv4') throw new Error(`"${podCidr}" is no range of IPv4 addresses`);
+  const bytes = [24n, 16n, 8n, 0n].map((shift) => Number((range.base >> shift) & 0xffn));
+  const mac = [0x0e, 0xc0, ...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return { address: addressAt(range, 0n), mac };
+}
+
+/** Where the frames for a peer's device go. */
+export interface Peer extends Tunnel {
+  readonly nodeAddress: string;
+}
+
+export const peersOf = (paths: readonly PodPath[]): Peer[] =>
+  paths
+    .filter(({ directDevice }) => directDevice === undefined)
+    .map(({ podCidr, nodeAddress }) => ({ ...tunnelOf(podCidr), nodeAddress }));
+
+/** The device as the kernel describes it. */
+export interface VxlanDevice {
+  readonly id: number;
+  readonly port: number;
+  readonly mac: string;
+  readonly isLearning: boolean;
+  readonly mtu: number;
+  readonly isUp: boolean;
+  readonly addresses: readonly string[];
+}
+
+interface DeviceLine {
+  readonly address?: string;
+  readonly mtu?: number;
+  readonly flags?: readonly string[];
+  readonly linkinfo?: {
+    readonly info_data?: { readonly id?: number; readonly port?: number; readonly learning?: boolean };
+  };
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number; readonly family?: string }[];
+}
+
+/** Reads `ip -j -d address show dev coracle-vx`. */
+export function parseVxlanDevice(json: string): VxlanDevice | undefined {
+  const line = (json.trim() === '' ? [] : (JSON.parse(json) as DeviceLine[])).find(
+    ({ address }) => address !== undefined,
+  );
+  if (line === undefined) return undefined;
+  const { id = 0, port = 0, learning = false } = line.linkinfo?.info_data ?? {};
+  return {
+    id,
+    port,
+    mac: line.address ?? '',
+    isLearning: learning,
+    mtu: line.mtu ?? 0,
+    isUp: (line.flags ?? []).includes('UP'),
+    addresses: (line.addr_info ?? []).flatMap(({ local, prefixlen, family }) =>
+      family === 'inet' && local !== undefined ? [`${local}/${prefixlen}`] : [],
+    ),
+  };
+}
+
+export interface DeviceWish extends Tunnel {
+  readonly port: number;
+  readonly mtu: number;
+}
+
+/** Lines of `ip -batch` that make the device what it shall be; one that cannot be changed in place is made anew. */
+export function planDevice(actual: VxlanDevice | undefined, { address, mac, port, mtu }: DeviceWish): string[] {
+  const isOurs =
+    actual !== undefined && actual.id === VXLAN_ID && actual.port === port && actual.mac === mac && !actual.isLearning;
+  const lines: string[] = [];
+  if (actual !== undefined && !isOurs) lines.push(`link delete ${VXLAN_DEVICE}`);
+  if (!isOurs)
+    // Without `local`: the kernel takes the source that its routes say, so that an address of ours may change. No group, nothing learned:
+    // every entry is ours.
+    lines.push(`link add ${VXLAN_DEVICE} address ${mac} type vxlan id ${VXLAN_ID} dstport ${port} nolearning`);
+  if (!isOurs || actual?.mtu !== mtu) lines.push(`link set ${VXLAN_DEVICE} mtu ${mtu}`);
+  const own = `${address}/32`;
+  const present = isOurs ? (actual?.addresses ?? []) : [];
+  for (const other of present) if (other !== own) lines.push(`address delete ${other} dev ${VXLAN_DEVICE}`);
+  if (!present.includes(own)) lines.push(`address add ${own} dev ${VXLAN_DEVICE}`);
+  if (!isOurs || actual?.isUp !== true) lines.push(`link set ${VXLAN_DEVICE} up`);
+  return lines;
+}
+
+/** Entries of the device by MAC (forwarding) and by address (neighbours). */
+export interface PeerTables {
+  readonly forwarding: ReadonlyMap<string, string>;
+  readonly neighbours: ReadonlyMap<string, string>;
+}
+
+/** Reads `bridge -j fdb show dev coracle-vx` and `ip -j -4 neigh show dev coracle-vx`. */
+export function parsePeerTables(forwardingJson: string, neighboursJson: string): PeerTables {
+  const read = (text: string): Record<string, unknown>[] =>
+    text.trim() === '' ? [] : (JSON.parse(text) as Record<string, unknown>[]);
+  const pairs = (lines: Record<string, unknown>[], key: string, value: string) =>
+    new Map(
+      lines.flatMap((line) => {
+        const [from, to] = [line[key], line[value]];
+        return typeof from === 'string' && typeof to === 'string' ? [[from, to] as const] : [];
+      }),
+    );
+  const permanent = read(neighboursJson).filter(({ state }) => Array.isArray(state) && state.includes('PERMANENT'));
+  return { forwarding: pairs(read(forwardingJson), 'mac', 'dst'), neighbours: pairs(permanent, 'dst', 'lladdr') };
+}
+
+export interface PeerChanges {
+  /** Lines of `bridge -batch`. */
+  readonly bridge: readonly string[];
+  /** Lines of `ip -batch`. */
+  readonly ip: readonly string[];
+}
+
+/** What differs, replaced in place: a peer that moves loses nothing but what was under way to its old address. */
+export function diffPeers({ forwarding, neighbours }: PeerTables, peers: readonly Peer[]): PeerChanges {
+  const dev = `dev ${VXLAN_DEVICE}`;
+  const [macs, addresses] = [new Set(peers.map(({ mac }) => mac)), new Set(peers.map(({ address }) => address))];
+  return {
+    bridge: [
+      ...peers
+        .filter(({ mac, nodeAddress }) => forwarding.get(mac) !== nodeAddress)
+        .map(({ mac, nodeAddress }) => `fdb replace ${mac} ${dev} dst ${nodeAddress} self permanent`),
+      ...[...forwarding]
+        .filter(([mac]) => !macs.has(mac))
+        .map(([mac, dst]) => `fdb delete ${mac} ${dev} dst ${dst} self`),
+    ],
+    ip: [
+      ...peers
+        .filter(({ mac, address }) => neighbours.get(address) !== mac)
+        .map(({ mac, address }) => `neighbour replace ${address} lladdr ${mac} ${dev} nud permanent`),
+      ...[...neighbours.keys()]
+        .filter((address) => !addresses.has(address))
+        .map((address) => `neighbour delete ${address} ${dev}`),
+    ],
+  };
+}
