@@ -12,6 +12,7 @@ import {
   renderConfigHelp,
 } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
+import { hideSecretArguments } from '#base/hide-arguments.ts';
 import { COMPONENT_VERSION, KUBERNETES_VERSION } from '#base/version.ts';
 import { CONTROLLER_CONFIG } from '#controller/config.ts';
 
@@ -239,6 +240,7 @@ function printHelp(): void {
 const isHelp = (word: string): boolean => word === '--help' || word === '-h';
 
 const [word, ...argv] = process.argv.slice(2);
+hideSecretArguments();
 const name = word === '--version' ? 'version' : word;
 const command = name === undefined ? undefined : COMMANDS[name];
 if (name === undefined || isHelp(name) || name === 'help') {
