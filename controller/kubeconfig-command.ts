@@ -2,6 +2,7 @@ import type { KubeClient } from '#api/client/client.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
+import { parseServerAddresses } from '#api/client/server-addresses.ts';
 import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import { type CertificateSigningRequest, resources } from '#api/object/kinds.ts';
 import { delay, systemClock, toTime } from '#base/clock.ts';
@@ -12,6 +13,11 @@ import { renderKubeconfig } from './pki/kubeconfig.ts';
 const FLAGS = {
   user: { type: 'string', default: '', description: 'name of the user; empty means the administrator' },
   groups: { type: 'list', default: [], description: 'groups of the user' },
+  servers: {
+    type: 'list',
+    default: [],
+    description: 'addresses of the API servers, the first is used unless --context names another; empty means this one',
+  },
   ttlHours: { type: 'number', default: 8760, description: 'hours until the certificate expires' },
 } as const;
 
@@ -26,23 +32,27 @@ export interface KubeconfigCommandOptions {
   readonly kubeconfigPath: string;
 }
 
-/** `coracle kubeconfig [--user name --groups a,b --ttl-hours n]`: what a client needs to act as the administrator, or as somebody else. */
+/** `coracle kubeconfig [--servers a,b] [--user name --groups a,b --ttl-hours n]`: what a client needs to act as the administrator, or as somebody else. */
 export async function runKubeconfigCommand({ argv, kubeconfigPath }: KubeconfigCommandOptions): Promise<string> {
   const flags = parseConfig(FLAGS, { argv: [...argv], env: {} });
   if (flags.user === '' && flags.groups.length > 0) throw new ConfigError('--groups goes with --user');
   checkFlags(flags);
   const text = readAdminKubeconfig(kubeconfigPath);
-  if (flags.user === '') return text;
   const access = parseKubeconfig(text);
+  const { server, otherServers = [], ca: caPem = '' } = access;
+  const servers = flags.servers.length > 0 ? parseServerAddresses(flags.servers) : [server, ...otherServers];
+  if (flags.user === '') {
+    const { cert: certificatePem = '', key: privateKeyPem = '' } = access;
+    return flags.servers.length === 0 ? text : renderKubeconfig({ servers, caPem, certificatePem, privateKeyPem });
+  }
   const transport = createKubeconfigTransport(access, 'coracle-kubeconfig');
   try {
     const { privateKey, privateKeyPem } = await generateKey();
     const subject = { commonName: flags.user, organizations: flags.groups };
     const request = await renderSigningRequest(privateKey, subject);
     const certificatePem = await obtainCertificate(createKubeClient(transport), request, flags);
-    const { server, ca = '' } = access;
     const userName = flags.user.replaceAll(/[^A-Za-z0-9._-]/g, '-');
-    return renderKubeconfig({ server, caPem: ca, certificatePem, privateKeyPem, userName });
+    return renderKubeconfig({ servers, caPem, certificatePem, privateKeyPem, userName });
   } finally {
     transport.close();
   }

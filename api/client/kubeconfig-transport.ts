@@ -5,9 +5,9 @@ import type { KubeconfigAccess } from './kubeconfig.ts';
 
 /** The connection of a short-lived program that has a kubeconfig and tells its troubles by errors, not in a log. */
 export function createKubeconfigTransport(access: KubeconfigAccess, userAgent: string): HttpTransport {
-  const { server, ca, cert, key, token } = access;
+  const { server, otherServers = [], ca, cert, key, token } = access;
   return createHttpTransport({
-    servers: [server],
+    servers: [server, ...otherServers],
     userAgent,
     clock: systemClock,
     log: silentLogger,

@@ -74,7 +74,7 @@ describe.skipIf(missing !== undefined)('the real kubectl validating with OpenAPI
     });
     folder = await mkdtemp(join(tmpdir(), 'coracle-kubectl-validation-'));
     const kubeconfig = renderKubeconfig({
-      server: `https://127.0.0.1:${server.port}`,
+      servers: [`https://127.0.0.1:${server.port}`],
       caPem: authority.cert,
       certificatePem: admin.cert,
       privateKeyPem: admin.key,

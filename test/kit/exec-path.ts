@@ -108,7 +108,7 @@ export async function startExecPath({ runtime, host }: TestContainerd): Promise<
   await writeFile(
     kubeconfig,
     renderKubeconfig({
-      server: serverUrl,
+      servers: [serverUrl],
       caPem: pki.caPem,
       certificatePem: adminTls.cert,
       privateKeyPem: adminTls.key,
