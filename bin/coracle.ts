@@ -83,13 +83,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   kubeconfig: {
     summary: 'print the administrator’s kubeconfig, or one for somebody else',
     usage: [
-      'coracle kubeconfig',
-      'coracle kubeconfig --user <name> [--groups a,b] [--ttl-hours N]',
+      'coracle kubeconfig [--servers https://a:6443,https://b:6443]',
+      'coracle kubeconfig --user <name> [--groups a,b] [--ttl-hours N] [--servers ...]',
       '',
       'Prints the YAML with which a Kubernetes client acts as administrator of the cluster: whoever has it may do everything.',
       'With --user it is for that user, with a key and a certificate of their own (for a year where nothing else is said), who may do what',
       'roles give them. A certificate cannot be taken back before it expires: bind roles to groups, and keep its life short.',
-      'Run it where the controller runs, as root.',
+      'With --servers it has a context for each of several API servers: kubectl uses the first, or the one that --context names; commands of',
+      'Coracle change over by themselves. Run it where the controller runs, as root.',
     ].join('\n'),
     async run(argv) {
       const { runKubeconfigCommand } = await import('#controller/kubeconfig-command.ts');
@@ -116,15 +117,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   doctor: {
     summary: 'verify the state on disk, without changing it',
     usage: [
-      'coracle doctor store [folder]',
+      'coracle doctor store [data directory]',
       '',
-      `Without a folder: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
-      'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from; 4 in use.',
+      `Without a data directory: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
+      'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from, or keys of sealed',
+      'values are missing; 4 in use.',
     ].join('\n'),
     async run(argv) {
       const { runDoctor } = await import('#controller/doctor-command.ts');
       const { dataDir } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
-      process.exitCode = runDoctor(argv, dataDir);
+      process.exitCode = await runDoctor(argv, dataDir);
     },
   },
   backup: {

@@ -88,6 +88,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     serviceCidr: config.serviceCidr,
     nodePortRange: parsePortRange(config.nodePorts),
     checkExpressions,
+    storeProblem: () => checks.map(({ check }) => check()).find((problem) => problem !== undefined),
     onReleaseError: (err) => log.warn('an address was not given back; the next start does it', { err }),
   });
   const storage = new StorageMetrics(clock);

@@ -1,8 +1,18 @@
+import { ConfigError } from '#base/config.ts';
+import { describeError } from '#base/errors.ts';
 import type { ControllerConfig } from './config.ts';
 import type { OpenedStore } from './open-store.ts';
+import { sealingKeysPath } from './sealing-config.ts';
 import { openSharedSealing, type SharedSealing } from './shared-sealing.ts';
+import { refuseEmptyEtcd } from './state-backend.ts';
 import { startResealing } from './store/etcd/etcd-reseal.ts';
-import { type EtcdConnection, type EtcdConnectOptions, openEtcdStore } from './store/etcd/open-etcd-store.ts';
+import {
+  connectEtcd,
+  type EtcdConnection,
+  type EtcdConnectOptions,
+  openEtcdStore,
+} from './store/etcd/open-etcd-store.ts';
+import type { RingKey } from './store/seal/key-ring.ts';
 import type { SealingPlan } from './store/seal/sealing-plan.ts';
 import type { StoreOptions } from './store/store-core.ts';
 
@@ -21,6 +31,7 @@ export async function openOnEtcd(
     random: Math.random,
     sealer: async (connection) => {
       const { dataDir, etcdPrefix } = config;
+      if (await isEmpty(connection)) await refuseEmptyEtcd(dataDir, etcdPrefix);
       const opened = await openSharedSealing(connection, { dataDir, prefix: etcdPrefix, plan, clock, log });
       sealing = { ...opened, ...connection };
       return opened.sealer;
@@ -42,6 +53,34 @@ export async function openOnEtcd(
       { name: 'coracle-etcd', endpoints: ['readyz'], check: () => store.contentProblem(), isAdvisory: true },
     ],
   };
+}
+
+async function isEmpty({ client, keys }: EtcdConnection): Promise<boolean> {
+  const { count } = await client.range({ key: keys.first, range_end: keys.end, count_only: true });
+  return Number(count) === 0;
+}
+
+/**
+ * The keys of sealed values as etcd has them, the one that seals first: the copy in the data directory is as old as the last controller that
+ * ran here. Throws ConfigError.
+ */
+export async function readSharedKeys(
+  config: ControllerConfig,
+  { clock, log }: Pick<StoreOptions, 'clock' | 'log'>,
+): Promise<readonly RingKey[]> {
+  const { dataDir, etcdPrefix: prefix } = config;
+  const connection = await connectEtcd({ ...etcdAccess(config), clock, log, random: Math.random });
+  try {
+    const plan: SealingPlan = { ringPath: sealingKeysPath(dataDir), rules: [], configurationName: undefined };
+    const { ring, copied } = await openSharedSealing(connection, { dataDir, prefix, plan, clock, log });
+    ring.stop();
+    await copied();
+    return ring.keys;
+  } catch (err) {
+    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
+  } finally {
+    connection.client.close();
+  }
 }
 
 /** How the configuration says that etcd is reached. */

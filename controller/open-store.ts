@@ -8,6 +8,7 @@ import { storeIndexes } from './apiserver/registry/store-indexes.ts';
 import type { HealthCheck } from './apiserver/server/health.ts';
 import type { ControllerConfig } from './config.ts';
 import { readSealingPlan } from './sealing-config.ts';
+import { type Backend, refuseLostState, writeBackendNote } from './state-backend.ts';
 import type { CommitLog } from './store/commit-log.ts';
 import { type DamageReport, describeDamage } from './store/integrity/recover.ts';
 import type { SealingPlan } from './store/seal/sealing-plan.ts';
@@ -42,6 +43,8 @@ export interface OpenedStore {
 /** Opens the store that the configuration names. Throws ConfigError where that cannot be. */
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   const { config, definitions, clock, log } = options;
+  const backend = backendOf(config);
+  await refuseLostState(config.dataDir, backend);
   const stored = definitions.filter(
     (definition) => definition.conversion === undefined && definition.virtualCreate === undefined,
   );
@@ -56,11 +59,15 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     onBroken: options.onBroken,
   };
   const sealing = await readSealingPlan(config, definitions);
-  if (config.store !== 'etcd') return openOnSqlite(options, common, sealing);
-  // gRPC costs memory and start-up time, which one machine need not pay.
-  const { openOnEtcd } = await import('./open-etcd.ts');
-  return openOnEtcd(config, common, sealing);
+  const opened = await (backend === 'etcd'
+    ? // gRPC costs memory and start-up time, which one machine need not pay.
+      (await import('./open-etcd.ts')).openOnEtcd(config, common, sealing)
+    : openOnSqlite(options, common, sealing));
+  await writeBackendNote(config.dataDir, backend);
+  return opened;
 }
+
+const backendOf = ({ store }: ControllerConfig): Backend => (store === 'etcd' ? 'etcd' : 'sqlite');
 
 async function openOnSqlite(
   { config, wrapLog, diskProblem }: OpenStoreOptions,
@@ -113,6 +120,7 @@ export async function openStoreAtRest({
   clock,
   log,
 }: Pick<OpenStoreOptions, 'config' | 'clock' | 'log'>): Promise<Store> {
+  await refuseLostState(config.dataDir, backendOf(config));
   const common: StoreOptions = { clock, log, classify: () => ({ labels: {}, fields: {} }) };
   const sealing = await readSealingPlan(config);
   if (config.store === 'etcd') {

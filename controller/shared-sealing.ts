@@ -15,6 +15,8 @@ import { PlannedSealer } from './store/seal/value-sealer.ts';
 export interface SharedSealing {
   readonly sealer: PlannedSealer;
   readonly ring: EtcdKeyRing;
+  /** Resolves once the copy in the data directory is as new as what is known here. */
+  copied(): Promise<void>;
 }
 
 export interface SharedSealingOptions {
@@ -28,7 +30,8 @@ export interface SharedSealingOptions {
 
 /**
  * Sealing on etcd, where the keys must be the same for all API servers: they lie in etcd too, sealed under a secret that is derived from
- * the CA's key, which every API server has. The data directory keeps a copy of them, for backups and for the way back.
+ * the key of ServiceAccounts, which every API server has, and which stays when the CA is rotated. The data directory keeps a copy of them,
+ * for backups and for the way back.
  */
 export async function openSharedSealing(
   { client, keys }: Pick<EtcdConnection, 'client' | 'keys'>,
@@ -39,7 +42,7 @@ export async function openSharedSealing(
   const ring = await EtcdKeyRing.open({
     client,
     key: keys.sealingKeys,
-    rootSecret: await rootSecretOf(join(dataDir, 'pki', 'ca.key')),
+    rootSecret: await rootSecretOf(join(dataDir, 'pki', 'sa.key')),
     initial: readRingFile(ringPath),
     seals: plan.rules.some(({ providers }) => providers[0]?.kind === 'ring'),
     onChanged: (changed) => {
@@ -48,7 +51,7 @@ export async function openSharedSealing(
     clock,
     log,
   });
-  return { ring, sealer: new PlannedSealer(belowPrefix(plan, prefix), ring) };
+  return { ring, sealer: new PlannedSealer(belowPrefix(plan, prefix), ring), copied: () => copying };
 }
 
 async function writeCopy(path: string, ring: RingFile, log: Logger): Promise<void> {
@@ -68,7 +71,9 @@ async function rootSecretOf(path: string): Promise<Uint8Array> {
   try {
     pem = await readFile(path, 'utf8');
   } catch (err) {
-    throw new ConfigError(`the CA's key opens the keys of sealed values, and cannot be read: ${describeError(err)}`);
+    throw new ConfigError(
+      `the key of ServiceAccounts opens the keys of sealed values, and cannot be read: ${describeError(err)}`,
+    );
   }
   const key = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
   return new Uint8Array(hkdfSync('sha256', key, '', 'coracle.dev sealing keys', 32));

@@ -105,7 +105,7 @@ export async function runRestoreCommand(
     passphrase,
     dataDir,
     openSink: await openSinkOf(flags, { clock: systemClock, log: createLogger('restore', flags.logLevel as LogLevel) }),
-    verifyFirst: flags.store === 'etcd',
+    backend: flags.store === 'etcd' ? 'etcd' : 'sqlite',
     force,
     nowMs: systemClock.now(),
   });

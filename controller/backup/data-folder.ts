@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurableFile } from '../pki/durable-file.ts';
+import { type Backend, writeBackendNote } from '../state-backend.ts';
 import { takeFileLock } from '../store/file-lock.ts';
 import { inspect } from '../store/integrity/inspect.ts';
 import { syncFolder } from '../store/integrity/snapshots.ts';
@@ -57,11 +58,14 @@ export async function replaceFolders(
     staged,
     nowMs,
     replaced,
+    backend,
   }: {
     readonly staged: string;
     readonly nowMs: number;
     /** Set aside, also where nothing new comes in their place; those not named stay. */
     readonly replaced: readonly string[];
+    /** Which has the state from now on. */
+    readonly backend: Backend;
   },
 ): Promise<string | undefined> {
   const marker = join(dataDir, MARKER);
@@ -73,6 +77,7 @@ export async function replaceFolders(
   for (const name of old) await rename(join(dataDir, name), join(aside!, name));
   for (const name of names) await rename(join(staged, name), join(dataDir, name));
   if (aside !== undefined) syncFolder(aside);
+  await writeBackendNote(dataDir, backend);
   syncFolder(dataDir);
   await rm(marker);
   await rm(staged, { recursive: true });

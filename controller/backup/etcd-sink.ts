@@ -12,7 +12,7 @@ import type { StateSink } from './state-sink.ts';
 
 export interface EtcdSinkOptions {
   readonly access: Pick<EtcdConnectOptions, 'servers' | 'caFile' | 'certFile' | 'keyFile' | 'prefix'>;
-  /** Where `pki/ca.key` and `seal/keys.json` lie. */
+  /** Where `pki/sa.key` and `seal/keys.json` lie. */
   readonly folder: string;
   readonly sealing: SealingPlan;
   readonly raisedTo: number;
@@ -63,7 +63,7 @@ export class EtcdSink implements StateSink {
       const offset = Math.max(raisedTo, before === 0 ? 0 : shown + REVISION_LEAP) - (shown - before);
       await put(connection, keys.revisionOffset, Buffer.from(String(Math.max(offset, 0))));
       client.shiftRevisions(Math.max(offset, 0));
-      // Of a cluster whose objects are gone: nothing lies under them any more, and our CA would not open them.
+      // Of a cluster whose objects are gone: nothing lies under them any more, and our key would not open them.
       await client.txn({ compare: [], success: [{ request_delete_range: { key: keys.sealingKeys } }], failure: [] });
       const sealing = await openSharedSealing(connection, { dataDir: folder, prefix: access.prefix, plan, clock, log });
       return new EtcdSink(connection, sealing, before);
@@ -82,6 +82,7 @@ export class EtcdSink implements StateSink {
   async finish(): Promise<number> {
     await this.#flush();
     await this.#compare();
+    await this.#sealing.copied();
     this.#close();
     return this.#sums.size;
   }

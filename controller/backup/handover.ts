@@ -7,8 +7,7 @@ import { ConfigError } from '#base/config.ts';
 import { SERVICE_ACCOUNT_ISSUER } from '../apiserver/authenticate/token-issuer.ts';
 import type { ControllerConfig } from '../config.ts';
 import { writeDurableFile } from '../pki/durable-file.ts';
-import { sealingKeysPath } from '../sealing-config.ts';
-import { type RingKey, readRingFile } from '../store/seal/key-ring.ts';
+import type { RingKey } from '../store/seal/key-ring.ts';
 import { BackupError } from './backup-error.ts';
 
 /** Under the names that kubeadm gives them. */
@@ -16,9 +15,14 @@ const PKI_FILES = ['ca', 'front-proxy-ca', 'front-proxy-client', 'apiserver', 'a
 
 /**
  * Writes what a real kube-apiserver needs to go on where Coracle stops: keys and certificates, the EncryptionConfiguration, and files with the
- * flags of API server and controller manager. Answers the names of the files. Throws BackupError or ConfigError.
+ * flags of API server and controller manager. `readKeys`: those of sealed values, the one that seals first. Answers the names of the files.
+ * Throws BackupError or ConfigError.
  */
-export async function writeHandover(folder: string, config: ControllerConfig): Promise<readonly string[]> {
+export async function writeHandover(
+  folder: string,
+  config: ControllerConfig,
+  readKeys: () => Promise<readonly RingKey[]>,
+): Promise<readonly string[]> {
   const pki = join(config.dataDir, 'pki');
   if (!existsSync(join(pki, 'ca.key')) || !existsSync(join(pki, 'sa.key')))
     throw new BackupError(`${config.dataDir} holds no keys of a cluster: is it the right --data-dir?`);
@@ -31,7 +35,7 @@ export async function writeHandover(folder: string, config: ControllerConfig): P
   const serviceAccountKey = await readFile(join(pki, 'sa.key'), 'utf8');
   files.set('pki/sa.key', serviceAccountKey);
   files.set('pki/sa.pub', createPublicKey(serviceAccountKey).export({ type: 'spki', format: 'pem' }));
-  files.set('encryption-configuration.yaml', await encryptionConfiguration(config));
+  files.set('encryption-configuration.yaml', await encryptionConfiguration(config, await readKeys()));
   files.set('kube-apiserver.flags', renderFlags(apiServerFlags(config)));
   files.set('kube-controller-manager.flags', renderFlags(controllerManagerFlags(config)));
   await mkdir(join(folder, 'pki'), { recursive: true, mode: 0o700 });
@@ -45,8 +49,8 @@ interface ResourceEntry {
 }
 
 /** The user's own entries, each with our keys behind its own, as values may still lie under those; and one for Secrets. */
-async function encryptionConfiguration(config: ControllerConfig): Promise<string> {
-  const ours = ringProviders(readRingFile(sealingKeysPath(config.dataDir)));
+async function encryptionConfiguration(config: ControllerConfig, keys: readonly RingKey[]): Promise<string> {
+  const ours = ringProviders(keys);
   const entries: ResourceEntry[] = [];
   if (config.encryptionProviderConfig !== '') {
     const text = await readFile(config.encryptionProviderConfig, 'utf8').catch((err: Error) => {

@@ -6,6 +6,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openStoreAtRest } from '../open-store.ts';
+import { writeBackendNote } from '../state-backend.ts';
 import { syncFolder } from '../store/integrity/snapshots.ts';
 import type { Store } from '../store/store.ts';
 import { LEFT_OUT } from './backup-content.ts';
@@ -59,6 +60,8 @@ async function toEtcd(options: MigrateOptions): Promise<Migration> {
     const objects = await pour(store, await open(dataDir, raisedTo));
     await store.close();
     const aside = join(dataDir, `store-moved-${stampOf(clock)}`);
+    // All of it is there: from here on a start on SQLite would go two ways.
+    await writeBackendNote(dataDir, 'etcd');
     await rename(folder, aside);
     syncFolder(dataDir);
     return { objects, raisedTo, aside };
@@ -75,6 +78,8 @@ async function toSqlite(options: MigrateOptions): Promise<Migration> {
   const store = await openStoreAtRest({ config: { ...config, store: 'etcd' }, clock, log });
   const staged = join(dataDir, 'restoring');
   try {
+    if (store.snapshot().count('/registry/') === 0)
+      throw new BackupError(`etcd holds nothing below ${config.etcdPrefix}: are etcdServers and etcdPrefix right?`);
     refuseLiveApiServers(store, clock.now());
     await rm(staged, { recursive: true, force: true });
     await mkdir(staged, { mode: 0o700 });
@@ -82,7 +87,12 @@ async function toSqlite(options: MigrateOptions): Promise<Migration> {
     const raisedTo = raiseFor(store, options);
     const open = await openSinkOf({ ...config, store: 'sqlite' }, { clock, log });
     const objects = await pour(store, await open(staged, raisedTo));
-    const aside = await replaceFolders(dataDir, { staged, nowMs: clock.now(), replaced: ['store', 'seal'] });
+    const aside = await replaceFolders(dataDir, {
+      staged,
+      nowMs: clock.now(),
+      replaced: ['store', 'seal'],
+      backend: 'sqlite',
+    });
     // Keys alone are no loss: all of them are in the new file too.
     const isKeysAlone = aside !== undefined && (await readdir(aside)).every((name) => name === 'seal');
     if (isKeysAlone) await rm(aside, { recursive: true });

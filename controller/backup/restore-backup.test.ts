@@ -76,7 +76,7 @@ describe('restoreBackup', () => {
       dataDir: target,
       openSink: async (folder, raisedTo) =>
         new SqliteSink({ folder, raisedTo, sealing: sealing(), nowMs: NOW_MS + 60_000 }),
-      verifyFirst: false,
+      backend: 'sqlite',
       force: false,
       nowMs: NOW_MS + 60_000,
       ...options,
@@ -214,7 +214,8 @@ describe('restoreBackup', () => {
     // A folder in the way of the second rename: the first one has happened.
     await mkdir(join(staged, 'stores'));
     await mkdir(join(target, 'stores', 'x'), { recursive: true });
-    await expect(replaceFolders(target, { staged, nowMs: NOW_MS, replaced: ['store', 'pki'] })).rejects.toThrow(
+    const replaced = ['store', 'pki'];
+    await expect(replaceFolders(target, { staged, nowMs: NOW_MS, replaced, backend: 'sqlite' })).rejects.toThrow(
       /ENOTEMPTY/,
     );
     expect(() => refuseUnfinishedRestore(target)).toThrow(/was cut off: run "coracle restore" again with --force/);

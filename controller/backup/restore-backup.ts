@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { writeDurableFile } from '../pki/durable-file.ts';
+import type { Backend } from '../state-backend.ts';
 import { BackupError } from './backup-error.ts';
 import { readBackupFile } from './backup-file.ts';
 import type { BackedUpFile, Manifest } from './backup-records.ts';
@@ -16,8 +17,8 @@ export interface RestoreOptions {
   readonly dataDir: string;
   /** Where the state goes: the folder that will be the data directory holds the keys already. */
   readonly openSink: (folder: string, raisedTo: number) => Promise<StateSink>;
-  /** The sink is changed at once, so that the whole file is read before. */
-  readonly verifyFirst: boolean;
+  /** Into which the sink leads. One outside of the data directory is changed at once, so that the whole file is read before. */
+  readonly backend: Backend;
   /** What stands in the data directory is set aside; without it, it is an error. */
   readonly force: boolean;
   readonly nowMs: number;
@@ -41,7 +42,7 @@ const FILE_NAME = /^(pki|seal|config)\/[\w-][\w.-]*$/;
  * authenticated and verified. Throws BackupError; until then nothing of what was there has changed.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<RestoreSummary> {
-  const { dataDir, force, nowMs } = options;
+  const { dataDir, force, nowMs, backend } = options;
   const lock = await lockDataFolder(dataDir);
   const staged = join(dataDir, 'restoring');
   try {
@@ -54,9 +55,9 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreSum
     await rm(staged, { recursive: true, force: true });
     await mkdir(staged, { mode: 0o700 });
     try {
-      if (options.verifyFirst) for await (const _ of readBackupFile(options));
+      if (backend === 'etcd') for await (const _ of readBackupFile(options));
       const built = await build(options, staged);
-      const aside = await replaceFolders(dataDir, { staged, nowMs, replaced: RESTORED_FOLDERS });
+      const aside = await replaceFolders(dataDir, { staged, nowMs, replaced: RESTORED_FOLDERS, backend });
       return { ...built, aside };
     } catch (err) {
       await rm(staged, { recursive: true, force: true });

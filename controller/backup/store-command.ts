@@ -3,7 +3,7 @@ import { ConfigError, refuseArguments } from '#base/config.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
 import { sealingKeysPath } from '../sealing-config.ts';
-import { KeyRing } from '../store/seal/key-ring.ts';
+import { KeyRing, type RingKey, readRingFile } from '../store/seal/key-ring.ts';
 import { askController } from './control-socket.ts';
 import { lockDataFolder } from './data-folder.ts';
 import { writeHandover } from './handover.ts';
@@ -49,7 +49,7 @@ async function migrate(config: ControllerConfig & { readonly to: string }): Prom
 }
 
 async function handOver(folder: string, config: ControllerConfig): Promise<void> {
-  const names = await writeHandover(folder, config);
+  const names = await writeHandover(folder, config, () => readSealingKeys(config));
   console.log(`wrote ${names.length} files to ${folder}; they hold the keys of the cluster:`);
   for (const name of names) console.log(`  ${name}`);
   const steps = [
@@ -61,6 +61,12 @@ async function handOver(folder: string, config: ControllerConfig): Promise<void>
     'start kube-apiserver and kube-controller-manager with the flags in the files of their names, and kube-scheduler',
   ];
   for (const [at, step] of steps.entries()) console.log(`${at + 1}. ${step}`);
+}
+
+async function readSealingKeys(config: ControllerConfig): Promise<readonly RingKey[]> {
+  if (config.store !== 'etcd') return readRingFile(sealingKeysPath(config.dataDir));
+  const { readSharedKeys } = await import('../open-etcd.ts');
+  return readSharedKeys(config, { clock: systemClock, log: createLogger('handover', config.logLevel as LogLevel) });
 }
 
 async function rotateKey(config: ControllerConfig): Promise<void> {

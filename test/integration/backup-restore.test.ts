@@ -2,10 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { CoreV1Api, KubeConfig, makeInformer, type V1ConfigMap } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
+import type { KubeconfigAccess } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { type ConfigMap, resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
@@ -103,7 +105,8 @@ describe('coracle backup and restore', () => {
     const path = join(backups, 'offline.backup');
     expect(coracle('backup', path, '--data-dir', dataDir)).toMatchObject({ status: 0, err: '' });
     await controller.start();
-    const other = await startControllerProcess({ fromSource: true });
+    const address = '192.0.2.77';
+    const other = await startControllerProcess({ fromSource: true, flags: ['--advertise-address', address] });
     try {
       const elsewhere = join(other.folder, 'data');
       const refused = coracle('restore', path, '--force', '--data-dir', elsewhere);
@@ -121,6 +124,13 @@ describe('coracle backup and restore', () => {
       const transport = createKubeconfigTransport({ ...token, server: other.access.server }, 'test');
       const map = await createKubeClient(transport).resource<ConfigMap>(resources.configMaps).fetch('kept', 'default');
       expect(map.data?.value).toBe('1');
+      // It is where it is now: nothing leads to where the backup came from.
+      const { subsets } = await createKubeClient(transport).raw<{ subsets: { addresses: { ip: string }[] }[] }>({
+        method: 'GET',
+        path: '/api/v1/namespaces/default/endpoints/kubernetes',
+      });
+      expect(subsets.flatMap(({ addresses }) => addresses.map(({ ip }) => ip))).toEqual([address]);
+      expect(await servedNames(other.access)).toContain(`IP Address:${address}`);
       transport.close();
     } finally {
       await other.stop();
@@ -203,6 +213,18 @@ describe('coracle backup and restore', () => {
     };
   }
 });
+
+/** Names in the certificate that a server shows. */
+function servedNames({ server, ca }: KubeconfigAccess): Promise<string> {
+  const { hostname, port } = new URL(server);
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host: hostname, port: Number(port), ca: ca! }, () => {
+      resolve(socket.getPeerCertificate().subjectaltname ?? '');
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+}
 
 interface MapLike {
   readonly metadata?: { readonly name?: string };

@@ -1,12 +1,24 @@
 import { spawnSync } from 'node:child_process';
+import http2 from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Node, resources } from '#api/object/kinds.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
+import { requestOver } from '#test/kit/https-contract-target.ts';
 import { slowDownDisk } from '#test/kit/slow-disk.ts';
 import { type TokenUser, tokenUser } from '#test/kit/token-user.ts';
 
 const canTrace = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0;
 if (!canTrace) console.warn('slow disk: skipped, strace is missing or may not trace');
+
+async function tellOf({ access }: ControllerProcess, path: string): Promise<string> {
+  const session = http2.connect(access.server, { ca: access.ca!, cert: access.cert!, key: access.key! });
+  try {
+    return await text((await requestOver(session, { method: 'GET', path })).chunks);
+  } finally {
+    session.destroy();
+  }
+}
 
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 /** More than priority and fairness has seats for such users, fewer than may wait for a disk. */
@@ -61,10 +73,20 @@ describe.skipIf(!canTrace)('a disk that stalls under a running controller', () =
       await expect.poll(() => refusals.length, { timeout: 20_000 }).toBeGreaterThan(0);
       expect(await reader.send('GET', `${CONFIG_MAPS}/shared`)).toMatchObject({ status: 200 });
       expect(answers).toEqual([]);
+      await expect
+        .poll(() => tellOf(controller, '/readyz/coracle-disk-latency'), { timeout: 10_000 })
+        .toMatch(/the disk has been busy with one commit for \d+\.\d s/);
+      // It is told of, and nobody is turned away.
+      expect(await tellOf(controller, '/readyz')).toBe('ok');
     } finally {
       await disk.stop();
     }
     await Promise.all(writes);
+    const slow = /^coracle_store_commit_duration_seconds_bucket{le="(\d+)"} (\d+)$/gm;
+    const metrics = await tellOf(controller, '/metrics');
+    const counts = new Map([...metrics.matchAll(slow)].map(([, le, count]) => [Number(le), Number(count)]));
+    // One commit at least took longer than a second.
+    expect(counts.get(60)! - counts.get(1)!).toBeGreaterThan(0);
     expect(new Set(answers)).toEqual(new Set([201]));
     expect(answers.length).toBeGreaterThanOrEqual(WAITING_WRITES);
     expect(refusals.filter((retryAfter) => !(Number(retryAfter) >= 1))).toEqual([]);

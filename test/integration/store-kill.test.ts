@@ -1,16 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ConfigMap, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import type { DamageReport } from '#controller/store/integrity/recover.ts';
 import { openSqliteStore } from '#controller/store/sqlite-store.ts';
 import { classifySample, podKey, specOf } from '#controller/store/testing/sample-values.ts';
+import { startControllerProcess } from '../kit/controller-process.ts';
 
 type Build = 'honest' | 'early';
 
@@ -108,6 +110,37 @@ describe('kill -9 during writes', () => {
     expect(() => store.snapshotAt(report!.lostAfter)).toThrow(/too old/);
     await store.close();
   });
+});
+
+it('a controller that lost something says so where people look, and is ready all the same', async () => {
+  const controller = await startControllerProcess({ fromSource: true });
+  try {
+    const maps = controller.client.resource<ConfigMap>(resources.configMaps);
+    for (let i = 0; i < 20; i++) await maps.create({ metadata: { name: `m${i}`, namespace: 'default' } });
+    const { resourceVersion } = await maps.fetchList({ namespace: 'default' });
+    await controller.end('SIGKILL');
+    const store = join(controller.folder, 'data', 'store');
+    rmSync(join(store, 'state.db-wal'));
+    await controller.start();
+    const raw = (path: string) => controller.client.raw<{ conditions: object[] }>({ method: 'GET', path });
+    expect((await raw('/api/v1/componentstatuses/etcd-0')).conditions).toEqual([
+      { type: 'Healthy', status: 'False', error: expect.stringMatching(/state\.db-wal is missing/) },
+    ]);
+    const log = readFileSync(controller.logPath, 'utf8');
+    expect(log).toMatch(/"the store has lost data".*state\.db-wal is missing/);
+    const watch = `/api/v1/namespaces/default/configmaps?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
+    await expect(raw(watch)).rejects.toMatchObject({ code: 410 });
+    const aside = readdirSync(store).filter((name) => name.startsWith('damaged-'));
+    expect(aside).toHaveLength(1);
+    await controller.end();
+    rmSync(join(store, aside[0]!), { recursive: true });
+    await controller.start();
+    expect((await raw('/api/v1/componentstatuses/etcd-0')).conditions).toEqual([
+      { type: 'Healthy', status: 'True', message: 'ok' },
+    ]);
+  } finally {
+    await controller.stop();
+  }
 });
 
 type Files = ReturnType<typeof filesIn>;

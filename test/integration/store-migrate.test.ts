@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -81,6 +81,11 @@ describe.skipIf(typeof missing === 'string')('coracle store', () => {
       out: expect.stringMatching(/^moved \d+ objects to etcd; revisions go on at \d{10}/),
     });
     expect(existsSync(join(dataDir, 'store'))).toBe(false);
+    // Forgotten in the configuration: an empty cluster would begin.
+    await expect(controller.start()).rejects.toThrow(/the state of this cluster is in etcd: set "store: etcd"/);
+    flags.push(...etcd.flags, '--etcd-prefix', '/registri');
+    await expect(controller.start()).rejects.toThrow(/etcd holds nothing below \/registri/);
+    flags.length = 0;
     flags.push(...etcd.flags, ...(etcd.flags.includes('--store') ? [] : ['--store', 'etcd']));
     await controller.start();
     await putMap('of-etcd');
@@ -125,6 +130,8 @@ describe.skipIf(typeof missing === 'string')('coracle store', () => {
 
   it('hands over keys with which the values in etcd open', async () => {
     const folder = join(controller.folder, 'handover');
+    // The copy of the keys may be of long ago: what counts is in etcd.
+    rmSync(join(dataDir, 'seal', 'keys.json'));
     expect(coracle('store', 'handover', folder, '--data-dir', dataDir, ...flags)).toMatchObject({ status: 0, err: '' });
     const configuration = parse(readFileSync(join(folder, 'encryption-configuration.yaml'), 'utf8')) as {
       resources: { resources: string[]; providers: { aesgcm?: { keys: { name: string; secret: string }[] } }[] }[];

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -129,6 +130,29 @@ describe('a controller that cannot work as it is configured says so in one line,
       ]);
       expect(code).toBe(1);
       expect(await readText(controller, '/readyz')).toBe('ok');
+    } finally {
+      await controller.stop();
+    }
+  });
+
+  it('a state that is gone, or in the other backend: no empty cluster is served under the keys of the old one', async () => {
+    const controller = await startControllerProcess({ fromSource: true });
+    try {
+      const dataDir = join(controller.folder, 'data');
+      await controller.end();
+      const etcd = ['--store', 'etcd', '--etcd-servers', 'http://127.0.0.1:1'];
+      expect(runController([...flagsFor(dataDir), ...etcd])).toEqual({
+        code: 2,
+        said: [expect.stringMatching(/store: the state of this cluster is in .*"coracle store migrate --to etcd"/)],
+      });
+      renameSync(join(dataDir, 'store'), join(dataDir, 'elsewhere'));
+      expect(runController(flagsFor(dataDir))).toEqual({
+        code: 2,
+        said: [expect.stringMatching(/the state of this cluster is gone: .*put the folder back, or restore a backup/)],
+      });
+      expect(existsSync(join(dataDir, 'store'))).toBe(false);
+      renameSync(join(dataDir, 'elsewhere'), join(dataDir, 'store'));
+      await controller.start();
     } finally {
       await controller.stop();
     }

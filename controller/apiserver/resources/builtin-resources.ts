@@ -73,6 +73,8 @@ export interface BuiltinResourceOptions {
   readonly nodePortRange: PortRange;
   /** Compiles the CEL expressions of webhooks and policies; without it they are taken as they are. */
   readonly checkExpressions?: ExpressionCheck;
+  /** What is wrong with the store now, for ComponentStatus; absent: nothing ever is. */
+  readonly storeProblem?: () => string | undefined;
   readonly nowMs?: () => number;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
@@ -85,7 +87,7 @@ export interface BuiltinResourceOptions {
 export function builtinResources(options: BuiltinResourceOptions): readonly ResourceDefinition[] {
   return [
     bindings,
-    componentStatuses,
+    componentStatuses(options.storeProblem ?? (() => undefined)),
     configMaps,
     endpoints,
     events,

@@ -39,6 +39,15 @@ test('components are as healthy as their leases are fresh', async () => {
   ]);
 });
 
+test('the store says what is wrong with it', async () => {
+  let problem: string | undefined = 'the disk is slow';
+  const server = createResourceServer({ storeProblem: () => problem });
+  const ask = async () => (await server.expect(200, 'GET', `${STATUSES}/etcd-0`)).conditions;
+  expect(await ask()).toEqual([{ type: 'Healthy', status: 'False', error: 'the disk is slow' }]);
+  problem = undefined;
+  expect(await ask()).toEqual([{ type: 'Healthy', status: 'True', message: 'ok' }]);
+});
+
 test('one is read by its name, several by a selector, and none is written or watched', async () => {
   const one = await api.expect(200, 'GET', `${STATUSES}/scheduler`);
   expect(one.conditions).toEqual([{ type: 'Healthy', status: 'False', error: 'no instance leads' }]);

@@ -35,39 +35,40 @@ function statusOf(name: string, problem: string | undefined): KubeObject {
   };
 }
 
-/** A leader is as healthy as its lease is fresh; the store is well when it could be read. */
-function computeStatuses(snapshot: Snapshot, nowMs: number): readonly KubeObject[] {
+/** A leader is as healthy as its lease is fresh. */
+function computeStatuses(snapshot: Snapshot, nowMs: number, storeProblem: string | undefined): readonly KubeObject[] {
   const leaders = Object.entries(LEADERS).map(([name, lease]) => {
     const stored = snapshot.get(`${LEASES}${lease}`)?.object() as Lease | undefined;
     return statusOf(name, problemOf(stored?.spec, nowMs));
   });
-  return [...leaders, statusOf('etcd-0', undefined)];
+  return [...leaders, statusOf('etcd-0', storeProblem)];
 }
 
 const healthOf = ({ conditions = [] }: ComponentStatus) => conditions.find(({ type }) => type === 'Healthy');
 const HEALTH_CELLS: Readonly<Record<string, string>> = { True: 'Healthy', False: 'Unhealthy' };
 
-/** Deprecated since v1.19, yet `kubectl get cs` still asks. */
-export const componentStatuses: ResourceDefinition = defineResource<ComponentStatus>({
-  group: '',
-  version: 'v1',
-  resource: 'componentstatuses',
-  kind: 'ComponentStatus',
-  namespaced: false,
-  shortNames: ['cs'],
-  verbs: ['get', 'list'],
-  deprecationWarning: 'v1 ComponentStatus is deprecated in v1.19+',
-  computedObjects: computeStatuses,
-  columns: [
-    nameColumn,
-    text('Status', 'Whether the component works.'),
-    text('Message', 'What it says of itself.'),
-    text('Error', 'What is wrong with it.'),
-  ],
-  tableRow: (component) => [
-    component.metadata.name,
-    HEALTH_CELLS[healthOf(component)?.status ?? ''] ?? 'Unknown',
-    healthOf(component)?.message ?? '',
-    healthOf(component)?.error ?? '',
-  ],
-});
+/** Deprecated since v1.19, yet `kubectl get cs` still asks. `storeProblem`: what is wrong with the store, whichever it is. */
+export const componentStatuses = (storeProblem: () => string | undefined): ResourceDefinition =>
+  defineResource<ComponentStatus>({
+    group: '',
+    version: 'v1',
+    resource: 'componentstatuses',
+    kind: 'ComponentStatus',
+    namespaced: false,
+    shortNames: ['cs'],
+    verbs: ['get', 'list'],
+    deprecationWarning: 'v1 ComponentStatus is deprecated in v1.19+',
+    computedObjects: (snapshot, nowMs) => computeStatuses(snapshot, nowMs, storeProblem()),
+    columns: [
+      nameColumn,
+      text('Status', 'Whether the component works.'),
+      text('Message', 'What it says of itself.'),
+      text('Error', 'What is wrong with it.'),
+    ],
+    tableRow: (component) => [
+      component.metadata.name,
+      HEALTH_CELLS[healthOf(component)?.status ?? ''] ?? 'Unknown',
+      healthOf(component)?.message ?? '',
+      healthOf(component)?.error ?? '',
+    ],
+  });

@@ -1,8 +1,10 @@
+import { status } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import type { RingFile } from '../seal/key-ring.ts';
 import type { EtcdClient } from './etcd-client.ts';
+import { EtcdError } from './etcd-error.ts';
 import { EtcdKeyRing, type EtcdKeyRingOptions } from './etcd-key-ring.ts';
 import type { RangeResponse, TxnRequest, TxnResponse } from './wire-protocol.ts';
 
@@ -17,6 +19,8 @@ class OneKey {
   revision = 1;
   beforeTxn: (() => Promise<void>) | undefined;
   isDown = false;
+  /** The next transaction is carried out, and its answer lost. */
+  losesAnswer = false;
 
   readonly client = {
     persist: (call: () => Promise<unknown>) => call(),
@@ -35,6 +39,10 @@ class OneKey {
       if (succeeded && put !== undefined && 'request_put' in put) {
         this.value = put.request_put.value;
         this.revision += 1;
+      }
+      if (this.losesAnswer) {
+        this.losesAnswer = false;
+        throw new EtcdError('unknown', status.UNAVAILABLE, 'etcdserver: leader changed');
       }
       return { succeeded } as TxnResponse;
     },
@@ -113,6 +121,26 @@ describe('EtcdKeyRing', () => {
     await vi.waitFor(() => expect(b.use().name).toBe(a.use().name));
   });
 
+  it('settles a change whose answer was lost: one key takes over, not two', async () => {
+    const { etcd, clock, open } = setUp();
+    etcd.losesAnswer = true;
+    const opening = open();
+    await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
+    await clock.advance(1_000);
+    const ring = await opening;
+    expect(ring.keys).toHaveLength(2);
+    await clock.advance(61_000);
+    etcd.losesAnswer = true;
+    const rotating = ring.rotate();
+    // The other one reads the ring now and then.
+    await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+    await clock.advance(1_000);
+    await rotating;
+    expect(ring.keys).toHaveLength(3);
+    expect(ring.use().name).toBe(ring.keys[0]?.name);
+    ring.stop();
+  });
+
   it('refuses with 429 rather than to seal uncounted', async () => {
     const { etcd, open } = setUp();
     const ring = await open();
@@ -136,11 +164,11 @@ describe('EtcdKeyRing', () => {
     expect([etcd.value, ring.newest]).toEqual([undefined, undefined]);
   });
 
-  it('names the cure where the CA is another cluster’s', async () => {
+  it('names the cure where the data directory is another cluster’s', async () => {
     const { open } = setUp();
     await open();
     await expect(open({ rootSecret: new Uint8Array(32) })).rejects.toThrow(
-      /do not open with the CA key of this data directory: does it belong to this cluster\?/,
+      /do not open with the key of ServiceAccounts .* of this data directory: does it belong to this cluster\?/,
     );
   });
 });

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { ApiError, tooManyRequests } from '#api/object/api-error.ts';
-import type { Clock } from '#base/clock.ts';
+import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { EnvelopeKey } from '../seal/envelope.ts';
 import { MAX_KEY_USES, newRingKey, parseRing, type RingFile, type RingKey } from '../seal/key-ring.ts';
 import type { SealingKeys } from '../seal/value-sealer.ts';
 import type { EtcdClient } from './etcd-client.ts';
+import { faultOf, isTransient } from './etcd-error.ts';
 
 export interface EtcdKeyRingOptions {
   readonly client: EtcdClient;
@@ -38,6 +39,7 @@ const REFRESH_MS = 30_000;
 const SPARE_SETTLED_MS = 2 * REFRESH_MS;
 const PERSIST_MS = 10_000;
 const CAS_ATTEMPTS = 20;
+const RETRY_MS = 200;
 
 /**
  * The keys of sealed values where several API servers share them: in etcd, sealed under a secret that all of them have. Changes are made by
@@ -62,7 +64,7 @@ export class EtcdKeyRing implements SealingKeys {
   /** Reads the ring, makes it where there is none, and reserves the first uses. Rejects where it does not open. */
   static async open(options: EtcdKeyRingOptions): Promise<EtcdKeyRing> {
     const ring = new EtcdKeyRing(options);
-    if (options.seals) await ring.#refill();
+    if (options.seals) await ring.#begin();
     else if ((await ring.#read()).ring === undefined && options.initial.length > 0) ring.#adopt(ring.#initialRing());
     ring.#refreshLater();
     return ring;
@@ -70,6 +72,21 @@ export class EtcdKeyRing implements SealingKeys {
 
   get newest(): EnvelopeKey | undefined {
     return this.#envelopes.get(this.#ring?.keys[0]?.name ?? '');
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.#refill();
+    } catch (err) {
+      // Reads go on over a full etcd, a restart included; whoever writes is told.
+      if (faultOf(err) !== 'noSpace' || this.#ring === undefined) throw err;
+      this.#options.log.error('etcd is full: no uses of the sealing key can be reserved until there is room');
+    }
+  }
+
+  /** All of them as they were last read, the one that seals first. */
+  get keys(): readonly RingKey[] {
+    return this.#ring === undefined ? [] : [...this.#ring.keys, this.#ring.spare];
   }
 
   find(cipher: string, name: string): EnvelopeKey | undefined {
@@ -165,16 +182,27 @@ export class EtcdKeyRing implements SealingKeys {
   }
 
   async #update(change: (ring: SharedRing) => SharedRing): Promise<SharedRing> {
-    const { client, key } = this.#options;
+    const { client, key, clock } = this.#options;
+    /** Made by changes whose answer was lost: nobody else can have made these. */
+    const ownSpares = new Set<string>();
     for (let attempt = 0; attempt < CAS_ATTEMPTS; attempt++) {
       const { ring, revision } = await this.#read();
+      if (ring !== undefined && [ring.spare, ...ring.keys].some(({ name }) => ownSpares.has(name))) return ring;
       const changed = change(ring ?? this.#initialRing());
-      const answer = await client.txn({
-        compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: revision }],
-        success: [{ request_put: { key, value: this.#encode(changed) } }],
-        failure: [],
-      });
-      if (!answer.succeeded) continue;
+      try {
+        const { succeeded } = await client.txn({
+          compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: revision }],
+          success: [{ request_put: { key, value: this.#encode(changed) } }],
+          failure: [],
+        });
+        if (!succeeded) continue;
+      } catch (err) {
+        if (!isTransient(err)) throw err;
+        // Uses that are reserved twice do no harm; a key that took over must not be followed by another one.
+        if (changed.spare.name !== ring?.spare.name) ownSpares.add(changed.spare.name);
+        await delay(clock, RETRY_MS);
+        continue;
+      }
       this.#adopt(changed);
       return changed;
     }
@@ -223,7 +251,7 @@ export class EtcdKeyRing implements SealingKeys {
       text = Buffer.from(this.#root.open(this.#name, value)).toString('utf8');
     } catch (err) {
       throw new Error(
-        `the keys of sealed values in etcd (${this.#name}) do not open with the CA key of this data directory: ` +
+        `the keys of sealed values in etcd (${this.#name}) do not open with the key of ServiceAccounts (pki/sa.key) of this data directory: ` +
           'does it belong to this cluster? Join it with a token of the cluster, or restore its backup',
         { cause: err },
       );
