@@ -11,7 +11,8 @@ import {
   REVISION_LEAP,
   writeReport,
 } from './integrity/recover.ts';
-import { clearLeftovers, listSnapshots, type SnapshotCopy, type SnapshotFile } from './integrity/snapshots.ts';
+import { SnapshotSchedule } from './integrity/snapshot-schedule.ts';
+import { clearLeftovers } from './integrity/snapshots.ts';
 import { type Progress, Witness } from './integrity/witness.ts';
 import type { PackedRecord } from './packed-records.ts';
 import { RowSealing } from './seal/row-sealing.ts';
@@ -83,15 +84,6 @@ export interface DatabaseOptions {
 }
 
 /**
- * A snapshot is due where the newest is so old and something was written since. Small files have one more often, and a young store at once,
- * then after one minute, one more, two, three, five ... up to the hour: while it has the most to lose and the least to copy.
- */
-const SNAPSHOT_AGE_MS = 24 * 3_600_000;
-const SMALL_SNAPSHOT_AGE_MS = 3_600_000;
-const YOUNG_SNAPSHOT_AGE_MS = 60_000;
-const SMALL_SNAPSHOT_BYTES = 32 * 2 ** 20;
-
-/**
  * The file behind the SQLite store. `objects` holds the live values; `history` is an undo log: each row keeps the value that its write
  * replaced, so that a value is on disk once and older states are found by going backwards. Synchronous: for the disk thread only.
  */
@@ -108,9 +100,7 @@ export class SqliteDatabase {
   /** Newest durable revision. */
   #revision: number;
   #reserved: number;
-  #copy: SnapshotCopy | undefined;
-  /** The newest snapshot is of this revision, so that a quiet store need not look at its folder. */
-  #copiedRevision = 0;
+  readonly #snapshots: SnapshotSchedule;
 
   /** Opens or creates `<dir>/state.db`, verified and where need be recovered; the WAL is empty then. Throws when another process holds it, or when it is not ours. */
   constructor({ dir, sync, nowMs, sealing }: DatabaseOptions) {
@@ -134,6 +124,7 @@ export class SqliteDatabase {
     const { marks } = evidence;
     const sums = next === 'fold' ? evidence.sums : undefined;
     this.#witness = new Witness({ dir, db: this.#db, marks, sums, ...(sync === undefined ? {} : { sync }) });
+    this.#snapshots = new SnapshotSchedule(dir, this.#witness);
     clearLeftovers(dir);
     if (next === 'fold') this.#witness.fold(this.#progress, 'truncate');
     else this.#adopt(prepared, nowMs);
@@ -200,11 +191,11 @@ export class SqliteDatabase {
     try {
       this.#setMeta('reserved', shownRevision);
       this.#reserved = shownRevision;
-      this.#finishCopy();
+      this.#snapshots.finish();
       this.#witness.fold(this.#progress, 'truncate');
       // A stop must not take as long as a large file takes to copy.
-      if (this.#isSmall) this.considerSnapshot(nowMs);
-      this.#finishCopy();
+      if (this.#snapshots.isSmall) this.considerSnapshot(nowMs);
+      this.#snapshots.finish();
       this.#sealing?.close();
     } finally {
       this.#db.close();
@@ -215,9 +206,9 @@ export class SqliteDatabase {
 
   /** A bounded piece of work that nobody waits for; true where more is left. Between commits. */
   maintain(): boolean {
-    if (this.#copy !== undefined) this.#stepCopy(this.#copy);
+    if (this.#snapshots.isCopying) this.#snapshots.step();
     else if (this.#witness.isFoldDue) this.#witness.fold(this.#progress);
-    return this.#copy !== undefined;
+    return this.#snapshots.isCopying;
   }
 
   /** After the values were found to open: from now on rows that are not sealed as they would be today are `isResealDue`. */
@@ -248,42 +239,7 @@ export class SqliteDatabase {
 
   /** Begins a snapshot where one is due; `maintain` goes on with it. */
   considerSnapshot(nowMs: number): void {
-    if (this.#copy !== undefined || this.#revision === this.#copiedRevision) return;
-    const snapshots = listSnapshots(this.#dir);
-    const [newest] = snapshots;
-    if (this.#revision === 0 || newest?.revision === this.#revision) {
-      this.#copiedRevision = this.#revision;
-      return;
-    }
-    if (newest !== undefined && !this.#isOldEnough(newest, snapshots.at(-1)!, nowMs)) return;
-    this.#copy = this.#witness.copy(this.#progress, nowMs);
-  }
-
-  #isOldEnough(newest: SnapshotFile, oldest: SnapshotFile, nowMs: number): boolean {
-    const ageMs = nowMs - newest.takenMs;
-    const youngMs = Math.max(newest.takenMs - oldest.takenMs, YOUNG_SNAPSHOT_AGE_MS);
-    const dueAfterMs = this.#isSmall ? Math.min(youngMs, SMALL_SNAPSHOT_AGE_MS) : SNAPSHOT_AGE_MS;
-    // A clock that was put back says nothing of ages.
-    return ageMs < 0 || ageMs >= dueAfterMs;
-  }
-
-  get #isSmall(): boolean {
-    const { sums, pageSize } = this.#witness.sums;
-    return sums.length * pageSize <= SMALL_SNAPSHOT_BYTES;
-  }
-
-  #finishCopy(): void {
-    while (this.#copy !== undefined) this.#stepCopy(this.#copy);
-  }
-
-  #stepCopy(copy: SnapshotCopy): void {
-    try {
-      if (copy.step()) this.#copy = undefined;
-    } catch (err) {
-      this.#copy = undefined;
-      copy.abandon();
-      throw err;
-    }
+    this.#snapshots.consider(this.#progress, nowMs);
   }
 
   get #progress(): Progress {
