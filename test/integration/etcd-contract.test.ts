@@ -12,7 +12,7 @@ import { type EtcdRelease, findEtcd } from '../kit/etcd-releases.ts';
 /** The servers before 3.4.31 and 3.5.13 have no safe way of telling progress: Debian 12's is one, Debian 13's is not. */
 const CLUSTERS: readonly { readonly members: 1 | 3; readonly release: EtcdRelease; readonly offset: number }[] = [
   // The state was brought into this etcd: see revision-offset.ts.
-  { members: 1, release: 'host', offset: 7_000_000_000 },
+  { members: 1, release: 'bookworm', offset: 7_000_000_000 },
   { members: 3, release: 'trixie', offset: 0 },
 ];
 

@@ -27,7 +27,7 @@ const PODS = '/registry/pods/';
 
 /** On either side of the release that made progress requests safe. */
 const RELEASES: readonly { readonly release: EtcdRelease; readonly safe: boolean }[] = [
-  { release: 'host', safe: false },
+  { release: 'bookworm', safe: false },
   { release: 'trixie', safe: true },
 ];
 
@@ -74,6 +74,37 @@ for (const { release, safe } of RELEASES) {
           await neighbour;
           expect(specOf(two.snapshot().get(podKey('a')))).toEqual({ n });
           expect(two.revision).toBeGreaterThanOrEqual(revision);
+        }
+      });
+
+      it('reads on, and starts, where a neighbour has filled it up', async () => {
+        const full = await startEtcd({ release, args: ['--quota-backend-bytes', String(8 * 2 ** 20)] });
+        prefix = `/${randomUUID()}`;
+        const open = async () => {
+          const store = await openTestStore(full, { prefix });
+          stores.push(store);
+          return store;
+        };
+        try {
+          const store = await open();
+          await putPod(store, 'a', { n: 1 });
+          await putPod(store, 'b', {});
+          await store.write(podKey('b'), remove);
+          const filler = { request_put: { key: bytes('/neighbour/x'), value: new Uint8Array(2 ** 20) } };
+          const fill = () => full.client.txn({ compare: [], success: [filler], failure: [] });
+          await expect(Promise.all(Array.from({ length: 20 }, fill))).rejects.toMatchObject({ fault: 'noSpace' });
+          for (let n = 0; n < 3; n++) await store.shared.catchUp();
+          await expect(putPod(store, 'c', {})).rejects.toMatchObject({ code: 507 });
+          expect(store.contentProblem()).toContain('NOSPACE');
+          const restarted = await open();
+          expect(specOf(restarted.snapshot().get(podKey('a')))).toEqual({ n: 1 });
+          // Deletions make room, so they are let through; and are seen by the others.
+          await store.write(podKey('a'), remove);
+          await restarted.shared.catchUp();
+          expect(restarted.snapshot().count(PODS)).toBe(0);
+        } finally {
+          for (const store of stores.splice(0)) store.abandon();
+          await full.stop();
         }
       });
 

@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { computeFault, EtcdError, type EtcdFault, toApiError } from './etcd-error.ts';
-import { hasSafeProgress } from './etcd-version.ts';
+import { hasSafeProgress, isSupported } from './etcd-version.ts';
 import { KeySpace } from './key-space.ts';
 import { LeaseBuckets } from './lease-buckets.ts';
 import { SharedRound } from './shared-round.ts';
@@ -57,6 +57,17 @@ it.each<[string, boolean]>([
   ['', false],
 ])('progress requests of etcd %s are safe: %s', (version, safe) => {
   expect(hasSafeProgress(version)).toBe(safe);
+});
+
+it.each<[string, boolean]>([
+  ['3.3.27', false],
+  ['2.3.8', false],
+  ['3.4.0', true],
+  ['3.6.1', true],
+  ['4.0.0', true],
+  ['dev', true],
+])('etcd %s is supported: %s', (version, supported) => {
+  expect(isSupported(version)).toBe(supported);
 });
 
 it.each(['/registry', '/registry/', '/other/place'])('KeySpace(%s) maps keys there and back', (prefix) => {

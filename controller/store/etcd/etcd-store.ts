@@ -107,7 +107,15 @@ export class EtcdStore implements Store {
       },
       listing.revision,
     );
-    this.#freshness = new Freshness({ client, keys, clock, view: this.#view, fence: this.#fence, feed: this.#feed });
+    this.#freshness = new Freshness({
+      client,
+      keys,
+      clock,
+      view: this.#view,
+      fence: this.#fence,
+      feed: this.#feed,
+      countKeys: () => this.#view.snapshot().count('/registry/') + this.#unreadable.size,
+    });
     this.#writer = this.#createWriter(options);
     this.#compactor = new Compactor({ client, clock, log });
     const feed = this.#feed;

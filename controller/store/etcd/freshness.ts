@@ -2,7 +2,7 @@ import { ApiError } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import type { VisibleState } from '../visible-state.ts';
 import type { EtcdClient } from './etcd-client.ts';
-import { toApiError } from './etcd-error.ts';
+import { faultOf, toApiError } from './etcd-error.ts';
 import type { Fence } from './fence.ts';
 import type { KeySpace } from './key-space.ts';
 import { SharedRound } from './shared-round.ts';
@@ -15,6 +15,8 @@ export interface FreshnessOptions {
   readonly view: VisibleState;
   readonly fence: Fence;
   readonly feed: WatchFeed;
+  /** Keys below the prefix as the visible state has them, the fence left out. */
+  readonly countKeys: () => number;
 }
 
 /** Events need so long at most where nothing is wrong; where the revision belongs to keys that are not ours, they never come. */
@@ -42,6 +44,8 @@ export class Freshness {
   #cancelNudge: (() => void) | undefined;
   #waitingSinceMs = 0;
   #fencing = false;
+  /** The state that is visible at `at` is that of etcd at `upTo`: see `#compare`. */
+  #equal = { at: 0, upTo: 0 };
 
   constructor(options: FreshnessOptions) {
     this.#options = options;
@@ -62,7 +66,7 @@ export class Freshness {
     { timeoutMs = READ_BUDGET_MS, ask = true }: { readonly timeoutMs?: number; readonly ask?: boolean } = {},
   ): Promise<void> {
     const { view, clock, feed } = this.#options;
-    if (view.revision >= revision) return Promise.resolve();
+    if (this.#reached >= revision) return Promise.resolve();
     if (ask) feed.requestProgress();
     return new Promise((resolve, reject) => {
       const cancel = clock.after(timeoutMs, () => {
@@ -93,9 +97,9 @@ export class Freshness {
   /** To be called whenever the cache has moved on. */
   moved(): void {
     if (this.#waiters.size === 0) return;
-    const { view } = this.#options;
+    const reached = this.#reached;
     for (const waiter of [...this.#waiters]) {
-      if (waiter.revision > view.revision) continue;
+      if (waiter.revision > reached) continue;
       this.#waiters.delete(waiter);
       waiter.done();
     }
@@ -149,7 +153,33 @@ export class Freshness {
       this.#fencing = false;
     };
     // Waiters have their own time limit, and the next nudge tries again.
-    this.#options.fence.raise().then(done, done);
+    this.#options.fence
+      .raise()
+      .catch((err: unknown) => (faultOf(err) === 'noSpace' ? this.#compare() : undefined))
+      .then(done, done);
+  }
+
+  /**
+   * Where etcd is full, no fence can be written. Then what is visible is the state of now if no key was written since, and there are as many
+   * as we have: others may have used up revisions, and that is all.
+   */
+  async #compare(): Promise<void> {
+    const { client, keys, view, countKeys } = this.#options;
+    const at = view.revision;
+    const expected = countKeys();
+    const [{ count: fences }, { header, count, kvs }] = await Promise.all([
+      client.range({ key: keys.fence, count_only: true }),
+      client.range({ key: keys.first, range_end: keys.end, min_mod_revision: at + 1, keys_only: true }),
+    ]);
+    if (kvs.length > 0 || Number(count) - Number(fences) !== expected || view.revision !== at) return;
+    this.#equal = { at, upTo: Number(header.revision) };
+    this.moved();
+  }
+
+  /** Of etcd: what is visible is what was true then. */
+  get #reached(): number {
+    const { revision } = this.#options.view;
+    return revision === this.#equal.at ? Math.max(revision, this.#equal.upTo) : revision;
   }
 
   #stopNudging(): void {

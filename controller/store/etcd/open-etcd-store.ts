@@ -8,6 +8,7 @@ import { EtcdClient, type EtcdTls, isCompacted } from './etcd-client.ts';
 import { isTransient } from './etcd-error.ts';
 import { EtcdStore, type EtcdStoreParts } from './etcd-store.ts';
 import { type EtcdSealer, EtcdValues, plainSealer } from './etcd-values.ts';
+import { isSupported } from './etcd-version.ts';
 import { KeySpace } from './key-space.ts';
 import { type Listing, listAll } from './list-all.ts';
 import { describeStartFailure } from './start-failure.ts';
@@ -66,6 +67,8 @@ export async function connectEtcd(options: EtcdConnectOptions): Promise<EtcdConn
       patienceMs: options.patienceMs ?? PATIENCE_MS,
       servers,
     });
+    if (!isSupported(version))
+      throw new ConfigError(`etcd ${version} (${client.server}) is too old: use one of 3.4 to 3.6`);
     const keys = new KeySpace(prefix);
     client.shiftRevisions(await readRevisionOffset(client, keys));
     return { client, keys, version };

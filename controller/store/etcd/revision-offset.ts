@@ -35,8 +35,9 @@ export class RevisionOffset {
   }
 
   rangeToEtcd(request: RangeRequest): RangeRequest {
-    const { revision = 0 } = request;
-    return this.offset === 0 || revision === 0 ? request : { ...request, revision: this.toEtcd(revision) };
+    const { revision = 0, min_mod_revision: since = 0 } = request;
+    if (this.offset === 0 || (revision === 0 && since === 0)) return request;
+    return { ...request, revision: this.toEtcd(revision), min_mod_revision: Math.max(since - this.offset, 0) };
   }
 
   txnToEtcd(request: TxnRequest): TxnRequest {

@@ -139,7 +139,11 @@ export class WatchFeed {
   #follow(onOpened: () => void): Promise<StreamEnd> {
     const { client, keys } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#server = client.server;
+      // What one member said of itself does not hold for another: calls that failed meanwhile may have gone over to that.
+      if (client.server !== this.#server) {
+        resolve('broken');
+        return;
+      }
       const stream = client.watch();
       const finish = (settle: () => void) => {
         if (this.#stream === stream) {

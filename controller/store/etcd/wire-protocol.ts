@@ -30,6 +30,8 @@ export interface RangeRequest {
   readonly serializable?: boolean;
   readonly keys_only?: boolean;
   readonly count_only?: boolean;
+  /** Keys that were written before are left out of `kvs`; `count` is that of all. */
+  readonly min_mod_revision?: number;
 }
 
 export interface RangeResponse {
