@@ -156,6 +156,15 @@ describe('costs', () => {
     ['[1, 2, 3].all(x, x > 0)', 16],
     ['o.s.matches("abcd")', 3],
     ['names.map(x, x) == names', 30],
+    // cel-go's prices: 11 for the call and its list, and then by element.
+    ['[1, 2, 3, 4].slice(1, 3)', 13],
+    ['dyn([1, 2]).flatten()', 14],
+    ['dyn([1, 2]).flatten(2)', 16],
+    ['[1, 2, 3].reverse()', 14],
+    ['lists.range(7)', 18],
+    ['[1, 2, 3].distinct()', 29],
+    ['["a", "b", "c"].sort()', 29],
+    ['[3, 2].sort()', 19],
   ])('of %s is %d', (source, cost) => {
     const budget = new CostBudget(1000);
     run(source, budget);
@@ -172,7 +181,7 @@ describe('costs', () => {
     const budget = new CostBudget(PER_CALL_LIMIT * 3);
     expect(() => evaluate(result.expression, { l }, budget)).toThrow('operation cancelled: actual cost limit exceeded');
     expect(budget.remaining).toBeLessThan(PER_CALL_LIMIT * 2);
-  });
+  }, 30_000);
 
   it('stop everything once the budget of the object is gone', () => {
     const budget = new CostBudget(5);
@@ -200,6 +209,13 @@ describe('costs', () => {
     ['their text', `"%s".format([${double('n', 40)}])`, 'string is too large'],
     ['replacements', `"${'a'.repeat(40_000)}".replace("a", "${'b'.repeat(40_000)}")`, 'string is too large'],
     ['joined texts', `[${'"b",'.repeat(900)}].map(x, "${'b'.repeat(50_000)}").join("")`, 'string is too large'],
+    [
+      'flattened lists',
+      `[${double('[1]', 23)}].flatten().size() + [[${double('[1]', 22)}]].flatten(2).size()`,
+      'cost limit exceeded',
+    ],
+    ['ranges', 'lists.range(1000000000000)', 'cost limit exceeded'],
+    ['distinct elements', 'lists.range(100000).distinct()', 'cost limit exceeded'],
     ['sets', `sets.contains(${double('[1]', 16)}, ${double('[2]', 16)})`, 'cost limit exceeded'],
   ])(
     'bound what is made of little: %s',

@@ -1,4 +1,5 @@
 import type { Overload } from '../library/function-table.ts';
+import { SORT_BY_KEYS } from '../syntax/expression.ts';
 import type { CelType } from '../types/cel-type.ts';
 import { add, type CostRange, exactly, multiply, priced, UNBOUNDED, UNKNOWN_SIZE } from './cost-range.ts';
 
@@ -118,6 +119,35 @@ const quote: EstimateRule = (args) => {
 
 const everyPair: EstimateRule = (args) => ({ cost: add(exactly(1), multiply(sizeAt(args, 0), sizeAt(args, 1))) });
 
+/** A call that makes a list of so many elements, each at this price. */
+const newList = (size: CostRange, perElement = 1): CallEstimate => ({
+  cost: add(priced(size, perElement), exactly(1), exactly(10)),
+  size,
+});
+
+/** What an argument says when it is written out, and what is assumed otherwise. */
+const intAt = (args: readonly SizedNode[], index: number, otherwise: number): number => {
+  const literal = args[index]?.literal;
+  return typeof literal === 'bigint' ? Math.max(0, Number(literal)) : otherwise;
+};
+
+const slice: EstimateRule = (args) => {
+  const count = intAt(args, 2, sizeAt(args, 0).max) - intAt(args, 1, 0);
+  // Bounds the wrong way round are counted in 64 bits without a sign, and come out as no bound at all.
+  return newList(exactly(count < 0 ? UNBOUNDED : count));
+};
+
+const flatten: EstimateRule = (args) => newList(sizeAt(args, 0), args.length === 1 ? 1 : intAt(args, 1, UNBOUNDED));
+
+/** Every element with every other one; cel-go takes the product for the size of the result as well. */
+const selfComparison =
+  (index: number): EstimateRule =>
+  (args, id) =>
+    newList(
+      multiply(sizeAt(args, index), sizeAt(args, index)),
+      /^list_(string|bytes)_/.test(id) ? 2 + PER_CHARACTER : 2,
+    );
+
 const fixed =
   (cost: number): EstimateRule =>
   () => ({ cost: exactly(cost) });
@@ -130,7 +160,7 @@ const BY_NAME = table([
   ['fieldSelector labelSelector', traversal(1)],
   ['isSorted sum max min indexOf lastIndexOf', overElements],
   ['url cidr isIP isCIDR quantity isQuantity semver isSemver', traversal(0)],
-  ['lowerAscii upperAscii substring trim reverse', sameSize],
+  ['lowerAscii upperAscii substring trim', sameSize],
   ['replace', replace],
   ['split', split],
   ['join', join],
@@ -140,6 +170,12 @@ const BY_NAME = table([
   ['containsIP', containsAddress],
   ['containsCIDR', containsCidr],
   ['sets.contains sets.intersects sets.equivalent', everyPair],
+  ['slice', slice],
+  ['flatten', flatten],
+  ['reverse', (args) => newList(sizeAt(args, 0))],
+  ['lists.range', (args) => newList(exactly(intAt(args, 0, UNBOUNDED)))],
+  ['distinct sort', selfComparison(0)],
+  [SORT_BY_KEYS, selfComparison(1)],
   ['validate', (args) => ({ cost: patternCost(sizeAt(args, 1), FORMAT_PATTERN) })],
   ['strings.quote', quote],
 ]);

@@ -119,6 +119,10 @@ describe('estimateCost', () => {
       4,
       12,
     ],
+    ['self.reverse() == []', 'array of numbers', array('number'), 1572863 + 11 + 11, 10, 32],
+    ['self.slice(2, 5) == []', 'array of numbers', array('number'), 25, 10, 25],
+    ['self.sort() == []', 'array of numbers', array('number'), 2 * 1572863 ** 2 + 11 + 11, 10, 222],
+    ['self.distinct() == []', 'array of strings', strings, 2 * 1048575 ** 2 + 11 + 11, 10, 222],
     ["self.contains('A')", 'enum', (limit) => ({ ...string(limit), enum: ['A', 'B', 'C', 'LongValue'] }), 2, 1000, 401],
   ])('of %s on a %s', (rule, _, schema, open, limit, limited) => {
     expect([estimate(schema(undefined), rule), estimate(schema(limit), rule)]).toEqual([open, limited]);

@@ -1,5 +1,6 @@
 import type { Overload } from '../library/function-table.ts';
 import { PER_CALL_LIMIT } from '../limits.ts';
+import { SORT_BY_KEYS } from '../syntax/expression.ts';
 import { sizeOf } from '../values/compare.ts';
 import { CelList, CelMap, type CelValue } from '../values/value.ts';
 
@@ -89,6 +90,26 @@ const everyPair: CostRule = ({ args: [a, b] }) =>
 const table = (rules: readonly (readonly [names: string, rule: CostRule])[]): ReadonlyMap<string, CostRule> =>
   new Map(rules.flatMap(([names, rule]) => names.split(' ').map((name): [string, CostRule] => [name, rule])));
 
+/** Calling, and making the list that comes out. */
+const NEW_LIST = 1 + 10;
+const newList = (size: number, perElement = 1): number => Math.trunc(size * perElement) + NEW_LIST;
+
+const intAt = ({ args }: CallFacts, index: number, otherwise: number): number => {
+  const value = args[index];
+  return typeof value === 'bigint' ? Number(value) : otherwise;
+};
+
+/** Every element with every other one, at worst; of texts there is a little more to compare. */
+const selfComparison =
+  (index: number): CostRule =>
+  ({ args }) => {
+    const list = args[index];
+    if (!(list instanceof CelList)) return NEW_LIST;
+    const first = list.get(0);
+    const isText = typeof first === 'string' || first instanceof Uint8Array;
+    return newList(list.size ** 2, 2 + (isText ? PER_CHARACTER : 0));
+  };
+
 /** One authorization check: two of them fit into one expression's budget of a webhook. */
 const AUTHORIZATION_CHECK = 350_000;
 
@@ -105,6 +126,12 @@ const BY_NAME = table([
   ['containsIP', containsAddress],
   ['containsCIDR', containsCidr],
   ['sets.contains sets.intersects sets.equivalent', everyPair],
+  ['slice', (call) => newList(Math.max(0, Math.min(intAt(call, 2, 0), sizeAt(call, 0)) - intAt(call, 1, 0)))],
+  ['flatten', (call) => newList(sizeAt(call, 0), Math.max(0, intAt(call, 1, 1)))],
+  ['reverse', (call) => newList(sizeAt(call, 0))],
+  ['lists.range', (call) => newList(Math.max(0, intAt(call, 0, 0)))],
+  ['distinct sort', selfComparison(0)],
+  [SORT_BY_KEYS, selfComparison(1)],
   [
     'validate',
     ({ args }) => patternCost(args[1] === undefined ? 0 : sizeOf(args[1]), args[0] === undefined ? 0 : sizeOf(args[0])),

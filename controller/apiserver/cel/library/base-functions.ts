@@ -3,6 +3,7 @@ import { AUTHORIZATION } from './authorization.ts';
 import { CONVERSIONS } from './conversions.ts';
 import { FORMATS_LIBRARY } from './formats.ts';
 import { type FunctionTable, functionTable } from './function-table.ts';
+import { LIST_EXTENSIONS } from './list-extensions.ts';
 import { LISTS } from './lists.ts';
 import { OPERATORS } from './operators.ts';
 import { OPTIONALS } from './optionals.ts';
@@ -24,6 +25,7 @@ export function baseFunctions(): FunctionTable {
     ...TIMES,
     ...STRINGS,
     ...LISTS,
+    ...LIST_EXTENSIONS,
     ...OPTIONALS,
     ...URLS,
     ...QUANTITIES,

@@ -95,6 +95,8 @@ export type Expression =
 
 /** The name of a fold's accumulator; no source can spell it. */
 export const ACCUMULATOR = '@result';
+/** The function behind the macro `sortBy`; no source can spell it either. */
+export const SORT_BY_KEYS = '@sortByAssociatedKeys';
 
 /** `a.b.c` for a chain of plain selections, undefined for anything else. */
 export function qualifiedName(expression: Expression): string | undefined {

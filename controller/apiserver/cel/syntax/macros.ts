@@ -1,4 +1,4 @@
-import { ACCUMULATOR, type Expression } from './expression.ts';
+import { ACCUMULATOR, type Expression, SORT_BY_KEYS } from './expression.ts';
 import type { NodeFactory } from './node-factory.ts';
 import { SourceError } from './source-issue.ts';
 
@@ -161,6 +161,23 @@ function optionalMap(make: NodeFactory, { offset, target, args }: MacroCall, isF
   return binding(make, offset, [RECEIVER, target as Expression, mapped]);
 }
 
+/** The list of a sortBy; no source can spell it. */
+const SORTED = '#sorted';
+const SORTABLE_KINDS: ReadonlySet<Expression['kind']> = new Set(['list', 'select', 'ident', 'comprehension', 'call']);
+
+/** `l.sortBy(x, key)`: the keys are computed once for each element, by a fold of their own. */
+function sortBy(make: NodeFactory, { offset, target, args }: MacroCall): Expression {
+  const list = target as Expression;
+  if (!SORTABLE_KINDS.has(list.kind)) {
+    const allowed = 'a list, identifier, comprehension, call or select expression';
+    throw new SourceError(`sortBy can only be applied to ${allowed}`, list.offset);
+  }
+  const sorted = () => make.ident(offset, SORTED);
+  const keys = fold(make, { offset, target: sorted(), name: 'map', args }, toList, 1);
+  const call = make.memberCall({ offset, target: sorted(), name: SORT_BY_KEYS, args: [keys] });
+  return binding(make, offset, [SORTED, list, call]);
+}
+
 type Macro = (make: NodeFactory, call: MacroCall) => Expression;
 
 const one =
@@ -191,6 +208,7 @@ const MEMBER_MACROS: ReadonlyMap<string, Macro> = new Map<string, Macro>([
   ['transformMap/4', transformMap],
   ['transformMapEntry/3', two(toMapEntry)],
   ['transformMapEntry/4', two(toMapEntry)],
+  ['sortBy/2', sortBy],
   ['optMap/2', (make, call) => optionalMap(make, call, false)],
   ['optFlatMap/2', (make, call) => optionalMap(make, call, true)],
 ]);

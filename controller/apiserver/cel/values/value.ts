@@ -48,6 +48,11 @@ export abstract class CelList {
 /** Nothing that fits into a request is longer; what an expression makes of it may be, a little. */
 const MAX_LIST = 2 ** 23;
 
+/** Throws CelEvaluationError for lists that no object could hold. */
+export function requireListSize(size: number): void {
+  if (size > MAX_LIST) throw new CelEvaluationError('list is too large');
+}
+
 /** Two lists behind each other: adding is priced as if nothing was copied, and so nothing is. */
 class JoinedList extends CelList {
   readonly #left: CelList;
@@ -59,7 +64,7 @@ class JoinedList extends CelList {
     this.#left = left;
     this.#right = right;
     this.size = left.size + right.size;
-    if (this.size > MAX_LIST) throw new CelEvaluationError('list is too large');
+    requireListSize(this.size);
   }
 
   override get(index: number): CelValue | undefined {
@@ -82,6 +87,21 @@ export class ArrayList extends CelList {
 
   override get(index: number): CelValue | undefined {
     return this.#items[index];
+  }
+}
+
+/** The integers from 0 up to `size`, which is 0 where it is negative; none of them is held. */
+export class RangeList extends CelList {
+  override readonly size: number;
+
+  constructor(size: number) {
+    super();
+    requireListSize(size);
+    this.size = Math.max(0, size);
+  }
+
+  override get(index: number): CelValue | undefined {
+    return index >= 0 && index < this.size ? BigInt(index) : undefined;
   }
 }
 
