@@ -1,45 +1,33 @@
-import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generateBootstrapToken } from '#controller/apiserver/authenticate/bootstrap-token.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { runKubectl } from '#test/kit/kubectl.ts';
+import { filesOnDisk, plantValue, procFiles, searchFiles, searchFor } from '#test/kit/planted-values.ts';
 
 /**
  * Values that nobody but their users should see are planted in every way in which they come to a controller, also in requests that fail;
  * then everything that it keeps or shows is searched for them, in each spelling in which they could have got there.
  */
 const planted = {
-  secret: `plant-${randomBytes(12).toString('hex')}`,
-  replaced: `plant-${randomBytes(12).toString('hex')}`,
-  patched: `plant-${randomBytes(12).toString('hex')}`,
-  refused: `plant-${randomBytes(12).toString('hex')}`,
-  malformed: `plant-${randomBytes(12).toString('hex')}`,
-  bearer: `plant-${randomBytes(12).toString('hex')}`,
-  query: `plant-${randomBytes(12).toString('hex')}`,
-  passphrase: `plant-${randomBytes(12).toString('hex')}`,
+  secret: plantValue(),
+  replaced: plantValue(),
+  patched: plantValue(),
+  refused: plantValue(),
+  malformed: plantValue(),
+  bearer: plantValue(),
+  query: plantValue(),
+  passphrase: plantValue(),
   bootstrap: generateBootstrapToken(),
 };
 
-/** As it is, base64 at its three offsets, percent-encoded and as JSON writes it. */
-function spellings(value: string): readonly string[] {
-  const shifted = [0, 1, 2].map((offset) => {
-    const text = Buffer.concat([Buffer.alloc(offset), Buffer.from(value)]).toString('base64');
-    // The first and last characters hold bits of the neighbours.
-    return text.slice(offset === 0 ? 0 : 4, -4);
-  });
-  return [...new Set([value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1), ...shifted])];
-}
-
-function filesBelow(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
+/** The control: what nobody hides must be found wherever the search looks, or it could not find what it must not. */
+const visible = plantValue();
+const findVisible = searchFor({ visible });
 
 let controller: ControllerProcess;
 let kubeconfig = '';
@@ -82,8 +70,9 @@ beforeAll(async () => {
   await kubectl('apply -f -', secret('b', planted.replaced));
   await kubectl('apply -f -', secret('b', 'something else'));
   await kubectl(`patch secret a --type=merge -p {"stringData":{"key":"${planted.patched}"}}`);
+  await kubectl(`create configmap ${visible} --from-literal=key=${visible}`);
   // Requests that fail, whose errors are what people see.
-  said += await kubectl('create -f - --validate=false', secret('c', planted.refused, { type: 'kubernetes.io/tls' }));
+  said += await kubectl('create -f -', secret('c', planted.refused, { type: 'kubernetes.io/tls' }));
   said += await kubectl('create -f -', secret('a', planted.refused));
   said += await send('/api/v1/namespaces/default/secrets', {
     method: 'POST',
@@ -108,27 +97,38 @@ beforeAll(async () => {
 afterAll(() => controller?.stop());
 
 const secretOfToken = planted.bootstrap.split('.')[1]!;
-const wanted = Object.entries({ ...planted, bootstrap: secretOfToken }).map(([name, value]) => [name, value] as const);
-
-/** What of the planted is in there, by name. */
-const foundIn = (bytes: Buffer): readonly string[] =>
-  wanted.filter(([, value]) => spellings(value).some((text) => bytes.includes(text))).map(([name]) => name);
+const foundIn = searchFor({ ...planted, bootstrap: secretOfToken });
 
 describe('a value that is secret is not to be found', () => {
-  test('at all, would it be there: the search finds what is not hidden', () => {
-    const hidden = Buffer.from(`x${Buffer.from(`zz${planted.secret}`).toString('base64')}y`);
-    expect(foundIn(hidden)).toEqual(['secret']);
-    expect(foundIn(Buffer.from(encodeURIComponent(planted.query)))).toEqual(['query']);
+  test.each([
+    ['as it is', (value: string) => value],
+    ['as a part of base64', (value: string) => Buffer.from(`zz${value}`).toString('base64')],
+    ['as base64 in a URL', (value: string) => encodeURIComponent(Buffer.from(`z${value}`).toString('base64'))],
+    ['percent-encoded', encodeURIComponent],
+    ['in JSON', JSON.stringify],
+  ])('(the search finds one %s)', (_, write) => {
+    expect(foundIn(`x${write(planted.secret)}y`)).toEqual(['secret']);
+  });
+
+  test('(the search finds in state and audit log, in /proc and in answers what is not hidden)', async () => {
+    const files = searchFiles(filesOnDisk(controller.folder), findVisible).map(([path]) => basename(path));
+    expect(files).toEqual(expect.arrayContaining(['audit.log', expect.stringMatching(/^state\.db/)]));
+    const bystander = spawn('sleep', ['60'], { env: { VISIBLE: visible }, argv0: `sleep-${visible}` });
+    try {
+      for (const file of ['cmdline', 'environ'] as const) {
+        expect(searchFiles(procFiles(file), findVisible)).toEqual([[`/proc/${bystander.pid}/${file}`, ['visible']]]);
+      }
+    } finally {
+      bystander.kill();
+    }
+    expect(findVisible(await kubectl('get configmaps -o yaml'))).toEqual(['visible']);
   });
 
   test('in any file of the controller: state, WAL, snapshots, logs, audit log', () => {
-    const files = filesBelow(controller.folder);
+    const files = filesOnDisk(controller.folder);
     expect(files.some((path) => path.endsWith('audit.log'))).toBe(true);
     expect(files.some((path) => path.endsWith('state.db'))).toBe(true);
-    const found = files
-      .map((path) => [path, foundIn(readFileSync(path))] as const)
-      .filter(([, names]) => names.length > 0);
-    expect(found).toEqual([]);
+    expect(searchFiles(files, foundIn)).toEqual([]);
   });
 
   test('in a backup', async () => {
@@ -142,28 +142,18 @@ describe('a value that is secret is not to be found', () => {
 
   test('in what people are told when a request fails', () => {
     expect(said).toContain('Unauthorized');
-    expect(foundIn(Buffer.from(said))).toEqual([]);
+    expect(foundIn(said)).toEqual([]);
   });
 
   test('in events', async () => {
-    expect(foundIn(Buffer.from(await kubectl('get events -A -o yaml')))).toEqual([]);
+    expect(foundIn(await kubectl('get events -A -o yaml'))).toEqual([]);
   });
 
   test('in metrics', async () => {
-    expect(foundIn(Buffer.from(await kubectl('get --raw /metrics')))).toEqual([]);
+    expect(foundIn(await kubectl('get --raw /metrics'))).toEqual([]);
   });
 
-  test.each(['cmdline', 'environ'])('in /proc/*/%s', (file) => {
-    const found = readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-      .flatMap((pid) => {
-        try {
-          return foundIn(readFileSync(`/proc/${pid}/${file}`));
-        } catch {
-          // Gone, or somebody else's.
-          return [];
-        }
-      });
-    expect(found).toEqual([]);
+  test.each(['cmdline', 'environ'] as const)('in /proc/*/%s', (file) => {
+    expect(searchFiles(procFiles(file), foundIn)).toEqual([]);
   });
 });
