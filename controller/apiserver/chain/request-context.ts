@@ -62,7 +62,10 @@ export interface RequestContext {
   onHandedToStore?: (() => void) | undefined;
 }
 
-/** A link of the chain: does its part, then calls `next`, or answers by throwing ApiError. */
+/**
+ * A link of the chain: does its part, then calls `next`, or answers with an ApiError, thrown or as a rejection. A link that has nothing to wait
+ * for is no async function: each of those costs a request as much as looking its object up.
+ */
 export interface Filter {
   readonly name: string;
   run(context: RequestContext, next: () => Promise<void>): Promise<void>;

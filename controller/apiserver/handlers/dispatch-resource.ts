@@ -41,8 +41,8 @@ const COMPUTED_HANDLERS: Readonly<Record<string, ResourceHandler>> = {
 /** Verbs that name one object, and those that name a collection. */
 const NAMED_VERBS: ReadonlySet<string> = new Set(['get', 'update', 'patch', 'delete']);
 
-/** The end of the chain for requests that address a resource. */
-export async function dispatchResource(services: ApiServices, context: RequestContext): Promise<void> {
+/** The end of the chain for requests that address a resource. Throws or rejects with ApiError. */
+export function dispatchResource(services: ApiServices, context: RequestContext): Promise<void> {
   const { info } = context;
   const definition = services.catalog.find(info.group, info.version, info.resource);
   if (definition === undefined) throw pathNotFound();

@@ -18,6 +18,7 @@ const ACCEPTED_CUSTOM: ReadonlySet<string> = new Set([CONTENT_TYPES.json, CONTEN
 /** The body's media type without parameters; '' when the client named none. What is no media type at all is answered as it stands. */
 export function mediaTypeOf(context: RequestContext): string {
   const header = context.request.header('content-type') ?? '';
+  if (ACCEPTED.has(header)) return header;
   const [type = '', ...parameters] = header.split(';').map((part) => part.trim());
   const isWellFormed = type !== '' && parameters.every((parameter) => parameter === '' || parameter.includes('='));
   return isWellFormed ? type.toLowerCase() : header.trim();
@@ -32,8 +33,8 @@ export function unsupportedMediaType(type: string, supported: Iterable<string>):
   );
 }
 
-/** Decodes the body as `gvk`. Rejects with 413, 415, and 400 for what is no object of that kind. */
-export async function readObject(
+/** Decodes the body as `gvk`. Throws 415; rejects with 413, and 400 for what is no object of that kind. */
+export function readObject(
   services: RegistryServices,
   context: RequestContext,
   gvk: FormattedKind,
@@ -43,13 +44,14 @@ export async function readObject(
   const type = named === '' ? CONTENT_TYPES.json : named;
   const accepted = gvk.format === undefined ? ACCEPTED : ACCEPTED_CUSTOM;
   if (!accepted.has(type)) throw unsupportedMediaType(type, accepted);
-  const body = await context.request.readBody(MAX_BODY_BYTES);
-  const decoded = services.format.decode(body, type, gvk);
-  if (gvk.format !== undefined && decoded.unnamed !== undefined) throw unnamedObject(body, gvk, decoded.unnamed);
-  reportProblems(context, gvk, decoded, validation);
-  checkKind(decoded.object, gvk);
-  context.audit?.noteRequestObject(decoded.object);
-  return decoded.object;
+  return context.request.readBody(MAX_BODY_BYTES).then((body) => {
+    const decoded = services.format.decode(body, type, gvk);
+    if (gvk.format !== undefined && decoded.unnamed !== undefined) throw unnamedObject(body, gvk, decoded.unnamed);
+    reportProblems(context, gvk, decoded, validation);
+    checkKind(decoded.object, gvk);
+    context.audit?.noteRequestObject(decoded.object);
+    return decoded.object;
+  });
 }
 
 /** Unknown and duplicate fields: a refusal, warnings, or nothing, as the client wishes. */

@@ -20,11 +20,13 @@ export interface WriteOptions {
   readonly force: boolean;
 }
 
+const NO_WISHES: WriteOptions = { dryRun: false, fieldManager: undefined, fieldValidation: 'Warn', force: false };
 const FIELD_VALIDATIONS: readonly string[] = ['', 'Ignore', 'Strict', 'Warn'];
 const MAX_MANAGER_BYTES = 128;
 
 /** Throws 422 naming the option, as Kubernetes does; `kind` is CreateOptions, UpdateOptions or PatchOptions. */
 export function parseWriteOptions(query: URLSearchParams, kind: string): WriteOptions {
+  if (query.size === 0) return NO_WISHES;
   const errors: FieldError[] = [];
   const dryRuns = query.getAll('dryRun').filter((value) => value !== '');
   for (const value of dryRuns) if (value !== 'All') errors.push(notSupported('dryRun', value, ['All']));

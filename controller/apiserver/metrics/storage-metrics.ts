@@ -55,17 +55,16 @@ export class StorageMetrics {
 
   /** The same store, whose writes are measured. */
   measure(store: Store): Store {
-    const write: Store['write'] = async (key, decide, options) => {
+    // Beside the write: it is not to wait for its measurement.
+    const write: Store['write'] = (key, decide, options) => {
       const series = this.#seriesOf(key);
       const fromMs = this.#clock.monotonic();
-      try {
-        const result = await store.write(key, decide, options);
-        series.seconds.observe((this.#clock.monotonic() - fromMs) / 1000);
-        return result;
-      } catch (err) {
-        series.failures.value++;
-        throw err;
-      }
+      const written = store.write(key, decide, options);
+      written.then(
+        () => series.seconds.observe((this.#clock.monotonic() - fromMs) / 1000),
+        () => series.failures.value++,
+      );
+      return written;
     };
     return {
       shared: store.shared,

@@ -47,6 +47,7 @@ export function createObjectFormat(types: TypeTable): ObjectFormat {
     },
     canonicalize(object, gvk, known) {
       const canonical = gvk.format?.canonicalize(object) ?? canonicalize(object, typeOf(gvk), known);
+      if (canonical.metadata.resourceVersion === undefined) return canonical;
       const { resourceVersion: _dropped, ...metadata } = canonical.metadata;
       return { ...canonical, metadata };
     },

@@ -10,6 +10,7 @@ import {
 import { invalidObject, required } from '#api/object/field-error.ts';
 import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
+import type { NewValue, Store, WriteResult } from '../../store/store.ts';
 import type { AdmissionRequest } from '../admission/admission-plugin.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import {
@@ -45,9 +46,16 @@ export interface CreateRequest {
 }
 
 /** Runs defaults, admission, strategy and validation over a new object and stores it. Rejects with ApiError. */
-export async function createObject(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
+export function createObject(services: RegistryServices, request: CreateRequest): Promise<ObjectView> {
   const { shared } = services.store;
-  if (shared === undefined) return createOnce(services, request);
+  return shared === undefined ? createOnce(services, request) : createAmongOthers(services, request, shared);
+}
+
+async function createAmongOthers(
+  services: RegistryServices,
+  request: CreateRequest,
+  shared: NonNullable<Store['shared']>,
+): Promise<ObjectView> {
   const { revision } = services.store;
   const spare = copyObject(request.object);
   const warnings = request.context.warnings.length;
@@ -74,8 +82,8 @@ async function createOnce(services: RegistryServices, request: CreateRequest): P
   const object = begun.admission.object as KubeObject;
   if (isMutated) services.format.applyDefaults(object, request.definition);
   const admitted = { ...begun, isAwaited };
-  if (object.metadata.name || !object.metadata.generateName) return createAdmitted(services, request, admitted);
-  return createDrawingNames(services, request, admitted);
+  if (object.metadata.name || !object.metadata.generateName) return await createAdmitted(services, request, admitted);
+  return await createDrawingNames(services, request, admitted);
 }
 
 /**
@@ -101,46 +109,35 @@ async function createDrawingNames(
   }
 }
 
-/** What comes behind mutating admission. */
+/** What comes behind mutating admission. One function, because each async one that a creation passes costs it two turns of the queue. */
 async function createAdmitted(
   services: RegistryServices,
   request: CreateRequest,
   admitted: AdmittedObject,
 ): Promise<ObjectView> {
+  const { definition, context, dryRun } = request;
+  let allocation: Allocation | undefined;
   try {
-    return await createReserved(services, request, admitted);
-  } catch (err) {
-    await releaseReservations(admitted.admission);
-    throw err;
-  }
-}
-
-async function createReserved(
-  services: RegistryServices,
-  request: CreateRequest,
-  admitted: AdmittedObject,
-): Promise<ObjectView> {
-  const { definition, dryRun } = request;
-  completeNew(services, request, admitted.admission);
-  if (admitted.isAwaited) await awaitValidatingAdmission(services.admission, admitted.admission);
-  else runValidatingAdmission(services.admission, admitted.admission);
-  const prepared = finishNew(services, request, admitted);
-  const allocation = await definition.allocate?.(
-    prepared,
-    undefined,
-    services.store,
-    strategyContext(services, request.context, dryRun),
-  );
-  try {
+    completeNew(services, request, admitted.admission);
+    if (admitted.isAwaited) await awaitValidatingAdmission(services.admission, admitted.admission);
+    else runValidatingAdmission(services.admission, admitted.admission);
+    const prepared = finishNew(services, request, admitted);
+    if (definition.allocate !== undefined) {
+      const strategy = strategyContext(services, context, dryRun);
+      allocation = await definition.allocate(prepared, undefined, services.store, strategy);
+    }
     const conversion = definition.conversion?.prepare;
     if (conversion !== undefined) await conversion.write(prepared);
-    const created = await store(services, request, prepared);
+    const value = newValueOf(services, request, prepared);
+    const written = await store(services, request, { object: prepared, value });
+    const created = written.object ?? viewOf(value, undefined);
     if (conversion !== undefined) await conversion.read([created]);
     if (dryRun) await allocation?.release();
-    else await allocation?.commit?.();
+    else if (allocation?.commit !== undefined) await allocation.commit();
     return created;
   } catch (err) {
     await release(allocation);
+    await releaseReservations(admitted.admission);
     throw err;
   }
 }
@@ -205,18 +202,23 @@ function finishNew(
   return services.format.canonicalize(object, request.definition);
 }
 
-async function store(services: RegistryServices, request: CreateRequest, object: KubeObject): Promise<ObjectView> {
-  const { definition, namespace, dryRun } = request;
-  const name = object.metadata.name ?? '';
+function newValueOf(services: RegistryServices, { definition }: CreateRequest, object: KubeObject): NewValue {
   // A kind of which no change at all is a volatile one has volatile fields: heartbeats will come.
   const isVolatile = definition.volatileTtlMs !== undefined || definition.isVolatileUpdate(object, object);
-  const value = toNewValue(services, definition, object, isVolatile ? 'volatile' : 'durable');
-  const result = await writeToStore(services, request.context, storageKey(definition, namespace, name), (current) => {
+  return toNewValue(services, definition, object, isVolatile ? 'volatile' : 'durable');
+}
+
+function store(
+  services: RegistryServices,
+  { context, definition, namespace, dryRun }: CreateRequest,
+  { object, value }: { readonly object: KubeObject; readonly value: NewValue },
+): Promise<WriteResult> {
+  const name = object.metadata.name ?? '';
+  return writeToStore(services, context, storageKey(definition, namespace, name), (current) => {
     if (definition.retired !== undefined) checkStillServed(services, definition);
     if (current !== undefined) throw nameTaken(definition, name, metadataOf(current));
     return dryRun ? { kind: 'unchanged' } : { kind: 'put', value };
   });
-  return result.object ?? viewOf(value, undefined);
 }
 
 /** A custom kind can go, or begin to, while a request for it is on its way: an object made then would be nobody's to clean up. */

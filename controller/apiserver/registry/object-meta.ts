@@ -28,7 +28,8 @@ const SYSTEM_FIELDS = [
 
 /** Takes away what a client may not say about a new object. */
 export function clearSystemFields(metadata: ObjectMeta): void {
-  for (const field of SYSTEM_FIELDS) delete metadata[field];
+  // Asked first: a deletion, even of nothing, is a call into the engine.
+  for (const field of SYSTEM_FIELDS) if (field in metadata) delete metadata[field];
 }
 
 /** What the server knows of an object stays as it was, whatever the client sent. */

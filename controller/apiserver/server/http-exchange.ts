@@ -91,12 +91,11 @@ export class NodeApiRequest implements ApiRequest {
         incoming.pause();
         reject(bodyTooLarge(maxBytes));
       });
-      incoming.once('end', () =>
-        resolve(chunks.length === 1 ? (chunks[0] ?? new Uint8Array()) : Buffer.concat(chunks)),
-      );
+      // `on`, although they come once: the wrapper of `once` would be made for each of them.
+      incoming.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? new Uint8Array()) : Buffer.concat(chunks)));
       const onBroken = () => reject(badRequest('the request body ended unexpectedly'));
-      incoming.once('aborted', onBroken);
-      incoming.once('error', onBroken);
+      incoming.on('aborted', onBroken);
+      incoming.on('error', onBroken);
     });
   }
 }

@@ -46,18 +46,25 @@ export function createAuthenticateFilter(deps: AuthenticateDeps): Filter {
   };
   return {
     name: 'authenticate',
-    async run(context, next) {
+    run(context, next) {
       const startMs = clock.monotonic();
-      try {
-        const user = identify(context);
-        context.user = user instanceof Promise ? await user : user;
+      const accept = (user: UserInfo): Promise<void> => {
+        context.user = user;
         metrics.authenticated(context, clock.monotonic() - startMs);
-      } catch (err) {
+        return next();
+      };
+      const refuse = (err: unknown): never => {
         metrics.notAuthenticated(clock.monotonic() - startMs);
         if (err instanceof ApiError) onFailure?.(context, err);
         throw err;
+      };
+      let user: UserInfo | Promise<UserInfo>;
+      try {
+        user = identify(context);
+      } catch (err) {
+        return refuse(err);
       }
-      return next();
+      return user instanceof Promise ? user.then(accept, refuse) : accept(user);
     },
   };
 }

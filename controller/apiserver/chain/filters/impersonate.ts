@@ -2,7 +2,7 @@ import { badRequest } from '#api/object/api-error.ts';
 import { parseServiceAccountUserName, serviceAccountGroups } from '../../authenticate/service-account-user.ts';
 import { denied, type ResourceQuestion, resourceAttributes } from '../../authorize/attributes.ts';
 import type { ApiRequest } from '../../server/api-request.ts';
-import type { Authorizer, Filter, UserInfo } from '../request-context.ts';
+import type { Authorizer, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 const EXTRA_PREFIX = 'impersonate-extra-';
 const AUTHENTICATION_GROUP = 'authentication.k8s.io';
@@ -76,18 +76,20 @@ function impersonatedUser({ userName, uid, groups, extra }: Wish): UserInfo {
 
 /** `kubectl --as`: each part of the wish needs the verb `impersonate`. */
 export function createImpersonateFilter({ authorizer }: { readonly authorizer: Authorizer }): Filter {
+  const impersonate = (context: RequestContext, wish: Wish): void => {
+    for (const question of impersonationQuestions(wish)) {
+      const attributes = resourceAttributes(context.user, question);
+      const answer = authorizer.authorize(attributes);
+      if (answer.decision !== 'allow') throw denied(attributes, answer.reason);
+    }
+    context.impersonator = context.user;
+    context.user = impersonatedUser(wish);
+  };
   return {
     name: 'impersonate',
-    async run(context, next) {
+    run(context, next) {
       const wish = readImpersonation(context.request);
-      if (wish === undefined) return next();
-      for (const question of impersonationQuestions(wish)) {
-        const attributes = resourceAttributes(context.user, question);
-        const answer = authorizer.authorize(attributes);
-        if (answer.decision !== 'allow') throw denied(attributes, answer.reason);
-      }
-      context.impersonator = context.user;
-      context.user = impersonatedUser(wish);
+      if (wish !== undefined) impersonate(context, wish);
       return next();
     },
   };
