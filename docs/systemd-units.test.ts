@@ -40,6 +40,15 @@ describe.each(readdirSync(join(root, 'systemd')))('systemd/%s', (file) => {
     expect(files.filter((path) => !isInstalled(path))).toEqual([]);
   });
 
+  it('may write only what it makes, or what may be missing', () => {
+    const values = (key: string) =>
+      [...read(`systemd/${file}`).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].flatMap((m) => m[1]!.split(' '));
+    const made = values('StateDirectory').map((dir) => `/var/lib/${dir}`);
+    // systemd starts no unit one of whose paths is missing, unless a minus says that it may be.
+    expect(values('ReadWritePaths').filter((path) => !path.startsWith('-') && !made.includes(path))).toEqual([]);
+    if (values('ProtectSystem').includes('strict')) expect(made).toContain(places.get('state'));
+  });
+
   it('is started by scripts/up and stopped by scripts/down', () => {
     expect(up).toContain(`\nstart_service ${name} `);
     expect(down).toContain(`\nstop_service ${name}\n`);
