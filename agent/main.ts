@@ -19,20 +19,24 @@ import { tightenPrivateFiles } from './host/private-files.ts';
 import { followClusterCa } from './identity/follow-cluster-ca.ts';
 import { runIdentityRenewal } from './identity/identity-renewal.ts';
 import { ensureNodeIdentity, type NodeIdentity } from './identity/node-identity.ts';
-import { createKubelet, type Kubelet } from './kubelet/kubelet.ts';
+import { createKubelet } from './kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.ts';
 import { removeAllPodCgroups } from './kubelet/pod-cgroups.ts';
 import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
+import { addressTowards, followAddress } from './node-address.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
+import { createCsiDrivers } from './plugins/csi-drivers.ts';
 import { createDevicePlugins } from './plugins/device-plugins.ts';
+import { runPluginWatcher } from './plugins/plugin-watcher.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
+import { hostNetworkPorts, podAddresses } from './tunnel-targets.ts';
 
 const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 
@@ -58,7 +62,10 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     }),
   ]);
   const runtime = createCriRuntime({ endpoint, clock, log: log.child({ component: 'cri' }) });
-  const network = await createNodeNetwork({ config, nodeName, host, clock, log });
+  const network = await createNodeNetwork({
+    ...{ config, nodeName, host, clock, log },
+    onProblems: () => kubelet.checkNode(),
+  });
 
   const transports = {
     node: connect({ servers, clock, log, ca: identity.caPem, keyPair: identity.node }),
@@ -71,6 +78,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const nodeIp = config.nodeIp || (await addressTowards(servers.all, host));
   if (nodeIp === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
 
+  const nodeIps = [nodeIp];
   // Runs beside the kubelet: pods must not wait for their network configuration to be written before others are looked after.
   const onPodCidrs = (podCidrs: readonly string[]) => {
     network.onPodCidrs(podCidrs).then(
@@ -86,6 +94,17 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   await devicePlugins
     .start(signal)
     .catch((err: unknown) => log.error('device plug-ins cannot register', { err: describeError(err) }));
+  const csiDrivers = createCsiDrivers({ log: log.child({ component: 'plugins' }) });
+  runPluginWatcher(
+    {
+      folder: `${config.kubeletDir}/plugins_registry`,
+      fs: host.fs,
+      clock,
+      log: log.child({ component: 'plugins' }),
+      kinds: { CSIPlugin: csiDrivers, DevicePlugin: devicePlugins },
+    },
+    signal,
+  ).catch((err: unknown) => log.error('plug-ins cannot register', { err: describeError(err) }));
   const kubelet = createKubelet({
     client,
     runtime,
@@ -94,9 +113,11 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     clock,
     log: log.child({ component: 'kubelet' }),
     random: Math.random,
-    config: await kubeletConfig(config, nodeName, nodeIp, host),
+    config: await kubeletConfig(config, nodeName, nodeIps, host),
     devicePlugins,
+    csiDrivers,
     onPodCidrs,
+    networkTroubles: () => network.problems(),
   });
   // One from before serves until its names are looked at below: without the API there is no other, and pods must start all the same.
   if (identity.serving === undefined) await identity.ensureServing(client, []);
@@ -113,21 +134,38 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   });
   await server.listen(config.nodeApiPort);
   const netd = createKubeClient(transports.netd);
-  keepIdentity({ identity, client, netd, server, transports, nodeIp, clock, log, signal });
+  const nameServing = keepIdentity({ identity, client, netd, server, transports, nodeIp, clock, log, signal });
+  const moved: (() => void)[] = [];
+  if (config.nodeIp === '')
+    void followAddress(
+      {
+        ...{ host, clock, log, address: nodeIp, servers: () => servers.all },
+        onChange(address) {
+          nodeIps[0] = address;
+          for (const transport of Object.values(transports)) transport.reconnect();
+          kubelet.checkNode();
+          nameServing(address);
+          for (const listener of moved) listener();
+        },
+      },
+      signal,
+    );
   network.start(netd, signal);
   followServers(
     { servers, client: netd, host, path: serversPath, clock, log: log.child({ component: 'servers' }) },
     signal,
   );
+  const pods = () => kubelet.lookups.listPods() as readonly Pod[];
   const tunnel = runTunnels(
     {
       nodeName,
       servers,
+      onMoved: (listener) => moved.push(listener),
       tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
       targets: {
         nodeApiPort: config.nodeApiPort,
-        podAddresses: () => podAddresses(kubelet),
-        hostPorts: () => hostNetworkPorts(kubelet),
+        podAddresses: () => podAddresses(pods()),
+        hostPorts: () => hostNetworkPorts(pods()),
       },
       dialer: host.dialer,
       clock,
@@ -207,15 +245,6 @@ async function startRuntime(config: AgentConfig, host: Host, log: Logger): Promi
   return endpoint;
 }
 
-/** The address that this host is reached at from where the servers are: the first of them that there is a route to says it. */
-async function addressTowards(servers: readonly string[], host: Host): Promise<string | undefined> {
-  for (const server of servers) {
-    const address = await host.sourceAddressTo(new URL(server).hostname.replace(/^\[|\]$/g, ''));
-    if (address !== undefined) return address;
-  }
-  return undefined;
-}
-
 interface Joining {
   readonly config: AgentConfig;
   readonly servers: ServerList;
@@ -286,8 +315,11 @@ interface IdentityKeeping {
   readonly signal: AbortSignal;
 }
 
-/** Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them. */
-function keepIdentity(keeping: IdentityKeeping): void {
+/**
+ * Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them; the answer does so
+ * for another address.
+ */
+function keepIdentity(keeping: IdentityKeeping): (address: string) => void {
   const { identity, client, netd, server, transports, nodeIp, clock, log, signal } = keeping;
   const apply = () => {
     const { caPem: ca } = identity;
@@ -295,17 +327,20 @@ function keepIdentity(keeping: IdentityKeeping): void {
     transports.netd.updateCredentials(credentialsOf(identity.netd, ca));
     server.updateTls(serverTls(identity));
   };
-  identity.ensureServing(client, [nodeIp]).then(
-    (isNew) => isNew && server.updateTls(serverTls(identity)),
-    (err: unknown) => {
-      if (!signal.aborted)
-        log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
-    },
-  );
+  const nameServing = (address: string) =>
+    void identity.ensureServing(client, [address]).then(
+      (isNew) => isNew && server.updateTls(serverTls(identity)),
+      (err: unknown) => {
+        if (!signal.aborted)
+          log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
+      },
+    );
+  nameServing(nodeIp);
   void followClusterCa({ identity, client: netd, clock, log, signal, onChanged: apply });
   runIdentityRenewal({ identity, client, clock, log, signal, onRenewed: apply }).catch((err: unknown) => {
     if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });
   });
+  return nameServing;
 }
 
 const credentialsOf = ({ certificatePem: cert, privateKeyPem: key }: NodeIdentity['node'], ca: string) => ({
@@ -323,14 +358,14 @@ function serverTls({ serving, caPem }: NodeIdentity): Parameters<NodeServer['upd
 async function kubeletConfig(
   config: AgentConfig,
   nodeName: string,
-  nodeIp: string,
+  nodeIps: readonly string[],
   host: Host,
 ): Promise<KubeletConfig> {
   return {
     ...KUBELET_DEFAULTS,
     ...nodeSettings(config),
     nodeName,
-    nodeIps: [nodeIp],
+    nodeIps,
     clusterDns: config.clusterDns,
     clusterDomain: config.clusterDomain,
     rootDir: config.kubeletDir,
@@ -361,23 +396,6 @@ async function hasSeccompFilters(host: Host): Promise<boolean> {
 async function cgroupSettings(host: Host): Promise<KubeletConfig['cgroups']> {
   const isSystemd = (await host.fs.info('/run/systemd/system')) !== undefined && (await host.cgroups()).version === 2;
   return { driver: isSystemd ? 'systemd' : 'cgroupfs', root: '/' };
-}
-
-/** Addresses in the pod network only: a pod on the host's network has the host's. */
-function podAddresses(kubelet: Kubelet): ReadonlySet<string> {
-  const pods = kubelet.lookups.listPods() as readonly Pod[];
-  return new Set(
-    pods.flatMap(({ spec, status }) =>
-      spec?.hostNetwork === true ? [] : (status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []),
-    ),
-  );
-}
-
-/** Ports that pods on the host's network declare: the only ones of the host that the tunnel may lead to. */
-function hostNetworkPorts(kubelet: Kubelet): ReadonlySet<number> {
-  const pods = kubelet.lookups.listPods() as readonly Pod[];
-  const containers = pods.flatMap(({ spec }) => (spec?.hostNetwork === true ? (spec.containers ?? []) : []));
-  return new Set(containers.flatMap(({ ports }) => (ports ?? []).map(({ containerPort }) => containerPort)));
 }
 
 async function removeLogs({ podLogsDir, containerLogsDir }: AgentConfig, host: Host): Promise<void> {

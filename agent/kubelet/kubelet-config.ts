@@ -8,7 +8,7 @@ import type { ImageGcConfig } from './images/image-collector.ts';
 /** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
 export interface KubeletConfig {
   readonly nodeName: string;
-  /** Addresses of the node, primary first. */
+  /** Addresses of the node, primary first. The list of a node whose address changes is brought up to date in place. */
   readonly nodeIps: readonly string[];
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;

@@ -4,6 +4,8 @@ export interface NetworkProblem {
   readonly reason: string;
   readonly cause: string;
   readonly cure: string;
+  /** Pods run and reach each other, but something that was asked for is missing. */
+  readonly isDegraded: boolean;
 }
 
 /** The problems that the parts of the network have told, each part its own. */

@@ -6,11 +6,13 @@ export interface TunnelsOptions extends Omit<TunnelClientOptions, 'server' | 'cl
     readonly all: readonly string[];
     onChange(listener: (servers: readonly string[]) => void): () => void;
   };
+  /** The address of this host changed: connections that went out from it are dead, and would be noticed only when pings stay unanswered. */
+  readonly onMoved?: (listener: () => void) => void;
 }
 
 /** A tunnel to every API server, so that each of them reaches this node by itself; follows the list until aborted. */
 export async function runTunnels(options: TunnelsOptions, signal: AbortSignal): Promise<void> {
-  const { servers, ...shared } = options;
+  const { servers, onMoved, ...shared } = options;
   const claims = new TunnelClaims();
   const running = new Map<string, AbortController>();
   const ended = new Set<Promise<void>>();
@@ -31,6 +33,10 @@ export async function runTunnels(options: TunnelsOptions, signal: AbortSignal): 
   };
   sync(servers.all);
   const unfollow = servers.onChange(sync);
+  onMoved?.(() => {
+    sync([]);
+    sync(servers.all);
+  });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });

@@ -29,6 +29,8 @@ export interface HttpTransport extends Transport {
   updateCredentials(credentials: ServerCredentials): void;
   /** New addresses; the connection at hand stays while it lives. */
   updateServers(servers: readonly string[]): void;
+  /** The address of this host changed: what is under way fails now, as with a lost connection, rather than when a ping stays unanswered. */
+  reconnect(): void;
 }
 
 /** Even a watch must answer its head in this time: beyond the server's own 60 s deadline nothing comes any more. */
@@ -59,6 +61,10 @@ class Http2Transport implements HttpTransport {
 
   updateServers(servers: readonly string[]): void {
     this.#pool.updateServers(servers);
+  }
+
+  reconnect(): void {
+    this.#pool.reconnect();
   }
 
   close(): void {

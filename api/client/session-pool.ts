@@ -91,6 +91,12 @@ export class SessionPool {
     return session;
   }
 
+  /** Ends every connection: the address of this host that they went out from is gone, and they would notice much later. */
+  reconnect(): void {
+    if (this.#state.type !== 'closed') this.#state = { type: 'idle' };
+    for (const session of this.#sessions) session.destroy(new Error('the address of this host changed'));
+  }
+
   updateCredentials(credentials: ServerCredentials): void {
     const previous = this.#credentials;
     this.#credentials = credentials;

@@ -234,6 +234,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
         reason: 'TunnelBlocked',
         cause: 'node(s) 203.0.113.12 answer, but not through the tunnel between pods',
         cure: 'let UDP port 8472 pass between the nodes, in both directions',
+        isDegraded: false,
       },
     ]);
     onRouter('iptables -F FORWARD');

@@ -43,6 +43,8 @@ export interface ClusterOptions {
   /** Prefix of the namespaces' names: at most 8 characters. */
   readonly name: string;
   readonly nodes: number;
+  /** Nodes on a second link, beyond a router. */
+  readonly beyond?: readonly number[];
   readonly image?: string;
   readonly controllerFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
@@ -50,6 +52,8 @@ export interface ClusterOptions {
   readonly flagsOfAgent?: (index: number) => readonly string[];
   /** For our processes and what they start. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** The same for the controller alone. */
+  readonly controllerEnvironment?: Readonly<Record<string, string>>;
   /** What the controller needs in its network, started before it; the answer ends it. */
   readonly beforeController?: (hub: LabHost, folder: string) => Promise<() => Promise<void>>;
 }
@@ -60,7 +64,7 @@ const START_TIMEOUT_MS = 40_000;
 /** A whole cluster on this machine: a controller and real nodes on real containerd, each in a network of its own. */
 export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
   const folder = await mkdtemp(`/tmp/coracle-${options.name}-`);
-  const lab = createNetworkLab(options.name, options.nodes);
+  const lab = createNetworkLab(options.name, options.nodes, { beyond: options.beyond ?? [] });
   const started: (() => Promise<void>)[] = [];
   const destroy = async () => {
     for (const stop of started.toReversed()) await stop();
@@ -124,7 +128,9 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
 }
 
 async function startController(options: ClusterOptions, folder: string, host: LabHost): Promise<TestProcess> {
-  return startProcess(options, host, join(folder, 'controller.log'), [
+  const { environment, controllerEnvironment } = options;
+  const own = { ...options, environment: { ...environment, ...controllerEnvironment } };
+  return startProcess(own, host, join(folder, 'controller.log'), [
     join(root, 'bin/coracle'),
     'controller',
     '--data-dir',

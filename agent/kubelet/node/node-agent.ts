@@ -11,6 +11,7 @@ import type { ContainerRuntime, ImageInfo, RuntimeCondition } from '../../cri/ru
 import type { Host, HostFacts } from '../../host/host.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
+import type { NetworkTrouble } from './network-conditions.ts';
 import { keepNodeLease } from './node-lease.ts';
 import { registerNode } from './node-registration.ts';
 import { computeNodeStatus, isSameNodeStatus } from './node-status.ts';
@@ -30,6 +31,8 @@ export interface NodeAgentOptions {
   /** Devices that pods may ask for, by resource name, and how many. */
   readonly devices: () => ReadonlyMap<string, string>;
   readonly lookForDevices: () => Promise<void>;
+  /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */
+  readonly networkTroubles: () => readonly NetworkTrouble[] | undefined;
 }
 
 const HUGEPAGES_DIR = '/sys/kernel/mm/hugepages';
@@ -84,6 +87,10 @@ export class NodeAgent {
   /** The Node as the API holds it has changed (labels for admission, podCIDR for the network). */
   onNode(node: Node): void {
     this.#node = node;
+    if (this.#sent === undefined || !isContradicted(this.#sent.status, node.status)) return;
+    // The controller had not heard of us for a while: it is told at once that we are alive.
+    this.#sent = undefined;
+    this.checkNow();
   }
 
   /** Looks at the status now, e.g. because the pod network has just been set up. */
@@ -165,6 +172,7 @@ export class NodeAgent {
       extended: new Map([...(await this.#hugepages()), ...this.#options.devices()]),
       ...state,
       unhealthy: unhealthy(),
+      networkTroubles: this.#options.networkTroubles(),
       previous,
       nowMs: clock.now(),
     });
@@ -208,4 +216,10 @@ function withAddresses(status: INodeStatus, before: NonNullable<INodeStatus['add
   const types = new Set(addresses.map(({ type }) => type));
   const isPlain = types.size === addresses.length && before.every(({ type }) => types.has(type));
   return isPlain ? status : { ...status, addresses: [{ $patch: 'replace' }, ...addresses] };
+}
+
+/** Somebody else wrote another verdict than ours, as the node lifecycle controller does of nodes that it does not hear of. */
+function isContradicted({ conditions = [] }: INodeStatus, held: INodeStatus | undefined): boolean {
+  const others = new Map((held?.conditions ?? []).map(({ type, status }) => [type, status]));
+  return conditions.some(({ type, status }) => others.has(type) && others.get(type) !== status);
 }

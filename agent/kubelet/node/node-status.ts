@@ -6,6 +6,7 @@ import type { ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
 import type { HostFacts } from '../../host/host.ts';
 import { absolute, type Signal } from '../eviction/thresholds.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
+import { type NetworkTrouble, networkVerdicts } from './network-conditions.ts';
 
 export interface NodeStatusInput {
   readonly config: KubeletConfig;
@@ -26,6 +27,8 @@ export interface NodeStatusInput {
   /** Judged by the eviction thresholds. */
   readonly pressures: ReadonlySet<string>;
   readonly images: readonly ImageInfo[];
+  /** undefined: the pod network is somebody else's. */
+  readonly networkTroubles?: readonly NetworkTrouble[] | undefined;
   readonly previous: Node['status'] | undefined;
   readonly nowMs: number;
 }
@@ -113,6 +116,7 @@ function conditions(input: NodeStatusInput): INodeCondition[] {
       'sufficient PID available',
       'insufficient PID available',
     ),
+    ...networkVerdicts(input.networkTroubles),
     Ready: readiness(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {

@@ -271,4 +271,5 @@ const noVxlan = (beyond: readonly PodPath[], err: unknown): NetworkProblem => ({
   reason: 'NoVxlan',
   cause: `pods of ${beyond.length} node(s) beyond a router (${beyond[0]?.node} at ${beyond[0]?.nodeAddress}) cannot be reached: ${describeError(err)}`,
   cure: 'use a kernel with VXLAN (module vxlan), or put the nodes on one link',
+  isDegraded: false,
 });

@@ -87,4 +87,5 @@ const tunnelBlocked = (addresses: readonly string[], port: number): NetworkProbl
   reason: 'TunnelBlocked',
   cause: `node(s) ${addresses.join(', ')} answer, but not through the tunnel between pods`,
   cure: `let UDP port ${port} pass between the nodes, in both directions`,
+  isDegraded: false,
 });
