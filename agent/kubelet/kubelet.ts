@@ -23,6 +23,7 @@ import { KubeletLookups } from './kubelet-lookups.ts';
 import { Ledger } from './ledger.ts';
 import { runLogRotation } from './logs/log-rotator.ts';
 import { admitPod } from './node/node-admission.ts';
+import type { NetworkTrouble } from './node/network-conditions.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { NodeHealth } from './node/node-health.ts';
 import { type NodeAbilities, refuseIsolation } from './node/pod-security-admission.ts';
@@ -71,6 +72,8 @@ export interface KubeletDeps {
   readonly devicePlugins?: DevicePlugins;
   /** The controller gave this node its pod addresses, or changed them. */
   readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
+  /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */
+  readonly networkTroubles?: () => readonly NetworkTrouble[] | undefined;
 }
 
 export interface Kubelet {
@@ -192,6 +195,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     isShuttingDown,
     devices,
     lookForDevices: async () => deviceManager?.look(),
+    networkTroubles: () => deps.networkTroubles?.(),
   });
   await node.prepare();
   const facts = node.facts ?? (await host.facts());
