@@ -18,6 +18,13 @@ describe('a clock with a floor', () => {
     expect(createFlooredClock(new FakeClock(wallMs), knownMs).now()).toBe(believedMs);
   });
 
+  it('is whole, as that of the host is', async () => {
+    const clock = new FakeClock(NEW_YEAR_1970_MS);
+    const floored = createFlooredClock(clock, NOW_MS);
+    await clock.advance(0.75);
+    expect([floored.now(), floored.floor()]).toEqual([NOW_MS, NOW_MS]);
+  });
+
   it('goes on while the host has not been told the time, and follows it then, either way but below the floor', async () => {
     const clock = new FakeClock(NEW_YEAR_1970_MS);
     const floored = createFlooredClock(clock, NOW_MS);

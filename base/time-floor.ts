@@ -15,7 +15,8 @@ export interface FlooredClock extends Clock {
 /** `knownMs`: a time that has certainly been. From then on time passes at least as fast as the monotonic clock. */
 export function createFlooredClock(clock: Clock, knownMs: number): FlooredClock {
   const offsetMs = Math.max(knownMs, WRITTEN_MS) - clock.monotonic();
-  const floor = () => offsetMs + clock.monotonic();
+  // Whole, as times of the host's clock are: they go into integers of databases.
+  const floor = () => Math.floor(offsetMs + clock.monotonic());
   return {
     now: () => Math.max(clock.now(), floor()),
     monotonic: () => clock.monotonic(),
@@ -69,7 +70,7 @@ export function keepTimeFloor({ clock, floored, log, write }: TimeFloorOptions):
     // What is known for certain grows all the same, if only by the time that has passed.
     const seenMs = isSettled ? floored.now() : floored.floor();
     try {
-      await write(Math.floor(seenMs));
+      await write(seenMs);
       dueAtMs = clock.monotonic() + DAY_MS;
     } catch (err) {
       log.warn('the time could not be written down', { err: describeError(err) });

@@ -314,4 +314,18 @@ describe('the node', () => {
     const written = rig.cluster.actions.slice(before).filter(({ resource }) => resource !== 'leases');
     expect(written).toEqual([]);
   });
+
+  test('says that it lives as soon as it learns that it was taken for lost', async () => {
+    const nodes = rig.client.resource<Node>(resources.nodes);
+    const readiness = async () =>
+      (await nodes.fetch('node-1')).status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    const conditions = [{ type: 'Ready', status: 'Unknown', reason: 'NodeStatusUnknown' }];
+    await nodes.patch({ name: 'node-1', type: 'strategic', subresource: 'status', patch: { status: { conditions } } });
+    expect(await readiness()).toBe('Unknown');
+    await rig.advance(1_000);
+    expect(await readiness()).toBe('True');
+    const before = rig.cluster.actions.length;
+    await rig.advance(60_000);
+    expect(rig.cluster.actions.slice(before).filter(({ resource }) => resource === 'nodes')).toEqual([]);
+  });
 });
