@@ -108,7 +108,7 @@ export interface RawRequest {
 
 export interface KubeClient {
   resource<T extends Stored<object>>(info: ResourceInfo): ResourceClient<T>;
-  /** The same resource as PartialObjectMetadata: reads answer metadata alone; patch and delete work as ever. */
+  /** The same resource as PartialObjectMetadata: reads answer metadata alone, watches perhaps without managedFields; patch and delete work as ever. */
   metadata(info: ResourceInfo): ResourceClient<PartialObject>;
   /** The decoded JSON answer; undefined when it was empty. */
   raw<R = unknown>(request: RawRequest): Promise<R>;

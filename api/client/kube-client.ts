@@ -19,6 +19,7 @@ import type {
   WatchRequest,
 } from './client.ts';
 import { readLines } from './line-reader.ts';
+import { MANAGED_FIELDS, OMIT_HEADER } from './omit-header.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 export interface KubeClientOptions {
@@ -55,6 +56,7 @@ interface Call {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  readonly omit?: typeof MANAGED_FIELDS;
   readonly signal?: AbortSignal;
 }
 
@@ -116,6 +118,7 @@ class Caller {
       path: `${call.path}${renderQuery(call.query ?? {})}`,
       headers: {
         accept: call.accept ?? 'application/json',
+        ...(call.omit === undefined ? {} : { [OMIT_HEADER]: call.omit }),
         ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
       },
       ...(call.body === undefined ? {} : { body: encoder.encode(JSON.stringify(call.body)) }),
@@ -194,15 +197,18 @@ class HttpResourceClient<T extends Stored<object>> implements ResourceClient<T> 
           ...(options.sendInitialEvents ? { resourceVersionMatch: 'NotOlderThan' } : {}),
         },
         accept: this.#accept,
+        ...(this.#isMetadataOnly ? { omit: MANAGED_FIELDS } : {}),
         signal,
       },
       undefined,
     );
     if (response.status >= 400) throw toApiError(response.status, await readAll(response.body));
-    for await (const line of readLines(response.body)) {
-      const event = JSON.parse(line) as WatchEvent<T>;
-      if (event.type === 'ERROR') throw ApiError.fromStatus(event.object as unknown as Status);
-      yield event;
+    for await (const lines of readLines(response.body)) {
+      for (const line of lines) {
+        const event = JSON.parse(line) as WatchEvent<T>;
+        if (event.type === 'ERROR') throw ApiError.fromStatus(event.object as unknown as Status);
+        yield event;
+      }
     }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   apiVersionOfBytes,
   equalsWithoutResourceVersion,
+  leanMetadataOfBytes,
   metadataOfBytes,
   withoutResourceVersion,
   withResourceVersion,
@@ -80,5 +81,27 @@ describe('metadataOfBytes', () => {
     expect(decode(metadataOfBytes(encode({ apiVersion: 'v1', kind: 'A', metadata })))).toBe(JSON.stringify(metadata));
     const cut = encode({ apiVersion: 'v1', kind: 'A', metadata }).subarray(0, -2);
     expect(() => metadataOfBytes(cut)).toThrow(/not a canonical object/);
+  });
+});
+
+describe('leanMetadataOfBytes', () => {
+  const managedFields = [
+    { fieldsV1: { 'f:data': { '.': {}, 'f:]}"': {} } }, manager: '"managedFields":[', time: ']' },
+    {},
+  ];
+  it.each<[string, object, object]>([
+    ['first', { managedFields, name: 'a' }, { name: 'a' }],
+    [
+      'between others',
+      { labels: { a: '"managedFields":[]' }, managedFields, name: 'a' },
+      { labels: { a: '"managedFields":[]' }, name: 'a' },
+    ],
+    ['last', { labels: {}, managedFields }, { labels: {} }],
+    ['alone', { managedFields }, {}],
+    ['empty', { managedFields: [], name: 'a' }, { name: 'a' }],
+    ['nowhere', { annotations: { managedFields: '[' }, name: 'a' }, { annotations: { managedFields: '[' }, name: 'a' }],
+  ])('leaves out managedFields that stand %s', (_, metadata, rest) => {
+    const pieces = leanMetadataOfBytes(encode({ apiVersion: 'v1', kind: 'A', metadata, data: { x: ']}' } }));
+    expect(pieces.map(decode).join('')).toBe(JSON.stringify(rest));
   });
 });

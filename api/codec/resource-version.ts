@@ -8,6 +8,8 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
 const ZERO = 0x30;
 
@@ -16,6 +18,7 @@ const API_VERSION = ascii('{"apiVersion":"');
 const KIND = ascii(',"kind":"');
 const METADATA = ascii(',"metadata":{');
 const RESOURCE_VERSION = ascii('"resourceVersion":"');
+const MANAGED_FIELDS = ascii('"managedFields":[');
 
 /** The encoded object with `"resourceVersion":"<revision>"` as the first field of metadata; a new array that owns its buffer. */
 export function withResourceVersion(bytes: Uint8Array, revision: number): Uint8Array {
@@ -59,23 +62,35 @@ export function equalsWithoutResourceVersion(versioned: Uint8Array, bare: Uint8A
   );
 }
 
+/** What the last call found: those that are stored one after the other are mostly of one kind. */
+let latest = { bytes: ascii('""'), apiVersion: '' };
+
 /** `apiVersion` of a canonical object, read without decoding the rest. */
 export function apiVersionOfBytes(bytes: Uint8Array): string {
   if (!matches(bytes, 0, API_VERSION)) throw notCanonical();
-  const end = stringEnd(bytes, API_VERSION.length);
-  return JSON.parse(new TextDecoder().decode(bytes.subarray(API_VERSION.length - 1, end))) as string;
+  const start = API_VERSION.length - 1;
+  if (!matches(bytes, start, latest.bytes)) {
+    const quoted = bytes.slice(start, stringEnd(bytes, start + 1));
+    latest = { bytes: quoted, apiVersion: JSON.parse(new TextDecoder().decode(quoted)) as string };
+  }
+  return latest.apiVersion;
 }
 
 /** `metadata` of a canonical object as it stands there, braces included: a view into `bytes`, found without decoding. */
 export function metadataOfBytes(bytes: Uint8Array): Uint8Array {
   const start = metadataStart(bytes) - 1;
-  let depth = 0;
-  for (let at = start; at < bytes.length; at++) {
-    if (bytes[at] === QUOTE) at = stringEnd(bytes, at + 1) - 1;
-    else if (bytes[at] === OPEN_BRACE) depth += 1;
-    else if (bytes[at] === CLOSE_BRACE && --depth === 0) return bytes.subarray(start, at + 1);
-  }
-  throw notCanonical();
+  return bytes.subarray(start, containerEnd(bytes, start));
+}
+
+/** The same without managedFields, which is half of it: views that make up the rest when they are put together. */
+export function leanMetadataOfBytes(bytes: Uint8Array): readonly Uint8Array[] {
+  const metadata = metadataOfBytes(bytes);
+  // No text can hold these bytes, because its quotes would be escaped, and no other field of metadata that has the name is a list.
+  const at = Buffer.from(metadata.buffer, metadata.byteOffset, metadata.byteLength).indexOf(MANAGED_FIELDS);
+  if (at < 0) return [metadata];
+  const end = containerEnd(metadata, at + MANAGED_FIELDS.length - 1);
+  if (metadata[end] === COMMA) return [metadata.subarray(0, at), metadata.subarray(end + 1)];
+  return [metadata.subarray(0, metadata[at - 1] === COMMA ? at - 1 : at), metadata.subarray(end)];
 }
 
 /** Index of the first byte after `"metadata":{`. */
@@ -86,6 +101,27 @@ function metadataStart(bytes: Uint8Array): number {
   at = stringEnd(bytes, at + KIND.length);
   if (!matches(bytes, at, METADATA)) throw notCanonical();
   return at + METADATA.length;
+}
+
+/** Index after the object or list that starts at `start`. */
+function containerEnd(bytes: Uint8Array, start: number): number {
+  let depth = 0;
+  for (let at = start; at < bytes.length; at++) {
+    switch (bytes[at]) {
+      case QUOTE:
+        at = stringEnd(bytes, at + 1) - 1;
+        break;
+      case OPEN_BRACE:
+      case OPEN_BRACKET:
+        depth += 1;
+        break;
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        if (--depth === 0) return at + 1;
+        break;
+    }
+  }
+  throw notCanonical();
 }
 
 /** Index after the closing quote of the JSON string whose content starts at `at`. */

@@ -24,9 +24,6 @@ const HEADER_BYTES = 32;
 const NO_VALUE = 0xffff_ffff;
 const TYPES: readonly StoreEventType[] = ['ADDED', 'MODIFIED', 'DELETED'];
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 /** The writes, all of one schema epoch, in a buffer of their own; what follows the returned length is unused. */
 export function packRecords(
   writes: readonly DurableWrite[],
@@ -38,12 +35,11 @@ export function packRecords(
   let bound = 0;
   // UTF-8 needs at most three bytes for each UTF-16 unit.
   for (const { key, value } of writes) bound += HEADER_BYTES + key.length * 3 + (value?.length ?? 0);
-  const bytes = new Uint8Array(bound);
-  const view = new DataView(bytes.buffer);
+  const { bytes, view } = facesOf(new ArrayBuffer(bound), bound);
   let at = 0;
   for (const write of writes) {
     const { value } = write;
-    const keyBytes = encoder.encodeInto(write.key, bytes.subarray(at + HEADER_BYTES)).written;
+    const keyBytes = bytes.write(write.key, at + HEADER_BYTES);
     view.setUint32(at, keyBytes, true);
     view.setUint32(at + 4, value?.length ?? NO_VALUE, true);
     view.setFloat64(at + 8, write.revision, true);
@@ -55,12 +51,16 @@ export function packRecords(
     if (value !== undefined) bytes.set(value, at);
     at += value?.length ?? 0;
   }
-  return { buffer: bytes.buffer, length: at };
+  return { buffer: view.buffer, length: at };
+}
+
+/** A Buffer, which reads and writes text in its middle without a view of it for each. */
+function facesOf(buffer: ArrayBuffer, length: number) {
+  return { bytes: Buffer.from(buffer, 0, length), view: new DataView(buffer, 0, length) };
 }
 
 export function* unpackRecords(buffer: ArrayBuffer, length: number): Generator<PackedRecord, void, undefined> {
-  const bytes = new Uint8Array(buffer, 0, length);
-  const view = new DataView(buffer, 0, length);
+  const { bytes, view } = facesOf(buffer, length);
   for (let at = 0; at < length; ) {
     const keyBytes = view.getUint32(at, true);
     const valueBytes = view.getUint32(at + 4, true);
@@ -69,7 +69,7 @@ export function* unpackRecords(buffer: ArrayBuffer, length: number): Generator<P
     const end = valueAt + (valueBytes === NO_VALUE ? 0 : valueBytes);
     yield {
       type: TYPES[view.getUint8(at + 28)]!,
-      key: decoder.decode(bytes.subarray(keyAt, valueAt)),
+      key: bytes.toString('utf8', keyAt, valueAt),
       revision: view.getFloat64(at + 8, true),
       timeMs: view.getFloat64(at + 16, true),
       overlaid: view.getUint8(at + 29) === 1,

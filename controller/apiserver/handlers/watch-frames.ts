@@ -1,5 +1,10 @@
 import { encodeProtobufWatchEvent } from '#api/codec/encode-protobuf.ts';
-import { metadataOfBytes, withoutResourceVersion, withResourceVersion } from '#api/codec/resource-version.ts';
+import {
+  leanMetadataOfBytes,
+  metadataOfBytes,
+  withoutResourceVersion,
+  withResourceVersion,
+} from '#api/codec/resource-version.ts';
 import type { Status } from '#api/object/api-error.ts';
 import { apiVersionOf, type GroupVersionKind } from '#api/object/group-version.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
@@ -87,6 +92,8 @@ export interface FrameOptions {
   readonly definition: ResourceDefinition;
   readonly representation: Representation;
   readonly includeObject: IncludeObject;
+  /** The watcher has no use for managedFields. Where they cost nothing they may be told all the same. */
+  readonly isLean: boolean;
   readonly nowMs: () => number;
   readonly format: ObjectFormat;
 }
@@ -101,7 +108,7 @@ export function createFrameEncoder(options: FrameOptions): FrameEncoder {
       if (representation.media === 'protobuf') return partialProtobufFrames(options);
       // Metadata is the same in every version of a custom kind.
       if (definition.conversion === undefined || definition.format !== undefined) {
-        return metadataFrames(representation.version);
+        return metadataFrames(representation.version, options.isLean);
       }
       return valueFrames(options, (object) => partialMetadata(object, representation.version));
     default:
@@ -147,18 +154,26 @@ const metadataCaches: Readonly<Record<MetaVersion, LatestFrames>> = {
   v1: new LatestFrames(),
   v1beta1: new LatestFrames(),
 };
+const leanCaches: Readonly<Record<MetaVersion, LatestFrames>> = {
+  v1: new LatestFrames(),
+  v1beta1: new LatestFrames(),
+};
 
 /** The metadata cut out of the stored bytes: garbage collectors watch every kind, and decoding each object for them costs more than storing it. */
-const metadataFrames = (version: MetaVersion): FrameEncoder => ({
-  contentType: JSON_TYPE,
-  needsMetadataOnly: true,
-  encode: (type, object) =>
-    metadataCaches[version].get(type, object, () =>
-      frameAround([HEADS[type], METADATA_HEADS[version], metadataOfBytes(object.bytes), METADATA_TAIL]),
-    ),
-  bookmark: (revision, annotations) => renderFrame('BOOKMARK', partialBookmark(version, revision, annotations)),
-  error: errorFrame,
-});
+function metadataFrames(version: MetaVersion, isLean: boolean): FrameEncoder {
+  const cache = (isLean ? leanCaches : metadataCaches)[version];
+  const metadataOf = isLean ? leanMetadataOfBytes : (bytes: Uint8Array) => [metadataOfBytes(bytes)];
+  return {
+    contentType: JSON_TYPE,
+    needsMetadataOnly: true,
+    encode: (type, object) =>
+      cache.get(type, object, () =>
+        frameAround([HEADS[type], METADATA_HEADS[version], ...metadataOf(object.bytes), METADATA_TAIL]),
+      ),
+    bookmark: (revision, annotations) => renderFrame('BOOKMARK', partialBookmark(version, revision, annotations)),
+    error: errorFrame,
+  };
+}
 
 const protobufCache = new LatestFrames();
 

@@ -198,6 +198,17 @@ describe('a watch', () => {
     }
   });
 
+  test('of metadata alone leaves managedFields out for who asks for it, beside one that does not', async () => {
+    const accept = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io';
+    const full = await watch('', { accept });
+    const lean = await watch('', { accept, 'coracle-omit': 'managedFields' });
+    const { metadata } = await api.expect(200, 'GET', `${PODS}/x`);
+    const { managedFields, ...rest } = metadata;
+    expect(managedFields).toHaveLength(1);
+    expect((await full.frames.next())?.object.metadata).toEqual(metadata);
+    expect((await lean.frames.next())?.object.metadata).toEqual(rest);
+  });
+
   test('as a Table carries the columns in its first frame alone', async () => {
     await api.expect(201, 'POST', PODS, pod('y'));
     const { frames } = await watch('', { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' });

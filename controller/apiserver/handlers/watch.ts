@@ -1,3 +1,4 @@
+import { MANAGED_FIELDS, OMIT_HEADER } from '#api/client/omit-header.ts';
 import { type ApiError, resourceExpired } from '#api/object/api-error.ts';
 import type { Snapshot, StoredObject, StoreEvent, Watcher } from '../../store/store.ts';
 import { toApiError } from '../chain/status-answer.ts';
@@ -37,6 +38,7 @@ export async function handleWatch(services: ApiServices, target: ResourceTarget)
     definition,
     representation,
     ...tableOptions(context.info.query),
+    isLean: context.request.header(OMIT_HEADER) === MANAGED_FIELDS,
     nowMs: () => services.clock.now(),
     format: services.format,
   });
