@@ -102,6 +102,8 @@ class WatchSession {
   #waiting: Uint8Array[] = [];
   /** Events that wait for those of the history to be told; undefined once that is done. */
   #backlog: StoreEvent[] | undefined = [];
+  /** Of the backlog, what happened since the watch began. */
+  #lateBytes = 0;
   #converted: Promise<void> = Promise.resolve();
   readonly #series: WatchSeries | undefined;
 
@@ -183,7 +185,7 @@ class WatchSession {
         ...(field === undefined ? {} : { field }),
         onEvent: (event) => {
           if (this.#backlog === undefined) this.#onStoreEvent(event);
-          else this.#backlog.push(event);
+          else this.#keepForLater(this.#backlog, event);
         },
         onClose: (reason) => {
           if (reason === 'compacted') this.#fail(resourceExpired('too old resource version'));
@@ -199,14 +201,33 @@ class WatchSession {
     return !this.#isOver;
   }
 
-  /** The history comes all at once. It is told in slices; what happens meanwhile waits behind it. */
+  #keepForLater(backlog: StoreEvent[], event: StoreEvent): void {
+    backlog.push(event);
+    // The history itself comes before there is a watcher.
+    if (this.#watcher === undefined || this.#isOver) return;
+    this.#lateBytes += event.object.bytes.byteLength;
+    if (this.#lateBytes > MAX_PENDING_BYTES) this.#cutOff();
+  }
+
+  /**
+   * The history comes all at once. It is told in slices, no faster than the client takes it: there may be far more than a watcher may be
+   * behind, and who was cut off for it would never get any further. What happens meanwhile waits behind it.
+   */
   async #catchUp(): Promise<void> {
+    const { stream, services } = this.#parts;
     const backlog = this.#backlog ?? [];
-    const slice = new TimeSlice(this.#parts.services.clock);
-    for (let at = 0; at < backlog.length && !this.#isOver; at++) {
+    const slice = new TimeSlice(services.clock);
+    for (let at = 0, untold = 0; at < backlog.length && !this.#isOver; at++) {
       const pause = slice.pause();
       if (pause !== undefined) await pause;
-      this.#onStoreEvent(backlog[at]!);
+      const event = backlog[at]!;
+      this.#onStoreEvent(event);
+      untold += event.object.bytes.byteLength;
+      if (untold < INITIAL_BATCH_BYTES) continue;
+      untold = 0;
+      if (this.#waitsForConversion) await this.#converted;
+      this.#flush();
+      await stream.drained();
     }
     this.#backlog = undefined;
   }
@@ -255,13 +276,18 @@ class WatchSession {
   }
 
   #flush(): void {
-    const { stream, services, target } = this.#parts;
+    const { stream } = this.#parts;
     if (this.#waiting.length === 0 || this.#isOver) return;
     const frames = this.#waiting;
     this.#waiting = [];
     stream.write(join(frames));
     this.#count(frames);
-    if (stream.pendingBytes <= MAX_PENDING_BYTES) return;
+    if (stream.pendingBytes > MAX_PENDING_BYTES) this.#cutOff();
+  }
+
+  /** It resumes from the last revision that it saw. */
+  #cutOff(): void {
+    const { stream, services, target } = this.#parts;
     services.log.warn('watcher cut off: it does not keep up', {
       path: target.context.info.path,
       user: target.context.user.name,

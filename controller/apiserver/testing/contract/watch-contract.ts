@@ -332,6 +332,25 @@ export function describeWatch({ api }: ContractSuite): void {
       quick.cancel();
     });
 
+    test('that come back to far more than they may be behind get all of it', async () => {
+      const ns = await api().namespace();
+      const from = await revisionOf(ns);
+      const written: string[] = [];
+      for (let i = 0; i < FLOOD.objects; i++) {
+        const body = configMap(`c${i}`, { pad: 'x'.repeat(FLOOD.bytes) });
+        written.push((await api().expect(201, api().post(configMapsOf(ns), body))).metadata.name);
+      }
+      const frames = await api().watch(`${configMapsOf(ns)}?watch=true&resourceVersion=${from}`);
+      const seen: string[] = [];
+      while (seen.length < FLOOD.objects) {
+        const frame = await frames.next();
+        if (frame === undefined) break;
+        if (/^c\d+$/.test(frame.object.metadata.name)) seen.push(frame.object.metadata.name);
+      }
+      expect(seen).toEqual(written);
+      frames.cancel();
+    });
+
     test('that resume from the last revision they saw lose nothing and see nothing twice', async () => {
       const ns = await api().namespace();
       let from = await revisionOf(ns);
