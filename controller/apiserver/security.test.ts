@@ -7,7 +7,7 @@ import { ensureNodeIdentity } from '#agent/identity/node-identity.ts';
 import type { KubeClient } from '#api/client/client.ts';
 import { createEventRecorder } from '#api/client/event-recorder.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
-import { type Node, type Pod, resources, type Secret } from '#api/object/kinds.ts';
+import { type Node, type Pod, type Role, type RoleBinding, resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
@@ -42,6 +42,40 @@ describe('the secured API server', () => {
       const { status, body } = await api.call({ method: 'GET', url });
       expect([url, status, body]).toEqual([url, 401, expect.objectContaining({ reason: 'Unauthorized' })]);
     }
+  });
+
+  it('lets nobody create by an update or an apply who may not create', async () => {
+    const rules = [
+      { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'patch'] },
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['update'] },
+    ];
+    await admin.resource<Role>(resources.roles).create({ metadata: { name: 'changer', namespace: 'default' }, rules });
+    await admin.resource<RoleBinding>(resources.roleBindings).create({
+      metadata: { name: 'changer', namespace: 'default' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'changer' },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'ann' }],
+    });
+    const peer = { certificate: { commonName: 'ann', organizations: [] } };
+    const apply = (name: string) =>
+      api.call({
+        method: 'PATCH',
+        url: `/api/v1/namespaces/default/configmaps/${name}?fieldManager=t`,
+        headers: { 'content-type': 'application/apply-patch+yaml' },
+        body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { a: 'b' } },
+        peer,
+      });
+    expect(await apply('new')).toMatchObject({
+      status: 403,
+      body: {
+        message:
+          'configmaps "new" is forbidden: User "ann" cannot create resource "configmaps" in API group "" in the namespace "default"',
+      },
+    });
+    await admin.resource(resources.configMaps).create({ metadata: { name: 'old', namespace: 'default' } });
+    expect((await apply('old')).status).toBe(200);
+    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'new' } };
+    const url = '/apis/coordination.k8s.io/v1/namespaces/default/leases/new';
+    expect((await api.call({ method: 'PUT', url, body: lease, peer })).status).toBe(403);
   });
 
   it('gives a pod a token that works as its account, within its rights, until the pod is gone', async () => {

@@ -52,6 +52,11 @@ export interface RequestContext {
   readonly auditAnnotations: Record<string, string>;
   /** Status code that was sent, for audit and metrics. */
   statusCode: number;
+  /**
+   * Asks whether the user may do something else with the same object too: creating it, where an update or an apply finds none. Throws 403.
+   * Set by the link that authorized the request.
+   */
+  requireAlso?: (verb: string) => void;
   /** The priority level and schema that the request belongs to; set by flow control, told in headers. */
   flow?: { readonly schemaUid: string; readonly levelUid: string };
   /** What audit wants to know of the request; undefined where it is not written. */

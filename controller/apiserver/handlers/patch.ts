@@ -169,6 +169,7 @@ async function applyAsNew(
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
     throw conflict(resourceName(definition), name, why);
   }
+  context.requireAlso?.('create');
   const object = merge(services, target, { live: undefined, config, options, subresource: '' });
   const view = await createObject(services, {
     context,

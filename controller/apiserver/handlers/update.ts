@@ -67,6 +67,7 @@ async function createInstead(
   options: WriteOptions,
 ): Promise<void> {
   const { context, definition, namespace } = target;
+  context.requireAlso?.('create');
   const manager = fieldManagerOf(context, options.fieldManager);
   try {
     const view = await createObject(services, {

@@ -7,6 +7,9 @@ export interface AuthorizeDeps {
   readonly metrics: SecurityMetrics;
 }
 
+/** Verbs whose requests may turn out to be creations. */
+const MAY_CREATE: ReadonlySet<string> = new Set(['update', 'patch']);
+
 /** Asks the authorizer about every request; everything but `allow` is 403. */
 export function createAuthorizeFilter({ authorizer, metrics }: AuthorizeDeps): Filter {
   return {
@@ -21,7 +24,15 @@ export function createAuthorizeFilter({ authorizer, metrics }: AuthorizeDeps): F
         context.auditAnnotations['authorization.k8s.io/decision'] = isAllowed ? 'allow' : 'forbid';
         context.auditAnnotations['authorization.k8s.io/reason'] = answer.reason;
       }
-      return isAllowed ? next() : Promise.reject(denied(attributes, answer.reason));
+      if (!isAllowed) return Promise.reject(denied(attributes, answer.reason));
+      if (MAY_CREATE.has(attributes.verb)) {
+        context.requireAlso = (verb) => {
+          const also = { ...attributes, verb };
+          const { decision, reason } = authorizer.authorize(also);
+          if (decision !== 'allow') throw denied(also, reason);
+        };
+      }
+      return next();
     },
   };
 }
