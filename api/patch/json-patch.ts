@@ -127,9 +127,11 @@ function add(state: State, path: readonly string[], value: unknown, fail: Fail):
   }
   const parent = find(state.root, path.slice(0, -1), fail);
   const token = path.at(-1)!;
-  if (Array.isArray(parent))
-    parent.splice(token === '-' ? parent.length : indexOf(token, parent.length, fail), 0, value);
-  else if (isJsonObject(parent)) setOwn(parent, token, value);
+  if (Array.isArray(parent)) {
+    const at = token === '-' ? parent.length : indexOf(token, parent.length, fail);
+    shift(state, parent.length - at, fail);
+    parent.splice(at, 0, value);
+  } else if (isJsonObject(parent)) setOwn(parent, token, value);
   else throw fail('the parent is neither an object nor a list');
 }
 

@@ -75,6 +75,11 @@ describe('JSON patch', () => {
       message: '413 Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001',
     },
     {
+      name: 'inserts that shift too much',
+      patch: new Array(10_000).fill({ op: 'add', path: '/l/0', value: 1 }),
+      message: 'shifts too many list items',
+    },
+    {
       name: 'copies that blow up',
       patch: new Array(40).fill(0).flatMap(() => [{ op: 'copy', from: '/l', path: '/l/-' }]),
       message: '422',
@@ -107,6 +112,20 @@ describe('merge patch', () => {
 describe('strategic merge patch', () => {
   const pod = builtinTypes().typeOf({ group: '', version: 'v1', kind: 'Pod' })!;
   const deployment = builtinTypes().typeOf({ group: 'apps', version: 'v1', kind: 'Deployment' })!;
+  it('of very long lists and objects takes no longer than they are long', () => {
+    const names = Array.from({ length: 120_000 }, (_, index) => `example.com/${index}`);
+    const annotations = Object.fromEntries(names.map((name) => [name, 'x']));
+    const doc = { metadata: { finalizers: names, annotations } };
+    const patch = {
+      metadata: {
+        '$deleteFromPrimitiveList/finalizers': names.toReversed(),
+        annotations: { $retainKeys: names.toReversed() },
+      },
+    };
+    const { metadata } = applyStrategicMerge(doc, patch, pod) as typeof doc;
+    expect([metadata.finalizers.length, Object.keys(metadata.annotations).length]).toEqual([0, names.length]);
+  });
+
   const a = { name: 'a', image: '1' };
   const b = { name: 'b', image: '1' };
   const c = { name: 'c', image: '1' };

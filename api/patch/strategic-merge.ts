@@ -85,24 +85,20 @@ function retained(original: JsonObject, patch: JsonObject): JsonObject {
     return target;
   }
   if (!Array.isArray(wanted)) throw badRequest('invalid patch format of retainKeys: it must be a list');
+  const names = new Set<unknown>(wanted);
   for (const key of Object.keys(patch)) {
-    const isNamed = key.startsWith('$') || patch[key] === null || wanted.includes(key);
+    const isNamed = key.startsWith('$') || patch[key] === null || names.has(key);
     if (!isNamed)
       throw badRequest(`invalid patch format of retainKeys: ${JSON.stringify(key)} is patched but not retained`);
   }
-  for (const key of Object.keys(original)) if (wanted.includes(key)) setOwn(target, key, original[key]);
+  for (const key of Object.keys(original)) if (names.has(key)) setOwn(target, key, original[key]);
   return target;
 }
 
 function deletePrimitives(target: JsonObject, key: string, values: unknown): void {
   if (!Array.isArray(values)) throw badRequest('invalid patch format of primitive list: it must be a list');
-  const current = target[key];
-  if (Array.isArray(current))
-    setOwn(
-      target,
-      key,
-      current.filter((item) => !values.includes(item)),
-    );
+  const current = Object.hasOwn(target, key) ? target[key] : undefined;
+  if (Array.isArray(current)) setOwn(target, key, removeDeleted(current, values));
 }
 
 /** `$setElementOrder/<key>`: merges the list, if the patch has it, and puts its items in the order given. */
