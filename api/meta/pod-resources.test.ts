@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { computeQosClass, type PodResourceShape, podLimits, podRequests, type QosClass } from './pod-resources.ts';
+import {
+  computeQosClass,
+  type PodResourceShape,
+  podLimits,
+  podRequests,
+  type QosClass,
+  reservedShape,
+} from './pod-resources.ts';
 
 const ask = (cpu: string, more: object = {}) => ({ resources: { requests: { cpu } }, ...more });
 const sidecar = { restartPolicy: 'Always' };
@@ -40,6 +47,37 @@ describe('what a pod needs', () => {
       overhead: { cpu: '100m', memory: '1Gi' },
     };
     expect([...podLimits(spec)].map(([name, amount]) => `${name}=${amount}`)).toEqual(['cpu=1100m']);
+  });
+});
+
+describe('what a pod holds while it is resized', () => {
+  const spec = { containers: [{ name: 'c', ...ask('2') }] };
+  const told = (allocated: string, actual: string, conditions: readonly object[] = []) => ({
+    containerStatuses: [
+      {
+        name: 'c',
+        allocatedResources: { cpu: allocated },
+        resources: { requests: { cpu: actual }, limits: { cpu: '9' } },
+      },
+    ],
+    conditions: conditions as { type: string }[],
+  });
+  const infeasible = [{ type: 'PodResizePending', reason: 'Infeasible' }];
+  it.each([
+    ['nothing told', undefined, '2'],
+    ['it grows', told('1', '1'), '2'],
+    ['it shrinks and the node holds on', told('3', '3'), '3'],
+    ['the node has granted less, and the container has more', told('2', '2500m'), '2500m'],
+    ['the node can never grant it', told('1', '500m', infeasible), '1'],
+    ['a status without sizes', { containerStatuses: [{ name: 'c', allocatedResources: { cpu: '5' } }] }, '2'],
+  ])('%s', (_, status, cpu) => {
+    const shape = reservedShape({ spec, ...(status === undefined ? {} : { status }) });
+    expect(podRequests(shape).get('cpu')?.toString()).toBe(cpu);
+  });
+
+  it('counts limits likewise', () => {
+    const limits = podLimits(reservedShape({ spec, status: told('1', '1') }));
+    expect(limits.get('cpu')?.toString()).toBe('9');
   });
 });
 

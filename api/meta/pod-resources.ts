@@ -24,6 +24,67 @@ export interface PodResourceShape {
   readonly resources?: ResourceRequirements;
 }
 
+interface NamedContainerShape extends ContainerShape {
+  readonly name?: string;
+}
+
+/** What a node has told of a container's size. */
+interface SizedStatus {
+  readonly name: string;
+  readonly allocatedResources?: ResourceList;
+  readonly resources?: ResourceRequirements;
+}
+
+/** The parts of a Pod that say what has to be reckoned with. */
+export interface SizedPod {
+  readonly spec?: object;
+  readonly status?: {
+    readonly containerStatuses?: readonly object[];
+    readonly initContainerStatuses?: readonly object[];
+    readonly conditions?: readonly { readonly type: string; readonly reason?: string }[];
+  };
+}
+
+/**
+ * The pod as others must reckon with it while its node resizes it: of each container the largest of what it asks for, what the node has
+ * set aside for it, and what it has. What the node can never grant does not count.
+ */
+export function reservedShape({ spec, status }: SizedPod): PodResourceShape {
+  const shape = (spec ?? { containers: [] }) as PodResourceShape;
+  const told = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])] as SizedStatus[];
+  const sizes = new Map(told.filter(({ resources }) => resources !== undefined).map((one) => [one.name, one]));
+  if (sizes.size === 0) return shape;
+  const isInfeasible = (status?.conditions ?? []).some(
+    ({ type, reason }) => type === 'PodResizePending' && reason === 'Infeasible',
+  );
+  const reserve = (container: NamedContainerShape): ContainerShape => {
+    const size = sizes.get(container.name ?? '');
+    if (size === undefined) return container;
+    const asked = isInfeasible ? undefined : container.resources;
+    const requests = largest(asked?.requests, size.resources?.requests, size.allocatedResources);
+    return { ...container, resources: { requests, limits: largest(asked?.limits, size.resources?.limits) } };
+  };
+  const { containers = [], initContainers } = shape;
+  return {
+    ...shape,
+    containers: containers.map(reserve),
+    ...(initContainers === undefined ? {} : { initContainers: initContainers.map(reserve) }),
+  };
+}
+
+function largest(...lists: readonly (ResourceList | undefined)[]): ResourceList {
+  const found: Record<string, string | number> = {};
+  for (const list of lists) {
+    for (const [name, amount] of Object.entries(list ?? {})) {
+      const known = found[name];
+      if (known === undefined || (known !== amount && Quantity.parse(known).compare(Quantity.parse(amount)) < 0)) {
+        found[name] = amount;
+      }
+    }
+  }
+  return found;
+}
+
 export interface PodResourceOptions {
   /** Adds `spec.overhead`; on by default, as the scheduler counts. */
   readonly withOverhead?: boolean;

@@ -1,5 +1,11 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import { computeQosClass, type PodResourceShape, podLimits, podRequests } from '../meta/pod-resources.ts';
+import {
+  computeQosClass,
+  type PodResourceShape,
+  podLimits,
+  podRequests,
+  reservedShape,
+} from '../meta/pod-resources.ts';
 import type { Quantity } from '../meta/quantity.ts';
 import type { Pod } from '../object/kinds.ts';
 import { type Amounts, addAmounts, ONE, parseAmounts } from './amounts.ts';
@@ -48,7 +54,7 @@ function computeUsage(requests: Amounts, limits: Amounts): Amounts {
 export function podUsage(pod: Pod, nowMs: number): Amounts {
   const counted: Amounts = new Map([['count/pods', ONE]]);
   if (pod.spec === undefined || !isAlive(pod, nowMs)) return counted;
-  const shape = pod.spec as unknown as PodResourceShape;
+  const shape = reservedShape(pod);
   return addAmounts(counted, computeUsage(podRequests(shape), podLimits(shape)));
 }
 

@@ -139,6 +139,25 @@ describe('scheduler', () => {
     });
   });
 
+  it('counts what a node holds for a pod that asks for less, until the node says that it let go', async () => {
+    const holding = (cpu: string) => ({
+      containerStatuses: [{ name: 'main', allocatedResources: { cpu }, resources: { requests: { cpu } } }],
+    });
+    addNode({ name: 'a', allocatable: { cpu: '3' } });
+    const big = makePod({ name: 'big', requests: { cpu: '1' }, spec: { nodeName: 'a' } });
+    cluster.commit(resources.pods, 'ADDED', { ...big, status: holding('3') } as unknown as KubeObject);
+    addPod({ name: 'second', requests: { cpu: '2' } });
+    start();
+    await vi.waitFor(() => expect(events).toHaveLength(1));
+    expect(events[0]).toContain('Insufficient cpu');
+    const shrunk = { ...structuredClone(pod('big')), status: holding('1') };
+    cluster.commit(resources.pods, 'MODIFIED', shrunk as unknown as KubeObject);
+    await vi.waitFor(async () => {
+      await clock.advance(1000);
+      expect(nodeOf('second')).toBe('a');
+    });
+  });
+
   it('leaves alone pods of other schedulers, gated pods and finished ones', async () => {
     addNode({ name: 'a' });
     addPod({ name: 'other', spec: { schedulerName: 'mine' } });

@@ -142,12 +142,19 @@ function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHa
   };
 }
 
-/** Labels, spec or the beginning of the end: what placement depends on. Status alone wakes nobody. */
+/** What the node has told of the sizes of a pod's containers. */
+function sizesOf({ status }: Pod): unknown {
+  const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  return all.map(({ name, allocatedResources, resources }) => [name, allocatedResources, resources]);
+}
+
+/** Labels, spec, sizes or the beginning of the end: what placement depends on. Any other status wakes nobody. */
 function isRelevantChange(previous: Pod, pod: Pod): boolean {
   const differ = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
   return (
     previous.metadata.deletionTimestamp !== pod.metadata.deletionTimestamp ||
     differ(previous.metadata.labels, pod.metadata.labels) ||
-    differ(previous.spec, pod.spec)
+    differ(previous.spec, pod.spec) ||
+    differ(sizesOf(previous), sizesOf(pod))
   );
 }

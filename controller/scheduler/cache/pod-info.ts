@@ -1,5 +1,5 @@
 import { type LabelSelector, type LabelSelectorObject, labelSelectorFrom } from '#api/meta/label-selector.ts';
-import type { PodResourceShape } from '#api/meta/pod-resources.ts';
+import { reservedShape } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey } from '#api/object/kube-object.ts';
 import { nonZeroRequestsOf, type ResourceAmounts, requestsOf } from './resource-amounts.ts';
@@ -57,7 +57,7 @@ const NO_PORTS: readonly HostPort[] = [];
 
 export function createPodInfo(pod: Pod): PodInfo {
   const { metadata, spec } = pod;
-  const shape = (spec ?? { containers: [] }) as PodResourceShape;
+  const shape = reservedShape(pod);
   return {
     pod,
     key: keyOf(pod),
