@@ -127,7 +127,7 @@ it('a controller that lost something says so where people look, and is ready all
       { type: 'Healthy', status: 'False', error: expect.stringMatching(/state\.db-wal is missing/) },
     ]);
     const log = readFileSync(controller.logPath, 'utf8');
-    expect(log).toMatch(/"the store has lost data".*state\.db-wal is missing/);
+    expect(log).toMatch(/state\.db-wal is missing.*"the store has lost data"/);
     const watch = `/api/v1/namespaces/default/configmaps?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
     await expect(raw(watch)).rejects.toMatchObject({ code: 410 });
     const aside = readdirSync(store).filter((name) => name.startsWith('damaged-'));
