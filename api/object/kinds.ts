@@ -11,10 +11,14 @@ import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { IIPAddress } from 'kubernetes-models/networking.k8s.io/v1/IPAddress';
 import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
 import type { IRuntimeClass } from 'kubernetes-models/node.k8s.io/v1/RuntimeClass';
+import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget';
 import type { IClusterRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRole';
 import type { IClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRoleBinding';
 import type { IRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Role';
 import type { IRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding';
+import type { ICSIDriver } from 'kubernetes-models/storage.k8s.io/v1/CSIDriver';
+import type { ICSINode } from 'kubernetes-models/storage.k8s.io/v1/CSINode';
+import type { IVolumeAttachment } from 'kubernetes-models/storage.k8s.io/v1/VolumeAttachment';
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IEndpoints } from 'kubernetes-models/v1/Endpoints';
 import type { IEvent } from 'kubernetes-models/v1/Event';
@@ -52,6 +56,7 @@ export type ReplicationController = Stored<IReplicationController>;
 export type PodTemplate = Stored<IPodTemplate>;
 export type PersistentVolume = Stored<IPersistentVolume>;
 export type PersistentVolumeClaim = Stored<IPersistentVolumeClaim>;
+export type PodDisruptionBudget = Stored<IPodDisruptionBudget>;
 export type HorizontalPodAutoscaler = Stored<IHorizontalPodAutoscaler>;
 export type ServiceCIDR = Stored<IServiceCIDR>;
 export type IPAddress = Stored<IIPAddress>;
@@ -59,6 +64,9 @@ export type Role = Stored<IRole>;
 export type RoleBinding = Stored<IRoleBinding>;
 export type ClusterRole = Stored<IClusterRole>;
 export type RuntimeClass = Stored<IRuntimeClass>;
+export type CSIDriver = Stored<ICSIDriver>;
+export type CSINode = Stored<ICSINode>;
+export type VolumeAttachment = Stored<IVolumeAttachment>;
 export type ClusterRoleBinding = Stored<IClusterRoleBinding>;
 export type CertificateSigningRequest = Stored<ICertificateSigningRequest>;
 
@@ -93,6 +101,9 @@ export const resources = {
   persistentVolumes: core('persistentvolumes', 'PersistentVolume', false),
   persistentVolumeClaims: core('persistentvolumeclaims', 'PersistentVolumeClaim'),
   volumeAttributesClasses: grouped('storage.k8s.io', 'volumeattributesclasses', 'VolumeAttributesClass', false),
+  csiDrivers: grouped('storage.k8s.io', 'csidrivers', 'CSIDriver', false),
+  csiNodes: grouped('storage.k8s.io', 'csinodes', 'CSINode', false),
+  volumeAttachments: grouped('storage.k8s.io', 'volumeattachments', 'VolumeAttachment', false),
   leases: grouped('coordination.k8s.io', 'leases', 'Lease'),
   deployments: grouped('apps', 'deployments', 'Deployment'),
   replicaSets: grouped('apps', 'replicasets', 'ReplicaSet'),
@@ -107,6 +118,7 @@ export const resources = {
   roleBindings: grouped('rbac.authorization.k8s.io', 'rolebindings', 'RoleBinding'),
   clusterRoles: grouped('rbac.authorization.k8s.io', 'clusterroles', 'ClusterRole', false),
   clusterRoleBindings: grouped('rbac.authorization.k8s.io', 'clusterrolebindings', 'ClusterRoleBinding', false),
+  podDisruptionBudgets: grouped('policy', 'poddisruptionbudgets', 'PodDisruptionBudget'),
   runtimeClasses: grouped('node.k8s.io', 'runtimeclasses', 'RuntimeClass', false),
   certificateSigningRequests: grouped(
     'certificates.k8s.io',

@@ -5,6 +5,7 @@ import { startCsrCleaner } from './certificates/cleaner.ts';
 import { createCsrSigningController } from './certificates/signer.ts';
 import type { StartController } from './controller-context.ts';
 import { startDeploymentController } from './deployment/deployment-controller.ts';
+import { startDisruptionController } from './disruption/disruption-controller.ts';
 import { startEndpointsController } from './endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
 import { startMirroringController } from './endpointslice/mirroring-controller.ts';
@@ -42,6 +43,7 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'deployment', serviceAccount: 'deployment-controller', start: startDeploymentController },
     { name: 'replicaset', serviceAccount: 'replicaset-controller', start: startReplicaSetController },
     { name: 'endpointslice', serviceAccount: 'endpointslice-controller', start: startEndpointSliceController },
+    { name: 'disruption', serviceAccount: 'disruption-controller', start: startDisruptionController },
     {
       name: 'endpointslice-mirroring',
       serviceAccount: 'endpointslicemirroring-controller',

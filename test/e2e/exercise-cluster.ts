@@ -99,6 +99,7 @@ export async function exerciseCluster(cluster: TestCluster): Promise<void> {
     claims(hands),
     tokenSecret(hands),
     networkPolicy(hands),
+    disruptionBudget(hands),
   ]);
 }
 
@@ -266,6 +267,11 @@ async function networkPolicy({ apply, ok, until }: Hands): Promise<void> {
   await ok('delete networkpolicy isolated');
   await until('the end of the policy', compiled, /items: \[\]/);
   await ok('delete pod isolated --wait=false');
+}
+
+async function disruptionBudget({ ok, until }: Hands): Promise<void> {
+  await ok('create poddisruptionbudget few --selector=app=budgeted --min-available=1');
+  await until('the count', 'get poddisruptionbudget few -o jsonpath={.status.observedGeneration}', /1/);
 }
 
 async function tokenSecret({ apply, ok, until }: Hands): Promise<void> {

@@ -422,14 +422,27 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     );
   });
 
-  it('drains a node and lets it work again', async () => {
+  it('drains a node as far as disruption budgets allow, and lets it work again', async () => {
     await ok('cordon', 'node-0');
     expect(await ok('get', 'node', 'node-0')).toContain('SchedulingDisabled');
+    await ok('create', 'poddisruptionbudget', 'front', '--selector=app=front', '--min-available=100%');
+    await ok('wait', 'poddisruptionbudget/front', '--for=jsonpath={.status.expectedPods}=2', '--timeout=20s');
+    for (const name of (await jsonPath('pods -l app=front', '{.items[*].metadata.name}')).split(' ')) {
+      const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } };
+      const path = `/api/v1/namespaces/default/pods/${name}/eviction`;
+      const { stderr } = await cluster.kubectl(['create', '--raw', path, '-f', '-'], {
+        stdin: JSON.stringify(eviction),
+      });
+      expect(stderr).toContain("Cannot evict pod as it would violate the pod's disruption budget.");
+    }
+    // One at a time: the next goes once the one before it is ready elsewhere.
+    await ok('patch', 'poddisruptionbudget', 'front', '-p', '{"spec":{"minAvailable":1}}');
     await ok('drain', 'node-0', '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=120s');
     await waitUntil('the pods of the Deployment on the other node', 60_000, async () => {
       const nodes = (await jsonPath('pods -l app=front', '{.items[*].spec.nodeName}')).split(' ');
       return nodes.length === 2 && nodes.every((node) => node === 'node-1');
     });
+    await ok('delete', 'poddisruptionbudget', 'front');
     await ok('uncordon', 'node-0');
   });
 

@@ -6,6 +6,7 @@ import { checkNamespace, createObject } from '../registry/create-object.ts';
 import { fieldManagerOf } from '../registry/field-manager.ts';
 import { answerObject, answerValue } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
+import { otherKinds } from './other-kinds.ts';
 import { readObject } from './read-body.ts';
 import { parseWriteOptions } from './request-options.ts';
 
@@ -43,7 +44,7 @@ export async function handleCreate(services: ApiServices, target: ResourceTarget
   if (definition.virtualCreate !== undefined) {
     checkNamespace(definition, object, namespace);
     const admitted = await admitQuestion(services, target, { object, dryRun: options.dryRun });
-    answerValue(context, 201, await definition.virtualCreate(admitted, context));
+    answerValue(context, 201, await definition.virtualCreate(admitted, context, otherKinds(services)));
     return;
   }
   const view = await createObject(services, {

@@ -15,6 +15,7 @@ import type { ApiServices, SubresourceTarget } from './api-services.ts';
 import { applyFace } from './apply-face.ts';
 import { admitConnection } from './connect-admission.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
+import { otherKinds } from './other-kinds.ts';
 import { checkOptions } from './patch.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
 import { readObject, reportProblems } from './read-body.ts';
@@ -64,6 +65,8 @@ function subresourceServices(services: ApiServices, target: SubresourceTarget): 
       });
       return readStored(definition, view);
     },
+    currentObject: () => currentObject(services, target),
+    ...otherKinds(services),
     readBody: () => readAdmittedBody(services, target),
     respond: (context, status, object) => answerValue(context, status, object),
   };

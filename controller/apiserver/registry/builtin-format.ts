@@ -73,9 +73,9 @@ function refuseLostIntegers(
 }
 
 /** Protobuf knows neither duplicate nor unknown fields: both are skipped, as it wants. */
-function decodeBinary(body: Uint8Array, types: TypeTable, expected: GroupVersionKind): DecodedBody {
+function decodeBinary(body: Uint8Array, types: TypeTable, expected: FormattedKind): DecodedBody {
   const object = decodeProtobuf(body, (named) => {
-    const gvk = named.kind === '' ? expected : named;
+    const gvk = named.kind === '' || isOlderForm(apiVersionOf(named), named.kind, expected) ? expected : named;
     const type = types.typeOf(gvk);
     if (type === undefined) {
       throw badRequest(
@@ -84,9 +84,14 @@ function decodeBinary(body: Uint8Array, types: TypeTable, expected: GroupVersion
     }
     return type;
   });
-  if (object.kind === '') Object.assign(object, { apiVersion: apiVersionOf(expected), kind: expected.kind });
+  if (object.kind === '' || isOlderForm(object.apiVersion, object.kind, expected)) {
+    Object.assign(object, { apiVersion: apiVersionOf(expected), kind: expected.kind });
+  }
   return { object, problems: [], given: object };
 }
+
+const isOlderForm = (apiVersion: unknown, kind: unknown, { kind: expected, alsoSentAs }: FormattedKind): boolean =>
+  kind === expected && alsoSentAs?.some((one) => one === apiVersion) === true;
 
 const isSilent = (field: unknown) => field === undefined || field === null || field === '';
 
@@ -95,8 +100,9 @@ const TYPE_META: readonly TypeMetaField[] = ['kind', 'apiVersion'];
 const unnamedOf = (value: unknown) => TYPE_META.filter((field) => isJsonObject(value) && isSilent(value[field]));
 
 /** A body may leave its kind out where the path says it; anything else that it says is checked by the handler. */
-function withTypeMeta(value: unknown, gvk: GroupVersionKind): unknown {
+function withTypeMeta(value: unknown, gvk: FormattedKind): unknown {
   if (!isJsonObject(value)) return value;
+  if (isOlderForm(value.apiVersion, value.kind, gvk)) return { ...value, apiVersion: apiVersionOf(gvk) };
   if (!isSilent(value.apiVersion) && !isSilent(value.kind)) return value;
   return {
     ...value,

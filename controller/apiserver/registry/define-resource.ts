@@ -5,7 +5,7 @@ import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Store } from '../../store/store.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import { createdAtColumn, createdAtOf, nameColumn } from '../resources/printing/columns.ts';
-import type { Allocation, ResourceDefinition, StrategyContext } from './resource-definition.ts';
+import type { Allocation, OtherKinds, ResourceDefinition, StrategyContext } from './resource-definition.ts';
 
 /** Verbs that most resources serve, in discovery's order. */
 export const STANDARD_VERBS: readonly string[] = [
@@ -35,7 +35,7 @@ export interface ResourceHooks<T> {
   isVolatileUpdate(old: T, object: T): boolean;
   tableRow(object: T, nowMs: number): readonly unknown[];
   allocate?(object: T, old: T | undefined, store: Store, context: StrategyContext): Promise<Allocation>;
-  virtualCreate?(object: T, context: RequestContext): KubeObject | Promise<KubeObject>;
+  virtualCreate?(object: T, context: RequestContext, others: OtherKinds): KubeObject | Promise<KubeObject>;
   afterDelete?(object: T, store: Store): void;
 }
 

@@ -24,7 +24,11 @@ export interface KindFormat {
 }
 
 /** A kind by its name, or one that brings its own format along. */
-export type FormattedKind = GroupVersionKind & { readonly format?: KindFormat };
+export type FormattedKind = GroupVersionKind & {
+  readonly format?: KindFormat;
+  /** Older API versions in which clients may send the very same thing. */
+  readonly alsoSentAs?: readonly string[];
+};
 
 /** What the type table says about objects: the seam between the registry and the codec and patch modules of `api/`. */
 export interface ObjectFormat {

@@ -109,9 +109,14 @@ export interface ResourceDefinition extends ResourceInfo {
     context: StrategyContext,
   ): Promise<Allocation>;
   /**
-   * Kinds that are questions rather than objects (SubjectAccessReview, TokenReview ...): create answers this and stores nothing.
+   * Kinds that are questions rather than objects (SubjectAccessReview, TokenReview ...), or deeds (Binding): create answers this and
+   * stores nothing of the kind.
    */
-  readonly virtualCreate?: (object: KubeObject, context: RequestContext) => KubeObject | Promise<KubeObject>;
+  readonly virtualCreate?: (
+    object: KubeObject,
+    context: RequestContext,
+    others: OtherKinds,
+  ) => KubeObject | Promise<KubeObject>;
   /** Kinds that nothing stores and that are found out at every read (ComponentStatus); their verbs are get and list. */
   computedObjects?(
     snapshot: Snapshot,
@@ -169,7 +174,7 @@ export interface SubresourceDefinition {
   /** Verbs as discovery lists them. */
   readonly verbs: readonly string[];
   /** Kind of its body as discovery lists it, with group and version when they differ from the parent's. */
-  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  readonly kind: FormattedKind;
   /**
    * A second face of the same object (scale): get, update and patch are served generically through these two pure functions.
    * `apply` returns the parent object changed as the face asks.
@@ -187,7 +192,7 @@ export interface SubresourceDefinition {
 }
 
 /** What subresource handlers may use; extended by the composition root. */
-export interface SubresourceServices {
+export interface SubresourceServices extends OtherKinds {
   readonly store: Store;
   readonly resource: ResourceDefinition;
   /** The generic update path: admission and strategy run, retried on conflict with the store's pending head. */
@@ -205,6 +210,8 @@ export interface SubresourceServices {
     name: string,
     options?: DeleteObjectOptions,
   ): Promise<KubeObject>;
+  /** The parent as it is now; 404 when there is none. */
+  currentObject(): Promise<KubeObject>;
   /** Decodes the request body (JSON, YAML or protobuf, strict) as the subresource's kind; 400/415 as for the main resource. */
   readBody(context: RequestContext): Promise<KubeObject>;
   /** Encodes and sends an answer in the form the client accepts. */
@@ -212,6 +219,21 @@ export interface SubresourceServices {
   readonly dialer: import('../../tunnel/dialer.ts').ClusterDialer;
   /** Mints ServiceAccount tokens. */
   readonly tokens: TokenIssuer;
+}
+
+/** Objects of other built-in kinds, for requests that concern them too. */
+export interface OtherKinds {
+  /** As they are now. */
+  listOther(kind: ResourceInfo, namespace: string): Promise<readonly KubeObject[]>;
+  /** Changes one in the server's own name, without admission; answers it as it is afterwards. */
+  updateOther(context: RequestContext, kind: ResourceInfo, update: OtherUpdate): Promise<KubeObject>;
+}
+
+export interface OtherUpdate extends Pick<UpdateObjectOptions, 'as' | 'subresource' | 'dryRun'> {
+  readonly namespace: string;
+  readonly name: string;
+  /** Decides on the newest state; must answer a private copy. What it throws is what the update throws. */
+  change(object: KubeObject): KubeObject;
 }
 
 export interface UpdateObjectOptions {

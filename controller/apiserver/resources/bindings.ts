@@ -1,8 +1,9 @@
-import { ApiError } from '#api/object/api-error.ts';
+import { badRequest } from '#api/object/api-error.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
+import { applyBinding } from './pod/binding.ts';
 
-/** The old way to bind, POST namespaces/<ns>/bindings; kept in discovery because Kubernetes lists it, refused in favour of pods/binding. */
+/** POST namespaces/<ns>/bindings: the old way to bind the pod that the Binding is named after; pods/<name>/binding does the same. */
 export const bindings: ResourceDefinition = defineResource({
   group: '',
   version: 'v1',
@@ -10,7 +11,9 @@ export const bindings: ResourceDefinition = defineResource({
   kind: 'Binding',
   namespaced: true,
   verbs: ['create'],
-  virtualCreate() {
-    throw new ApiError(405, 'MethodNotAllowed', 'bindings are created through pods/<name>/binding');
+  virtualCreate(binding, context, others) {
+    const { name } = binding.metadata;
+    if (!name) throw badRequest('name is required');
+    return applyBinding(context, others, name, binding);
   },
 });

@@ -260,6 +260,23 @@ describe('binding', () => {
     expect((await again.json<{ message: string }>()).message).toContain('pod p is already assigned to node "n1"');
   });
 
+  test('does the same by the old path', async () => {
+    await create();
+    const binding = {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name: 'p' },
+      target: { kind: 'Node', name: 'n1' },
+    };
+    const path = '/api/v1/namespaces/a/bindings';
+    expect(await api.expect(201, 'POST', `${path}?dryRun=All`, binding)).toMatchObject({ status: 'Success' });
+    expect((await api.expect(200, 'GET', `${PODS}/p`)).spec.nodeName).toBeUndefined();
+    await api.expect(201, 'POST', path, binding);
+    expect((await api.expect(200, 'GET', `${PODS}/p`)).spec.nodeName).toBe('n1');
+    await api.expect(409, 'POST', path, binding);
+    await api.expect(404, 'POST', path, { ...binding, metadata: { name: 'nobody' } });
+  });
+
   test('asks for a node', async () => {
     await create();
     expect((await bind({})).status).toBe(422);

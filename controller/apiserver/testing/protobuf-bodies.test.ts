@@ -10,7 +10,8 @@ import { createSecuredServer, type SecuredServer } from './secured-server.ts';
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 const typeOf = (gvk: GroupVersionKind): TypeDef => {
-  const type = builtinTypes().typeOf(gvk);
+  // What old clients send has the form of today.
+  const type = builtinTypes().typeOf(gvk) ?? builtinTypes().typeOf({ ...gvk, version: 'v1' });
   if (type === undefined) throw new Error(`no kind ${gvk.kind}`);
   return type;
 };
@@ -109,7 +110,7 @@ test('tokens, bindings, evictions and options of deletion', async () => {
   const token = await send('POST', `${NAMESPACE}/serviceaccounts/default/token`, request);
   expect(token).toMatchObject({ status: 201, object: { kind: 'TokenRequest', spec: { expirationSeconds: 600 } } });
 
-  for (const name of ['bound', 'evicted', 'deleted']) {
+  for (const name of ['bound', 'evicted', 'evicted-by-old-client', 'deleted']) {
     expect((await send('POST', `${NAMESPACE}/pods`, pod(name))).status).toBe(201);
   }
   const binding = {
@@ -122,11 +123,16 @@ test('tokens, bindings, evictions and options of deletion', async () => {
     status: 201,
     object: { kind: 'Status', status: 'Success' },
   });
-  const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evicted' } };
-  expect(await send('POST', `${NAMESPACE}/pods/evicted/eviction`, eviction)).toMatchObject({
-    status: 201,
-    object: { kind: 'Status', status: 'Success' },
-  });
+  for (const [name, apiVersion] of [
+    ['evicted', 'policy/v1'],
+    ['evicted-by-old-client', 'policy/v1beta1'],
+  ]) {
+    const eviction = { apiVersion, kind: 'Eviction', metadata: { name } };
+    expect(await send('POST', `${NAMESPACE}/pods/${name}/eviction`, eviction)).toMatchObject({
+      status: 201,
+      object: { kind: 'Status', status: 'Success' },
+    });
+  }
   const options = { apiVersion: 'v1', kind: 'DeleteOptions', metadata: {}, preconditions: { uid: 'another' } };
   expect(await send('DELETE', `${NAMESPACE}/pods/deleted`, options)).toMatchObject({
     status: 409,

@@ -1,10 +1,10 @@
 import { badRequest, conflict } from '#api/object/api-error.ts';
 import { type FieldError, invalid, invalidObject, notSupported, required } from '#api/object/field-error.ts';
-import type { Pod } from '#api/object/kinds.ts';
+import { type Pod, resources } from '#api/object/kinds.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import { toTime } from '#base/clock.ts';
 import type { RequestContext } from '../../chain/request-context.ts';
-import type { SubresourceDefinition, SubresourceServices } from '../../registry/resource-definition.ts';
+import type { OtherKinds, SubresourceDefinition } from '../../registry/resource-definition.ts';
 
 export interface Binding {
   readonly metadata?: {
@@ -66,30 +66,27 @@ export function bindPod(pod: Pod, binding: Binding, nowMs: number): Pod {
   };
 }
 
-/** Answers 201 Status, as Kubernetes does. */
+const BOUND = { apiVersion: 'v1', kind: 'Status', metadata: {}, status: 'Success', code: 201 };
+
+/** Gives the pod that a Binding names to a node; answers what the client is to hear. Throws 404, 409 and 422. */
 export async function applyBinding(
   context: RequestContext,
-  services: SubresourceServices,
+  others: OtherKinds,
   name: string,
   body: KubeObject,
-): Promise<void> {
+): Promise<KubeObject> {
   const binding = body as unknown as Binding;
   const errors = validateBinding(binding);
   if (errors.length > 0) throw invalidObject({ group: '', version: 'v1', kind: 'Binding' }, name, errors);
-  await services.updateObject(
-    context,
-    context.info.namespace,
+  await others.updateOther(context, resources.pods, {
+    namespace: context.info.namespace,
     name,
-    (pod) => bindPod(pod as unknown as Pod, binding, context.receivedAtMs) as unknown as KubeObject,
-    { as: 'raw', subresource: 'binding', dryRun: context.info.query.get('dryRun') === 'All' },
-  );
-  services.respond(context, 201, {
-    apiVersion: 'v1',
-    kind: 'Status',
-    metadata: {},
-    status: 'Success',
-    code: 201,
+    as: 'raw',
+    subresource: 'binding',
+    dryRun: context.info.query.get('dryRun') === 'All',
+    change: (pod) => bindPod(pod as unknown as Pod, binding, context.receivedAtMs) as unknown as KubeObject,
   });
+  return BOUND;
 }
 
 /** POST pods/<name>/binding: what the scheduler calls. */
@@ -103,6 +100,6 @@ export const podBinding: SubresourceDefinition = {
     if (bodyName !== undefined && bodyName !== context.info.name) {
       throw badRequest('name in URL does not match name in Binding object');
     }
-    await applyBinding(context, services, context.info.name, body);
+    services.respond(context, 201, await applyBinding(context, services, context.info.name, body));
   },
 };
