@@ -108,7 +108,14 @@ export const SUGGESTED_FLOW_SCHEMAS: Readonly<Record<string, FlowSchemaSpec>> = 
     level: 'leader-election',
     precedence: 200,
     by: 'ByUser',
-    rule: { subjects: [kubeSystemAccount('*')], resourceRules: [leases] },
+    rule: {
+      subjects: [kubeSystemAccount('*')],
+      resourceRules: [
+        // Older clients still elect by annotations of these.
+        { verbs: LEASE_VERBS, apiGroups: [''], resources: ['endpoints', 'configmaps'], namespaces: ANY },
+        leases,
+      ],
+    },
   }),
   'system-node-high': schema({
     level: 'node-high',
