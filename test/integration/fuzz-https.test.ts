@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContractApi } from '#controller/apiserver/testing/contract/contract-target.ts';
 import { bodyCorpus } from '#controller/apiserver/testing/fuzz/body-corpus.ts';
 import { describeFuzz } from '#controller/apiserver/testing/fuzz/describe-fuzz.ts';
+import { Flag, FrameType, frame, GREETING, PREFACE, uint32 } from '#test/kit/abuse/http2-frames.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { createHttpsTarget } from '#test/kit/https-contract-target.ts';
 
@@ -104,34 +105,21 @@ describe('bytes that are no HTTP/1.1', () => {
   });
 });
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-const frame = (type: number, flags: number, stream: number, payload: readonly number[] = []) =>
-  Buffer.from([0, payload.length >> 8, payload.length & 255, type, flags, 0, 0, stream >> 8, stream & 255, ...payload]);
-const SETTINGS = frame(4, 0, 0);
+const OPEN_HEADERS = Flag.endStream | Flag.endHeaders;
+const CANCEL = uint32(8);
+const greeted = (...frames: readonly Uint8Array[]) => Buffer.concat([GREETING, ...frames]);
+const repeated = (times: number, bytes: Uint8Array) => Array.from({ length: times }, () => bytes);
 
 const FRAMES: readonly (readonly [name: string, bytes: Uint8Array])[] = [
   ['no preface', Buffer.from('x'.repeat(64))],
   ['a preface alone', PREFACE],
-  [
-    'headers that are no HPACK',
-    Buffer.concat([PREFACE, SETTINGS, frame(1, 5, 1, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff])]),
-  ],
-  ['data on a stream that was never opened', Buffer.concat([PREFACE, SETTINGS, frame(0, 1, 7, [1, 2, 3])])],
-  ['a window of zero', Buffer.concat([PREFACE, SETTINGS, frame(8, 0, 0, [0, 0, 0, 0])])],
-  ['a frame that is cut', Buffer.concat([PREFACE, SETTINGS, Buffer.from([0, 1, 0, 1, 5, 0])])],
-  [
-    'resets in a row',
-    Buffer.concat([PREFACE, SETTINGS, ...Array.from({ length: 2_000 }, () => frame(3, 0, 1, [0, 0, 0, 8]))]),
-  ],
-  ['settings in a row', Buffer.concat([PREFACE, ...Array.from({ length: 5_000 }, () => SETTINGS)])],
-  [
-    'pings in a row',
-    Buffer.concat([
-      PREFACE,
-      SETTINGS,
-      ...Array.from({ length: 5_000 }, () => frame(6, 0, 0, [1, 2, 3, 4, 5, 6, 7, 8])),
-    ]),
-  ],
+  ['headers that are no HPACK', greeted(frame(FrameType.headers, OPEN_HEADERS, 1, Buffer.alloc(6, 0xff)))],
+  ['data on a stream that was never opened', greeted(frame(FrameType.data, Flag.endStream, 7, Buffer.from([1, 2, 3])))],
+  ['a window of zero', greeted(frame(FrameType.windowUpdate, Flag.none, 0, uint32(0)))],
+  ['a frame that is cut', greeted(frame(FrameType.headers, OPEN_HEADERS, 1, Buffer.alloc(256)).subarray(0, 6))],
+  ['resets in a row', greeted(...repeated(2_000, frame(FrameType.resetStream, Flag.none, 1, CANCEL)))],
+  ['settings in a row', greeted(...repeated(5_000, frame(FrameType.settings, Flag.none, 0)))],
+  ['pings in a row', greeted(...repeated(5_000, frame(FrameType.ping, Flag.none, 0, Buffer.alloc(8, 1))))],
 ];
 
 describe('bytes that are no HTTP/2', () => {

@@ -1,5 +1,3 @@
-import type { UserInfo } from '../chain/request-context.ts';
-
 const PREFIX = 'system:serviceaccount:';
 
 export const serviceAccountUserName = (namespace: string, name: string): string => `${PREFIX}${namespace}:${name}`;
@@ -14,9 +12,4 @@ export function parseServiceAccountUserName(userName: string): { namespace: stri
   if (!userName.startsWith(PREFIX)) return undefined;
   const [namespace, name, ...more] = userName.slice(PREFIX.length).split(':');
   return namespace && name && more.length === 0 ? { namespace, name } : undefined;
-}
-
-/** The user that acts as a ServiceAccount, without `system:authenticated`. */
-export function serviceAccountUser(namespace: string, name: string): UserInfo {
-  return { name: serviceAccountUserName(namespace, name), groups: serviceAccountGroups(namespace) };
 }

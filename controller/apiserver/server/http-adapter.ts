@@ -1,25 +1,20 @@
-import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream } from './api-request.ts';
+import type { ApiRequest, ApiResponse, HeaderMap, ResponseStream } from './api-request.ts';
 import { closedStream, NodeApiRequest, NodeApiResponse, type NodeRequest, type NodeResponse } from './http-exchange.ts';
+import { peerOf, type TrustedCas } from './peer-facts.ts';
 import { PenaltyBox } from './penalty-box.ts';
 import { SessionActivity } from './session-activity.ts';
 
-export interface TlsMaterial {
+export interface TlsMaterial extends TrustedCas {
   /** PEM. */
   readonly key: string;
   /** PEM, the chain after the leaf. */
   readonly cert: string;
-  /** PEM bundle of the CAs that sign client certificates. */
-  readonly ca: string;
-  /** PEM of the one CA that vouches for front proxies; absent: there are none. */
-  readonly frontProxyCa?: string;
 }
 
 export interface HttpsOptions {
@@ -265,68 +260,6 @@ async function closeServer(
   void drained?.then(destroyAll);
   await closed;
   clearTimeout(timer);
-}
-
-const peers = new WeakMap<object, Peer>();
-
-/** Facts of the connection, read once for all its requests: getPeerCertificate() parses the certificate anew on every call. */
-function peerOf(incoming: NodeRequest, tls: TlsMaterial): Peer {
-  const socket = incoming.socket as TLSSocket;
-  // On HTTP/2 `socket` is a new proxy for each stream; the session is what lasts.
-  const connection = 'stream' in incoming ? (incoming.stream.session ?? socket) : socket;
-  const known = peers.get(connection);
-  if (known !== undefined) return known;
-  const subject = socket.authorized || hasLapsed(socket, tls.ca) ? subjectOf(socket) : undefined;
-  const isProxy =
-    socket.authorized &&
-    subject !== undefined &&
-    tls.frontProxyCa !== undefined &&
-    isRootedIn(socket, tls.frontProxyCa);
-  const peer: Peer = {
-    address: socket.remoteAddress ?? '',
-    certificate: isProxy ? undefined : subject,
-    ...(isProxy ? { frontProxy: { commonName: subject.commonName } } : {}),
-    component: undefined,
-  };
-  peers.set(connection, peer);
-  return peer;
-}
-
-function subjectOf(socket: TLSSocket): Peer['certificate'] {
-  const { subject, valid_to: until } = (socket.getPeerCertificate() ?? {}) as {
-    subject?: { CN?: string | string[]; O?: string | string[] };
-    valid_to?: string;
-  };
-  const commonName = [subject?.CN ?? []].flat()[0];
-  if (commonName === undefined) return undefined;
-  const expiresAtMs = until === undefined ? {} : { expiresAtMs: Date.parse(until) };
-  return { commonName, organizations: [subject?.O ?? []].flat(), ...expiresAtMs };
-}
-
-const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
-const CERTIFICATES = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
-
-/** Expired, and ours but for that. OpenSSL tells of one fault alone, so issuer, signature and usage are looked at here. */
-function hasLapsed(socket: TLSSocket, caPem: string): boolean {
-  const fault: unknown = socket.authorizationError;
-  if ((fault instanceof Error ? (fault as { code?: string }).code : fault) !== 'CERT_HAS_EXPIRED') return false;
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined || !certificate.keyUsage?.includes(CLIENT_AUTH)) return false;
-  const authorities = (caPem.match(CERTIFICATES) ?? []).map((pem) => new X509Certificate(pem));
-  return authorities.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
-}
-
-/** The certificate was verified against all our CAs at once; which of them it was says the end of its chain. */
-function isRootedIn(socket: TLSSocket, caPem: string): boolean {
-  const ca = new X509Certificate(caPem).fingerprint256;
-  let at: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  const seen = new Set<string>();
-  while (at?.fingerprint256 !== undefined && !seen.has(at.fingerprint256)) {
-    if (at.fingerprint256 === ca) return true;
-    seen.add(at.fingerprint256);
-    at = at.issuerCertificate;
-  }
-  return false;
 }
 
 /** Exec, attach, port-forward and tunnels: the handler may take the socket; if it answers instead, the answer is written as HTTP/1.1. */

@@ -12,18 +12,7 @@ export interface SeenObjects {
   readonly oldObject: KubeObject | undefined;
 }
 
-/**
- * The objects of `request` as `as`, with everything that Go's encoder would write. Private copies. Throws where that needs a conversion
- * that must be waited for.
- */
-export function seenObjects(request: AdmissionRequest, as: ResourceDefinition): SeenObjects {
-  const { object, oldObject, resource } = request;
-  const convertOne = (one: KubeObject | undefined) =>
-    one === undefined || request.kind !== undefined ? one : convert(one, resource, as);
-  return completeObjects(request, as, { object: convertOne(object), oldObject: convertOne(oldObject) });
-}
-
-/** The same, waiting for conversions. */
+/** The objects of `request` as `as`, with everything that Go's encoder would write. Private copies. Waits for conversions. */
 export async function awaitSeenObjects(request: AdmissionRequest, as: ResourceDefinition): Promise<SeenObjects> {
   const { object, oldObject, resource } = request;
   const convertOne = (one: KubeObject | undefined) =>
@@ -60,16 +49,7 @@ function canonical(request: AdmissionRequest, as: ResourceDefinition, object: Ku
   return objectsOf(request).format.canonicalize(object, kindOf(request, as));
 }
 
-/**
- * Takes over what somebody made of the object in the form of `as`. Throws ApiError when it is no object of that kind any more, and where
- * it needs a conversion that must be waited for.
- */
-export function putChangedObject(request: AdmissionRequest, as: ResourceDefinition, changed: unknown): void {
-  const object = readChanged(request, as, changed);
-  request.object = request.kind === undefined ? convert(object, as, request.resource) : object;
-}
-
-/** The same, waiting for conversions. */
+/** Takes over what somebody made of the object in the form of `as`; waits for conversions. Rejects when it is no such object any more. */
 export async function awaitPutChangedObject(
   request: AdmissionRequest,
   as: ResourceDefinition,
@@ -93,12 +73,6 @@ function readChanged(request: AdmissionRequest, as: ResourceDefinition, changed:
 }
 
 /** By way of the stored form, which every face of a kind can be made of and from. */
-function convert(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): KubeObject {
-  if (from === to) return object;
-  const stored = from.conversion === undefined ? object : from.conversion.toStored(object);
-  return copyObject(to.conversion === undefined ? stored : to.conversion.fromStored(stored));
-}
-
 async function awaitConvert(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): Promise<KubeObject> {
   if (from === to) return object;
   await from.conversion?.prepare?.write(object);

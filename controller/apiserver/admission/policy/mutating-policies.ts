@@ -11,13 +11,13 @@ import type { ResourceDefinition } from '../../registry/resource-definition.ts';
 import { kindOf } from '../../webhooks/admission-review.ts';
 import { type AdmissionRequest, reinvocationOf } from '../admission-plugin.ts';
 import { applyToObject, checkTypeNames, MutationError } from './apply-configuration.ts';
-import { collectParams } from './collect-params.ts';
+import { askConfigured, paramsOfBinding } from './ask-binding.ts';
 import { evaluatePolicy, type PolicyExpression, PolicyExpressions } from './evaluate-policy.ts';
 import { evaluateConditions } from './match-conditions.ts';
 import { matchesSelectors } from './match-resources.ts';
 import { activationOf, LazyVariables } from './policy-activation.ts';
 import { type Binding, type Policy, type PolicyCandidate, PolicyIndex, type PolicySpec } from './policy-index.ts';
-import { objectsOf, PolicyConfigurationError, policyObjects, putPolicyObject } from './policy-objects.ts';
+import { objectsOf, policyObjects, putPolicyObject } from './policy-objects.ts';
 import { viewRequest } from './policy-view.ts';
 import type { PolicyPlugin, ValidatingPolicyDeps } from './validating-policies.ts';
 
@@ -125,33 +125,16 @@ class Mutator {
 
   ask({ policy, as, bindings }: Candidate): void {
     if (!this.#orFail(policy, undefined, () => matchesSelectors(this.#deps.store, policy.match, this.#request))) return;
+    const { spec } = policy;
     for (const binding of bindings) {
-      const params = this.#orFail(policy, binding, () => this.#paramsOf(policy, binding));
+      const question = { store: this.#deps.store, request: this.#request, spec, binding };
+      const params = this.#orFail(policy, binding, () => paramsOfBinding(question));
       for (const param of params ?? []) this.#invoke(policy, binding, { as, param });
     }
   }
 
-  #paramsOf({ spec }: MutatingPolicy, binding: Binding): (KubeObject | undefined)[] | undefined {
-    const { store } = this.#deps;
-    if (binding.match !== undefined && !matchesSelectors(store, binding.match, this.#request)) return undefined;
-    const snapshot = store.snapshot();
-    return collectParams({
-      paramKind: spec.paramKind,
-      paramRef: binding.spec.paramRef,
-      target: this.#request,
-      snapshot,
-    });
-  }
-
   #orFail<T>(policy: MutatingPolicy, binding: Binding | undefined, work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof PolicyConfigurationError || error instanceof ApiError)) throw error;
-      const what = binding === undefined ? 'policy' : 'binding';
-      this.#fail(policy, binding, `failed to configure ${what}: ${error.message}`);
-      return undefined;
-    }
+    return askConfigured(binding, work, (message) => this.#fail(policy, binding, message));
   }
 
   #fail(policy: MutatingPolicy, binding: Binding | undefined, message: string): void {

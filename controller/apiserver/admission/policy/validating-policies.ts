@@ -1,5 +1,3 @@
-import { ApiError } from '#api/object/api-error.ts';
-import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Store } from '../../../store/store.ts';
 import { type Activation, CostBudget } from '../../cel/compile.ts';
 import { MAX_EVALUATED_MESSAGE_BYTES, RUNTIME_COST_BUDGET } from '../../cel/limits.ts';
@@ -7,13 +5,12 @@ import { CelBudgetError } from '../../cel/values/evaluation-error.ts';
 import { typeNameOf } from '../../cel/values/value.ts';
 import type { Authorizer } from '../../chain/request-context.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission-plugin.ts';
-import { collectParams } from './collect-params.ts';
+import { askConfigured, paramsOfBinding } from './ask-binding.ts';
 import { evaluatePolicy, type PolicyExpression, PolicyExpressions, type PolicyResult } from './evaluate-policy.ts';
 import { evaluateConditions } from './match-conditions.ts';
 import { matchesSelectors } from './match-resources.ts';
 import { activationOf, LazyVariables } from './policy-activation.ts';
 import { type Binding, type Policy, type PolicyCandidate, PolicyIndex, type PolicySpec } from './policy-index.ts';
-import { PolicyConfigurationError } from './policy-objects.ts';
 import { policyRefusal, warnOnce } from './policy-refusal.ts';
 import { viewRequest } from './policy-view.ts';
 
@@ -134,8 +131,10 @@ class Judge {
   ask({ policy, as, bindings }: Candidate): void {
     if (!this.#orFail(policy, undefined, () => matchesSelectors(this.#deps.store, policy.match, this.#request))) return;
     const annotations = new Map<string, Set<string>>();
+    const { spec } = policy;
     for (const binding of bindings) {
-      const params = this.#orFail(policy, binding, () => this.#paramsOf(policy, binding));
+      const question = { store: this.#deps.store, request: this.#request, spec, binding };
+      const params = this.#orFail(policy, binding, () => paramsOfBinding(question));
       if (params === undefined || params.length === 0) continue;
       const view = this.#orFail(policy, undefined, () => viewRequest(this.#deps.store, this.#request, as));
       if (view === undefined) return;
@@ -149,31 +148,12 @@ class Judge {
     }
   }
 
-  /** Undefined where the binding does not mean the request. */
-  #paramsOf({ spec }: ValidatingPolicy, binding: Binding): (KubeObject | undefined)[] | undefined {
-    const { store } = this.#deps;
-    if (binding.match !== undefined && !matchesSelectors(store, binding.match, this.#request)) return undefined;
-    const snapshot = store.snapshot();
-    return collectParams({
-      paramKind: spec.paramKind,
-      paramRef: binding.spec.paramRef,
-      target: this.#request,
-      snapshot,
-    });
-  }
-
   /** What cannot be asked counts as a refusal, unless the policy says that failures are to be ignored. */
   #orFail<T>(policy: ValidatingPolicy, binding: Binding | undefined, work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof PolicyConfigurationError || error instanceof ApiError)) throw error;
-      const what = binding === undefined ? 'policy' : 'binding';
-      const message = `failed to configure ${what}: ${error.message}`;
-      if (!policy.ignoresFailure)
-        this.#refusals.push({ policy: policy.name, binding: binding?.name, message, reason: '' });
-      return undefined;
-    }
+    return askConfigured(binding, work, (message) => {
+      if (policy.ignoresFailure) return;
+      this.#refusals.push({ policy: policy.name, binding: binding?.name, message, reason: '' });
+    });
   }
 
   #judge(
