@@ -34,7 +34,3 @@ export function setCondition<T extends Condition>(
   const isSame = (Object.keys(merged) as (keyof T)[]).every((key) => merged[key] === old[key]);
   return isSame ? list : list.with(index, merged);
 }
-
-export function removeCondition<T extends Condition>(conditions: readonly T[] | undefined, type: string): T[] {
-  return (conditions ?? []).filter((condition) => condition.type !== type);
-}

@@ -1,5 +1,6 @@
-import { labelValue, qualifiedName } from '#api/meta/names.ts';
+import { asPrefix, labelValue, qualifiedName } from '#api/meta/names.ts';
 import { type FieldError, forbiddenField, invalid, required, tooLong } from '#api/object/field-error.ts';
+import { parseApiVersion } from '#api/object/group-version.ts';
 import type { KubeObject, ObjectMeta, OwnerReference } from '#api/object/kube-object.ts';
 import { FIELD_IMMUTABLE } from '../resources/validation/format.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
@@ -13,8 +14,12 @@ const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(['orphan', 'foregroundD
 /** Findings on metadata that hold for every kind (`ValidateObjectMeta`). */
 export function metadataErrors(definition: ResourceDefinition, object: KubeObject): FieldError[] {
   const { metadata } = object;
-  const name = metadata.name ?? '';
+  const { name = '', generateName = '' } = metadata;
+  const validatePrefix = asPrefix((prefix) => definition.validateName(prefix));
   return [
+    ...(generateName === '' ? [] : validatePrefix(generateName)).map((why) =>
+      invalid('metadata.generateName', generateName, why),
+    ),
     ...definition.validateName(name).map((why) => invalid('metadata.name', name, why)),
     ...labelErrors(metadata.labels ?? {}),
     ...annotationErrors(metadata.annotations ?? {}),
@@ -65,18 +70,30 @@ function annotationErrors(annotations: Readonly<Record<string, string>>): FieldE
   return errors;
 }
 
+const NOT_EMPTY = 'must not be empty';
+
 function ownerErrors(owners: readonly OwnerReference[]): FieldError[] {
-  const errors = owners.flatMap((owner, i) =>
-    (['apiVersion', 'kind', 'name', 'uid'] as const).flatMap((field) =>
-      owner[field] ? [] : [invalid(`metadata.ownerReferences[${i}].${field}`, owner[field] ?? '', 'must not be empty')],
-    ),
-  );
-  const controllers = owners.filter((owner) => owner.controller === true);
-  if (controllers.length > 1) {
-    const detail = `Only one reference can have Controller set to true. Found "true" in references for ${controllers
-      .map((owner) => owner.name)
-      .join(' and ')}`;
-    errors.push(invalid('metadata.ownerReferences', owners, detail));
+  const at = 'metadata.ownerReferences';
+  const errors: FieldError[] = [];
+  let controller: OwnerReference | undefined;
+  for (const owner of owners) {
+    const { apiVersion = '', kind = '', name = '', uid = '' } = owner;
+    if (parseApiVersion(apiVersion).version === '') {
+      errors.push(invalid(`${at}.apiVersion`, apiVersion, 'version must not be empty'));
+    }
+    for (const [field, value] of Object.entries({ kind, name, uid })) {
+      if (value === '') errors.push(invalid(`${at}.${field}`, value, NOT_EMPTY));
+    }
+    // Events come in such numbers, and go so soon, that nothing may hang on one.
+    if (apiVersion === 'v1' && kind === 'Event') {
+      errors.push(invalid(at, owner, '/v1, Kind=Event is disallowed from being an owner'));
+    }
+    if (owner.controller !== true) continue;
+    if (controller === undefined) controller = owner;
+    else {
+      const found = `Found "true" in references for ${controller.name} and ${name}`;
+      errors.push(invalid(at, owners, `Only one reference can have Controller set to true. ${found}`));
+    }
   }
   return errors;
 }
