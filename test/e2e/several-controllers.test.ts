@@ -78,6 +78,12 @@ describe.skipIf(typeof etcd === 'string')('two controllers over etcd, and a node
       ...[...SECOND, 'run', name, '--image', BUSYBOX_IMAGE],
       ...(overrides === undefined ? [] : ['--overrides', JSON.stringify(overrides)]),
     ]);
+  /** Of scheduler and controller manager. */
+  const leaders = async (): Promise<string[]> => {
+    const leases = ['lease', '-n', 'kube-system', 'kube-scheduler', 'kube-controller-manager'];
+    const holders = '{range .items[*]}{.spec.holderIdentity}{"\\n"}{end}';
+    return (await cluster.kubectlOk([...SECOND, 'get', ...leases, '-o', `jsonpath=${holders}`])).trimEnd().split('\n');
+  };
   const waitFor = (name: string, seconds: number) =>
     cluster.kubectlOk([...SECOND, 'wait', '--for=condition=Ready', `pod/${name}`, `--timeout=${seconds}s`], {
       timeoutMs: (seconds + 5) * 1000,
@@ -94,8 +100,13 @@ describe.skipIf(typeof etcd === 'string')('two controllers over etcd, and a node
     for (const server of [[], SECOND])
       expect(await cluster.kubectlOk([...server, 'exec', 'before', '--', 'echo', 'hello'])).toBe('hello\n');
 
+    const before = await leaders();
+    expect(new Set(before).size).toBe(1);
     const killedMs = performance.now();
     await cluster.controller.kill();
+    const moving = waitUntil('another leader', 30_000, async () =>
+      (await leaders()).every((leader) => leader !== '' && leader !== before[0]),
+    ).then(() => performance.now() - killedMs);
     expect(await cluster.kubectlOk([...SECOND, 'exec', 'before', '--', 'echo', 'hello'])).toBe('hello\n');
     // Bound by hand: it waits for the node alone, not for the scheduler.
     await run('bound', { spec: { nodeName: 'node-0' } });
@@ -104,8 +115,10 @@ describe.skipIf(typeof etcd === 'string')('two controllers over etcd, and a node
     await run('scheduled');
     await waitFor('scheduled', 60);
     const scheduledMs = performance.now() - killedMs;
+    const movedMs = await moving;
+    expect(movedMs).toBeLessThan(20_000);
     console.info(
-      `after a kill: a bound pod ran after ${Math.round(boundMs)} ms, a scheduled one after ${Math.round(scheduledMs)}`,
+      `after a kill: a bound pod ran after ${Math.round(boundMs)} ms, others led after ${Math.round(movedMs)}, a scheduled pod ran after ${Math.round(scheduledMs)}`,
     );
     const ready = '{.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].reason}';
     expect(await cluster.kubectlOk([...SECOND, 'get', 'node', 'node-0', '-o', `jsonpath=${ready}`])).toBe(

@@ -50,15 +50,20 @@ interface Victim {
   strike(downMs: number): Promise<void>;
 }
 
+/** A leader that comes back sooner takes its lease up again. */
+const LEADER_AWAY_MS = 18_000;
+
 /** Kills any one process at a time, for so long. */
-export function killAnyone({ plane, durationMs, seed }: KillOptions): ChaosOptions['disturb'] {
+export function killAnyone({ plane, durationMs, seed, longEvery = 0 }: KillOptions): ChaosOptions['disturb'] {
   return async (strike) => {
     const random = seededRandom(seed);
     const victims = victimsOf(plane);
     const endMs = performance.now() + durationMs;
-    while (performance.now() < endMs) {
-      const victim = victims[Math.floor(random() * victims.length)]!;
-      await strike(victim.name, () => victim.strike(300 + random() * 1_500));
+    for (let blow = 1; performance.now() < endMs; blow++) {
+      const isLong = longEvery > 0 && blow % longEvery === 0;
+      const among = isLong ? plane.controllers.length : victims.length;
+      const victim = victims[Math.floor(random() * among)]!;
+      await strike(victim.name, () => victim.strike(isLong ? LEADER_AWAY_MS : 300 + random() * 1_500));
       await until(Math.min(endMs, performance.now() + random() * 1_500));
     }
   };
@@ -68,6 +73,8 @@ interface KillOptions {
   readonly plane: ControlPlane;
   readonly durationMs: number;
   readonly seed: number;
+  /** Every so many blows a controller stays away until another one leads; 0: none does. */
+  readonly longEvery?: number;
 }
 
 /**
@@ -128,6 +135,7 @@ async function makeEmptyNamespace(client: KubeClient): Promise<void> {
   await client.raw({ method: 'DELETE', path: COLLECTION });
 }
 
+/** The controllers first. */
 function victimsOf({ controllers, etcd }: ControlPlane): Victim[] {
   return [
     ...controllers.map((controller, i) => ({
