@@ -1,10 +1,10 @@
 import { ConfigError } from '#base/config.ts';
-import { describeError } from '#base/errors.ts';
 import type { ControllerConfig } from './config.ts';
 import type { OpenedStore } from './open-store.ts';
 import { sealingKeysPath } from './sealing-config.ts';
 import { openSharedSealing, type SharedSealing } from './shared-sealing.ts';
 import { refuseEmptyEtcd } from './state-backend.ts';
+import { describeEtcdFailure } from './store/etcd/etcd-error.ts';
 import { startResealing } from './store/etcd/etcd-reseal.ts';
 import {
   connectEtcd,
@@ -77,7 +77,7 @@ export async function readSharedKeys(
     await copied();
     return ring.keys;
   } catch (err) {
-    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
+    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
   } finally {
     connection.client.close();
   }

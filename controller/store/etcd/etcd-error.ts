@@ -1,5 +1,6 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { ApiError } from '#api/object/api-error.ts';
+import { describeError } from '#base/errors.ts';
 
 /**
  * What a failed call means for the caller.
@@ -81,6 +82,10 @@ export function computeFault(code: number, message: string): EtcdFault {
   if (code === status.UNAVAILABLE) return 'unknown';
   return 'refused';
 }
+
+/** For an administrator, in one line. */
+export const describeEtcdFailure = (err: unknown): string =>
+  faultOf(err) === 'noSpace' ? NO_SPACE_CURE : describeError(err);
 
 const NO_SPACE_CURE =
   'etcd has raised its NOSPACE alarm: its database is full. Reads go on, writes are refused. Compact and defragment it, ' +

@@ -19,6 +19,7 @@ class OneKey {
   revision = 1;
   beforeTxn: (() => Promise<void>) | undefined;
   isDown = false;
+  isFull = false;
   /** The next transaction is carried out, and its answer lost. */
   losesAnswer = false;
 
@@ -34,6 +35,7 @@ class OneKey {
       this.beforeTxn = undefined;
       await interloper?.();
       if (this.isDown) throw new Error('etcd is down');
+      if (this.isFull) throw new EtcdError('noSpace', status.RESOURCE_EXHAUSTED, 'mvcc: database space exceeded');
       const [put] = success;
       const succeeded = compare[0]?.mod_revision === (this.value === undefined ? 0 : this.revision);
       if (succeeded && put !== undefined && 'request_put' in put) {
@@ -149,6 +151,21 @@ describe('EtcdKeyRing', () => {
     expect(() => ring.use()).toThrow(expect.objectContaining({ code: 429 }));
     etcd.isDown = false;
     await vi.waitFor(() => ring.use());
+  });
+
+  it('opens over a full etcd, for reads; what is to be sealed waits for room', async () => {
+    const { etcd, open } = setUp();
+    etcd.isFull = true;
+    await expect(open()).rejects.toMatchObject({ fault: 'noSpace' });
+    etcd.isFull = false;
+    const sealed = (await open()).use().seal(STORAGE_KEY, PLAIN);
+    etcd.isFull = true;
+    const ring = await open();
+    expect(ring.newest?.open(STORAGE_KEY, sealed)).toEqual(PLAIN);
+    expect(() => ring.use()).toThrow(expect.objectContaining({ code: 429 }));
+    etcd.isFull = false;
+    await vi.waitFor(() => ring.use());
+    ring.stop();
   });
 
   it('begins with the keys of a server that worked alone', async () => {

@@ -5,7 +5,7 @@ import { describeError } from '#base/errors.ts';
 import { DEFAULT_HISTORY_LIMITS } from '../history.ts';
 import type { StoreOptions } from '../store-core.ts';
 import { EtcdClient, type EtcdTls, isCompacted } from './etcd-client.ts';
-import { isTransient } from './etcd-error.ts';
+import { describeEtcdFailure, isTransient } from './etcd-error.ts';
 import { EtcdStore, type EtcdStoreParts } from './etcd-store.ts';
 import { type EtcdSealer, EtcdValues, plainSealer } from './etcd-values.ts';
 import { isSupported } from './etcd-version.ts';
@@ -74,7 +74,7 @@ export async function connectEtcd(options: EtcdConnectOptions): Promise<EtcdConn
     return { client, keys, version };
   } catch (err) {
     client.close();
-    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
+    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
   }
 }
 
@@ -97,7 +97,7 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
     return store;
   } catch (err) {
     client.close();
-    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeError(err)}`);
+    throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
   }
 }
 
