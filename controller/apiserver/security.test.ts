@@ -38,7 +38,7 @@ describe('the secured API server', () => {
     for (const url of ['/healthz', '/livez', '/readyz', '/version']) {
       expect((await api.call({ method: 'GET', url })).status).toBe(200);
     }
-    for (const url of ['/', '/api', '/apis', '/metrics', '/openapi/v2', '/api/v1/namespaces', '/openid/v1/jwks']) {
+    for (const url of ['/', '/api', '/apis', '/metrics', '/readyz/ping', '/api/v1/namespaces', '/openid/v1/jwks']) {
       const { status, body } = await api.call({ method: 'GET', url });
       expect([url, status, body]).toEqual([url, 401, expect.objectContaining({ reason: 'Unauthorized' })]);
     }

@@ -2,6 +2,8 @@ import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 
 /** What renewal decisions look at. */
 export interface CertificateFacts {
+  /** `O=` and `CN=` as they stand there. */
+  readonly subject: readonly string[];
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   /** `DNS:` and `IP:` names as given to the issuer, sorted; addresses in canonical text form. */
@@ -29,6 +31,7 @@ export function readCertificateFacts(certificatePem: string): CertificateFacts {
     .map((name) => (name.startsWith('IP Address:') ? `IP:${canonicalAddress(name.slice('IP Address:'.length))}` : name))
     .sort();
   return {
+    subject: certificate.subject.split('\n'),
     notBeforeMs: certificate.validFromDate.getTime(),
     notAfterMs: certificate.validToDate.getTime(),
     altNames,

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { mkdtemp, rm, stat, unlink } from 'node:fs/promises';
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -97,6 +97,22 @@ describe('openClusterPki', () => {
     expect(await pki.renew({ hostnames: ['pi'], addresses: ['192.168.0.9'] })).toEqual(['serving']);
     expect(new X509Certificate(pki.serving.certificatePem).checkIP('192.168.0.9')).toBe('192.168.0.9');
     expect(pki.admin).toBe(admin);
+  });
+
+  it('re-issues a certificate that says more of its holder than it should', async () => {
+    const pki = await openClusterPki(options());
+    const { subject } = new X509Certificate(pki.kubeletClient.certificatePem);
+    expect(subject).toBe('CN=kube-apiserver-kubelet-client');
+    // As it was once issued: in the group that may do everything.
+    const powerful = await pki.signCertificate({
+      subject: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
+      publicKey: createPublicKey(pki.kubeletClient.privateKeyPem),
+      usages: ['client auth'],
+      durationMs: 365 * DAY_MS,
+    });
+    await writeFile(join(dir, 'apiserver-kubelet-client.crt'), powerful);
+    const next = await openClusterPki(options());
+    expect(new X509Certificate(next.kubeletClient.certificatePem).subject).toBe(subject);
   });
 
   it('renews once two thirds of the life have passed', async () => {

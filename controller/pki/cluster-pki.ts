@@ -60,7 +60,7 @@ export interface ClusterPki {
   readonly serving: CertificateAndKey;
   /** CN=kubernetes-admin, O=system:masters. */
   readonly admin: CertificateAndKey;
-  /** What the API server shows to node APIs: CN=kube-apiserver-kubelet-client, O=system:masters. */
+  /** What the API server shows to node APIs: CN=kube-apiserver-kubelet-client, which may do nothing but that. */
   readonly kubeletClient: CertificateAndKey;
   /** A CA of its own: whoever it vouches for may speak in any user's name. */
   readonly frontProxyCaPem: string;
@@ -133,7 +133,7 @@ function leafPlans(options: ClusterPkiOptions): Readonly<Record<OwnCertificate, 
     kubeletClient: {
       issuer: 'cluster',
       file: 'apiserver-kubelet-client',
-      subject: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
+      subject: { commonName: 'kube-apiserver-kubelet-client', organizations: [] },
       usages: ['client auth', 'digital signature'],
       altNames: undefined,
     },
@@ -155,13 +155,15 @@ const sortedNames = (names: AltNames | undefined): string =>
 /** Why a leaf must be issued anew, or undefined when it may stay. */
 export function leafProblem(
   pair: CertificateAndKey | undefined,
-  { caPem, plan, nowMs }: { caPem: string; plan: Pick<LeafPlan, 'altNames'>; nowMs: number },
+  { caPem, plan, nowMs }: { caPem: string; plan: Pick<LeafPlan, 'altNames' | 'subject'>; nowMs: number },
 ): string | undefined {
   if (pair === undefined) return 'missing';
   if (!isIssuedBy(pair.certificatePem, caPem)) return 'another CA issued it';
   if (!holdsPrivateKey(pair.certificatePem, pair.privateKeyPem)) return 'its key does not match';
   const facts = readCertificateFacts(pair.certificatePem);
   if (facts.altNames.join(',') !== sortedNames(plan.altNames)) return 'its names changed';
+  const subject = [...plan.subject.organizations.map((name) => `O=${name}`), `CN=${plan.subject.commonName}`];
+  if (facts.subject.join() !== subject.join()) return 'its subject changed';
   const lastsUntilMs = Math.min(nowMs + LEAF_LIFE_MS, readCertificateFacts(caPem).notAfterMs);
   const isDue = facts.notAfterMs - nowMs <= LEAF_LIFE_MS / 3 && lastsUntilMs - facts.notAfterMs >= DAY_MS;
   return isDue ? 'two thirds of its life have passed' : undefined;

@@ -206,10 +206,10 @@ describe('the authenticate filter', () => {
 
   it('lets anonymous requests pass to health and version alone', async () => {
     const info = (path: string) => ({ info: { isResourceRequest: false, path } });
-    for (const path of ['/healthz', '/livez/ping', '/readyz', '/version']) {
+    for (const path of ['/healthz', '/livez', '/readyz', '/version']) {
       expect((await run(info(path))).groups).toEqual(['system:unauthenticated']);
     }
-    for (const path of ['/', '/metrics', '/healthzz', '/api', '/versions']) {
+    for (const path of ['/', '/metrics', '/healthzz', '/livez/ping', '/readyz/etcd', '/api', '/versions']) {
       await expect(run(info(path))).rejects.toMatchObject(is401);
     }
     await expect(run({})).rejects.toMatchObject(is401);

@@ -61,6 +61,7 @@ export const BOOTSTRAP_CLUSTER_ROLE_BINDINGS: readonly BootstrapBinding[] = [
   bind('system:node-bootstrapper', [group(LAPSED_NODES)], 'coracle:lapsed-node'),
   bind(SELF_NODE_CLIENT, [group(LAPSED_NODES)], 'coracle:lapsed-node-approve-renewal'),
   bind('coracle:netd', [group('coracle:netd')]),
+  bind('system:kubelet-api-admin', [user('kube-apiserver-kubelet-client')], 'coracle:apiserver-kubelet-client'),
   bind('coracle:component-renewal', ['system:kube-scheduler', 'system:kube-controller-manager'].map(user)),
   ...Object.keys(CONTROLLER_RULES).map((name) => bind(`system:controller:${name}`, [account(name)])),
 ];

@@ -111,7 +111,7 @@ const PRECIOUS: readonly (readonly [verb: string, group: string, resource: strin
   ['create', '', 'serviceaccounts/token', ['system:kube-controller-manager']],
   ['create', '', 'pods/exec', []],
   ['create', '', 'pods/ephemeralcontainers', []],
-  ['get', '', 'nodes/proxy', READERS_OF_ALL],
+  ['get', '', 'nodes/proxy', [...READERS_OF_ALL, 'kube-apiserver-kubelet-client']],
   ['impersonate', '', 'users', []],
   ['impersonate', '', 'serviceaccounts', []],
   ['create', 'rbac.authorization.k8s.io', 'clusterrolebindings', []],

@@ -142,6 +142,8 @@ const INTENDED: Readonly<Record<string, readonly string[]>> = {
     'ours alone: ClusterRoleBinding coracle:agent-approve-renewal',
     'ours alone: ClusterRoleBinding coracle:agent-bootstrap',
   ],
+  'the API server calls node APIs under a name that may do that and nothing else; kubeadm gives it a group of administrators':
+    ['ours alone: ClusterRoleBinding coracle:apiserver-kubelet-client'],
   'a node that was away past its certificate comes back for its old key': [
     'ours alone: ClusterRoleBinding coracle:lapsed-node',
     'ours alone: ClusterRoleBinding coracle:lapsed-node-approve-renewal',

@@ -28,7 +28,7 @@ import { ResourceCatalog } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition, TokenIssuer } from '../registry/resource-definition.ts';
 import { WebhookCallError, type WebhookClient } from '../webhooks/webhook-client.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
-import { type HealthCheck, renderHealthMetrics, serveHealth } from './health.ts';
+import { type HealthCheck, isSingleCheck, renderHealthMetrics, serveHealth } from './health.ts';
 import type { VersionInfo } from './version-info.ts';
 
 /** A path outside the resource API that another part of the controller answers (tunnel, OIDC keys). */
@@ -114,9 +114,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const customResources = startCustomResources(options, services);
   const dispatchPath = createPathDispatch(options, catalog, metrics);
   const publicEndpoint = createPublicEndpoint(options);
-  const isPublic = () => options.isHealthPublic?.() !== false;
+  // Before authentication: probes have no credentials.
+  const isPublic = ({ info }: RequestContext) => options.isHealthPublic?.() !== false && !isSingleCheck(info.path);
   const chain = createHandlerChain({
-    publicEndpoint: (context) => (isPublic() ? publicEndpoint(context) : undefined),
+    publicEndpoint: (context) => (isPublic(context) ? publicEndpoint(context) : undefined),
     filters: orderFilters(options.filters),
     dispatch(context) {
       const remote = options.aggregator?.serve(context);
@@ -124,7 +125,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       if (context.request.upgrade !== undefined) answerOverWebSocket(context);
       return context.info.isResourceRequest && !isExtra(options, context.info.path)
         ? dispatchResource(services, context)
-        : ((isPublic() ? undefined : publicEndpoint(context)) ?? dispatchPath(context));
+        : ((isPublic(context) ? undefined : publicEndpoint(context)) ?? dispatchPath(context));
     },
     observer: metrics.requests,
     clock: options.clock,

@@ -23,12 +23,15 @@ const OWN_CHECKS: readonly HealthCheck[] = [
 
 const PATH = /^\/(healthz|livez|readyz)(?:\/(.+?))?\/?$/;
 
+/** One check tells its reason, which is for those who may know: everybody else gets the sum of all. */
+export const isSingleCheck = (path: string): boolean => PATH.exec(path)?.[2] !== undefined;
+
 const checksOf = (endpoint: string, checks: readonly HealthCheck[]): readonly HealthCheck[] =>
   [...OWN_CHECKS, ...checks].filter(
     ({ endpoints }) => endpoint === 'healthz' || endpoints.includes(endpoint as 'livez' | 'readyz'),
   );
 
-/** Answers the health paths before authentication: probes have no credentials. False for other paths. */
+/** Answers the health paths. False for other paths. */
 export function serveHealth(context: RequestContext, checks: readonly HealthCheck[]): boolean {
   const match = PATH.exec(context.info.path);
   if (match === null) return false;

@@ -4,7 +4,7 @@ import type { SecurityMetrics } from '../../metrics/security-metrics.ts';
 import type { Authenticator, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 /** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
-const ANONYMOUS_PATHS = /^\/(?:(?:healthz|livez|readyz)(?:\/.*)?|version\/?)$/;
+const ANONYMOUS_PATHS = /^\/(?:healthz|livez|readyz|version)\/?$/;
 
 /** What the administrator says instead: nobody, everybody, or who asks for one of these paths. */
 export interface AnonymousAccess {
