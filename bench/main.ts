@@ -13,6 +13,7 @@ const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   store: async () => (await import('./store.ts')).measureStore(),
   'idle-io': async () => (await import('./idle-io.ts')).measureIdleIo(),
   'slow-disk': async () => (await import('./slow-disk.ts')).measureSlowDisk(),
+  dns: async () => (await import('./dns.ts')).measureDns(),
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
 
