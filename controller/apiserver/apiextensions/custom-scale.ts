@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from '#api/object/json.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import { setOwn } from '#api/object/own-property.ts';
 import type { SubresourceDefinition } from '../registry/resource-definition.ts';
+import { scaleTable } from '../resources/scale.ts';
 import type { ScalePaths } from './custom-resource-definition.ts';
 import { dottedSteps, valueAtPath } from './field-path.ts';
 
@@ -16,6 +17,7 @@ export function createCustomScale(paths: ScalePaths): SubresourceDefinition {
     verbs: ['get', 'patch', 'update'],
     kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
     face: {
+      table: scaleTable,
       get(object) {
         const replicas = valueAtPath(object, specSteps);
         if (typeof replicas !== 'number') {

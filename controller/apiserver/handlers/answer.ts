@@ -7,7 +7,7 @@ import { isTrue } from '../chain/request-info.ts';
 import { encodeJson } from '../chain/status-answer.ts';
 import { isSentAsStored, readStored } from '../registry/encode-object.ts';
 import type { ObjectView } from '../registry/registry-services.ts';
-import type { ResourceDefinition } from '../registry/resource-definition.ts';
+import type { ResourceDefinition, Tabular } from '../registry/resource-definition.ts';
 import { buildTable, partialMetadata, tableOptions } from '../table/table.ts';
 import type { ApiServices } from './api-services.ts';
 import { CONTENT_TYPES, negotiate, type Representation } from './negotiation.ts';
@@ -56,10 +56,11 @@ export function sendProtobuf(services: ApiServices, context: RequestContext, ans
   return true;
 }
 
-function transform(
+/** One object as it is, as a Table, or as its metadata alone. */
+export function transform(
   services: ApiServices,
   context: RequestContext,
-  definition: ResourceDefinition,
+  definition: Tabular,
   { object, representation }: { readonly object: KubeObject; readonly representation: Representation },
 ): unknown {
   switch (representation.as) {

@@ -10,11 +10,12 @@ import { copyObject } from '../registry/object-meta.ts';
 import { resourceName, storageKey } from '../registry/resource-catalog.ts';
 import type { SubresourceServices } from '../registry/resource-definition.ts';
 import { updateObject } from '../registry/update-object.ts';
-import { answerValue } from './answer.ts';
+import { answerValue, transform } from './answer.ts';
 import type { ApiServices, SubresourceTarget } from './api-services.ts';
 import { applyFace } from './apply-face.ts';
 import { admitConnection } from './connect-admission.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
+import { negotiate } from './negotiation.ts';
 import { otherKinds } from './other-kinds.ts';
 import { checkOptions } from './patch.ts';
 import { applyPatch, type PatchDocument, readPatch } from './patch-document.ts';
@@ -102,7 +103,7 @@ export async function handleFace(services: ApiServices, target: SubresourceTarge
   const { context } = target;
   switch (context.info.verb) {
     case 'get':
-      return answerValue(context, 200, faceOf(target, await currentObject(services, target)));
+      return answerFace(services, target, await currentObject(services, target));
     case 'update':
       return replaceFace(services, target);
     case 'patch':
@@ -115,6 +116,19 @@ export async function handleFace(services: ApiServices, target: SubresourceTarge
 function faceOf({ subresource }: SubresourceTarget, object: KubeObject): KubeObject {
   if (subresource.face === undefined) throw new Error(`subresource ${subresource.name} has no face`);
   return subresource.face.get(object);
+}
+
+/** The face of `object`, in the form that the client accepts. */
+function answerFace(services: ApiServices, target: SubresourceTarget, object: KubeObject): void {
+  const { context, definition, subresource } = target;
+  const face = faceOf(target, object);
+  const representation = negotiate(context.request.header('accept'));
+  const table = subresource.face?.table ?? (face.kind === definition.kind ? definition : undefined);
+  answerValue(
+    context,
+    200,
+    table === undefined ? face : transform(services, context, table, { object: face, representation }),
+  );
 }
 
 async function currentObject(
@@ -142,7 +156,7 @@ async function patchFace(services: ApiServices, target: SubresourceTarget): Prom
   checkOptions(patch, options, context.info.query.has('force'));
   if (patch.kind === 'apply') {
     const view = await applyFace(services, target, { options, patch });
-    answerValue(context, 200, faceOf(target, readStored(target.definition, view)));
+    answerFace(services, target, readStored(target.definition, view));
     return;
   }
   await changeFace(services, target, options, (face) => {
@@ -179,7 +193,7 @@ async function changeFace(
       return next;
     },
   });
-  answerValue(context, 200, faceOf(target, readStored(definition, view)));
+  answerFace(services, target, readStored(definition, view));
 }
 
 export function methodNotAllowed(): ApiError {

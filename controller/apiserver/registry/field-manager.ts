@@ -2,6 +2,7 @@ import { apiVersionOf } from '#api/object/group-version.ts';
 import { isJsonObject } from '#api/object/json.ts';
 import type { KubeObject, ManagedFieldsEntry } from '#api/object/kube-object.ts';
 import { recordUpdate, withManagedFields } from '#api/patch/managed-fields.ts';
+import { parseServiceAccountUserName } from '../authenticate/service-account-user.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { RegistryServices } from './registry-services.ts';
 import type { ResourceDefinition } from './resource-definition.ts';
@@ -9,9 +10,20 @@ import type { ResourceDefinition } from './resource-definition.ts';
 /** Kubernetes' limit for the names of field managers. */
 const MAX_MANAGER_CHARS = 128;
 
+/**
+ * Under which name Kubernetes' own program of this task manages fields: components of this process send no User-Agent. Controllers act as
+ * ServiceAccounts, each its own, and are one program.
+ */
+function programOf(component: string): string {
+  if (parseServiceAccountUserName(component) !== undefined) return 'kube-controller-manager';
+  return component === 'system:apiserver' ? 'kube-apiserver' : component.replace(/^system:/, '');
+}
+
 /** The manager that a request names, or the program in its User-Agent, as Kubernetes guesses it. */
 export function fieldManagerOf(context: RequestContext, named: string | undefined): string {
   if (named !== undefined && named !== '') return named;
+  const { peer } = context.request;
+  if (peer.component !== undefined) return programOf(peer.component);
   const agent = context.request.header('user-agent') ?? '';
   const printable = [...(agent.split('/')[0] ?? '')].filter((char) => char >= ' ' && char !== '\u007f').join('');
   return printable === '' ? 'unknown' : printable.slice(0, MAX_MANAGER_CHARS);

@@ -156,6 +156,9 @@ export interface ComputedRequest {
   readonly name: string;
 }
 
+/** What a Table is made of. */
+export type Tabular = Pick<ResourceDefinition, 'columns' | 'tableRow'>;
+
 export interface Allocation {
   /** Undoes it: the write failed, or it was a dry run. */
   release(): Promise<void>;
@@ -182,6 +185,8 @@ export interface SubresourceDefinition {
   readonly face?: {
     /** Which part of the parent the face changes, hence which rules run and what is kept; `main` where absent (CSR approval: `status`). */
     readonly as?: 'main' | 'status';
+    /** How it is printed; absent where the face is of the parent's kind, and printed as that. */
+    readonly table?: Tabular;
     get(object: KubeObject): KubeObject;
     apply(face: KubeObject, object: KubeObject): KubeObject;
   };

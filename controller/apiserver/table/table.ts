@@ -1,6 +1,6 @@
 import { invalidObject, notSupported } from '#api/object/field-error.ts';
 import type { KubeObject, ObjectMeta } from '#api/object/kube-object.ts';
-import type { ResourceDefinition } from '../registry/resource-definition.ts';
+import type { Tabular } from '../registry/resource-definition.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
 
@@ -33,18 +33,14 @@ export function tableOptions(query: URLSearchParams): { includeObject: IncludeOb
 }
 
 /** A `meta.k8s.io` Table: what `kubectl get` prints. Cells come from the definition, in column order. */
-export function buildTable(
-  definition: ResourceDefinition,
-  objects: Iterable<KubeObject>,
-  options: TableOptions,
-): object {
+export function buildTable(definition: Tabular, objects: Iterable<KubeObject>, options: TableOptions): object {
   const rows: object[] = [];
   for (const object of objects) rows.push(tableRow(definition, object, options));
   return { ...tableFrame(definition, options), rows };
 }
 
 /** A Table without rows, which are its last field. */
-export function tableFrame(definition: ResourceDefinition, options: TableOptions): Readonly<Record<string, unknown>> {
+export function tableFrame(definition: Tabular, options: TableOptions): Readonly<Record<string, unknown>> {
   return {
     kind: 'Table',
     apiVersion: `meta.k8s.io/${options.version}`,
@@ -54,13 +50,13 @@ export function tableFrame(definition: ResourceDefinition, options: TableOptions
   };
 }
 
-export function tableRow(definition: ResourceDefinition, object: KubeObject, options: TableOptions): object {
+export function tableRow(definition: Tabular, object: KubeObject, options: TableOptions): object {
   const cells = definition.tableRow(object, options.nowMs);
   const shown = rowObject(object, options);
   return shown === undefined ? { cells } : { cells, object: shown };
 }
 
-function columnDefinitions(definition: ResourceDefinition): object[] {
+function columnDefinitions(definition: Tabular): object[] {
   return definition.columns.map(({ name, type, format = '', description, priority }) => ({
     name,
     type,

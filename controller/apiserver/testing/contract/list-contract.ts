@@ -2,7 +2,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Answer } from '../../server/testing/test-server.ts';
 import type { ContractSuite } from './contract-target.ts';
-import { configMap, configMapsOf, pod, podsOf, secret, secretsOf } from './samples.ts';
+import { configMap, configMapsOf, deployment, deploymentsOf, pod, podsOf, secret, secretsOf } from './samples.ts';
 
 const namesOf = (list: Answer): string[] => list.items.map((item: Answer) => item.metadata.name);
 
@@ -336,6 +336,19 @@ export function describeList({ api, isRemote }: ContractSuite): void {
         expect(body.kind).toBe('Table');
         expect(body.rows[0].object?.kind).toBe(kind);
       }
+    });
+
+    test('a Table of a subresource has the columns of what the subresource shows', async () => {
+      const ns = await api().namespace();
+      await api().expect(201, api().post(deploymentsOf(ns), deployment('a')));
+      await api().expect(201, api().post(podsOf(ns), pod('p')));
+      const columns = async (path: string) => {
+        const { body } = await api().get(path, { accept: TABLE });
+        return { names: body.columnDefinitions.map(({ name }: { name: string }) => name), cells: body.rows[0].cells };
+      };
+      const scale = await columns(`${deploymentsOf(ns)}/a/scale`);
+      expect(scale).toEqual({ names: ['Name', 'Desired', 'Available', 'Age'], cells: ['a', 0, 0, expect.any(String)] });
+      expect((await columns(`${podsOf(ns)}/p/resize`)).names).toEqual((await columns(`${podsOf(ns)}/p`)).names);
     });
 
     test('a Table with another includeObject is refused', async () => {
