@@ -12,7 +12,7 @@ describe('protocol descriptors', () => {
     expect(compiled).toBe(compileProto(source));
   });
 
-  for (const name of ['cri-v1', 'etcd-v3']) {
+  for (const name of ['cri-v1', 'etcd-v3', 'plugin-registration-v1']) {
     const title = `${name}: fields carry the numbers of the protocol (skipped without the reference table)`;
     it.skipIf(!existsSync(reference(name)))(title, () => {
       const facts = new Set(

@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream, type Stats, watch as watchPath } f
 import {
   chmod,
   chown,
+  lchown,
   lstat,
   mkdir,
   open,
@@ -52,6 +53,7 @@ export function createFileSystem(): FileSystem {
     rename,
     chmod,
     chown,
+    giveToGroup,
     remove,
     removeEmptyDirectories,
     open: openFile,
@@ -121,6 +123,25 @@ async function remove(path: string): Promise<void> {
   if (inside !== undefined)
     throw Object.assign(new Error(`EBUSY: ${inside.path} is still mounted, not removing ${target}`), { code: 'EBUSY' });
   await rm(target, { recursive: true, force: true });
+}
+
+const GROUP_RW = 0o660;
+/** Directories pass their group on, and may be entered. */
+const GROUP_FOLDER = 0o2110;
+
+async function giveToGroup(path: string, gid: number, unlessRootIs: boolean): Promise<void> {
+  const info = await lstat(path);
+  if (info.isSymbolicLink()) {
+    await lchown(path, info.uid, gid);
+    return;
+  }
+  const wanted = (info.mode & 0o7777) | GROUP_RW | (info.isDirectory() ? GROUP_FOLDER : 0);
+  if (unlessRootIs && info.gid === gid && wanted === (info.mode & 0o7777)) return;
+  if (info.isDirectory())
+    for (const name of await readdir(path)) await unlessAbsent(giveToGroup(join(path, name), gid, false), undefined);
+  // The top comes last: it tells that all below is done.
+  await lchown(path, info.uid, gid);
+  await unlessAbsent(chmod(path, wanted), undefined);
 }
 
 /** `rmdir` is the only judge of what is empty: a cgroup has files and goes all the same, unless somebody runs in it. */

@@ -78,6 +78,11 @@ export interface FileSystem {
   rename(from: string, to: string): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;
+  /**
+   * Gives a tree to a group that may read and write it, and lets what is made in it inherit the group; never through a symbolic link.
+   * `unlessRootIs` leaves everything as it is where the top alone is the group's already.
+   */
+  giveToGroup(path: string, gid: number, unlessRootIs: boolean): Promise<void>;
   /** Recursive; absent is fine. Never crosses into a mount point: unmount first. */
   remove(path: string): Promise<void>;
   /**

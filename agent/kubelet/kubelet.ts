@@ -22,8 +22,9 @@ import type { KubeletConfig } from './kubelet-config.ts';
 import { KubeletLookups } from './kubelet-lookups.ts';
 import { Ledger } from './ledger.ts';
 import { runLogRotation } from './logs/log-rotator.ts';
-import { admitPod } from './node/node-admission.ts';
+import { keepCsiNode } from './node/csi-node.ts';
 import type { NetworkTrouble } from './node/network-conditions.ts';
+import { admitPod } from './node/node-admission.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { NodeHealth } from './node/node-health.ts';
 import { type NodeAbilities, refuseIsolation } from './node/pod-security-admission.ts';
@@ -52,6 +53,11 @@ import { KubeletReports } from './stats/kubelet-reports.ts';
 import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
+import { CsiBlockVolumes } from './volumes/csi/csi-block-volumes.ts';
+import { CsiCalls } from './volumes/csi/csi-calls.ts';
+import { type CsiDrivers, NO_DRIVERS } from './volumes/csi/csi-driver.ts';
+import { CsiVolumes } from './volumes/csi/csi-volumes.ts';
+import { KeyLock } from './volumes/csi/key-lock.ts';
 import { PersistentClaims } from './volumes/persistent-claims.ts';
 import { TokenSource } from './volumes/token-source.ts';
 import { VolumeError } from './volumes/volume-kind.ts';
@@ -70,6 +76,8 @@ export interface KubeletDeps {
   readonly config: KubeletConfig;
   /** Plug-ins that bring devices of their own. */
   readonly devicePlugins?: DevicePlugins;
+  /** CSI drivers that have registered. */
+  readonly csiDrivers?: CsiDrivers;
   /** The controller gave this node its pod addresses, or changed them. */
   readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
   /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */
@@ -242,14 +250,17 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   const tokens = new TokenSource({ client, clock, random, copies });
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
+  const claims = new PersistentClaims(client, copies);
+  const csi = csiVolumes(deps, claims, secrets, tokens);
   const volumes = new VolumeManager({
+    ...csi,
     host,
     paths,
     volatileRoot: config.volatileDir,
     configMaps,
     secrets,
     tokens,
-    claims: new PersistentClaims(client, copies),
+    claims,
     pullImage: (pod, request) => pullVolumeImage(deps, images, pod, request),
     clock,
     random,
@@ -370,6 +381,22 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   };
 }
 
+function csiVolumes(
+  { host, config, csiDrivers: drivers = NO_DRIVERS, clock, log }: KubeletDeps,
+  reads: PersistentClaims,
+  secrets: ReferencedObjects<Secret>,
+  tokens: TokenSource,
+) {
+  const { nodeName, rootDir: root } = config;
+  const calls = new CsiCalls({
+    ...{ nodeName, drivers, reads },
+    secret: (uid, { namespace, name }) => secrets.read(uid, namespace, name),
+    token: (pod, spec) => tokens.token(pod, spec),
+  });
+  const options = { host, root, nodeName, drivers, calls, locks: new KeyLock(), clock, log };
+  return { csi: new CsiVolumes(options), csiBlock: new CsiBlockVolumes(options) };
+}
+
 interface RunningParts {
   readonly node: NodeAgent;
   readonly cache: RuntimeCache;
@@ -395,6 +422,11 @@ async function run(
   };
   nodes.addHandler({ onAdd: onNode, onUpdate: (_previous, current) => onNode(current) });
   node.start(signal);
+  if (deps.csiDrivers !== undefined) {
+    const { client, clock, log, csiDrivers: drivers } = deps;
+    const { nodeName } = deps.config;
+    void keepCsiNode({ client, nodeName, drivers, node: () => node.describe(), clock, log }, signal);
+  }
   nodes.start(signal);
   services.start(signal);
   // Without Services no container can be given its environment; pods that only need to be stopped do not wait for them for ever.

@@ -32,6 +32,7 @@ import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import type { RuntimeClasses } from './runtime-classes.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
+import { VolumeError } from './volumes/volume-kind.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
 
 export interface PodExecutorDeps extends ContainerStopperDeps {
@@ -243,7 +244,7 @@ export class PodExecutor {
     const { pod } = pass;
     if (err instanceof VolumesNotReady) {
       log.warn('volumes are not ready', { pod: pod.metadata.name, err: err.message });
-      events.pod(pod, 'Warning', 'FailedMount', err.message);
+      events.pod(pod, 'Warning', err.reason, err.message);
       pass.holds.set(VOLUMES_HOLD, { untilMs: clock.now() + RETRY_MS, waiting: undefined });
       pass.isBlocked = true;
       return;
@@ -300,10 +301,15 @@ const NO_SLOT = new StartSlot(() => undefined);
 
 class VolumesNotReady extends Error {
   override readonly name = 'VolumesNotReady';
+  readonly reason: VolumeError['reason'];
+  constructor(cause: unknown) {
+    super(describeError(cause), { cause });
+    this.reason = cause instanceof VolumeError ? cause.reason : 'FailedMount';
+  }
 }
 
 function asVolumesError(err: unknown): never {
-  throw new VolumesNotReady(describeError(err), { cause: err });
+  throw new VolumesNotReady(err);
 }
 
 function imageOf({ images }: Pass, name: string): Promise<ImageInfo> {

@@ -13,6 +13,8 @@ import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/device-plugin-v1beta1.json' with { type: 'json' };
 import type { FileSystem } from '../host/host.ts';
 import type { DeviceAllocation, DevicePlugins } from '../kubelet/devices/device-plugin.ts';
+import { connectPlugin } from './plugin-client.ts';
+import type { PluginKind, RegisteringPlugin } from './plugin-watcher.ts';
 
 export interface DevicePluginsOptions {
   /** `/var/lib/kubelet/device-plugins`: plug-ins look for our socket here, and put theirs beside it. */
@@ -57,7 +59,7 @@ const registration = services['v1beta1.Registration'] as ServiceDefinition;
 const devicePlugin = services['v1beta1.DevicePlugin'] as ServiceDefinition;
 
 /** The kubelet's side of the device plug-in protocol. */
-export interface DevicePluginServer extends DevicePlugins {
+export interface DevicePluginServer extends DevicePlugins, PluginKind {
   /** Resolves once plug-ins can register; ends with the signal. */
   start(signal: AbortSignal): Promise<void>;
 }
@@ -65,20 +67,40 @@ export interface DevicePluginServer extends DevicePlugins {
 export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): DevicePluginServer {
   const plugins = new Map<string, Plugin>();
 
+  /** `socket` is an absolute path. */
+  function add(resource: string, socket: string, mustPrepare: boolean): void {
+    if (!RESOURCE.test(resource) || /(^|\.)kubernetes\.io\//.test(resource))
+      throw new Error(`the ResourceName ${resource} is invalid`);
+    plugins.get(resource)?.client.close();
+    const client = new Client(`unix://${socket}`, credentials.createInsecure());
+    const plugin: Plugin = { client, mustPrepare, ids: [] };
+    plugins.set(resource, plugin);
+    log.info('a device plug-in has registered', { resource, socket });
+    follow(plugin, resource);
+  }
+
   function register(request: Registration): void {
     const { version, endpoint, resource_name: resource, options } = request;
     if (version !== VERSION)
       throw new Error(`requested API version ${version} is not supported by kubelet. Supported version is ${VERSION}`);
-    if (!RESOURCE.test(resource) || /(^|\.)kubernetes\.io\//.test(resource))
-      throw new Error(`the ResourceName ${resource} is invalid`);
     if (endpoint === '' || endpoint.includes('/'))
       throw new Error(`the endpoint ${endpoint} is not the name of a socket`);
-    plugins.get(resource)?.client.close();
-    const client = new Client(`unix://${folder}/${endpoint}`, credentials.createInsecure());
-    const plugin: Plugin = { client, mustPrepare: options?.pre_start_required === true, ids: [] };
-    plugins.set(resource, plugin);
-    log.info('a device plug-in has registered', { resource, endpoint });
-    follow(plugin, resource);
+    add(resource, `${folder}/${endpoint}`, options?.pre_start_required === true);
+  }
+
+  /** Plug-ins that come by the folder of plug-ins do not say what they want: they are asked. */
+  async function introduce({ name, endpoint, versions }: RegisteringPlugin): Promise<void> {
+    if (!versions.includes(VERSION))
+      throw new Error(
+        `requested API version ${versions.join(', ')} is not supported by kubelet. Supported version is ${VERSION}`,
+      );
+    const connection = connectPlugin(endpoint, devicePlugin, CALL_MS);
+    try {
+      const options = await connection.call<{ pre_start_required: boolean }>('GetDevicePluginOptions', {});
+      add(name, endpoint, options.pre_start_required);
+    } finally {
+      connection.close();
+    }
   }
 
   /** A plug-in that breaks off has no devices until it registers again, as its protocol has it. */
@@ -115,6 +137,14 @@ export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): 
   }
 
   return {
+    register: introduce,
+    unregister: (resource) => {
+      const plugin = plugins.get(resource);
+      if (plugin === undefined) return;
+      plugin.client.close();
+      plugin.ids = [];
+    },
+
     resources: () => new Map([...plugins].map(([resource, { ids }]) => [resource, ids])),
 
     async allocate(resource, ids) {

@@ -144,6 +144,13 @@ export class FakeFileSystem implements FileSystem {
     return node?.type === 'symlink' ? node.target : undefined;
   }
 
+  async giveToGroup(path: string, gid: number): Promise<void> {
+    for (const name of [path, ...this.paths(path)]) {
+      const node = this.#require(name);
+      node.gid = gid;
+    }
+  }
+
   async rename(from: string, to: string): Promise<void> {
     this.#check(from);
     this.#requireParent(to);

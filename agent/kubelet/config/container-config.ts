@@ -16,6 +16,8 @@ export interface PreparedVolume {
   readonly readOnly: boolean;
   /** The content of an image in place of a host path. */
   readonly imageId?: string;
+  /** A device, not a directory: for `volumeDevices`. */
+  readonly isBlock?: boolean;
   /** Made of files that we write: no container can change what is in it. */
   readonly isRendered?: boolean;
 }
@@ -48,6 +50,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
   const { devices = NO_DEVICES } = input;
   // What a plug-in sets for its devices is not the user's to change.
   const env = new Map([...computeEnvironment(input), ...Object.entries(devices.env)]);
+  const allDevices = [...devices.devices, ...blockDevices(input)];
   const expand = (text: string) => expandReferences(text, env);
   return {
     name: container.name,
@@ -67,10 +70,19 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container, input.seccompDefault),
     resources: containerResources(pod, container, input.nodeMemoryBytes, input.swap),
-    ...(devices.devices.length === 0 ? {} : { devices: devices.devices }),
+    ...(allDevices.length === 0 ? {} : { devices: allDevices }),
     ...(devices.cdiDevices.length === 0 ? {} : { cdiDevices: devices.cdiDevices }),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
+}
+
+function blockDevices({ container, volumes }: ContainerConfigInput) {
+  return (container.volumeDevices ?? []).map(({ name, devicePath }) => {
+    const volume = volumes.get(name);
+    if (volume?.isBlock !== true)
+      throw new ConfigError(`volume "${name}" of container "${container.name}" is no block device`);
+    return { containerPath: devicePath, hostPath: volume.hostPath, permissions: volume.readOnly ? 'mr' : 'mrw' };
+  });
 }
 
 const PROPAGATION = { None: 'PRIVATE', HostToContainer: 'HOST_TO_CONTAINER', Bidirectional: 'BIDIRECTIONAL' } as const;
@@ -79,7 +91,7 @@ function computeMounts(input: ContainerConfigInput, env: ReadonlyMap<string, str
   const { container, volumes, hostsFile, terminationLog, subPathMounts } = input;
   const mounts: MountConfig[] = (container.volumeMounts ?? []).map((mount, index) => {
     const volume = volumes.get(mount.name);
-    if (volume === undefined)
+    if (volume === undefined || volume.isBlock === true)
       throw new ConfigError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
     const subPath = subPathOf(mount, env);
     const propagation = mount.mountPropagation as keyof typeof PROPAGATION | undefined;

@@ -26,7 +26,7 @@ export const hostPath: VolumeKind = {
 };
 
 /** What a path leads to; symbolic links are common here (`/var/run`). */
-async function followed(
+export async function followed(
   fs: { info(path: string): Promise<FileInfo | undefined>; readLink(path: string): Promise<string | undefined> },
   path: string,
   depth = 0,

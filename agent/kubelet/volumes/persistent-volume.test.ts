@@ -2,7 +2,7 @@ import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { expect, test } from 'vitest';
 import type { PersistentVolume, PersistentVolumeClaim } from '#api/object/kinds.ts';
 import { podWith } from '../testing/pod-fixtures.ts';
-import { volumeOfClaim } from './persistent-volume.ts';
+import { boundClaim, sourceOf } from './persistent-volume.ts';
 import type { VolumeContext } from './volume-kind.ts';
 
 const claimOf = (more: object = {}) =>
@@ -14,7 +14,7 @@ const claimOf = (more: object = {}) =>
   }) as unknown as PersistentVolumeClaim;
 const volumeOf = (spec: object) =>
   ({ metadata: { name: 'pv' }, spec: { claimRef: { uid: 'claim-1' }, ...spec } }) as unknown as PersistentVolume;
-const resolve = (
+const resolve = async (
   claim: PersistentVolumeClaim | undefined,
   found: PersistentVolume | undefined,
   given: IVolume = { name: 'v', persistentVolumeClaim: { claimName: 'data' } },
@@ -24,7 +24,7 @@ const resolve = (
     claim: async (name: string) => (['data', 'web-v'].includes(name) ? claim : undefined),
     persistentVolume: async () => found,
   };
-  return volumeOfClaim(context as unknown as VolumeContext, given);
+  return sourceOf(await boundClaim(context as unknown as VolumeContext, given), given.name);
 };
 
 test.each<readonly [string, PersistentVolume, IVolume]>([

@@ -1,13 +1,10 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
-import type { PersistentVolume } from '#api/object/kinds.ts';
 import { namespaceOf } from '../pod-spec.ts';
+import type { BoundClaim } from './csi/csi-volume.ts';
 import { type VolumeContext, VolumeError } from './volume-kind.ts';
 
-/**
- * The volume that a claim is bound to, as if the pod had named it itself: `spec.volumes[]` and PersistentVolumes call their sources alike,
- * but for `local`, a directory of this host. Throws VolumeError while the claim is not bound.
- */
-export async function volumeOfClaim(context: VolumeContext, volume: IVolume): Promise<IVolume> {
+/** The volume that a claim is bound to. Throws VolumeError while the claim is not bound. */
+export async function boundClaim(context: VolumeContext, volume: IVolume): Promise<BoundClaim> {
   const claimName = claimNameOf(context, volume);
   const readOnly = volume.persistentVolumeClaim?.readOnly === true;
   const namespace = namespaceOf(context.pod);
@@ -22,16 +19,18 @@ export async function volumeOfClaim(context: VolumeContext, volume: IVolume): Pr
   if (found === undefined) throw new VolumeError(`persistentvolume "${name}" not found`);
   if (found.spec?.claimRef?.uid !== claim.metadata.uid)
     throw new VolumeError(`persistentvolume "${name}" is bound to another claim than "${namespace}/${claimName}"`);
-  if (found.spec?.volumeMode === 'Block')
-    throw new VolumeError(`volume "${volume.name}": raw block volumes are not supported by this agent`);
-  return sourceOf(found, volume.name, readOnly);
+  return { claim, volume: found, readOnly };
 }
 
 /** An ephemeral volume has a claim of its own, named after pod and volume. */
 const claimNameOf = ({ pod }: VolumeContext, volume: IVolume) =>
   volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
 
-function sourceOf({ metadata, spec }: PersistentVolume, name: string, readOnly: boolean): IVolume {
+/**
+ * The volume as if the pod had named it itself: `spec.volumes[]` and PersistentVolumes call their sources alike, but for `local`, a
+ * directory of this host.
+ */
+export function sourceOf({ volume: { metadata, spec }, readOnly }: BoundClaim, name: string): IVolume {
   const { hostPath, local, nfs, mountOptions } = spec ?? {};
   if (hostPath !== undefined) return { name, hostPath };
   if (local !== undefined) return { name, hostPath: { path: local.path, type: 'Directory' } };

@@ -8,7 +8,7 @@ import { TokenSource } from './token-source.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const SPEC = { expirationSeconds: 3600 } as const;
+const SPEC = { audience: undefined, expirationSeconds: 3600 } as const;
 const pod = { metadata: { name: 'p', namespace: 'default', uid: 'u' }, spec: {} } as unknown as Pod;
 
 let clock: FakeClock;

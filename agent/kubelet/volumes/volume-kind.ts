@@ -33,6 +33,8 @@ export interface ProjectedToken {
   readonly token: string;
   /** Epoch ms after which a new one is to be asked for. */
   readonly refreshAtMs: number;
+  /** Epoch ms at which it ends. */
+  readonly expiresAtMs?: number;
 }
 
 /** A file of a rendered volume. Paths are relative, with `/`. */
@@ -67,6 +69,15 @@ export type VolumeKind =
 /** A volume cannot be had now: event FailedMount, and the pod waits. */
 export class VolumeError extends Error {
   override readonly name = 'VolumeError';
+  /** Of the event. */
+  readonly reason: 'FailedMount' | 'FailedMapVolume';
+  constructor(
+    message: string,
+    options: { readonly cause?: unknown; readonly reason?: 'FailedMount' | 'FailedMapVolume' } = {},
+  ) {
+    super(message, options);
+    this.reason = options.reason ?? 'FailedMount';
+  }
 }
 
 const DEFAULT_FILE_MODE = 0o644;

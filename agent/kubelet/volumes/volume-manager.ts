@@ -11,13 +11,17 @@ import { namespaceOf, type PodUid, specOf, uidOf } from '../pod-spec.ts';
 import type { ReferencedObjects } from '../referenced-objects.ts';
 import { writePayload } from './atomic-writer.ts';
 import { configMap } from './config-map.ts';
+import type { CsiBlockVolumes } from './csi/csi-block-volumes.ts';
+import { inlineVolume, persistentVolume } from './csi/csi-volume.ts';
+import type { CsiVolumes } from './csi/csi-volumes.ts';
 import { downwardApi } from './downward-api.ts';
 import { emptyDir } from './empty-dir.ts';
 import { hostPath } from './host-path.ts';
 import { imageVolume } from './image-volume.ts';
+import { linkLocalDevice } from './local-block.ts';
 import { nfs } from './nfs.ts';
 import type { PersistentClaims } from './persistent-claims.ts';
-import { volumeOfClaim } from './persistent-volume.ts';
+import { boundClaim, sourceOf } from './persistent-volume.ts';
 import { projected } from './projected.ts';
 import { secret } from './secret.ts';
 import type { TokenSource } from './token-source.ts';
@@ -43,6 +47,8 @@ export interface VolumeManagerOptions {
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
   readonly claims: Pick<PersistentClaims, 'claim' | 'persistentVolume'>;
+  readonly csi: Pick<CsiVolumes, 'setUp' | 'tearDown'>;
+  readonly csiBlock: Pick<CsiBlockVolumes, 'setUp' | 'tearDown'>;
   readonly pullImage: (pod: Pod, request: ImageRequest) => Promise<string>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -104,7 +110,7 @@ export class VolumeManager {
   async tearDown(pod: Pod): Promise<void> {
     const uid = uidOf(pod);
     this.#prepared.delete(uid);
-    const { configMaps, secrets, tokens, host, paths, volatileRoot } = this.#options;
+    const { configMaps, secrets, tokens, host, paths, volatileRoot, csi, csiBlock } = this.#options;
     configMaps.release(uid);
     secrets.release(uid);
     tokens.forgetPod(uid);
@@ -117,12 +123,55 @@ export class VolumeManager {
       const kinds = isClaim(volume) ? [nfs] : [kindOf(volume)];
       for (const kind of kinds) if (kind?.type === 'directory') await kind.tearDown?.(context, volume);
     }
+    await csi.tearDown(uid);
+    await csiBlock.tearDown(uid);
+    await host.fs.remove(`${paths.pod(uid)}/volumeDevices`);
     await host.fs.remove(`${volatileRoot}/${uid}`);
     await host.fs.remove(`${paths.pod(uid)}/volumes`);
   }
 
   async #setUp(context: VolumeContext, given: IVolume): Promise<SetUpVolume> {
-    const volume = isClaim(given) ? await volumeOfClaim(context, given) : given;
+    if (given.csi !== undefined) {
+      const volume = inlineVolume(context.pod, given);
+      return this.#named(given.name, volume.specName, () => this.#options.csi.setUp(context.pod, volume));
+    }
+    if (!isClaim(given)) return this.#setUpPlain(context, given);
+    const bound = await boundClaim(context, given);
+    const isBlock = bound.volume.spec?.volumeMode === 'Block';
+    if (bound.volume.spec?.csi === undefined) {
+      if (!isBlock) return this.#setUpPlain(context, sourceOf(bound, given.name));
+      return this.#mapped(given.name, () => linkLocalDevice(context, bound));
+    }
+    const volume = persistentVolume(bound);
+    if (isBlock) return this.#mapped(given.name, () => this.#options.csiBlock.setUp(context.pod, volume));
+    return this.#named(given.name, volume.specName, () => this.#options.csi.setUp(context.pod, volume));
+  }
+
+  /** `shown` is the name that users look for: that of the PersistentVolume. */
+  async #named(
+    name: string,
+    shown: string,
+    setUp: () => Promise<PreparedVolume & { readonly refreshAtMs?: number }>,
+  ): Promise<SetUpVolume> {
+    try {
+      const { refreshAtMs, ...prepared } = await setUp();
+      return { name, prepared, refreshAtMs };
+    } catch (err) {
+      const message = `MountVolume.SetUp failed for volume "${shown}" : ${describeError(err)}`;
+      throw new VolumeError(message, { cause: err });
+    }
+  }
+
+  async #mapped(name: string, map: () => Promise<PreparedVolume>): Promise<SetUpVolume> {
+    try {
+      return { name, prepared: await map() };
+    } catch (err) {
+      const message = `MapVolume.SetUpDevice failed for volume "${name}" : ${describeError(err)}`;
+      throw new VolumeError(message, { cause: err, reason: 'FailedMapVolume' });
+    }
+  }
+
+  async #setUpPlain(context: VolumeContext, volume: IVolume): Promise<SetUpVolume> {
     const kind = kindOf(volume);
     if (kind === undefined) {
       const type = Object.keys(volume).find((key) => key !== 'name') ?? 'unknown';

@@ -1,0 +1,38 @@
+import type { FileSystem } from '../../../host/host.ts';
+import type { CsiVolume } from './csi-volume.ts';
+
+/** `vol_data.json`: what must be known of a volume to take it down when its object is gone. Drivers and tools read it too. */
+export interface CsiRecord {
+  readonly specVolID: string;
+  readonly volumeHandle: string;
+  readonly driverName: string;
+  readonly nodeName: string;
+  readonly attachmentID: string;
+  readonly volumeLifecycleMode: 'Persistent' | 'Ephemeral';
+}
+
+const FILE = 'vol_data.json';
+
+export const recordOf = (volume: CsiVolume, nodeName: string, attachmentID: string): CsiRecord => ({
+  specVolID: volume.specName,
+  volumeHandle: volume.handle,
+  driverName: volume.driver,
+  nodeName,
+  attachmentID,
+  volumeLifecycleMode: volume.lifecycle,
+});
+
+export async function writeRecord(fs: FileSystem, folder: string, record: Partial<CsiRecord>): Promise<void> {
+  await fs.makeDirectory(folder, 0o750);
+  await fs.writeAtomic(`${folder}/${FILE}`, JSON.stringify(record), { mode: 0o600, durable: true });
+}
+
+/** Undefined where there is none, or it cannot be read: then nothing was asked of a driver there. */
+export async function readRecord(fs: FileSystem, folder: string): Promise<CsiRecord | undefined> {
+  try {
+    const record = JSON.parse(await fs.readText(`${folder}/${FILE}`)) as Partial<CsiRecord>;
+    return record.driverName && record.volumeHandle ? (record as CsiRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}

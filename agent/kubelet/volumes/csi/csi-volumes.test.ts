@@ -1,0 +1,122 @@
+import { expect, test } from 'vitest';
+import { FakeClock } from '#base/fake-clock.ts';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+import { uidOf } from '../../pod-spec.ts';
+import { podWith } from '../../testing/pod-fixtures.ts';
+import { CsiCalls } from './csi-calls.ts';
+import type { CsiDriver } from './csi-driver.ts';
+import { type CsiVolume, stagingFolder } from './csi-volume.ts';
+import { CsiVolumes } from './csi-volumes.ts';
+import { KeyLock } from './key-lock.ts';
+
+const ROOT = '/var/lib/kubelet';
+const volume: CsiVolume = {
+  ...{ specName: 'pv', driver: 'd.test', handle: 'h', lifecycle: 'Persistent', isBlock: false, fsType: '' },
+  ...{ readOnly: false, attributes: {}, accessModes: ['ReadWriteOnce'], mountOptions: [], secrets: {} },
+};
+
+function setUp() {
+  const host = new FakeHost();
+  const asked: string[] = [];
+  let failing: string | undefined;
+  const call =
+    (name: string, effect: (target: string) => Promise<void> = async () => undefined) =>
+    async (request: { target_path?: string }) => {
+      asked.push(name);
+      if (failing === name) throw new Error(`${name} failed`);
+      await effect(request.target_path ?? '');
+    };
+  const driver = {
+    name: 'd.test',
+    node: { nodeId: 'n', maxVolumes: 0, topology: {} },
+    capabilities: new Set(['STAGE_UNSTAGE_VOLUME']),
+    stage: call('stage'),
+    unstage: call('unstage'),
+    publish: call('publish', (target) => host.mounts.bind('x', target)),
+    unpublish: call('unpublish', (target) => host.mounts.unmount(target)),
+  } as unknown as CsiDriver;
+  let registered: CsiDriver | undefined = driver;
+  let changed: () => void = () => undefined;
+  const drivers = {
+    find: () => registered,
+    list: () => (registered === undefined ? [] : [registered]),
+    onChange: (listener: () => void) => {
+      changed = listener;
+    },
+  };
+  /** As an agent that starts: nothing is known but what stands on the host. */
+  const create = () => {
+    const reads = { csiDriver: async () => ({ spec: { attachRequired: false } }), attachment: async () => undefined };
+    const calls = new CsiCalls({
+      ...{ nodeName: 'node-1', drivers, reads: reads as never },
+      secret: async () => undefined,
+      token: async () => ({ token: '', refreshAtMs: 0 }),
+    });
+    const common = { host, root: ROOT, nodeName: 'node-1', drivers, calls, locks: new KeyLock() };
+    return new CsiVolumes({ ...common, clock: new FakeClock(), log: silentLogger });
+  };
+  return {
+    ...{ host, asked, create },
+    fail: (name: string | undefined) => {
+      failing = name;
+    },
+    register: (isThere: boolean) => {
+      registered = isThere ? driver : undefined;
+      changed();
+    },
+  };
+}
+
+const turns = async () => {
+  for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+};
+const staged = stagingFolder(ROOT, volume);
+
+test('what failed half-way is taken back without its objects', async () => {
+  const { host, asked, create, fail } = setUp();
+  const pod = podWith();
+  fail('publish');
+  await expect(create().setUp(pod, volume)).rejects.toThrow('publish failed');
+  fail(undefined);
+  await create().tearDown(uidOf(pod));
+  expect(asked).toEqual(['stage', 'publish', 'unpublish', 'unstage']);
+  expect(host.fs.paths(`${ROOT}/pods/${uidOf(pod)}/volumes/kubernetes.io~csi`).slice(1)).toEqual([]);
+  expect(await host.fs.info(staged)).toBeUndefined();
+});
+
+test('a volume that is mounted is left alone', async () => {
+  const { asked, create } = setUp();
+  const volumes = create();
+  await volumes.setUp(podWith(), volume);
+  await volumes.setUp(podWith(), volume);
+  await create().setUp(podWith(), volume);
+  expect(asked).toEqual(['stage', 'publish']);
+});
+
+test('while its driver is away a volume stays as it is', async () => {
+  const { asked, create, register, host } = setUp();
+  const volumes = create();
+  await volumes.setUp(podWith(), volume);
+  register(false);
+  await expect(volumes.tearDown(uidOf(podWith()))).rejects.toThrow('not found in the list of registered CSI drivers');
+  expect(asked).toEqual(['stage', 'publish']);
+  expect(await host.fs.info(`${staged}/vol_data.json`)).toBeDefined();
+  register(true);
+  await volumes.tearDown(uidOf(podWith()));
+  expect(asked).toEqual(['stage', 'publish', 'unpublish', 'unstage']);
+});
+
+test('what was staged for pods that have gone is unstaged once its driver is there', async () => {
+  const { asked, create, register, host, fail } = setUp();
+  fail('unstage');
+  const before = create();
+  await before.setUp(podWith(), volume);
+  await expect(before.tearDown(uidOf(podWith()))).rejects.toThrow('unstage failed');
+  fail(undefined);
+  create();
+  register(true);
+  await turns();
+  expect(asked.at(-1)).toBe('unstage');
+  expect(await host.fs.info(staged)).toBeUndefined();
+});
