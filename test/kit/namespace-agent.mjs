@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
+const listening = new Map();
 const plain = (address) => address.replace(/^::ffff:/, '');
 const commands = {
   /** Answers every client with `<name> <address that the client seems to have>`. */
@@ -17,8 +18,33 @@ const commands = {
           socket.on('error', () => {});
           socket.end(`${name} ${plain(socket.remoteAddress ?? '')}`);
         });
+        listening.set(`${host} ${port}`, server);
         server.once('error', reject).listen(port, host, () => resolve('serving'));
       }
+    }),
+  /** Takes no further connection there. */
+  unserve: ({ port, host }) =>
+    new Promise((resolve) => {
+      const server = listening.get(`${host} ${port}`);
+      listening.delete(`${host} ${port}`);
+      if (server === undefined) resolve('silent already');
+      else server.close(() => resolve('silent'));
+    }),
+  /** So many connections a second for so long, each tried once; answers when each was begun and ended (epoch ms), and what came. */
+  dialMany: ({ host, port, perSecond, seconds, timeoutMs }) =>
+    new Promise((resolve) => {
+      const dials = [];
+      const startedMs = performance.now();
+      const timer = setInterval(() => {
+        const due = Math.min(perSecond * seconds, ((performance.now() - startedMs) * perSecond) / 1000);
+        while (dials.length < due) {
+          const beganMs = Date.now();
+          dials.push(dialTcp(host, port, timeoutMs).then((answer) => ({ beganMs, endedMs: Date.now(), answer })));
+        }
+        if (dials.length < perSecond * seconds) return;
+        clearInterval(timer);
+        void Promise.all(dials).then((all) => resolve(JSON.stringify(all)));
+      }, 2);
     }),
   dial: ({ host, port, timeoutMs, protocol, localPort }) =>
     protocol === 'udp' ? dialUdp(host, port, timeoutMs, localPort) : dialTcp(host, port, timeoutMs),

@@ -9,12 +9,30 @@ export interface DialOptions {
   readonly localPort?: number;
 }
 
+export interface DialLoad {
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly timeoutMs: number;
+}
+
+/** One connection; times in epoch milliseconds. */
+export interface DialRecord {
+  readonly beganMs: number;
+  readonly endedMs: number;
+  /** As `dial` answers. */
+  readonly answer: string;
+}
+
 /** A process in a network namespace that serves and dials for a test. */
 export interface NamespaceAgent {
   /** Answers every client with `<name> <address that the client seems to have>`. */
   serve(name: string, port: number, options?: { protocol?: 'tcp' | 'udp'; host?: string }): Promise<void>;
   /** What the server said; `refused`, `timeout` or an error code. */
   dial(host: string, port: number, options?: DialOptions): Promise<string>;
+  /** Takes no further connection at this address. */
+  unserve(port: number, host: string): Promise<void>;
+  /** So many connections a second for so long, each tried once. */
+  dialMany(host: string, port: number, load: DialLoad): Promise<readonly DialRecord[]>;
   stop(): Promise<void>;
 }
 
@@ -39,6 +57,8 @@ export function startNamespaceAgent(enter: readonly string[]): NamespaceAgent {
   return {
     serve: async (name, port, options = {}) => void (await ask('serve', { name, port, ...options })),
     dial: (host, port, options = {}) => ask('dial', { host, port, timeoutMs: 1_000, ...options }),
+    unserve: async (port, host) => void (await ask('unserve', { port, host })),
+    dialMany: async (host, port, load) => JSON.parse(await ask('dialMany', { host, port, ...load })) as DialRecord[],
     stop: () =>
       new Promise((resolve) => {
         child.once('exit', () => resolve());
