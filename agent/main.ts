@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createHttpTransport, type HttpTransport } from '#api/client/http-transport.ts';
 import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
@@ -35,14 +36,17 @@ import { runPluginWatcher } from './plugins/plugin-watcher.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
+import { createCopyGuard } from './tunnel/copy-guard.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
 import { hostNetworkPorts, podAddresses } from './tunnel-targets.ts';
 
 const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 
 /** The composition root of a node: makes the real parts, hands them to each other, runs until aborted. Containers go on running. */
-export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<void> {
   if (config.servers.length === 0) throw new ConfigError('no server is named: set --servers https://<controller>:6443');
+  const copied = new AbortController();
+  const signal = AbortSignal.any([stop, copied.signal]);
   const log = createLogger('agent', config.logLevel as LogLevel);
   const host = createLinuxHost();
   const clock = await openFlooredClock(host.fs, config.dataDir);
@@ -156,10 +160,15 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     signal,
   );
   const pods = () => kubelet.lookups.listPods() as readonly Pod[];
+  // Held from the next start on.
+  const onLate = (message: string) => copied.abort(new JoinError('refused', message));
+  const copies = createCopyGuard({ clock, log, onLate });
   const tunnel = runTunnels(
     {
       nodeName,
       servers,
+      agentId: randomUUID(),
+      onVerdict: copies.onVerdict,
       onMoved: (listener) => moved.push(listener),
       tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
       targets: {
@@ -173,6 +182,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     },
     signal,
   );
+  await copies.mayBegin(signal).catch(() => undefined);
   log.info('the node is up', { node: nodeName, address: nodeIp });
   // Resolves when pods are looked after; a failure here is one that a restart may cure, so it ends the process.
   await kubelet.start(signal).catch((err: unknown) => {
@@ -183,6 +193,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   runtime.close();
   for (const transport of Object.values(transports)) transport.close();
   await timeFloor.stop();
+  if (!stop.aborted) copied.signal.throwIfAborted();
 }
 
 /** Takes back what the agent put into the host: containers, mounts, rules, routes, kernel settings. The API is not asked. */

@@ -115,15 +115,24 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   doctor: {
-    summary: 'verify the state on disk, without changing it',
+    summary: 'verify the state on disk or look at the nodes, without changing anything',
     usage: [
       'coracle doctor store [data directory]',
+      'coracle doctor nodes',
       '',
       `Without a data directory: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
       'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from, or keys of sealed',
       'values are missing; 4 in use.',
+      '',
+      '"nodes" asks the running cluster, where the controller runs, as root: nodes that are not ready, whose clock is wrong, or whose identity a',
+      'second host shows (a copied SD card). Exit codes: 0 nothing; 1 something, a line for each.',
     ].join('\n'),
     async run(argv) {
+      if (argv.length === 1 && argv[0] === 'nodes') {
+        const { examineNodes } = await import('#controller/doctor-nodes.ts');
+        process.exitCode = await examineNodes(controllerKubeconfig());
+        return;
+      }
       const { runDoctor } = await import('#controller/doctor-command.ts');
       const { dataDir } = await loadConfig(CONTROLLER_CONFIG, [], CONTROLLER_FILE);
       process.exitCode = await runDoctor(argv, dataDir);

@@ -14,7 +14,8 @@ const EXIT_CODES: Readonly<Record<Diagnosis, number>> = { healthy: 0, recoverabl
 /** `coracle doctor store [folder]`: prints what it finds, and answers the exit code. */
 export async function runDoctor(argv: readonly string[], dataDir: string): Promise<number> {
   const [subject, folder = dataDir, ...rest] = argv;
-  if (subject !== 'store' || rest.length > 0) throw new ConfigError('usage: coracle doctor store [folder]');
+  if (subject !== 'store' || rest.length > 0)
+    throw new ConfigError('usage: coracle doctor store [folder], or coracle doctor nodes');
   const { diagnosis, lines } = await examine(folder);
   for (const line of lines) console.log(line);
   return EXIT_CODES[diagnosis];

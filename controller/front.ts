@@ -37,7 +37,7 @@ import type { ClusterPki } from './pki/cluster-pki.ts';
 import { DiskLatency } from './store/disk-latency.ts';
 import type { Store } from './store/store.ts';
 import { createClusterDialer, type DirectDial } from './tunnel/cluster-dialer.ts';
-import { TunnelHub } from './tunnel/tunnel-hub.ts';
+import { TunnelHub, type TwinReport } from './tunnel/tunnel-hub.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -53,6 +53,8 @@ export interface FrontOptions {
   readonly startupProblem: () => string | undefined;
   /** That the process ends. */
   readonly shutdownProblem: () => string | undefined;
+  /** Two hosts have the identity of one node. */
+  readonly onTwin: (report: TwinReport) => void;
   /** The disk refuses for good: the process must end, a supervisor starts it anew. */
   readonly onStoreBroken: (err: unknown) => void;
 }
@@ -68,7 +70,12 @@ export interface Front {
 
 export async function openFront(options: FrontOptions): Promise<Front> {
   const { config, pki, clock, log } = options;
-  const hub = new TunnelHub({ clock, log: log.child({ component: 'tunnel' }), serverId: randomUUID() });
+  const hub = new TunnelHub({
+    clock,
+    log: log.child({ component: 'tunnel' }),
+    serverId: randomUUID(),
+    onTwin: options.onTwin,
+  });
   // Streams ask the authorizer, which needs the store, which needs the definitions that hold the streams: the circle is cut here.
   let security: Security | undefined;
   const authorizer: Authorizer = {

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { createEventRecorder, type EventRecorder } from '#api/client/event-recorder.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
 import { parseServerAddresses } from '#api/client/server-addresses.ts';
@@ -41,6 +42,7 @@ import { startPkiRenewal } from './pki/pki-renewal.ts';
 import { prepareDataFolder } from './prepare-data-folder.ts';
 import { takeFileLock } from './store/file-lock.ts';
 import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
+import type { TwinReport } from './tunnel/tunnel-hub.ts';
 
 const APISERVER_USER = 'system:apiserver';
 /** Kubernetes' token controller acts as this one too. */
@@ -87,6 +89,7 @@ async function runWithApiServer(
   const pki = await openClusterPki({ ...pkiOptions, clock, log });
   let startupProblem: string | undefined = 'the system objects are not there yet';
   let brain: Brain | undefined;
+  let events: EventRecorder | undefined;
   const front = await openFront({
     config,
     pki,
@@ -96,6 +99,7 @@ async function runWithApiServer(
     startupProblem: () => startupProblem,
     shutdownProblem: () => (signal.aborted ? 'process is shutting down' : undefined),
     brainMetrics: async () => (await brain?.renderMetrics()) ?? '',
+    onTwin: (report) => events?.record(nodeSubject(report.nodeName), 'Warning', 'IdentityCopied', twinMessage(report)),
     onStoreBroken: (err) => {
       log.error('the store is lost; ending so that a supervisor starts anew', { err: describeError(err) });
       process.exit(1);
@@ -111,6 +115,7 @@ async function runWithApiServer(
   log.info('serving the API', { address: server.address, port: server.port });
 
   const own = createKubeClient(createPortTransport(openPort(front, [APISERVER_USER]), APISERVER_USER));
+  events = createEventRecorder({ client: own, component: 'apiserver', clock, log });
   const identity = createApiServerIdentity({
     client: own,
     clock,
@@ -213,6 +218,12 @@ async function runWithApiServer(
     await ensureAuthenticationConfig(own, authenticationFacts(pki));
   }
 }
+
+/** As the kubelet names it in Events, so that `kubectl describe node` finds them. */
+const nodeSubject = (name: string) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name, uid: name } });
+
+const twinMessage = ({ nodeName, address, refusedAddress }: TwinReport): string =>
+  `a second host, at ${refusedAddress}, has the identity of node ${nodeName}, which is at work at ${address}, and was refused: delete the data directory of the agent on the copy and join it under a name of its own`;
 
 /** The address of the `kubernetes` Service. */
 function firstAddress(serviceCidr: string): string {

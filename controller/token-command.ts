@@ -12,6 +12,7 @@ import { bootstrapTokenSecret, generateBootstrapToken } from './apiserver/authen
 import { COMPONENTS, type Component, parseComponents } from './components/components.ts';
 import type { ControllerConfig } from './config.ts';
 import { createControllerToken } from './join/create-join-token.ts';
+import { fetchServerTimeMs } from './server-time.ts';
 
 const CREATE_FLAGS = {
   ttlHours: { type: 'number', default: 24, description: 'hours until the token expires' },
@@ -91,12 +92,16 @@ function parseAction([name, ...rest]: readonly string[]): Action {
 type CreateFlags = ConfigOf<typeof CREATE_FLAGS>;
 
 const secretsOf = ({ client }: Session) => client.resource<Secret>(resources.secrets);
-const expiryOf = ({ ttlHours }: CreateFlags): number => systemClock.now() + ttlHours * 3_600_000;
+
+/** By the server's clock, which judges it: this host's may stand in 1970. */
+async function expiryOf({ client }: Session, { ttlHours }: CreateFlags): Promise<number> {
+  return ((await fetchServerTimeMs(client)) ?? systemClock.now()) + ttlHours * 3_600_000;
+}
 
 async function createToken(session: Session, flags: CreateFlags): Promise<void> {
   const { access } = session;
   const token = generateBootstrapToken();
-  await secretsOf(session).create(bootstrapTokenSecret(token, { expiresAtMs: expiryOf(flags) }));
+  await secretsOf(session).create(bootstrapTokenSecret(token, { expiresAtMs: await expiryOf(session, flags) }));
   const join = renderJoinToken(token, caHashOf(access));
   console.log(
     flags.output === 'yaml'
@@ -106,16 +111,17 @@ async function createToken(session: Session, flags: CreateFlags): Promise<void> 
 }
 
 async function createTokenForController(
-  { client, access, loadControllerConfig }: Session,
+  session: Session,
   flags: CreateFlags,
   components: ReadonlySet<Component>,
 ): Promise<void> {
+  const { client, access, loadControllerConfig } = session;
   const join = await createControllerToken({
     client,
     config: await loadControllerConfig(),
     components,
     caHash: caHashOf(access),
-    expiresAtMs: expiryOf(flags),
+    expiresAtMs: await expiryOf(session, flags),
     clock: systemClock,
   });
   const names = [...components];

@@ -1,7 +1,8 @@
+import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { expiredPeer } from '#api/client/peer-expiry.ts';
 import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
-import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
+import { TUNNEL_AGENT_HEADER, TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
@@ -10,6 +11,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Dialer } from '../host/host.ts';
 import { type AllowedTargetsOptions, resolveTunnelTarget } from './allowed-targets.ts';
+import type { TunnelVerdict } from './copy-guard.ts';
 import type { TunnelClaims } from './tunnel-claims.ts';
 
 export interface TunnelTls {
@@ -26,6 +28,9 @@ export interface TunnelClientOptions {
   readonly claims?: TunnelClaims;
   /** The node's identity; asked at each attempt, so that a renewed certificate is used. */
   readonly tls: () => TunnelTls;
+  /** Of this process, so that a server knows a second host with the same identity. */
+  readonly agentId?: string;
+  readonly onVerdict?: (server: string, verdict: TunnelVerdict) => void;
   readonly targets: AllowedTargetsOptions;
   readonly dialer: Dialer;
   readonly clock: Clock;
@@ -48,8 +53,10 @@ export async function runTunnelClient(options: TunnelClientOptions, signal: Abor
   let failures = 0;
   while (!signal.aborted) {
     const startMs = clock.monotonic();
-    const { reason, until } = await runSession(options, signal);
+    const { reason, until, isCopy } = await runSession(options, signal);
     if (signal.aborted) return;
+    if (until === undefined)
+      options.onVerdict?.(options.server, isCopy ? { kind: 'copy', message: reason } : { kind: 'down' });
     if (until !== undefined) {
       log.debug('this address leads to a server that has a tunnel', { server: options.server });
       await untilSettledOrAborted(until, signal);
@@ -68,6 +75,8 @@ interface SessionEnd {
   readonly reason: string;
   /** Another address leads to the same server: a second tunnel is of no use before this. */
   readonly until: Promise<void> | undefined;
+  /** The server knows another host with the identity of this one. */
+  readonly isCopy: boolean;
 }
 
 /** One connection from its handshake to its end. */
@@ -79,6 +88,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     const tls = { ...options.tls(), servername: API_SERVER_NAME };
     const socket = new WebSocket(url, TUNNEL_PROTOCOL, {
       ...tls,
+      ...(options.agentId === undefined ? {} : { headers: { [TUNNEL_AGENT_HEADER]: options.agentId } }),
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MAX_MESSAGE_BYTES,
@@ -94,6 +104,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     let release = () => {};
     let until: Promise<void> | undefined;
     let expired: Error | undefined;
+    let refusal: Refusal | undefined;
     const onAbort = () => {
       socket.close(1001, 'agent is stopping');
       cancelTerminate = clock.after(GOODBYE_MS, () => socket.terminate());
@@ -116,6 +127,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
         socket.close(1000, 'this server has a tunnel');
         return;
       }
+      options.onVerdict?.(options.server, { kind: 'open' });
       log.info('tunnel is up', { server: url.host });
       cancelPing = pingPeer(socket, clock);
     });
@@ -127,6 +139,12 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
         socket.close(1002, 'protocol error');
       }
     });
+    socket.on('unexpected-response', (_request, response) => {
+      void readRefusal(response).then((read) => {
+        refusal = read;
+        socket.terminate();
+      });
+    });
     socket.on('error', (err) => {
       reason = describeError(expired ?? err);
     });
@@ -136,10 +154,31 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
       signal.removeEventListener('abort', onAbort);
       session.close(new Error('tunnel to the controller is down'));
       release();
-      resolve({ reason: text.length > 0 ? text.toString() : reason, until });
+      const why = refusal?.message ?? (text.length > 0 ? text.toString() : reason);
+      resolve({ reason: why, until, isCopy: refusal?.code === 409 });
     });
     if (signal.aborted) onAbort();
   });
+}
+
+interface Refusal {
+  readonly code: number;
+  readonly message: string;
+}
+
+/** A Status of Kubernetes, or whatever else stands in the way. */
+async function readRefusal(response: IncomingMessage): Promise<Refusal> {
+  const code = response.statusCode ?? 0;
+  let message = `the server answered ${code}`;
+  try {
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    const status = JSON.parse(Buffer.concat(chunks).toString()) as { message?: unknown };
+    if (typeof status.message === 'string' && status.message !== '') message = status.message;
+  } catch {
+    // No Status, or cut off: the code says enough.
+  }
+  return { code, message };
 }
 
 function untilSettledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {

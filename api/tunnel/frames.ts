@@ -28,6 +28,9 @@ export const TUNNEL_PROTOCOL = 'v1.tunnel.coracle.dev';
 /** Header of the server's answer: an id of its process, by which an agent sees that two addresses lead to one server. */
 export const TUNNEL_SERVER_HEADER = 'coracle-server';
 
+/** Header of the agent's request: an id of its process, by which a server tells a connection made anew from a second host with the same identity. */
+export const TUNNEL_AGENT_HEADER = 'coracle-agent';
+
 /** Bytes that one side may send on a new stream before it hears of room: enough for 20 MB/s at 10 ms of delay. */
 export const INITIAL_CREDIT_BYTES = 256 * 1024;
 /** Small enough that a bulk stream does not hold up a keystroke of another one for long. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, type TunnelTarget } from '#api/tunnel/frames.ts';
+import { TUNNEL_AGENT_HEADER, TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, type TunnelTarget } from '#api/tunnel/frames.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import type { Clock } from '#base/clock.ts';
@@ -13,6 +13,23 @@ export interface TunnelHubOptions {
   readonly log: Logger;
   /** Of this process: tells an agent that two addresses lead to one server. */
   readonly serverId: string;
+  readonly onTwin?: (report: TwinReport) => void;
+}
+
+/** Two hosts have the identity of one node. */
+export interface TwinReport {
+  readonly nodeName: string;
+  /** Of the one at work. */
+  readonly address: string;
+  /** Of the one that was refused. */
+  readonly refusedAddress: string;
+  readonly message: string;
+}
+
+export interface Newcomer {
+  /** Of the agent's process; undefined where the agent tells none. */
+  readonly agentId: string | undefined;
+  readonly address: string;
 }
 
 export interface TunnelUpgrade {
@@ -25,8 +42,11 @@ interface NodeSession {
   readonly session: TunnelSession;
   readonly socket: WebSocket;
   readonly address: string;
+  readonly agentId: string | undefined;
 }
 
+/** A connection that does not answer a ping for so long is that of a host that was switched off, and gives way. */
+const TWIN_PATIENCE_MS = 3_000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 
 /** The tunnels of all nodes that are connected to this API server. */
@@ -47,10 +67,52 @@ export class TunnelHub {
     this.#server.on('headers', (headers) => headers.push(`${TUNNEL_SERVER_HEADER}: ${options.serverId}`));
   }
 
+  /**
+   * Why this newcomer may not have the tunnel of the node, or undefined when it may: another process of an agent holds one and answers. One
+   * that does not answer is cut off: the node has started anew.
+   */
+  async twinProblem(nodeName: string, { agentId, address }: Newcomer): Promise<string | undefined> {
+    if (agentId === undefined) return undefined;
+    const isOther = (held: NodeSession) => held.agentId !== undefined && held.agentId !== agentId;
+    const others = (this.#sessions.get(nodeName) ?? []).filter(isOther);
+    const alive = await Promise.all(others.map((held) => this.#answers(held.socket)));
+    for (const [at, held] of others.entries()) if (!alive[at]) held.socket.terminate();
+    const other = others[alive.indexOf(true)];
+    if (other === undefined) return undefined;
+    const message =
+      `node ${nodeName} is at work at ${plainAddress(other.address)} with the identity of this host, so one of the two is a copy (of an SD card, say): ` +
+      'delete the data directory of the agent here and join it under a name of its own, with a token of `coracle token create`';
+    this.#options.log.warn('refused a second host with the identity of a node', {
+      node: nodeName,
+      atWork: other.address,
+      refused: address,
+    });
+    this.#options.onTwin?.({ nodeName, address: other.address, refusedAddress: address, message });
+    return message;
+  }
+
+  #answers(socket: WebSocket): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (answer: boolean) => {
+        cancel();
+        socket.off('pong', onPong);
+        socket.off('close', onClose);
+        resolve(answer);
+      };
+      const onPong = () => settle(true);
+      const onClose = () => settle(false);
+      const cancel = this.#options.clock.after(TWIN_PATIENCE_MS, onClose);
+      socket.on('pong', onPong);
+      socket.on('close', onClose);
+      if (socket.readyState === socket.OPEN) socket.ping();
+      else settle(false);
+    });
+  }
+
   /** Takes over the upgraded connection of a node; the caller has verified that it is that node's. */
   accept(nodeName: string, { socket, head, incoming }: TunnelUpgrade): void {
     this.#server.handleUpgrade(incoming, socket, Buffer.from(head), (webSocket) =>
-      this.#addSession(nodeName, webSocket, incoming.socket.remoteAddress ?? ''),
+      this.#addSession(nodeName, webSocket, incoming),
     );
   }
 
@@ -76,10 +138,15 @@ export class TunnelHub {
     this.#server.close();
   }
 
-  #addSession(nodeName: string, socket: WebSocket, address: string): void {
+  #addSession(
+    nodeName: string,
+    socket: WebSocket,
+    { headers, socket: { remoteAddress: address = '' } }: IncomingMessage,
+  ): void {
+    const agentId = [headers[TUNNEL_AGENT_HEADER]].flat()[0];
     const { log, clock } = this.#options;
     const session = new TunnelSession({ send: (message, sent) => socket.send(message, sent) });
-    const entry: NodeSession = { session, socket, address };
+    const entry: NodeSession = { session, socket, address, agentId };
     const others = this.#sessions.get(nodeName) ?? [];
     this.#sessions.set(nodeName, [...others, entry]);
     if (others.length > 0) this.#warnOfTwins(nodeName, others, address);
@@ -102,12 +169,9 @@ export class TunnelHub {
     });
   }
 
-  /**
-   * A node that reconnects before its old connection was found dead looks the same for a while, from the same address; two machines with
-   * one identity (a cloned SD card) stay. Both are kept: closing one would make them throw each other out for ever.
-   */
+  /** Agents that tell no id of their process are kept, both: closing one would make them throw each other out for ever. */
   #warnOfTwins(nodeName: string, others: readonly NodeSession[], address: string): void {
-    if (others.every((other) => other.address === address)) return;
+    if (others.every((other) => other.agentId !== undefined || other.address === address)) return;
     this.#options.log.warn(
       'two machines are connected with the identity of one node: give the clone an identity of its own (delete its data directory and join it again)',
       {
@@ -123,3 +187,6 @@ export class TunnelHub {
     else this.#sessions.set(nodeName, rest);
   }
 }
+
+/** IPv4 as people write it, where the socket speaks both. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:/, '');

@@ -76,7 +76,7 @@ beforeAll(async () => {
       log: silentLogger,
       authorizer: { name: 'all', authorize: () => ({ decision: 'allow', reason: '' }) },
     },
-    { accept() {} },
+    { accept() {}, twinProblem: async () => undefined },
   );
   const definitions = builtinResources({
     podSubresources: streams.pods,

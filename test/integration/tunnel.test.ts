@@ -6,13 +6,16 @@ import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createLinuxHost } from '#agent/host/linux-host.ts';
 import { ServerList } from '#agent/servers/server-list.ts';
+import type { TunnelVerdict } from '#agent/tunnel/copy-guard.ts';
 import { runTunnels } from '#agent/tunnel/run-tunnels.ts';
 import { runTunnelClient } from '#agent/tunnel/tunnel-client.ts';
+import { TUNNEL_AGENT_HEADER } from '#api/tunnel/frames.ts';
 import { systemClock } from '#base/clock.ts';
 import { type Logger, silentLogger } from '#base/logger.ts';
 import { generatePrivateKeyPem } from '#controller/pki/certificate-builder.ts';
 import { type CertificateAndKey, type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts';
 import { TunnelHub } from '#controller/tunnel/tunnel-hub.ts';
+import { startTcpRelay } from '#test/kit/tcp-relay.ts';
 
 describe('tunnel over TLS', () => {
   let folder: string;
@@ -74,7 +77,11 @@ describe('tunnel over TLS', () => {
       upgrades++;
       tunnels.add(socket);
       socket.on('close', () => tunnels.delete(socket));
-      hub.accept('n1', { incoming, socket, head });
+      const agentId = incoming.headers[TUNNEL_AGENT_HEADER] as string | undefined;
+      void hub.twinProblem('n1', { agentId, address: '127.0.0.1' }).then((message) => {
+        if (message === undefined) hub.accept('n1', { incoming, socket, head });
+        else socket.end(`HTTP/1.1 409 Conflict\r\nconnection: close\r\n\r\n${JSON.stringify({ message })}`);
+      });
     });
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     let isStopped = false;
@@ -164,7 +171,47 @@ describe('tunnel over TLS', () => {
     await expect.poll(() => second.hub.isConnected('n1'), { timeout: 10_000 }).toBe(true);
   });
 
-  it('keeps two machines of one identity and uses the newer, the older when that leaves', async () => {
+  /** A process of an agent; answers what it learns of its tunnel. */
+  function startProcess(port: number, agentId: string): { readonly verdicts: TunnelVerdict[]; stop(): void } {
+    const verdicts: TunnelVerdict[] = [];
+    const onVerdict = (_: string, verdict: TunnelVerdict) => verdicts.push(verdict);
+    const options = { ...agentOptions(1), agentId, onVerdict, server: `https://127.0.0.1:${port}` };
+    const abort = runUntilEnd((signal) => runTunnelClient(options, signal));
+    return { verdicts, stop: () => abort.abort() };
+  }
+
+  it('refuses a second host with the identity of a node that is at work, and tells it why', async () => {
+    const { hub, port } = await startController(0);
+    const first = startProcess(port, 'one');
+    await expect.poll(() => first.verdicts).toEqual([{ kind: 'open' }]);
+    const copy = startProcess(port, 'two');
+    await expect
+      .poll(() => copy.verdicts[0])
+      .toMatchObject({
+        kind: 'copy',
+        message: expect.stringMatching(
+          /^node n1 is at work at 127\.0\.0\.1 .* delete the data directory .* `coracle token create`$/,
+        ),
+      });
+    expect(first.verdicts).toEqual([{ kind: 'open' }]);
+    // The card was moved into another machine: once the first is gone, the copy is the node.
+    first.stop();
+    await expect.poll(() => copy.verdicts.at(-1), { timeout: 10_000 }).toEqual({ kind: 'open' });
+    expect(hub.isConnected('n1')).toBe(true);
+  });
+
+  it('lets a host in again that was switched off, before its old connection was found dead', async () => {
+    const { port } = await startController(0);
+    const relay = await startTcpRelay({ host: '127.0.0.1', port });
+    cleanups.push(() => relay.stop());
+    const before = startProcess(relay.port, 'before');
+    await expect.poll(() => before.verdicts).toEqual([{ kind: 'open' }]);
+    relay.stall();
+    const after = startProcess(port, 'after');
+    await expect.poll(() => after.verdicts, { timeout: 10_000 }).toEqual([{ kind: 'open' }]);
+  });
+
+  it('keeps two machines of one identity that do not say who they are, and uses the newer, the older when that leaves', async () => {
     const { hub, port } = await startController(0);
     const echo = await startEcho();
     startAgent(port, echo);

@@ -8,6 +8,7 @@ import { ApiError, badRequest } from '#api/object/api-error.ts';
 import { type FieldError, invalid, invalidObject, required } from '#api/object/field-error.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
+import { toTime } from '#base/clock.ts';
 import { type TokenVerifier, type VerifiedToken, verifyToken } from '../authenticate/bearer-token.ts';
 import type { AuthorizationAttributes, Authorizer, RequestContext, UserInfo } from '../chain/request-context.ts';
 import { defineResource } from '../registry/define-resource.ts';
@@ -220,8 +221,10 @@ export function accessReviewResources({
     })),
     question<ISelfSubjectReview>(
       info(AUTHENTICATION, 'selfsubjectreviews', 'SelfSubjectReview'),
-      (object, { user }) => ({
+      // The time of the answer, as Kubernetes tells it: by it clients learn what the server believes.
+      (object, { user, receivedAtMs }) => ({
         ...object,
+        metadata: { ...object.metadata, creationTimestamp: toTime(receivedAtMs) },
         status: { userInfo: userStatus(user) },
       }),
     ),

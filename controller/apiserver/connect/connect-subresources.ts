@@ -14,7 +14,10 @@ export interface ConnectSubresources {
 }
 
 /** Everything that needs a way to a node, for the resource definitions of pods, nodes and services. */
-export function connectSubresources(options: ConnectOptions, hub: Pick<TunnelHub, 'accept'>): ConnectSubresources {
+export function connectSubresources(
+  options: ConnectOptions,
+  hub: Pick<TunnelHub, 'accept' | 'twinProblem'>,
+): ConnectSubresources {
   return {
     pods: [
       podLog(options),

@@ -13,7 +13,7 @@ const never = (): never => {
 export function servedDefinitions(): readonly ResourceDefinition[] {
   const streams = connectSubresources(
     { kubeletTls: never, clock: systemClock, log: silentLogger, authorizer: { name: 'none', authorize: never } },
-    { accept: never },
+    { accept: never, twinProblem: never },
   );
   return [
     ...builtinResources({
