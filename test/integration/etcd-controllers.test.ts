@@ -3,8 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Draft, KubeClient } from '#api/client/client.ts';
+import { createKubeClient } from '#api/client/kube-client.ts';
+import { parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { isNotFound } from '#api/object/api-error.ts';
 import { type ConfigMap, type Namespace, resources, type Service } from '#api/object/kinds.ts';
+import { runKubeconfigCommand } from '#controller/kubeconfig-command.ts';
 import { hasSafeProgress } from '#controller/store/etcd/etcd-version.ts';
 import { type ControlPlane, startControlPlane } from '../kit/control-plane.ts';
 import type { ControllerProcess } from '../kit/controller-process.ts';
@@ -197,6 +201,33 @@ describe.skipIf(typeof program === 'string')(
       expect(outcomes.filter((outcome) => outcome !== 'created')).toEqual([]);
       const { items } = await maps[0]!.fetchList({ namespace: 'default' });
       expect(items.filter(({ metadata }) => metadata.name.startsWith('load-')).length).toBe(outcomes.length);
+    });
+
+    it('is reached by one kubeconfig: kubectl by context, our client through whichever server answers', async () => {
+      const servers = plane.controllers.map(({ access }) => access.server);
+      const kubeconfigPath = localKubeconfig(plane.controllers[0]!);
+      const text = await runKubeconfigCommand({ argv: ['--servers', servers.join(',')], kubeconfigPath });
+      const kubeconfig = join(plane.controllers[0]!.folder, 'both.kubeconfig');
+      writeFileSync(kubeconfig, text, { mode: 0o600 });
+      for (const [at, context] of ['kubernetes-admin@coracle', 'kubernetes-admin@coracle-2'].entries()) {
+        const { stderr } = await runKubectl(['--context', context, 'get', 'ns', 'default', '-v=6'], { kubeconfig });
+        expect(stderr).toContain(`${servers[at]}/api/v1/namespaces/default`);
+      }
+      const transport = createKubeconfigTransport(parseKubeconfig(text), 'test');
+      const client = createKubeClient(transport);
+      const read = () => client.resource<Namespace>(resources.namespaces).fetch('default');
+      try {
+        await read();
+        for (const controller of plane.controllers) {
+          await controller.end('SIGKILL');
+          const fromMs = performance.now();
+          await read();
+          expect(performance.now() - fromMs).toBeLessThan(5_000);
+          await controller.start();
+        }
+      } finally {
+        transport.close();
+      }
     });
   },
 );
