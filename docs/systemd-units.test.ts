@@ -50,7 +50,7 @@ describe.each(readdirSync(join(root, 'systemd')))('systemd/%s', (file) => {
   });
 
   it('is started by scripts/up and stopped by scripts/down', () => {
-    expect(up).toContain(`\nstart_service ${name} `);
+    expect(up).toMatch(new RegExp(`^ *start_service ${name} `, 'm'));
     expect(down).toContain(`\nstop_service ${name}\n`);
   });
 });

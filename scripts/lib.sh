@@ -85,7 +85,7 @@ install_missing() {
     esac
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  say "installing packages: ${missing[*]}"
+  say "installing packages, which may take minutes: ${missing[*]}"
   command -v apt-get >/dev/null || die "this host lacks ${missing[*]} and has no apt-get; install them by hand"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
@@ -93,18 +93,31 @@ install_missing() {
 }
 
 # Node's own shared libraries: minimal installations lack this one.
-install_node_libraries() {
-  PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q 'libatomic\.so\.1' || install_missing /nowhere/libatomic=libatomic1
+lacks_node_library() { ! PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q 'libatomic\.so\.1'; }
+
+has_npm_packages() { [ -d "$root/node_modules/.bin" ] && [ "$root/node_modules/.package-lock.json" -nt "$root/package-lock.json" ]; }
+
+# What install_npm_packages would install, for install_missing: one run of apt-get takes less time than several.
+npm_needs() {
+  ! lacks_node_library || echo /nowhere/libatomic=libatomic1
+  has_npm_packages || echo npm=npm
 }
+
+# What root makes in somebody's checkout is that person's, or their next npm ci would fail. Arguments: name in the checkout ...
+belongs_to_owner() { (cd "$root" && chown -R --reference=. -- "$@"); }
 
 # The npm packages of this checkout, when they are missing or older than the lock file.
 install_npm_packages() {
-  install_node_libraries
-  [ -d "$root/node_modules/.bin" ] && [ "$root/node_modules/.package-lock.json" -nt "$root/package-lock.json" ] && return 0
-  command -v npm >/dev/null || install_missing npm=npm
+  # shellcheck disable=SC2046 # words
+  install_missing $(npm_needs)
+  has_npm_packages && return 0
   say "installing npm packages"
-  (cd "$root" && npm ci --no-audit --no-fund --loglevel=error)
+  (cd "$root" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
+  belongs_to_owner node_modules
 }
+
+# A YAML file without some keys of its top level, and without what belongs to them. Arguments: keys with | between them, file
+yaml_without() { awk -v keys="^($1):" '/^[^ -]/ { gone = $0 ~ keys } !gone' "$2"; }
 
 # Waits until the command succeeds. Arguments: seconds, what (for the message), command ...
 wait_for() {

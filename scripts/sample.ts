@@ -1,10 +1,9 @@
 /**
  * Deploys the sample workload (a Deployment of two busybox web servers and a Service), waits until the Service answers on this host and
- * prints its address. The image is made here from the host's busybox, so that no registry is needed.
+ * prints its address.
  * usage: sample.ts <kubeconfig> [<containerd socket>]
  */
 import { readFileSync } from 'node:fs';
-import { createExecutor } from '#agent/host/executor.ts';
 import type { KubeClient } from '#api/client/client.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { parseKubeconfig } from '#api/client/kubeconfig.ts';
@@ -19,42 +18,16 @@ import {
   type Service,
 } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
-import { delay, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
-import { renderBusyboxArchive } from '#test/kit/image-archive.ts';
+import { importSampleImage, SAMPLE_IMAGE } from './sample-image.ts';
+import { waitFor } from './wait-for.ts';
 
 const NAMESPACE = 'default';
 const NAME = 'sample';
-const IMAGE = 'coracle.dev/sample:1';
 const PORT = 80;
-const TIMEOUT_MS = 120_000;
 
 const [kubeconfigPath = '/etc/coracle/admin.kubeconfig', socket = '/run/coracle/containerd.sock'] =
   process.argv.slice(2);
-
-async function waitFor<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
-  const deadlineMs = systemClock.monotonic() + TIMEOUT_MS;
-  let problem = '';
-  for (;;) {
-    try {
-      const value = await probe();
-      if (value !== undefined) return value;
-    } catch (err) {
-      problem = describeError(err);
-    }
-    if (systemClock.monotonic() > deadlineMs)
-      throw new Error(`${what} did not happen within ${TIMEOUT_MS / 1000} s${problem === '' ? '' : `: ${problem}`}`);
-    await delay(systemClock, 200);
-  }
-}
-
-async function importImage(): Promise<void> {
-  const exec = createExecutor();
-  const ctr = ['ctr', '--address', socket, '--namespace', 'k8s.io', 'images'] as const;
-  const { stdout } = await exec.run([...ctr, 'list', '--quiet']);
-  if (stdout.split('\n').includes(IMAGE)) return;
-  await exec.run([...ctr, 'import', '--no-unpack', '-'], { stdin: renderBusyboxArchive(IMAGE) });
-}
 
 async function ensure<T extends Stored<object>>(
   client: KubeClient,
@@ -100,7 +73,7 @@ const deployment = {
         containers: [
           {
             name: 'web',
-            image: IMAGE,
+            image: SAMPLE_IMAGE,
             command: ['sh', '-c', 'echo "Hello from $(hostname)" > /tmp/index.html && exec httpd -f -p 80 -h /tmp'],
             ports: [{ containerPort: PORT }],
             readinessProbe: { httpGet: { path: '/', port: PORT }, periodSeconds: 1 },
@@ -129,7 +102,7 @@ try {
     const { items } = await client.resource<Node>(resources.nodes).fetchList();
     return items.find((node) => node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'));
   });
-  await importImage();
+  await importSampleImage(socket);
   await ensure<Deployment>(client, resources.deployments, deployment);
   await ensure<Service>(client, resources.services, service);
   const { spec } = await client.resource<Service>(resources.services).fetch(NAME, NAMESPACE);
