@@ -186,6 +186,39 @@ describe.each([
     expect((await call({ path: `${CONFIG_MAPS}/x` })).status).toBe(200);
   });
 
+  test('long lists come whole to each of many clients, also after some that went away in the middle', async () => {
+    const path = `/api/v1/namespaces/${_name === 'HTTP/2' ? 'long-2' : 'long-1'}/configmaps`;
+    const wanted = Array.from({ length: 40 }, (_, i) => [
+      `o${10 + i}`,
+      String.fromCharCode(97 + (i % 26)).repeat(50_000),
+    ]);
+    for (const [name, pad] of wanted) {
+      const body = JSON.stringify({ metadata: { name }, data: { pad } });
+      expect((await call({ method: 'POST', path, body })).status).toBe(201);
+    }
+    const leave = () =>
+      new Promise<void>((resolve, reject) => {
+        const request = https.get({ host: '127.0.0.1', port: server.port, path, agent: false, ...tlsOptions() });
+        request.on('error', reject);
+        request.on('response', (response) => {
+          response.on('error', () => {});
+          response.once('data', () => resolve(void request.destroy()));
+        });
+      });
+    const read = async () => {
+      const { status, headers, body } = await call({ path });
+      const { items } = JSON.parse(body.toString()) as {
+        items: { metadata: { name: string }; data: { pad: string } }[];
+      };
+      expect([status, Number(headers['content-length'])]).toEqual([200, body.byteLength]);
+      expect(items.map(({ metadata, data }) => [metadata.name, data.pad])).toEqual(wanted);
+    };
+    await Promise.all([leave(), leave(), ...Array.from({ length: 20 }, read), leave()]);
+    await Promise.all(Array.from({ length: 20 }, read));
+    const packed = await call({ path, headers: { 'accept-encoding': 'gzip' } });
+    expect(JSON.parse(gunzipSync(packed.body).toString()).items).toHaveLength(40);
+  });
+
   test('large answers are compressed for clients that take it', async () => {
     const data = { pad: 'y'.repeat(200_000) };
     await call({

@@ -35,6 +35,10 @@ export class AuditRecord {
     return this.decision.level === 'Request' || this.decision.level === 'RequestResponse';
   }
 
+  get wantsResponse(): boolean {
+    return this.decision.level === 'RequestResponse';
+  }
+
   noteRequestObject(value: KubeObject): void {
     const { name = '', namespace = '', uid = '', resourceVersion = '' } = value.metadata ?? {};
     this.object = { name, namespace, uid, resourceVersion };
@@ -47,7 +51,7 @@ export class AuditRecord {
   }
 
   noteResponse(headers: HeaderMap, body: Uint8Array): void {
-    if (this.decision.level !== 'RequestResponse') return;
+    if (!this.wantsResponse) return;
     const value = decodeBody(body, String(headers['content-type'] ?? ''));
     if (value !== undefined) this.responseText = this.#render(value);
   }

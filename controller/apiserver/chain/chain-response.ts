@@ -1,4 +1,5 @@
-import type { ApiResponse, HeaderMap, ResponseStream } from '../server/api-request.ts';
+import { type ApiResponse, type HeaderMap, type ResponseStream, sendPieces } from '../server/api-request.ts';
+import { joinPieces, type PiecedBody } from '../server/pieced-body.ts';
 import type { RequestContext } from './request-context.ts';
 
 /** What all Warning headers together may take, and what each is cut to once they take more: Kubernetes' numbers. */
@@ -29,6 +30,15 @@ export class ChainResponse implements ApiResponse {
     this.sentBytes = body.byteLength;
     if (this.#context?.audit !== undefined) this.#context.audit.noteResponse(headers, body);
     this.#target.send(status, this.#complete(status, headers), body);
+  }
+
+  sendPieces(status: number, headers: HeaderMap, body: PiecedBody): void {
+    if (this.#context?.audit?.wantsResponse === true) {
+      this.send(status, headers, joinPieces(body));
+      return;
+    }
+    this.sentBytes = body.byteLength;
+    sendPieces(this.#target, status, this.#complete(status, headers), body);
   }
 
   stream(status: number, headers: HeaderMap): ResponseStream {

@@ -4,8 +4,9 @@ import { encodeProtobuf } from '#api/codec/encode-protobuf.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import type { Clock } from '#base/clock.ts';
 import { createMemoryStore } from '../../store/memory-store.ts';
+import { joinPieces } from '../server/pieced-body.ts';
 import { toyConfigMaps } from '../server/testing/toy-resources.ts';
-import { encodeProtobufList, encodeShownList, encodeStoredList } from './encode-list.ts';
+import { encodeProtobufList, encodeShownList, encodeStoredList, joinInSlices } from './encode-list.ts';
 import { findPage } from './list-page.ts';
 import { parseSelector } from './object-selector.ts';
 import { parseListOptions } from './request-options.ts';
@@ -50,8 +51,16 @@ const slice = () => new TimeSlice(steppingClock());
 
 describe('a list in slices', () => {
   test('of stored bytes is the list', async () => {
-    expect(JSON.parse(textOf(await encodeStoredList(frame, stored, slice())))).toEqual({ ...frame, items: objects });
-    expect(JSON.parse(textOf(await encodeStoredList(frame, [], slice())))).toEqual(frame);
+    const encoded = async (items: typeof stored) => {
+      const body = await encodeStoredList(frame, items, slice());
+      const whole = joinPieces(body);
+      expect(await joinInSlices(body, slice())).toEqual(whole);
+      expect(whole.byteLength).toBe(body.byteLength);
+      return JSON.parse(textOf(whole));
+    };
+    expect(await encoded(stored)).toEqual({ ...frame, items: objects });
+    expect(await encoded(stored.slice(0, 1))).toEqual({ ...frame, items: objects.slice(0, 1) });
+    expect(await encoded([])).toEqual(frame);
   });
 
   test.each([0, 1, ITEMS])('of %i objects reads the same as all at once, in every form', async (count) => {

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import { encodeProtobufMessage, wrapProtobuf } from '#api/codec/encode-protobuf.ts';
 import { protobufTypeOf } from '../chain/protobuf-answer.ts';
+import type { PiecedBody } from '../server/pieced-body.ts';
 import type { TimeSlice } from './time-slice.ts';
 
 const encoder = new TextEncoder();
@@ -17,21 +18,29 @@ export type ListMedia = 'json' | 'pretty' | 'yaml';
 /** A list without its items, which is what its last field is: `items` of a list, `rows` of a Table. */
 export type ListFrame = Readonly<Record<string, unknown>>;
 
-/** A list whose items lie encoded already, in one buffer. */
+/** A list whose items lie encoded already. */
 export async function encodeStoredList(
   frame: ListFrame,
   items: readonly { readonly bytes: Uint8Array }[],
   slice: TimeSlice,
-): Promise<Uint8Array> {
+): Promise<PiecedBody> {
   const { head, tail, separator } = partsOf(frame, 'json');
   const pieces: Uint8Array[] = [head];
+  let byteLength = head.byteLength + tail.byteLength + Math.max(0, items.length - 1) * separator.byteLength;
   for (const [index, item] of items.entries()) {
     const pause = slice.pause();
     if (pause !== undefined) await pause;
+    const { bytes } = item;
     if (index > 0) pieces.push(separator);
-    pieces.push(item.bytes);
+    pieces.push(bytes);
+    byteLength += bytes.byteLength;
   }
   pieces.push(tail);
+  return { pieces, byteLength, pause: () => slice.pause() };
+}
+
+/** The same in one buffer. */
+export function joinInSlices({ pieces }: PiecedBody, slice: TimeSlice): Promise<Uint8Array> {
   return concat(pieces, slice);
 }
 

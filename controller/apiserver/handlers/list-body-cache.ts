@@ -13,10 +13,16 @@ const MAX_TOTAL_BYTES = 32 * 1024 * 1024;
 /** A fleet that starts lists the same things at once; a quiet server must not hold the copies. */
 const IDLE_MS = 5_000;
 
+/** A list that is asked for again so long after it was first asked for at its revision is put together: the store stands still. */
+const STILL_MS = 100;
+/** Lists of which that is remembered. */
+const MAX_ASKED = 64;
+
 /** Assembled answers of unselected lists, as long as the store stands still and somebody asks. */
 export class ListBodyCache {
   readonly #clock: Clock;
   readonly #bodies = new Map<string, CachedBody>();
+  readonly #asked = new Map<string, { readonly revision: number; readonly sinceMs: number }>();
   #totalBytes = 0;
   #cancelSweep: (() => void) | undefined;
 
@@ -29,6 +35,16 @@ export class ListBodyCache {
     if (cached === undefined || cached.revision !== revision) return undefined;
     cached.usedMs = this.#clock.monotonic();
     return cached.body;
+  }
+
+  /** While the store changes all the time, each body would be made, and thrown away, for one client. */
+  isWorthKeeping(prefix: string, revision: number): boolean {
+    const nowMs = this.#clock.monotonic();
+    const asked = this.#asked.get(prefix);
+    if (asked?.revision === revision) return nowMs - asked.sinceMs >= STILL_MS;
+    if (this.#asked.size >= MAX_ASKED) this.#asked.clear();
+    this.#asked.set(prefix, { revision, sinceMs: nowMs });
+    return false;
   }
 
   keep(prefix: string, revision: number, body: Uint8Array): void {

@@ -4,11 +4,13 @@ import type { Snapshot, StoredObject } from '../../store/store.ts';
 import { prepareRead, readStored, sentBytes } from '../registry/encode-object.ts';
 import { storagePrefixOf } from '../registry/resource-catalog.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
+import { sendPieces } from '../server/api-request.ts';
+import type { PiecedBody } from '../server/pieced-body.ts';
 import { type ListMeta, partialMetadata, tableFrame, tableOptions, tableRow } from '../table/table.ts';
 import { isPretty, listKind } from './answer.ts';
 import type { ApiServices, ResourceTarget } from './api-services.ts';
 import { decodeContinueToken, encodeContinueToken } from './continue-token.ts';
-import { encodeProtobufList, encodeShownList, encodeStoredList, type ListFrame } from './encode-list.ts';
+import { encodeProtobufList, encodeShownList, encodeStoredList, joinInSlices, type ListFrame } from './encode-list.ts';
 import { freshSnapshot } from './fresh-snapshot.ts';
 import { type FoundPage, findPage, isWhole, type PageParts } from './list-page.ts';
 import { CONTENT_TYPES, negotiate, type Representation } from './negotiation.ts';
@@ -25,8 +27,7 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
   const representation = negotiate(context.request.header('accept'), definition.format !== undefined);
   const isPlain = representation.as === 'Object' && representation.media === 'json';
   if (isPlain && definition.conversion === undefined && !isPretty(context)) {
-    const body = await encodePlain(services, definition, parts);
-    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, body);
+    await sendPlain(services, target, parts);
     return;
   }
   if (!selector.fields.isEmpty && definition.conversion?.prepare !== undefined)
@@ -36,7 +37,7 @@ export async function handleList(services: ApiServices, target: ResourceTarget):
   if (!isMetadataOnly(definition, representation)) await prepareRead(definition, page.items);
   if (isPlain && !isPretty(context)) {
     const body = await encodeStored(definition, { ...page, items: asSent(definition, page.items) }, slice);
-    context.response.send(200, { 'content-type': CONTENT_TYPES.json }, body);
+    sendPieces(context.response, 200, { 'content-type': CONTENT_TYPES.json }, body);
     return;
   }
   const { body, type } = await encodePage(services, target, { page, representation, slice });
@@ -60,25 +61,32 @@ function isMetadataOnly(definition: ResourceDefinition, { as, media }: Represent
   return definition.format !== undefined && as.startsWith('PartialObjectMetadata') && media !== 'protobuf';
 }
 
-async function encodePlain(
-  services: ApiServices,
-  definition: ResourceDefinition,
-  parts: PageParts,
-): Promise<Uint8Array> {
+/** Stored bytes as they are: the body that is kept of the whole list, or the objects' own bytes one after the other. */
+async function sendPlain(services: ApiServices, { context, definition }: ResourceTarget, parts: PageParts) {
+  const { lists, clock } = services;
   const { prefix, snapshot } = parts;
-  const cached = isWhole(parts) ? services.lists.find(prefix, snapshot.revision) : undefined;
-  if (cached !== undefined) return cached;
-  const slice = new TimeSlice(services.clock);
-  const body = await encodeStored(definition, await findPage(parts, slice), slice);
-  if (isWhole(parts)) services.lists.keep(prefix, snapshot.revision, body);
-  return body;
+  const headers = { 'content-type': CONTENT_TYPES.json };
+  const kept = isWhole(parts) ? lists.find(prefix, snapshot.revision) : undefined;
+  if (kept !== undefined) {
+    context.response.send(200, headers, kept);
+    return;
+  }
+  const slice = new TimeSlice(clock);
+  const pieced = await encodeStored(definition, await findPage(parts, slice), slice);
+  if (!isWhole(parts) || !lists.isWorthKeeping(prefix, snapshot.revision)) {
+    sendPieces(context.response, 200, headers, pieced);
+    return;
+  }
+  const body = await joinInSlices(pieced, slice);
+  lists.keep(prefix, snapshot.revision, body);
+  context.response.send(200, headers, body);
 }
 
 function encodeStored(
   definition: ResourceDefinition,
   { items, meta }: { readonly items: readonly { readonly bytes: Uint8Array }[]; readonly meta: ListMeta },
   slice: TimeSlice,
-): Promise<Uint8Array> {
+): Promise<PiecedBody> {
   const { apiVersion, kind } = listKind(definition);
   return encodeStoredList({ kind, apiVersion, metadata: meta, items: [] }, items, slice);
 }

@@ -1,4 +1,5 @@
 import type { Duplex, Readable } from 'node:stream';
+import { joinPieces, type PiecedBody } from './pieced-body.ts';
 
 /**
  * A request as the chain sees it, whoever carried it: HTTP/1.1, HTTP/2, a MessagePort from a component in this process, or a test.
@@ -50,14 +51,22 @@ export interface Peer {
 
 export type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
 
-/** The answer's way back. Exactly one of `send`, `stream` (or a taken-over upgrade) per request. */
+/** The answer's way back. Exactly one of `send`, `sendPieces`, `stream` (or a taken-over upgrade) per request. */
 export interface ApiResponse {
   /** A whole answer. `body` may be a shared cached buffer: it is never written to. */
   send(status: number, headers: HeaderMap, body: Uint8Array): void;
+  /** A whole answer that is put together as the peer takes it. Absent where bodies have to be whole: see `sendPieces`. */
+  sendPieces?(status: number, headers: HeaderMap, body: PiecedBody): void;
   /** A streamed answer: watch frames, logs. */
   stream(status: number, headers: HeaderMap): ResponseStream;
   /** True once an answer was started. */
   readonly started: boolean;
+}
+
+/** By a response that may want its bodies whole. */
+export function sendPieces(response: ApiResponse, status: number, headers: HeaderMap, body: PiecedBody): void {
+  if (response.sendPieces === undefined) response.send(status, headers, joinPieces(body));
+  else response.sendPieces(status, headers, body);
 }
 
 export interface ResponseStream {

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { gzip } from 'node:zlib';
 import { ApiError, badRequest } from '#api/object/api-error.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream, UpgradedSocket } from './api-request.ts';
+import { joinPieces, type PiecedBody, PieceReader } from './pieced-body.ts';
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export type NodeResponse = ServerResponse | Http2ServerResponse;
@@ -133,6 +134,18 @@ export class NodeApiResponse implements ApiResponse {
     this.#write(status, headers, body);
   }
 
+  sendPieces(status: number, headers: HeaderMap, body: PiecedBody): void {
+    if (body.byteLength <= WRITE_SLICE_BYTES || takesGzip(this.#incoming) || this.#incoming.method === 'HEAD') {
+      this.send(status, headers, joinPieces(body));
+      return;
+    }
+    if (this.#started) return;
+    this.#started = true;
+    const outgoing = this.#outgoing as ServerResponse;
+    outgoing.writeHead(status, { ...mutable(headers), 'content-length': String(body.byteLength) });
+    void writePieces(outgoing, body);
+  }
+
   stream(status: number, headers: HeaderMap): ResponseStream {
     if (this.#started) return closedStream;
     this.#started = true;
@@ -189,6 +202,38 @@ function writeSlices(outgoing: ServerResponse, body: Uint8Array, from: number): 
     }
   }
   outgoing.end();
+}
+
+/** For the pieces of large bodies: each is written, and used again once it is on its way. Buffers of their own would have the engine collect
+ * all of its heap again and again for the sake of what lies outside of it. */
+const spareChunks: Buffer[] = [];
+const MAX_SPARE_CHUNKS = 16;
+
+async function writePieces(outgoing: ServerResponse, body: PiecedBody): Promise<void> {
+  outgoing.on('error', () => {});
+  const reader = new PieceReader(body.pieces);
+  const chunk = spareChunks.pop() ?? Buffer.allocUnsafeSlow(WRITE_SLICE_BYTES);
+  for (let bytes = reader.read(chunk); bytes > 0; bytes = reader.read(chunk)) {
+    // Of a connection that is gone nobody knows who still looks at the chunk: it is not used again.
+    if (!(await write(outgoing, chunk.subarray(0, bytes)))) return;
+    const pause = body.pause();
+    if (pause !== undefined) await pause;
+  }
+  if (spareChunks.length < MAX_SPARE_CHUNKS) spareChunks.push(chunk);
+  outgoing.end();
+}
+
+/** False where the connection went before all of it was taken. */
+function write(outgoing: ServerResponse, bytes: Uint8Array): Promise<boolean> {
+  if (outgoing.destroyed) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const onClose = () => resolve(false);
+    outgoing.once('close', onClose);
+    outgoing.write(bytes, (err) => {
+      outgoing.off('close', onClose);
+      resolve(!err);
+    });
+  });
 }
 
 /** What the answer varies by already, and its compression. */
