@@ -105,10 +105,12 @@ export class NodeAgent {
   async #loop(signal: AbortSignal): Promise<void> {
     const { client, clock, log, recorder, config } = this.#options;
     let isAnnounced = false;
+    let isFailing = false;
     while (!signal.aborted) {
       this.#wake = new AbortController();
       try {
         await this.#report(signal);
+        isFailing = false;
         if (!isAnnounced) {
           isAnnounced = true;
           // Not before there is a Node: it owns the Lease.
@@ -118,7 +120,9 @@ export class NodeAgent {
         }
       } catch (err) {
         if (isAbortError(err) && signal.aborted) return;
-        log.warn('node status was not reported', { err: describeError(err) });
+        // Told once: the server may be away for days.
+        log[isFailing ? 'debug' : 'warn']('node status was not reported', { err: describeError(err) });
+        isFailing = true;
       }
       const isReady = this.#current?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
       const pauseMs = isReady && this.#sent !== undefined ? CHECK_MS : CHECK_UNREADY_MS;

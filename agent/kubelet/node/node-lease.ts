@@ -1,6 +1,7 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { isAlreadyExists, isNotFound } from '#api/object/api-error.ts';
 import { type Lease, type Node, resources } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay, toMicroTime } from '#base/clock.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -9,7 +10,8 @@ const NAMESPACE = 'kube-node-lease';
 const DURATION_SECONDS = 40;
 /** A quarter of the duration, as in Kubernetes: three renewals may be lost. */
 const RENEW_MS = 10_000;
-const RETRY_MS = 1_000;
+/** Tries after a failure: soon at first, for a server that is merely restarting. */
+const RETRY = { initialMs: 1_000, maxMs: RENEW_MS } as const;
 
 export interface NodeLeaseOptions {
   readonly client: KubeClient;
@@ -24,15 +26,18 @@ export interface NodeLeaseOptions {
 export async function keepNodeLease(options: NodeLeaseOptions, signal: AbortSignal): Promise<void> {
   const { clock, log } = options;
   let lease: Lease | undefined;
+  let failures = 0;
   while (!signal.aborted) {
     let pauseMs = RENEW_MS;
     try {
       lease = await renew(options, lease, signal);
+      failures = 0;
     } catch (err) {
       if (isAbortError(err) || signal.aborted) return;
-      log.warn('node lease was not renewed', { err: describeError(err) });
+      // Told once: the server may be away for days.
+      log[failures === 0 ? 'warn' : 'debug']('node lease was not renewed', { err: describeError(err) });
       lease = undefined;
-      pauseMs = RETRY_MS;
+      pauseMs = backoffDelayMs(++failures, RETRY);
     }
     await delay(clock, pauseMs, signal).catch(() => undefined);
   }
