@@ -14,11 +14,12 @@ const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   'idle-io': async () => (await import('./idle-io.ts')).measureIdleIo(),
   'slow-disk': async () => (await import('./slow-disk.ts')).measureSlowDisk(),
   dns: async () => (await import('./dns.ts')).measureDns(),
+  'proxy-scale': async () => (await import('./proxy-scale.ts')).measureProxyScale(),
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
 
 /** A quarter of an hour each, and more: only where they are asked for. */
-const LONG: ReadonlySet<string> = new Set(['idle-io', 'slow-disk']);
+const LONG: ReadonlySet<string> = new Set(['idle-io', 'slow-disk', 'proxy-scale']);
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => CASES[name] === undefined);

@@ -24,7 +24,7 @@ export async function measureProxy(): Promise<Result[]> {
 
 const GOALS_MS = { iptables: { full: 1_000, change: 40 }, nftables: { full: 500, change: 50 } } as const;
 
-async function createBackend(mode: 'iptables' | 'nftables', exec: Executor): Promise<ProxyBackend> {
+export async function createProxyBackend(mode: 'iptables' | 'nftables', exec: Executor): Promise<ProxyBackend> {
   if (mode === 'nftables') return createNftablesBackend({ exec, nft: 'nft', rules: RULES });
   const binaries = await chooseIptables(exec);
   return createIptablesBackend({ exec, binaries, rules: { ...RULES, randomFully: true, localhostNodePorts: true } });
@@ -33,7 +33,7 @@ async function createBackend(mode: 'iptables' | 'nftables', exec: Executor): Pro
 async function measureBackend(mode: 'iptables' | 'nftables', services: number): Promise<Result[]> {
   const lab = createNetworkLab('bpx', 0);
   try {
-    const backend = await createBackend(mode, inside(createExecutor(), lab.hub.enter));
+    const backend = await createProxyBackend(mode, enterNetwork(createExecutor(), lab.hub.enter));
     const tracker = new ChangeTracker({ nodeName: 'me' }, () => {});
     const apply = ({ service, slice }: ServiceWithSlice) => {
       tracker.onService(service);
@@ -84,14 +84,14 @@ async function measureBackend(mode: 'iptables' | 'nftables', services: number): 
   }
 }
 
-function inside(exec: Executor, enter: readonly string[]): Executor {
+export function enterNetwork(exec: Executor, enter: readonly string[]): Executor {
   return {
     ...exec,
     run: ([program, ...args], options) => exec.run([enter[0]!, ...enter.slice(1), program, ...args], options),
   };
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
+export async function timed(work: () => Promise<void>): Promise<number> {
   const startedMs = performance.now();
   await work();
   return performance.now() - startedMs;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { StringDecoder } from 'node:string_decoder';
 import { ExecError, type ExecOptions, type ExecResult, type Executor } from './host.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -37,7 +38,7 @@ async function find(program: string): Promise<string | undefined> {
 }
 
 function run(argv: readonly [string, ...string[]], options: ExecOptions = {}): Promise<ExecResult> {
-  const { stdin, timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const { stdin, timeoutMs = DEFAULT_TIMEOUT_MS, signal, keepLine } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(signal.reason);
@@ -50,12 +51,10 @@ function run(argv: readonly [string, ...string[]], options: ExecOptions = {}): P
       failure ??= reason;
       child.kill('SIGKILL');
     };
-    const stdout = collect(child.stdout, () =>
-      kill(new ExecError(argv, null, `output beyond ${MAX_OUTPUT_BYTES} bytes`)),
-    );
-    const stderr = collect(child.stderr, () =>
-      kill(new ExecError(argv, null, `output beyond ${MAX_OUTPUT_BYTES} bytes`)),
-    );
+    const onOverflow = () => kill(new ExecError(argv, null, `output beyond ${MAX_OUTPUT_BYTES} bytes`));
+    const stdout =
+      keepLine === undefined ? collect(child.stdout, onOverflow) : collectLines(child.stdout, keepLine, onOverflow);
+    const stderr = collect(child.stderr, onOverflow);
     const timer = setTimeout(() => kill(new ExecError(argv, null, `still running after ${timeoutMs} ms`)), timeoutMs);
     const onAbort = () => kill(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -84,6 +83,30 @@ function collect(source: NodeJS.ReadableStream, onOverflow: () => void): () => s
     else chunks.push(chunk);
   });
   return () => Buffer.concat(chunks).toString('utf8');
+}
+
+function collectLines(
+  source: NodeJS.ReadableStream,
+  keepLine: (line: string) => boolean,
+  onOverflow: () => void,
+): () => string {
+  const lines: string[] = [];
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  let sizeBytes = 0;
+  const take = (line: string) => {
+    if (!keepLine(line)) return;
+    sizeBytes += line.length;
+    if (sizeBytes > MAX_OUTPUT_BYTES) onOverflow();
+    else lines.push(line);
+  };
+  source.on('data', (chunk: Buffer) => {
+    const parts = (rest + decoder.write(chunk)).split('\n');
+    rest = parts.pop() ?? '';
+    for (const line of parts) take(line);
+  });
+  source.on('end', () => rest !== '' && take(rest));
+  return () => lines.map((line) => `${line}\n`).join('');
 }
 
 function stream(

@@ -27,6 +27,8 @@ export interface ExecOptions {
   /** Killed with SIGKILL after this; default 30 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Which lines of the output are wanted: the others are dropped as they come, and do not count against the limit. */
+  readonly keepLine?: (line: string) => boolean;
 }
 
 export interface Executor {

@@ -19,6 +19,13 @@ describe('executor', () => {
     expect((await host.exec.run(['echo', '$HOME'])).stdout).toBe('$HOME\n');
   });
 
+  it('keeps the lines that are wanted, however large the rest is', async () => {
+    const script =
+      'echo first; yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx | head -c 70000000; echo; printf "last ü"';
+    const { stdout } = await host.exec.run(['sh', '-c', script], { keepLine: (line) => !line.startsWith('x') });
+    expect(stdout).toBe('first\nlast ü\n');
+  });
+
   it('tells exit code and standard error', async () => {
     const failing = host.exec.run(['sh', '-c', 'echo broken >&2; exit 3']);
     await expect(failing).rejects.toMatchObject({ name: 'ExecError', exitCode: 3, stderr: 'broken\n' });

@@ -38,8 +38,9 @@ const commands = {
       const timer = setInterval(() => {
         const due = Math.min(perSecond * seconds, ((performance.now() - startedMs) * perSecond) / 1000);
         while (dials.length < due) {
-          const beganMs = Date.now();
-          dials.push(dialTcp(host, port, timeoutMs).then((answer) => ({ beganMs, endedMs: Date.now(), answer })));
+          const [beganMs, sentMs] = [Date.now(), performance.now()];
+          const record = (answer) => ({ beganMs, endedMs: Date.now(), elapsedMs: performance.now() - sentMs, answer });
+          dials.push(dialTcp(host, port, timeoutMs).then(record));
         }
         if (dials.length < perSecond * seconds) return;
         clearInterval(timer);

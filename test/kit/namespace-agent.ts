@@ -19,6 +19,8 @@ export interface DialLoad {
 export interface DialRecord {
   readonly beganMs: number;
   readonly endedMs: number;
+  /** The same, finer. */
+  readonly elapsedMs: number;
   /** As `dial` answers. */
   readonly answer: string;
 }

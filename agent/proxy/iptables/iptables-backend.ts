@@ -10,6 +10,8 @@ import { renderFullSync, renderPartialSync } from './render-restore.ts';
 
 /** Seconds to wait for the xtables lock that other programs of the host may hold (legacy; nft commits atomically and ignores it). */
 const LOCK_WAIT_SECONDS = '5';
+/** A quarter of a million endpoints take iptables-restore a minute and more on a small host; it is no reason to begin anew. */
+const BULK_TIMEOUT_MS = 600_000;
 /** Left in mangle so that other software sees which variant is in use (KEP-3178). */
 const HINT_CHAIN = 'KUBE-IPTABLES-HINT';
 
@@ -21,8 +23,14 @@ export interface IptablesBackendOptions {
 
 export function createIptablesBackend({ exec, binaries, rules }: IptablesBackendOptions): ProxyBackend {
   const restore = async (text: string): Promise<void> => {
-    await exec.run([binaries.restore, '--noflush', '-w', LOCK_WAIT_SECONDS], { stdin: text });
+    await exec.run([binaries.restore, '--noflush', '-w', LOCK_WAIT_SECONDS], {
+      stdin: text,
+      timeoutMs: BULK_TIMEOUT_MS,
+    });
   };
+  // Rules within our chains, hundreds of thousands in a large cluster, are not asked for: chains and jumps are.
+  const keepLine = (line: string) => !line.startsWith('-A KUBE-');
+  const save = async () => (await exec.run([binaries.save], { keepLine, timeoutMs: BULK_TIMEOUT_MS })).stdout;
   const iptables = (...args: string[]) => exec.run([binaries.iptables, '-w', LOCK_WAIT_SECONDS, ...args]);
 
   async function hasJump(jump: ChainJump): Promise<boolean> {
@@ -31,14 +39,14 @@ export function createIptablesBackend({ exec, binaries, rules }: IptablesBackend
 
   return {
     async fullSync(plans: readonly ServicePortPlan[]) {
-      const { stdout } = await exec.run([binaries.save]);
-      const present = chainsByTable(stdout);
+      const saved = await save();
+      const present = chainsByTable(saved);
       const installed = new Set([...(present.get('nat') ?? [])].filter((name) => SERVICE_CHAIN_PATTERN.test(name)));
       const hint = `*mangle\n:${HINT_CHAIN} - [0:0]\nCOMMIT\n`;
       // Jumps come with the same run: asking and inserting one by one costs a program start each.
       const runs = renderFullSync(plans, installed, rules);
       for (const text of runs.slice(0, -1)) await restore(text);
-      await restore(`${hint}${runs.at(-1)}${missingJumps(stdout)}`);
+      await restore(`${hint}${runs.at(-1)}${missingJumps(saved)}`);
     },
 
     async partialSync(changes: readonly PlanChange[]) {
@@ -58,8 +66,7 @@ export function createIptablesBackend({ exec, binaries, rules }: IptablesBackend
       for (const jump of CHAIN_JUMPS) {
         while (await hasJump(jump)) await iptables('-t', jump.table, '-D', jump.from, ...jumpArgs(jump));
       }
-      const { stdout } = await exec.run([binaries.save]);
-      const present = chainsByTable(stdout);
+      const present = chainsByTable(await save());
       const serviceChains = [...(present.get('nat') ?? [])].filter((name) => SERVICE_CHAIN_PATTERN.test(name));
       const ours: readonly (readonly [string, readonly string[]])[] = [
         ['nat', [...NAT_CHAINS, ...serviceChains]],

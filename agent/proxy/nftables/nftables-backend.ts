@@ -5,6 +5,9 @@ import type { ProxyBackend } from '../proxy-backend.ts';
 import { type Installed, renderFullSync, renderPartialSync, type SharedState } from './render-nft.ts';
 import { type NftOptions, nftFamily, TABLE } from './table-layout.ts';
 
+/** As for iptables: a large cluster takes its time on a small host. */
+const BULK_TIMEOUT_MS = 600_000;
+
 export interface NftablesBackendOptions {
   readonly exec: Executor;
   /** Path of `nft`. */
@@ -15,7 +18,7 @@ export interface NftablesBackendOptions {
 export function createNftablesBackend({ exec, nft, rules }: NftablesBackendOptions): ProxyBackend {
   const f = nftFamily(rules.family);
   let state: SharedState | undefined;
-  const apply = (stdin: string) => exec.run([nft, '-f', '-'], { stdin });
+  const apply = (stdin: string) => exec.run([nft, '-f', '-'], { stdin, timeoutMs: BULK_TIMEOUT_MS });
 
   /** Names in our table; undefined when there is none. `-t` leaves the elements out. */
   async function listInstalled(): Promise<Installed | undefined> {
