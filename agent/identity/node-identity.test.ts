@@ -18,6 +18,7 @@ import { type ClusterPki, openClusterPki } from '#controller/pki/cluster-pki.ts'
 import { createCsrSigner } from '#controller/pki/csr-signer.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
+import { tightenPrivateFiles } from '../host/private-files.ts';
 import { runIdentityRenewal } from './identity-renewal.ts';
 import {
   type ConnectCredentials,
@@ -132,6 +133,8 @@ describe('ensureNodeIdentity', () => {
     expect(subjectOf(identity.netd.certificatePem)).toEqual(['O=coracle:netd', 'CN=coracle:netd:a']);
     expect(connections.map((c) => c.token)).toEqual([TOKEN, undefined]);
     expect((await fs.info('/var/lib/coracle/identity/node.pem'))?.mode).toBe(0o600);
+    // At the next start nothing is found open, and nobody is told that it was.
+    expect(await tightenPrivateFiles(fs, '/var/lib/coracle/identity')).toEqual([]);
     const requests = await harness.client.resource(resources.certificateSigningRequests).fetchList();
     expect(JSON.stringify(requests.items)).not.toContain('PRIVATE KEY');
 

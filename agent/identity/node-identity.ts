@@ -206,7 +206,7 @@ async function pinCa(options: NodeIdentityOptions): Promise<string> {
   for (const server of servers) {
     try {
       const caPem = await fetchPinnedCa({ server, caHash, nowMs: clock.now(), timeoutMs: CONNECT_TIMEOUT_MS, signal });
-      await host.fs.writeAtomic(caFileOf(dir), caPem, { mode: 0o644, durable: true });
+      await host.fs.writeAtomic(caFileOf(dir), caPem, { mode: 0o600, durable: true });
       return caPem;
     } catch (err) {
       if (!(err instanceof JoinError)) throw err;
@@ -294,7 +294,7 @@ class FileNodeIdentity implements NodeIdentity {
 
   async trust(caPem: string): Promise<void> {
     const { host, dir, log } = this.#options;
-    await host.fs.writeAtomic(caFileOf(dir), caPem, { mode: 0o644, durable: true });
+    await host.fs.writeAtomic(caFileOf(dir), caPem, { mode: 0o600, durable: true });
     this.#state = { ...this.#state, caPem };
     log.info('the cluster has another CA');
   }
