@@ -31,8 +31,8 @@ function isOpenForScheduling({ spec, status }: Job): boolean {
 }
 
 /** The old template with everything that may change taken from the new one. */
-function withSchedulingOf(template: PodTemplateSpec, old: PodTemplateSpec): PodTemplateSpec {
-  const { spec, metadata } = template;
+function withSchedulingOf(template: PodTemplateSpec | undefined, old: PodTemplateSpec): PodTemplateSpec {
+  const { spec, metadata } = template ?? {};
   const { affinity: oldAffinity } = old.spec ?? {};
   const nodeAffinity = spec?.affinity?.nodeAffinity;
   const merged = { ...oldAffinity, nodeAffinity };
@@ -55,7 +55,8 @@ function withSchedulingOf(template: PodTemplateSpec, old: PodTemplateSpec): PodT
 }
 
 export function validateJobUpdate(job: Job, old: Job): FieldError[] {
-  const { spec, oldSpec } = { spec: job.spec as JobSpec, oldSpec: old.spec as JobSpec };
+  const [spec, oldSpec] = [job.spec, old.spec];
+  if (spec === undefined || oldSpec === undefined) return [];
   const template = isOpenForScheduling(old) ? withSchedulingOf(spec.template, oldSpec.template) : oldSpec.template;
   return [
     ...validateCompletions(spec, oldSpec),

@@ -144,10 +144,12 @@ function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
   });
 }
 
+const NO_SPEC: PodSpec = { containers: [] };
+
 /** `subresource`: '' for the pod itself. */
 export function validatePodUpdate(pod: Pod, old: Pod, subresource: string): FieldError[] {
-  const spec = pod.spec as PodSpec;
-  const oldSpec = old.spec as PodSpec;
+  const spec = pod.spec ?? NO_SPEC;
+  const oldSpec = old.spec ?? NO_SPEC;
   if (subresource === 'ephemeralcontainers') return validateEphemeralUpdate(pod, old);
   if (subresource === 'resize') return validatePodResize(pod, old);
   if (spec === oldSpec) return [];

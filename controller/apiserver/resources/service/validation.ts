@@ -242,8 +242,9 @@ function validateClusterIpUpdate(spec: ServiceSpec, old: ServiceSpec): FieldErro
 }
 
 export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
-  const spec = service.spec as ServiceSpec;
-  const oldSpec = old.spec as ServiceSpec;
+  const { spec } = service;
+  const oldSpec = old.spec;
+  if (spec === undefined || oldSpec === undefined) return [];
   const errors = validateClusterIpUpdate(spec, oldSpec);
   if (needsHealthCheckPort(spec) && needsHealthCheckPort(oldSpec)) {
     errors.push(
