@@ -115,19 +115,25 @@ describe('kill -9 during writes', () => {
 it('a controller that lost something says so where people look, and is ready all the same', async () => {
   const controller = await startControllerProcess({ fromSource: true });
   try {
+    // A snapshot is taken at the end.
+    await controller.restart();
     const maps = controller.client.resource<ConfigMap>(resources.configMaps);
     for (let i = 0; i < 20; i++) await maps.create({ metadata: { name: `m${i}`, namespace: 'default' } });
     const { resourceVersion } = await maps.fetchList({ namespace: 'default' });
     await controller.end('SIGKILL');
     const store = join(controller.folder, 'data', 'store');
-    rmSync(join(store, 'state.db-wal'));
+    rmSync(join(store, 'state.db'));
     await controller.start();
     const raw = (path: string) => controller.client.raw<{ conditions: object[] }>({ method: 'GET', path });
     expect((await raw('/api/v1/componentstatuses/etcd-0')).conditions).toEqual([
-      { type: 'Healthy', status: 'False', error: expect.stringMatching(/state\.db-wal is missing/) },
+      {
+        type: 'Healthy',
+        status: 'False',
+        error: expect.stringMatching(/state\.db is missing.*served is the snapshot of/),
+      },
     ]);
     const log = readFileSync(controller.logPath, 'utf8');
-    expect(log).toMatch(/state\.db-wal is missing.*"the store has lost data"/);
+    expect(log).toMatch(/state\.db is missing.*"the store has lost data"/);
     const watch = `/api/v1/namespaces/default/configmaps?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
     await expect(raw(watch)).rejects.toMatchObject({ code: 410 });
     const aside = readdirSync(store).filter((name) => name.startsWith('damaged-'));

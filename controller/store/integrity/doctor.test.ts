@@ -67,9 +67,27 @@ it('tells sound stores from damaged ones and from those in use, and changes noth
   expect(examine()).toEqual(['lost', expect.stringContaining('restore a backup')]);
 });
 
+it('takes a store for lost of which nothing is left, and so does the start: it does not begin empty', async () => {
+  const store = await open();
+  await putPod(store, 'a');
+  await log?.abandon();
+  log = undefined;
+  // All there was: neither the file nor a snapshot has any of it.
+  rmSync(join(dir, 'state.db-wal'));
+  const before = contents();
+  const { diagnosis, lines } = examineStore(dir);
+  expect([diagnosis, lines.join('\n')]).toEqual(['lost', expect.stringMatching(/wal is missing.*nothing is left/s)]);
+  for (let start = 0; start < 2; start++)
+    await expect(open()).rejects.toThrow(/state.db-wal is missing: .*restore a backup/);
+  expect(contents()).toEqual(before);
+});
+
 it('tells of earlier losses', async () => {
   let store = await open();
   await putPod(store, 'a');
+  await store.close();
+  store = await open();
+  await putPod(store, 'b');
   await log?.abandon();
   rmSync(join(dir, 'state.db-wal'));
   store = await open();

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { processHolding } from '../file-lock.ts';
 import { databasePath, inspect } from './inspect.ts';
 import { type Condition, type Evidence, type Judgement, judge } from './judge.ts';
-import { describeDamage, listDamage } from './recover.ts';
+import { describeDamage, leavesNothing, listDamage } from './recover.ts';
 import { listSnapshots, verifySnapshot } from './snapshots.ts';
 
 /** `healthy`: nothing to do. `recoverable`: the next start repairs it, perhaps with a loss. `lost`: nothing to start from. `busy`: cannot be told now. */
@@ -50,16 +50,19 @@ export function examineStore(dir: string): DoctorReport {
     ...judgement.findings.map((finding) => `found: ${finding}`),
     OUTLOOK[judgement.condition],
   ];
-  const isSnapshotSound = snapshots.some(({ isSound }) => isSound);
-  if (judgement.condition === 'destroyed' && !isSnapshotSound) {
-    lines.push('there is no sound snapshot: restore a backup, or move the folder away to begin anew');
-  }
-  return { diagnosis: diagnose(judgement, isSnapshotSound), lines };
+  const diagnosis = diagnose(judgement, dir, () => snapshots.some(({ isSound }) => isSound));
+  if (diagnosis === 'lost')
+    lines.push(
+      'nothing is left, and there is no sound snapshot: restore a backup, or move the folder away to begin anew',
+    );
+  return { diagnosis, lines };
 }
 
-function diagnose({ condition }: Judgement, hasSoundSnapshot: boolean): Diagnosis {
-  if (condition === 'destroyed') return hasSoundSnapshot ? 'recoverable' : 'lost';
-  return condition === 'cut' || condition === 'unsure' ? 'recoverable' : 'healthy';
+function diagnose(judgement: Judgement, dir: string, hasSoundSnapshot: () => boolean): Diagnosis {
+  const { condition } = judgement;
+  if (condition !== 'destroyed' && condition !== 'cut') return condition === 'unsure' ? 'recoverable' : 'healthy';
+  if (hasSoundSnapshot() || (condition === 'cut' && !leavesNothing(dir, judgement))) return 'recoverable';
+  return 'lost';
 }
 
 function describeFiles({ marks, pages, sums, wal, walBytes }: Evidence): string[] {

@@ -4,6 +4,7 @@ import {
   existsSync,
   fsyncSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { markPath } from './commit-mark.ts';
@@ -69,7 +71,10 @@ export function prepareFiles(dir: string, nowMs: number): Prepared {
   }
   if (condition === 'destroyed') soundSnapshot(dir, judgement);
   const folder = setAside(dir, { nowMs, isNeeded: condition === 'unsure' });
-  const isKept = condition === 'cut' || (condition === 'unsure' && passesOwnChecks(folder, evidence, judgement));
+  const isKept =
+    condition === 'cut'
+      ? !isEmptied(folder, judgement)
+      : condition === 'unsure' && passesOwnChecks(folder, evidence, judgement);
   const served = isKept ? 'what is left of it' : restoreSnapshot(dir, { judgement, folder });
   if (judgement.dropWal && isKept) dropWal(dir);
   return { evidence, judgement, next: 'adopt', recovery: { served, folder } };
@@ -127,10 +132,43 @@ function setAside(dir: string, { nowMs, isNeeded }: { readonly nowMs: number; re
   return folder;
 }
 
+/** Whether a start would find nothing in what is left of a store that was cut. Changes nothing. */
+export function leavesNothing(dir: string, judgement: Judgement): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'coracle-store-'));
+  try {
+    const db = databasePath(dir);
+    for (const path of [db, `${db}-wal`]) if (existsSync(path)) copyFileSync(path, join(folder, basename(path)));
+    return isEmptied(folder, judgement);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** On a copy. A store that has promised something and holds nothing was not cut but lost: an empty cluster would be served. */
+function isEmptied(folder: string, judgement: Judgement): boolean {
+  // There was no room for the copy.
+  if (!existsSync(databasePath(folder))) return false;
+  setWalAside(folder, judgement);
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(databasePath(folder), { readOnly: true });
+    return db.prepare('SELECT 1 FROM objects LIMIT 1').get() === undefined;
+  } catch {
+    // Not even tables.
+    return true;
+  } finally {
+    db?.close();
+  }
+}
+
+function setWalAside(folder: string, { dropWal }: Judgement): void {
+  const wal = `${databasePath(folder)}-wal`;
+  if (dropWal && existsSync(wal)) renameSync(wal, `${wal}.dropped`);
+}
+
 /** On the copy. The newest revision tells whether another program has folded the WAL. */
 function passesOwnChecks(folder: string, { marks }: Evidence, judgement: Judgement): boolean {
-  const wal = `${databasePath(folder)}-wal`;
-  if (judgement.dropWal && existsSync(wal)) renameSync(wal, `${wal}.dropped`);
+  setWalAside(folder, judgement);
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(databasePath(folder), { readOnly: true });
