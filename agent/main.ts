@@ -34,6 +34,7 @@ import { createCsiDrivers } from './plugins/csi-drivers.ts';
 import { createDevicePlugins } from './plugins/device-plugins.ts';
 import { runPluginWatcher } from './plugins/plugin-watcher.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
+import { watchServerClock } from './servers/server-clock.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
 import { createCopyGuard } from './tunnel/copy-guard.ts';
@@ -78,7 +79,9 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   servers.onChange((all) => {
     for (const transport of Object.values(transports)) transport.updateServers(all);
   });
-  const client = createKubeClient(transports.node);
+  // Asked only after `kubelet` is there: answers come later.
+  const onServerClock = () => kubelet.clockWasSet();
+  const client = createKubeClient(watchServerClock(transports.node, clock, onServerClock));
   const nodeIp = config.nodeIp || (await addressTowards(servers.all, host));
   if (nodeIp === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
 

@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts';
 /** Clocks that drift are set within a few seconds; more is a jump. */
 export const CLOCK_JUMP_MS = 30_000;
 
-const LOOK_MS = 10_000;
+const LOOK_MS = 3_000;
 
 /** How far the wall clock is ahead of the monotonic one: the same for as long as nobody sets it. */
 export const clockOffsetMs = (clock: Clock): number => clock.now() - clock.monotonic();
@@ -12,7 +12,7 @@ export const clockOffsetMs = (clock: Clock): number => clock.now() - clock.monot
 export const hasJumped = (clock: Clock, offsetMs: number): boolean =>
   Math.abs(clockOffsetMs(clock) - offsetMs) > CLOCK_JUMP_MS;
 
-/** Tells, some seconds later, when the wall clock was set, until the returned function is called. */
+/** Tells, within seconds, when the wall clock was set, until the returned function is called. */
 export function watchClockJumps(clock: Clock, onJump: () => void): () => void {
   let offsetMs = clockOffsetMs(clock);
   let cancel = () => {};

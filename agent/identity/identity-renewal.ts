@@ -1,6 +1,7 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
+import { watchClockJumps } from '#base/clock-jumps.ts';
 import type { Logger } from '#base/logger.ts';
 import type { IdentityPart, NodeIdentity } from './node-identity.ts';
 
@@ -15,7 +16,7 @@ export interface IdentityRenewalOptions {
   readonly onRenewed: (part: IdentityPart) => void;
 }
 
-/** The wall clock may jump (NTP after boot, a machine that slept), so it is looked at this often. */
+/** The wall clock may jump (NTP after boot, a machine that slept), so it is looked at this often where nobody tells of the jump. */
 const MAX_WAIT_MS = 20_000;
 const MIN_WAIT_MS = 1000;
 const RETRY = { initialMs: 10_000, maxMs: 3_600_000, jitter: 0.5 };
@@ -24,11 +25,18 @@ const RETRY = { initialMs: 10_000, maxMs: 3_600_000, jitter: 0.5 };
 export async function runIdentityRenewal(options: IdentityRenewalOptions): Promise<void> {
   const { identity, client, clock, log, signal, onRenewed } = options;
   let failures = 0;
+  let jump = new AbortController();
+  const stopWatching = watchClockJumps(clock, () => {
+    failures = 0;
+    jump.abort();
+  });
+  signal.addEventListener('abort', stopWatching, { once: true });
   while (!signal.aborted) {
     const untilDueMs = Math.max(MIN_WAIT_MS, identity.nextRenewalMs() - clock.now());
     const waitMs = failures > 0 ? backoffDelayMs(failures, RETRY) : Math.min(untilDueMs, MAX_WAIT_MS);
     try {
-      await delay(clock, waitMs, signal);
+      await delay(clock, waitMs, AbortSignal.any([signal, jump.signal])).catch(() => signal.throwIfAborted());
+      jump = new AbortController();
       await identity.renew(client, onRenewed);
       failures = 0;
     } catch (err) {

@@ -94,6 +94,8 @@ export interface Kubelet {
   start(signal: AbortSignal): Promise<void>;
   /** Looks at the node's status now: the pod network has changed. */
   checkNode(): void;
+  /** The clock of this host or of the server was set: tokens are asked for anew. */
+  clockWasSet(): void;
 }
 
 const NODE_SHUTDOWN = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' };
@@ -142,6 +144,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       await started.run();
     },
     checkNode: () => started?.node.checkNow(),
+    clockWasSet: () => started?.clockWasSet(),
   };
 }
 
@@ -159,6 +162,7 @@ interface StartedKubelet {
   readonly lookups: PodLookups;
   readonly reports: NodeReports;
   readonly node: NodeAgent;
+  clockWasSet(): void;
   run(): Promise<void>;
 }
 
@@ -364,6 +368,11 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     ended: async (pod) => workers.worker(uidOf(pod))?.ended(),
     onChange: () => node.checkNow(),
   });
+  const clockWasSet = () => {
+    log.warn('a clock was set: tokens are asked for anew, and pods are looked at');
+    tokens.expireAll();
+    workers.refreshAllVolumes();
+  };
   const lookups = new KubeletLookups({ pods: manager, cache, paths });
   const { nodeName } = config;
   const sampler = new Sampler({ host, runtime, cache, cgroups, nodeName, clock, pods: () => workers.list() });
@@ -377,7 +386,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     lookups,
     reports,
     node,
-    run: () => run(parts, { node, cache, manager: workers, health, shutdown }, signal),
+    clockWasSet,
+    run: () => run(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal),
   };
 }
 
@@ -403,12 +413,13 @@ interface RunningParts {
   readonly manager: PodManager;
   readonly health: NodeHealth;
   readonly shutdown: ShutdownManager;
+  readonly clockWasSet: () => void;
 }
 
 /** Order matters: the Node first (so that it is seen), the runtime's state before any worker, Services before any environment. */
 async function run(
   { deps, nodes, services, serviceCopy, paths }: Parts,
-  { node, cache, manager, health, shutdown }: RunningParts,
+  { node, cache, manager, health, shutdown, clockWasSet }: RunningParts,
   signal: AbortSignal,
 ): Promise<void> {
   const containers = () => runningLogs(manager, cache, paths);
@@ -446,10 +457,7 @@ async function run(
     signal,
   );
   health.start(signal);
-  const stopWatchingClock = watchClockJumps(deps.clock, () => {
-    deps.log.warn('the clock was set: tokens are asked for anew, and pods are looked at');
-    manager.refreshAllVolumes();
-  });
+  const stopWatchingClock = watchClockJumps(deps.clock, clockWasSet);
   signal.addEventListener('abort', stopWatchingClock, { once: true });
   const { graceSeconds } = deps.config.shutdown;
   const onShutdown = (isComing: boolean) => shutdown.onShutdown(isComing);

@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock.ts';
+import { watchClockJumps } from '#base/clock-jumps.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ClusterPki, OwnCertificate, PkiNames } from './cluster-pki.ts';
 
@@ -12,7 +13,7 @@ export interface PkiRenewalOptions {
   readonly onRenewed: (renewed: readonly OwnCertificate[]) => void | Promise<void>;
 }
 
-/** Names may change at any time (DHCP), and the clock may jump, so both are looked at this often; nothing is written while they stay. */
+/** Names may change at any time (DHCP), so they are looked at this often; nothing is written while they stay. Jumps of the clock are told. */
 const CHECK_MS = 20_000;
 
 /** Keeps the controller's own certificates fresh until the returned function is called. */
@@ -26,14 +27,21 @@ export function startPkiRenewal({ pki, clock, log, names, onRenewed }: PkiRenewa
     } catch (err) {
       log.error('renewing the certificates of the controller failed', { err });
     }
-    schedule();
   };
-  const schedule = (): void => {
-    if (!stopped) cancel = clock.after(CHECK_MS, () => void check());
+  // One at a time: a jump within a check is looked at after it.
+  let last = Promise.resolve();
+  const checkNext = (): void => {
+    cancel?.();
+    last = last.then(check).then(() => {
+      cancel?.();
+      if (!stopped) cancel = clock.after(CHECK_MS, checkNext);
+    });
   };
-  schedule();
+  cancel = clock.after(CHECK_MS, checkNext);
+  const stopWatching = watchClockJumps(clock, checkNext);
   return () => {
     stopped = true;
+    stopWatching();
     cancel?.();
   };
 }

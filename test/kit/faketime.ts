@@ -8,21 +8,25 @@ const LIBRARY = 'libfaketimeMT.so.1';
 /** A wall clock that the test sets, for programs that are linked with the C library (Go's are not: they go on in our time). */
 export interface FakeWallClock {
   readonly environment: Readonly<Record<string, string>>;
-  /** Within a second every process sees it. */
+  /** That many days from ours, before it if negative. Within a second every process sees it. */
   set(offsetDays: number): Promise<void>;
+  /** As a host without a clock of its own boots: 1970, and some minutes. */
+  setTo1970(): Promise<void>;
 }
 
-/** Undefined where libfaketime is not installed. */
-export async function createFakeWallClock(folder: string): Promise<FakeWallClock | undefined> {
-  const library = FOLDERS.flatMap((path) => filesOf(path).map((name) => join(path, name))).find((path) =>
+/** Undefined where libfaketime is not installed. `name` keeps clocks of one folder apart. */
+export async function createFakeWallClock(folder: string, name = 'offset'): Promise<FakeWallClock | undefined> {
+  const library = FOLDERS.flatMap((path) => filesOf(path).map((file) => join(path, file))).find((path) =>
     path.endsWith(LIBRARY),
   );
   if (library === undefined) return undefined;
-  const file = join(folder, 'offset');
-  const set = (offsetDays: number) => writeFile(file, `+${offsetDays}d\n`);
+  const file = join(folder, name);
+  const write = (offset: string) => writeFile(file, `${offset}\n`);
+  const set = (offsetDays: number) => write(`${offsetDays < 0 ? '' : '+'}${offsetDays}d`);
   await set(0);
   return {
     set,
+    setTo1970: () => write(`-${Math.floor(Date.now() / 1000) - 600}`),
     environment: {
       LD_PRELOAD: library,
       FAKETIME_TIMESTAMP_FILE: file,

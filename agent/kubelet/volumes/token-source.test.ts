@@ -59,6 +59,13 @@ it.each([DAY_MS, -DAY_MS])('goes by its own clock where that of the server is %d
   expect(await token()).toBe('t2');
 });
 
+it('asks for another one once told that the clock of the server was set', async () => {
+  expect(await token()).toBe('t1');
+  source.expireAll();
+  expect(await token()).toBe('t2');
+  expect(await token()).toBe('t2');
+});
+
 it('keeps the old one while the API is away after a jump back', async () => {
   expect(await token()).toBe('t1');
   clock.jump(-DAY_MS);

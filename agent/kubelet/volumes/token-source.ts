@@ -70,6 +70,11 @@ export class TokenSource {
     return this.#options.copies.recall<KnownToken>(uidOf(pod), `tokens/${key}`);
   }
 
+  /** Nobody knows any more by whose clock they last: the next call for each asks for another one. */
+  expireAll(): void {
+    for (const [key, known] of this.#tokens) this.#tokens.set(key, { ...known, refreshAtMs: 0 });
+  }
+
   forgetPod(uid: string): void {
     for (const key of this.#tokens.keys()) if (key.startsWith(`${uid} `)) this.#tokens.delete(key);
   }

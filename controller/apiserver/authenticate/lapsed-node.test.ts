@@ -19,7 +19,14 @@ describe('lapsedNodeProblem', () => {
     ['one that was deleted', undefined, 1, 'has no node a any more'],
     ['one that works elsewhere', node('True'), 1, 'at work with a newer certificate'],
   ])('of %s', (_, known, daysAgo, problem) => {
-    const facts = { nodeName: 'a', expiredAtMs: 0, nowMs: daysAgo * DAY_MS, windowMs: 365 * DAY_MS, node: known };
+    const facts = {
+      nodeName: 'a',
+      expiredAtMs: 0,
+      nowMs: daysAgo * DAY_MS,
+      windowMs: 365 * DAY_MS,
+      node: known,
+      isByJump: false,
+    };
     if (problem === undefined) expect(lapsedNodeProblem(facts)).toBeUndefined();
     else expect(lapsedNodeProblem(facts)).toContain(problem);
   });
@@ -54,6 +61,25 @@ describe('nodes with an expired certificate', () => {
     ['of nodes by group alone', 'a', ['system:nodes'], 0],
   ])('are not what certificates are %s', (_, name, groups, inMs) => {
     expect(authenticate(name, groups, inMs === undefined ? undefined : clock.now() + inMs)).toBeUndefined();
+  });
+
+  it('may be at work where the clock alone has jumped past its end', async () => {
+    await seeded.put('/registry/minions/a', node('True'));
+    const jumping = new FakeClock();
+    const expiresAtMs = jumping.now() + DAY_MS;
+    const { authenticate: judge } = createLapsedNodeAuthenticator({
+      store: seeded.store,
+      clock: jumping,
+      windowMs: 9 * DAY_MS,
+    });
+    const certificate = { commonName: 'system:node:a', organizations: ['system:nodes'], expiresAtMs };
+    const ask = () => judge(fakeRequest({ peer: { certificate } }));
+    expect(ask()).toBeUndefined();
+    jumping.jump(2 * DAY_MS);
+    expect(ask()).toMatchObject({ name: 'system:node:a' });
+    // Once it would have expired all the same, the one at work is another.
+    await jumping.advance(DAY_MS);
+    expect(ask).toThrow('is at work with a newer certificate');
   });
 
   it('are refused with the reason and the cure', () => {

@@ -1,6 +1,7 @@
 import { ApiError } from '#api/object/api-error.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
+import { clockOffsetMs } from '#base/clock-jumps.ts';
 import type { Store } from '../../store/store.ts';
 import type { Authenticator, UserInfo } from '../chain/request-context.ts';
 
@@ -18,6 +19,8 @@ export interface LapsedNodeFacts {
   /** How long after its end a certificate still proves who a node is. */
   readonly windowMs: number;
   readonly node: Pick<Node, 'status'> | undefined;
+  /** It would be good still if the clock of this server had not jumped ahead: the node was not away. */
+  readonly isByJump: boolean;
 }
 
 /** Why a node that holds the key of an expired certificate gets no other one, or undefined when it does. Pure. */
@@ -27,6 +30,7 @@ export function lapsedNodeProblem({
   nowMs,
   windowMs,
   node,
+  isByJump,
 }: LapsedNodeFacts): string | undefined {
   const days = (ms: number) => `${Math.floor(ms / DAY_MS)} days`;
   if (nowMs - expiredAtMs > windowMs)
@@ -34,7 +38,7 @@ export function lapsedNodeProblem({
   if (node === undefined) return `the cluster has no node ${nodeName} any more`;
   // Whoever has the node's disk has its key. While the node itself is at work, this is somebody else.
   const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
-  if (ready?.status === 'True')
+  if (ready?.status === 'True' && !isByJump)
     return `node ${nodeName} is at work with a newer certificate, so this host is a copy of it, or was replaced by it`;
   return undefined;
 }
@@ -49,6 +53,7 @@ export function createLapsedNodeAuthenticator(deps: {
   readonly windowMs: number;
 }): Authenticator {
   const { store, clock, windowMs } = deps;
+  const startOffsetMs = clockOffsetMs(clock);
   return {
     name: 'lapsed-node',
     authenticate({ peer: { certificate } }): UserInfo | undefined {
@@ -57,7 +62,9 @@ export function createLapsedNodeAuthenticator(deps: {
       if (nowMs < certificate.expiresAtMs || !certificate.commonName.startsWith(NODE_USER)) return undefined;
       const nodeName = certificate.commonName.slice(NODE_USER.length);
       const node = store.snapshot().get(`/registry/minions/${nodeName}`)?.object() as Node | undefined;
-      const problem = lapsedNodeProblem({ nodeName, expiredAtMs: certificate.expiresAtMs, nowMs, windowMs, node });
+      const isByJump = certificate.expiresAtMs > startOffsetMs + clock.monotonic();
+      const facts = { nodeName, expiredAtMs: certificate.expiresAtMs, nowMs, windowMs, node, isByJump };
+      const problem = lapsedNodeProblem(facts);
       if (problem !== undefined)
         throw new ApiError(401, 'Unauthorized', `${problem}: join it again with a token of \`coracle token create\``);
       return { name: certificate.commonName, groups: [LAPSED_NODES, 'system:authenticated'] };
