@@ -150,6 +150,18 @@ describe('the impersonate filter', () => {
     await expect(
       run({ 'impersonate-user': 'system:serviceaccount:n:sa' }, ({ namespace }) => namespace !== 'n'),
     ).rejects.toThrow('cannot impersonate resource "serviceaccounts" in API group "" in the namespace "n"');
+  });
+
+  it('refuses details of nobody instead of answering as the caller', async () => {
     await expect(run({ 'impersonate-group': 'x' })).rejects.toMatchObject({ code: 400 });
+    await expect(run({ 'impersonate-uid': 'x' })).rejects.toMatchObject({ code: 400 });
+    await expect(run({ 'impersonate-extra-team': 'x' })).rejects.toMatchObject({ code: 400 });
+  });
+
+  it('adds no standing to one that was asked for', async () => {
+    const groups = async (name: string, group: string) =>
+      (await run({ 'impersonate-user': name, 'impersonate-group': group })).user.groups;
+    expect(await groups('ann', 'system:unauthenticated')).toEqual(['system:unauthenticated']);
+    expect(await groups('system:anonymous', 'x')).toEqual(['x', 'system:unauthenticated']);
   });
 });

@@ -5,6 +5,9 @@ import type { ApiRequest } from '../../server/api-request.ts';
 import type { Authorizer, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 const EXTRA_PREFIX = 'impersonate-extra-';
+const ANONYMOUS = 'system:anonymous';
+const AUTHENTICATED = 'system:authenticated';
+const UNAUTHENTICATED = 'system:unauthenticated';
 const AUTHENTICATION_GROUP = 'authentication.k8s.io';
 
 interface Wish {
@@ -39,11 +42,12 @@ function extraOf(request: ApiRequest): Record<string, readonly string[]> {
 /** What the Impersonate-* headers ask for; undefined without any. Throws 400 for details without a user. */
 export function readImpersonation(request: ApiRequest): Wish | undefined {
   const userName = request.header('impersonate-user') ?? '';
-  const uid = request.header('impersonate-uid');
+  const uid = request.header('impersonate-uid') || undefined;
   const groups = valuesOf(request.header('impersonate-group'));
-  if (userName === '' && uid === undefined && groups.length === 0) return undefined;
-  if (userName === '') throw badRequest('requested impersonation of a uid or of groups without impersonating a user');
-  return { userName, uid, groups, extra: extraOf(request) };
+  const extra = extraOf(request);
+  if (userName !== '') return { userName, uid, groups, extra };
+  if (uid === undefined && groups.length === 0 && Object.keys(extra).length === 0) return undefined;
+  throw badRequest('requested impersonation of a uid, groups or extra values without impersonating a user');
 }
 
 /** Everything that must be allowed for the wish to come true. */
@@ -62,13 +66,18 @@ export function impersonationQuestions({ userName, uid, groups, extra }: Wish): 
   ];
 }
 
+/** Every user is in the one or the other of these groups; a wish for one of them is not added to. */
+function withStanding(groups: readonly string[], userName: string): readonly string[] {
+  if (userName === ANONYMOUS) return groups.includes(UNAUTHENTICATED) ? groups : [...groups, UNAUTHENTICATED];
+  return groups.includes(AUTHENTICATED) || groups.includes(UNAUTHENTICATED) ? groups : [...groups, AUTHENTICATED];
+}
+
 function impersonatedUser({ userName, uid, groups, extra }: Wish): UserInfo {
   const account = parseServiceAccountUserName(userName);
   const own = groups.length === 0 && account !== undefined ? serviceAccountGroups(account.namespace) : groups;
-  const status = userName === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated';
   return {
     name: userName,
-    groups: own.includes(status) ? own : [...own, status],
+    groups: withStanding(own, userName),
     ...(uid === undefined ? {} : { uid }),
     ...(Object.keys(extra).length === 0 ? {} : { extra }),
   };
