@@ -15,6 +15,7 @@ import { type NetworkProblem, NetworkProblems } from './network/network-problem.
 import type { PodTransport } from './network/paths/pod-paths.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
+import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
 import type { PlanChange } from './proxy/change-tracker.ts';
 import { type ChosenBackend, chooseBackend, type ProxyMode } from './proxy/choose-backend.ts';
@@ -72,18 +73,26 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     resolver: { address: DNS_ADDRESS, port: config.dnsPort },
     iptables: binaries.iptables,
   });
+  const trouble = watchHostTrouble({
+    ...{ host, clock, log: log.child({ component: 'network' }), iptables: binaries.iptables },
+    clusterCidr: cidrsByFamily(config.clusterCidr).IPv4 ?? '',
+    onProblems: (found) => problems.tell('host', found),
+  });
   const backend = await proxyBackend(options);
   let ownPodCidr: string | undefined;
   const applyPodCidr = async () => {
     if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
   };
   const reassert = async () => {
-    if (config.networkMode === 'routes') await podNetwork.reassert();
+    if (config.networkMode !== 'routes') return;
+    await podNetwork.reassert();
+    trouble.look();
   };
   return {
     problems: () => (config.networkMode === 'routes' ? problems.list() : undefined),
     start(client, signal) {
       const informers = createInformerFactory({ client, clock, log });
+      if (config.networkMode === 'routes') void trouble.run(signal);
       if (config.networkMode === 'routes') podNetwork.start(informers.informer<Node>(resources.nodes), signal);
       if (backend.mode === 'iptables' && config.proxyMode !== 'none' && config.localhostNodePorts)
         void allowLocalhostNodePorts(changes, log);
@@ -109,6 +118,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     async onPodCidrs(podCidrs) {
       ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
       await applyPodCidr();
+      trouble.look();
     },
     cleanUp: () =>
       cleanUp(log, [

@@ -119,6 +119,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: [
       'coracle doctor store [data directory]',
       'coracle doctor nodes',
+      'coracle doctor network',
       '',
       `Without a data directory: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
       'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from, or keys of sealed',
@@ -126,8 +127,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       '',
       '"nodes" asks the running cluster, where the controller runs, as root: nodes that are not ready, whose clock is wrong, or whose identity a',
       'second host shows (a copied SD card). Exit codes: 0 nothing; 1 something, a line for each.',
+      '',
+      '"network" looks at the host that it runs on, as root: firewalls and settings that are in the way of pods, and what helps. Exit codes: 0',
+      'nothing; 1 something.',
     ].join('\n'),
     async run(argv) {
+      if (argv.length === 1 && argv[0] === 'network') {
+        const { runNetworkDoctor } = await import('#agent/doctor-command.ts');
+        process.exitCode = await runNetworkDoctor(await loadConfig(AGENT_CONFIG, [], AGENT_FILE));
+        return;
+      }
       if (argv.length === 1 && argv[0] === 'nodes') {
         const { examineNodes } = await import('#controller/doctor-nodes.ts');
         process.exitCode = await examineNodes(controllerKubeconfig());
