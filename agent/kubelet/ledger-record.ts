@@ -52,6 +52,8 @@ export interface LedgerRecord {
   /** Last sandbox attempt that was begun. */
   readonly sandboxAttempt: number;
   readonly containers: Readonly<Record<string, ContainerLedger>>;
+  /** By container, the last attempt before all containers were last restarted together. */
+  readonly restartAll?: Readonly<Record<string, number>>;
   readonly devices?: DeviceGrants;
   /** What the node granted after a resize, by container; absent while what it was admitted with still holds. */
   readonly allocated?: Readonly<Record<string, IResourceRequirements>>;

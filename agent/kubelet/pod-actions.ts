@@ -25,6 +25,7 @@ import {
   specOf,
 } from './pod-spec.ts';
 import { actuatedSize, resizeStep } from './resize/allocation.ts';
+import { asksForRestartOfAll, hasRunInThisLife, presentLife, survivors } from './restart-all.ts';
 import { containerHash } from './runtime-labels.ts';
 
 /** What can be done to a pod, each with what it needs; the executor table is typed from this. */
@@ -114,11 +115,17 @@ const KEPT_DEAD_INSTANCES = 1;
  * Decides what to do next for one pod that is to run. Pure: the same input gives the same steps, and an empty list when nothing is to be
  * done. Starts are planned as far as they can follow from one another in one go: sandbox and first container need no second pass.
  */
-export function computePodActions(input: PodActionsInput): PodActions {
+export function computePodActions(given: PodActionsInput): PodActions {
+  const input = { ...given, all: given.observed, observed: presentLife(given.observed, given.ledger) };
   const draft = new Draft(input);
   const deadline = deadlineOutcome(input);
   if (deadline.outcome !== undefined) return draft.finish(deadline.outcome);
   draft.wakeAt(deadline.atMs);
+
+  // Without preStop and without grace, as Kubernetes does it: the pod begins anew as soon as it can.
+  const old = survivors(input.all, input.ledger);
+  for (const one of old) draft.kill(one, `Container ${one.name} is restarted with all containers of its pod`, 0);
+  if (old.length > 0) return draft.finish(undefined);
 
   const sandbox = usableSandbox(input);
   const outcome = computeOutcome(input);
@@ -129,9 +136,14 @@ export function computePodActions(input: PodActionsInput): PodActions {
   return draft.finish(undefined);
 }
 
+/** What is observed of the present life of the pod, and all that is. */
+interface PlanInput extends PodActionsInput {
+  readonly all: ObservedPod;
+}
+
 /** Collects the plan; the planners below append to it. */
 class Draft {
-  readonly input: PodActionsInput;
+  readonly input: PlanInput;
   readonly #kills: PodAction[] = [];
   readonly #sandbox: PodAction[] = [];
   readonly #resizes: PodAction[] = [];
@@ -140,7 +152,7 @@ class Draft {
   readonly #waiting = new Map<string, WaitingReason>();
   #wakeAtMs: number | undefined;
 
-  constructor(input: PodActionsInput) {
+  constructor(input: PlanInput) {
     this.input = input;
   }
 
@@ -178,7 +190,7 @@ class Draft {
    * restarted in one pass does not wait.
    */
   start(container: IContainer, ended: ObservedContainer | undefined): boolean {
-    const { pod, ledger, observed, holds, nowMs } = this.input;
+    const { pod, ledger, all, holds, nowMs } = this.input;
     const { name } = container;
     const remembered = ledger.containers[name];
     const untilMs = backoffUntilMs(remembered?.backoff, ended?.finishedAtMs, nowMs);
@@ -192,7 +204,7 @@ class Draft {
       this.wait(name, hold.waiting, hold.untilMs);
       return false;
     }
-    const previous = newestInstance(observed, name);
+    const previous = newestInstance(all, name);
     const attempt = Math.max(previous?.attempt ?? -1, remembered?.ran ? remembered.attempt : -1) + 1;
     const backoff =
       ended === undefined ? remembered?.backoff : nextBackoff(remembered?.backoff, ended.finishedAtMs, nowMs);
@@ -255,7 +267,7 @@ function endOf(input: PodActionsInput, container: IContainer): End {
   const { pod, observed, ledger } = input;
   const instance = newestInstance(observed, container.name);
   if (instance === undefined) {
-    const vanished = ledger.containers[container.name]?.ran === true;
+    const vanished = hasRunInThisLife(ledger, container.name);
     return vanished && !shouldRestart(pod, container, 137) ? 'failed' : 'running';
   }
   if (instance.state !== 'EXITED' || shouldRestart(pod, container, instance.exitCode)) return 'running';
@@ -307,13 +319,16 @@ function planNewSandbox(draft: Draft): void {
 
 /** A regular container that does not run: start it, unless it has ended for good. */
 function planAbsent(draft: Draft, container: IContainer): void {
-  const { observed } = draft.input;
   if (endOf(draft.input, container) !== 'running') return;
-  draft.start(container, lastEnded(observed, container.name));
+  draft.start(container, lastEnded(draft.input, container.name));
 }
 
-function lastEnded(observed: ObservedPod, name: string): ObservedContainer | undefined {
-  return instancesOf(observed, name).find((instance) => instance.state === 'EXITED');
+/** One that had the whole pod restarted waits as any other that crashes; those that it took along do not. */
+function lastEnded({ pod, observed, all }: PlanInput, name: string): ObservedContainer | undefined {
+  const ended = instancesOf(observed, name).find((instance) => instance.state === 'EXITED');
+  if (ended !== undefined) return ended;
+  const before = newestInstance(all, name);
+  return before !== undefined && asksForRestartOfAll(pod, before) ? before : undefined;
 }
 
 function planInSandbox(draft: Draft, sandbox: ObservedSandbox): void {
@@ -345,14 +360,14 @@ function planInitContainers(draft: Draft, sandbox: ObservedSandbox | undefined):
     const instance = inSandbox(container.name);
     if (isSidecar(container)) {
       const runs = instance?.state === 'RUNNING' && planRunning(draft, container, instance);
-      if (!runs && instance?.state !== 'RUNNING') draft.start(container, lastEnded(observed, container.name));
+      if (!runs && instance?.state !== 'RUNNING') draft.start(container, lastEnded(draft.input, container.name));
       // Later containers wait until it has started, unless it merely restarts beside them.
       if (!isInitialized && !(runs && probes.started.has(instance.id))) return false;
       continue;
     }
     if (isInitialized) continue;
     if (instance?.state === 'EXITED' && instance.exitCode === 0) continue;
-    if (instance?.state !== 'RUNNING') draft.start(container, lastEnded(observed, container.name));
+    if (instance?.state !== 'RUNNING') draft.start(container, lastEnded(draft.input, container.name));
     return false;
   }
   return true;
@@ -367,8 +382,8 @@ function planRegular(draft: Draft, container: IContainer, sandbox: ObservedSandb
 
 /** Leaves a running container alone (true), or kills and, where its policy allows, restarts it. */
 function planRunning(draft: Draft, container: IContainer, instance: ObservedContainer): boolean {
-  const { pod, observed, probes } = draft.input;
-  const ended = lastEnded(observed, container.name);
+  const { pod, probes } = draft.input;
+  const ended = lastEnded(draft.input, container.name);
   if (instance.hash !== '' && instance.hash !== containerHash(container)) {
     draft.kill(instance, `Container ${container.name} definition changed, will be restarted`);
     draft.start(container, ended);
@@ -404,7 +419,7 @@ function planResize(
 
 /** Dead instances and sandboxes that nobody needs any more. */
 function planCleanUp(draft: Draft): void {
-  const { observed } = draft.input;
+  const { all: observed } = draft.input;
   const kept = new Set<string>();
   for (const name of new Set(observed.containers.map((container) => container.name))) {
     const [newest, ...older] = instancesOf(observed, name);

@@ -60,13 +60,17 @@ export function gracePeriodSeconds(pod: Pod): number {
 
 /** Whether a container that ended with `exitCode` is to run again, by its own rules (KEP-5307), its own policy, or the pod's. */
 export function shouldRestart(pod: Pod, container: IContainer, exitCode: number): boolean {
-  for (const rule of container.restartPolicyRules ?? []) {
-    const values = rule.exitCodes?.values ?? [];
-    const isIn = values.includes(exitCode);
-    const matches = rule.exitCodes?.operator === 'NotIn' ? !isIn : isIn;
-    if (matches && rule.action === 'Restart') return true;
-  }
+  if (matchingRule(container, exitCode) !== undefined) return true;
   const policy = container.restartPolicy ?? restartPolicyOf(pod);
   if (policy === 'Never') return false;
   return policy === 'Always' || exitCode !== 0;
+}
+
+/** The first rule that fits; each of its actions runs the container again, alone or with all others (KEP-5532). */
+export function matchingRule({ restartPolicyRules = [] }: IContainer, exitCode: number) {
+  return restartPolicyRules.find(({ action, exitCodes }) => {
+    const isIn = (exitCodes?.values ?? []).includes(exitCode);
+    const isFit = exitCodes?.operator === 'NotIn' ? !isIn : isIn;
+    return isFit && (action === 'Restart' || action === 'RestartAllContainers');
+  });
 }

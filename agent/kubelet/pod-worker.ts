@@ -25,6 +25,7 @@ import { allContainers, formatPod, gracePeriodSeconds, type PodUid, uidOf } from
 import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
 import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
 import { actuatedSize, allocatedPod, decideResize, isSameSize } from './resize/allocation.ts';
+import { beginRestartOfAll } from './restart-all.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
 import type { ResizeState } from './status/pod-conditions.ts';
 import { computePodStatus } from './status/pod-status.ts';
@@ -234,6 +235,7 @@ export class PodWorker {
   async #sync(): Promise<void> {
     const { executor, clock } = this.#deps;
     this.#judgeResize();
+    this.#judgeRestartOfAll();
     const pod = this.allocated;
     const verdicts = this.#probe();
     const plan = computePodActions({
@@ -277,6 +279,14 @@ export class PodWorker {
     } else if (verdict.kind === 'pending' && before?.message !== verdict.message) {
       events.pod(this.#pod, 'Warning', `Resize${verdict.reason}`, verdict.message);
     }
+  }
+
+  #judgeRestartOfAll(): void {
+    const record = this.#record();
+    const restartAll = beginRestartOfAll(this.#pod, this.#deps.cache.observe(this.uid), record);
+    if (restartAll === undefined) return;
+    this.#log.info('all containers of the pod are restarted', { upTo: restartAll });
+    this.#save({ ...record, restartAll });
   }
 
   #resizeState(record: LedgerRecord, observed: ObservedPod): ResizeState {

@@ -288,6 +288,34 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     expect((await containerd.host.mounts.list()).filter(({ path }) => path.includes('volume-subpaths'))).toEqual([]);
   });
 
+  test('begins a pod anew where the rule of a container says so', async () => {
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    const exitCodes = { operator: 'In' as const, values: [42] };
+    await run(
+      'anew',
+      {
+        ...sh('test $(wc -l < /data/runs) -lt 2 && exit 42; exec sleep 600'),
+        volumeMounts,
+        restartPolicy: 'Never',
+        restartPolicyRules: [{ action: 'RestartAllContainers', exitCodes }],
+      },
+      {
+        restartPolicy: 'Never',
+        volumes: [{ name: 'data', emptyDir: {} }],
+        initContainers: [{ name: 'count', image: BUSYBOX_IMAGE, ...sh('echo run >> /data/runs'), volumeMounts }],
+      },
+    );
+    // Before it ends for the first time it counts as ready, too.
+    const restarts = () => podNow('anew')?.status?.containerStatuses?.[0]?.restartCount;
+    await waitUntil('anew is ready again', TIMEOUT_MS, () => restarts() === 1 && isReady('anew'));
+    expect(podNow('anew')?.status?.initContainerStatuses?.[0]).toMatchObject({ restartCount: 1 });
+    expect(podNow('anew')?.status?.containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      lastState: { terminated: { exitCode: 42 } },
+    });
+    await remove('anew');
+  });
+
   test('probes over HTTP before it calls a pod ready', async () => {
     await run('probed', {
       ...sh('mkdir /www; echo ok > /www/index.html; exec httpd -f -p 8080 -h /www'),

@@ -5,6 +5,7 @@ import { toTime } from '#base/clock.ts';
 import { instancesOf, type ObservedContainer } from '../observed-pod.ts';
 import { restartPolicyOf, roleOf } from '../pod-spec.ts';
 import { actuatedSize, grantedAllocation } from '../resize/allocation.ts';
+import { isOfLifeBefore } from '../restart-all.ts';
 import type { PodStatusInput } from './pod-status.ts';
 
 export interface ContainerStatusInput extends PodStatusInput {
@@ -104,7 +105,10 @@ function computeState(input: ContainerStatusInput, newest: ObservedContainer | u
     case 'RUNNING':
       return { running: { startedAt: toTime(newest.startedAtMs) } };
     case 'EXITED':
-      return reason === undefined ? { terminated: terminated(newest) } : toWaiting();
+      // What ended with the life before begins again as soon as what comes before it has.
+      if (reason === undefined && !isOfLifeBefore(ledger, container.name, newest.attempt))
+        return { terminated: terminated(newest) };
+      return toWaiting();
     case 'CREATED':
       return toWaiting();
     case 'UNKNOWN':

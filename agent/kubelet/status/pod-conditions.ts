@@ -16,6 +16,8 @@ export interface ConditionsInput {
   readonly initStatuses: readonly IContainerStatus[];
   readonly statuses: readonly IContainerStatus[];
   readonly resize: ResizeState;
+  /** All containers are being restarted together; undefined where no rule asks for that. */
+  readonly isRestarting: boolean | undefined;
   readonly disruption: PodOutcome['disruption'];
   readonly nowMs: number;
 }
@@ -50,6 +52,7 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
     Ready: gateVerdict(pod, containersReady),
     ContainersReady: containersReady,
     PodScheduled: YES,
+    ...restartVerdict(input),
     ...resizeVerdicts(input.resize),
     ...disruptionVerdict(input.disruption),
   };
@@ -64,6 +67,14 @@ export function computeConditions(input: ConditionsInput): IPodCondition[] {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     } as IPodCondition;
   });
+}
+
+function restartVerdict({ isRestarting, phase }: ConditionsInput): Record<string, Verdict> {
+  if (isRestarting === undefined) return {};
+  const started = { reason: 'RestartAllContainersStarted', message: 'container exited with restart policy rule' };
+  if (phase === 'Succeeded') return { AllContainersRestarting: { status: 'False', reason: 'PodCompleted' } };
+  if (phase === 'Failed') return { AllContainersRestarting: { status: 'False', reason: 'PodFailed' } };
+  return { AllContainersRestarting: isRestarting ? { ...YES, ...started } : { status: 'False' } };
 }
 
 function disruptionVerdict(disruption: PodOutcome['disruption']): Record<string, Verdict> {

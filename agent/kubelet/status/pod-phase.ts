@@ -2,6 +2,7 @@ import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { findContainer, isSidecar, shouldRestart, specOf } from '../pod-spec.ts';
+import { isOfLifeBefore } from '../restart-all.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
@@ -10,14 +11,17 @@ export function computePhase(
   pod: Pod,
   initStatuses: readonly IContainerStatus[],
   statuses: readonly IContainerStatus[],
-  { outcome, terminatedAtMs }: Pick<LedgerRecord, 'outcome' | 'terminatedAtMs'>,
+  ledger: Pick<LedgerRecord, 'outcome' | 'terminatedAtMs' | 'restartAll' | 'containers'>,
 ): Phase {
+  const { outcome, terminatedAtMs } = ledger;
   if (outcome !== undefined) return outcome.phase;
   const init = initStatuses.filter(({ name }) => {
     const container = findContainer(pod, name);
     return container === undefined || !isSidecar(container);
   });
-  const isBegun = statuses.some(({ state, restartCount }) => state?.waiting === undefined || (restartCount ?? 0) > 0);
+  const isBegun =
+    ledger.restartAll !== undefined ||
+    statuses.some(({ state, restartCount }) => state?.waiting === undefined || (restartCount ?? 0) > 0);
   const pendingInit = init.some(({ state }) => state?.terminated?.exitCode !== 0);
   if (pendingInit && !isBegun && terminatedAtMs === undefined) {
     const isFailed = init.some(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0);
@@ -34,7 +38,8 @@ export function computePhase(
   if (waiting > 0) return 'Pending';
   if (running > 0) return 'Running';
   if (ended.length < specOf(pod).containers.length || ended.length === 0) return 'Pending';
-  if (statuses.some((status) => willRestart(pod, status))) return 'Running';
+  const isToReturn = ({ name, restartCount }: IContainerStatus) => isOfLifeBefore(ledger, name, restartCount ?? 0);
+  if (statuses.some((status) => willRestart(pod, status) || isToReturn(status))) return 'Running';
   return ended.every(({ exitCode }) => exitCode === 0) ? 'Succeeded' : 'Failed';
 }
 

@@ -7,6 +7,7 @@ import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
 import type { WaitingReason } from '../pod-actions.ts';
 import { ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
+import { couldRestartAll, hasRunInThisLife, presentLife, survivors } from '../restart-all.ts';
 import { computeContainerStatus } from './container-status.ts';
 import { computeConditions, type ResizeState } from './pod-conditions.ts';
 import { computePhase, type Phase } from './pod-phase.ts';
@@ -61,6 +62,7 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
       initStatuses,
       statuses,
       resize: input.resize,
+      isRestarting: couldRestartAll(pod) ? survivors(observed, ledger).length > 0 : undefined,
       disruption: ledger.outcome?.disruption,
       nowMs: input.nowMs,
     }),
@@ -81,9 +83,11 @@ const withoutStarted = ({ started: _started, ...status }: IContainerStatus) => s
 const knownPodIps = (status: IPodStatus): string[] => (status.podIPs ?? []).flatMap(({ ip }) => ip ?? []);
 
 function hasInitialized(input: PodStatusInput, initContainers: readonly IContainer[]): boolean {
-  const { observed, started, ledger, pod } = input;
+  const { started, ledger, pod } = input;
+  const observed = presentLife(input.observed, ledger);
+  const isBegun = (name: string) => ledger.containers[name] !== undefined && ledger.restartAll === undefined;
   const hasRegular = specOf(pod).containers.some(
-    ({ name }) => newestInstance(observed, name) !== undefined || ledger.containers[name] !== undefined,
+    ({ name }) => newestInstance(observed, name) !== undefined || isBegun(name) || hasRunInThisLife(ledger, name),
   );
   if (hasRegular) return true;
   return initContainers.every((container) => {
