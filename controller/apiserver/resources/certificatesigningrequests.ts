@@ -155,12 +155,12 @@ function validateDecisions(csr: Csr, old: Csr, mayDecide: boolean): FieldError[]
 /** Times that clients leave to the server. */
 function stampConditions(csr: Csr, old: Csr, nowMs: number): void {
   for (const condition of (csr.status?.conditions ?? []) as Condition[]) {
-    const before = old.status?.conditions?.find((other) => other.type === condition.type);
-    condition.lastUpdateTime ??= toTime(nowMs);
-    if (condition.lastTransitionTime == null) {
-      condition.lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : toTime(nowMs);
-    }
     condition.status ||= 'True';
+    const same = old.status?.conditions?.find(
+      ({ type, status }) => type === condition.type && status === condition.status,
+    );
+    condition.lastUpdateTime ??= toTime(nowMs);
+    condition.lastTransitionTime ??= same?.lastTransitionTime ?? toTime(nowMs);
   }
 }
 

@@ -189,6 +189,14 @@ describe('certificate signing requests', () => {
     expect(undone.message).toContain('updates may not remove a condition of type "Approved"');
   });
 
+  test('are told when a condition came up, be it given without a status', async () => {
+    const created = await api.expect(201, 'POST', CSRS, csr());
+    const path = `${CSRS}/x/approval`;
+    const answer = await api.expect(200, 'PUT', path, { ...created, status: { conditions: [{ type: 'Approved' }] } });
+    const at = '2026-01-01T00:00:00Z';
+    expect(answer.status.conditions).toMatchObject([{ status: 'True', lastTransitionTime: at, lastUpdateTime: at }]);
+  });
+
   test.each<[name: string, spec: object, finding: string]>([
     ['no signer', { signerName: undefined }, 'spec.signerName: Required value'],
     ['no usages', { usages: [] }, 'spec.usages: Required value'],
