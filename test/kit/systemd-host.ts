@@ -1,0 +1,138 @@
+import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { waitUntil } from './wait-until.ts';
+
+/** A copy of this host that systemd has booted, with a network of its own. What is written there is gone with it. */
+export interface SystemdHost {
+  readonly address: string;
+  /** Runs a bash script there. */
+  run(script: string, timeoutMs?: number): SpawnSyncReturns<string>;
+  /** Throws with what the script said unless it ended with 0. */
+  ok(script: string, timeoutMs?: number): string;
+  stop(): Promise<void>;
+}
+
+const PROGRAMS = ['unshare', 'systemd-nspawn', '/lib/systemd/systemd'];
+const ADDRESS = '192.0.2.10';
+
+/** Why this machine cannot boot such a host, or undefined when it can. */
+export function systemdHostProblem(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  for (const program of PROGRAMS) {
+    if (spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0) return `needs ${program}`;
+  }
+  return undefined;
+}
+
+/**
+ * `$1` is a folder of ours, `$2` a name. An overlay in memory over this host's own root, so that nothing is to be installed; a cgroup of
+ * its own in each hierarchy of cgroup v1, whose files systemd-nspawn leaves read-only where it can.
+ */
+const BOOT = `
+set -e
+for tree in /sys/fs/cgroup/*/; do
+  [ -e "$tree/cgroup.procs" ] && [ "$(stat -fc %T "$tree")" = cgroupfs ] || continue
+  mkdir -p "$tree/$2"
+  for file in cpuset.cpus cpuset.mems; do [ ! -e "$tree/$file" ] || cat "$tree/$file" >"$tree/$2/$file"; done
+  echo $$ >"$tree/$2/cgroup.procs"
+done
+mount -t tmpfs -o size=3g tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+# Services of this host have nothing to do there.
+rm -rf "$1/root/etc/systemd/system/multi-user.target.wants"
+export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
+exec systemd-nspawn -q -D "$1/root" --boot --network-veth --capability=all --system-call-filter='@keyring bpf' --register=no --keep-unit \\
+  -M "$2" --resolv-conf=off --link-journal=no --tmpfs=/var/lib/coracle --console=pipe
+`;
+
+const PREPARE = `
+set -e
+awk '$3 == "cgroup" {print $2}' /proc/mounts | while read -r tree; do mount -o remount,bind,rw "$tree" || mount -o remount,rw "$tree"; done
+ip addr add ${ADDRESS}/24 dev host0
+ip link set host0 up
+ip route replace default via 192.0.2.1
+`;
+
+export async function startSystemdHost(name: string): Promise<SystemdHost> {
+  const folder = await mkdtemp(`/tmp/coracle-${name}-`);
+  const machine = `${name}${process.pid}`;
+  const child = spawn(
+    'unshare',
+    ['--mount', '--net', '--propagation', 'private', 'bash', '-c', BOOT, 'boot', folder, machine],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+  let leader: number | undefined;
+  const run: SystemdHost['run'] = (script, timeoutMs = 60_000) =>
+    spawnSync('nsenter', ['-t', String(leader), '-a', 'bash', '-c', script], { encoding: 'utf8', timeout: timeoutMs });
+  const ok: SystemdHost['ok'] = (script, timeoutMs) => {
+    const { status, stdout, stderr } = run(script, timeoutMs);
+    if (status !== 0) throw new Error(`exit code ${status} of: ${script}\n${stderr}${stdout}`);
+    return stdout;
+  };
+  const stop = () => end({ child, leader, folder, machine });
+  try {
+    await waitUntil('systemd', 60_000, () => {
+      if (child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
+      leader ??= systemdBelow(child.pid!);
+      return leader !== undefined && /^(running|degraded)/.test(run('systemctl is-system-running').stdout);
+    });
+    // Its end of the cable, in the network that it shares with nobody.
+    spawnSync('nsenter', ['-t', String(child.pid), '-n', 'ip', 'link', 'set', `ve-${machine}`.slice(0, 15), 'up']);
+    ok(PREPARE);
+    return { address: ADDRESS, run, ok, stop };
+  } catch (err) {
+    await stop();
+    throw err;
+  }
+}
+
+/** Its first process, once it is that: before come those of the script and of systemd-nspawn. */
+function systemdBelow(pid: number): number | undefined {
+  if (!existsSync(`/proc/${pid}`)) return undefined;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  return children.find((one) => readIfThere(`/proc/${one}/comm`) === 'systemd\n');
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly leader: number | undefined;
+  readonly folder: string;
+  readonly machine: string;
+}
+
+/** The first process of a PID namespace takes all others along. */
+async function end({ child, leader, folder, machine }: Running): Promise<void> {
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  if (leader !== undefined && existsSync(`/proc/${leader}`)) process.kill(leader, 'SIGKILL');
+  else child.kill('SIGKILL');
+  if (child.exitCode === null && child.signalCode === null) await gone;
+  await rm(folder, { recursive: true, force: true });
+  await waitUntil('its cgroups to go', 10_000, () => {
+    spawnSync('find', [
+      '/sys/fs/cgroup',
+      '-depth',
+      '-type',
+      'd',
+      '-path',
+      `*/${machine}*`,
+      '-exec',
+      'rmdir',
+      '{}',
+      ';',
+    ]);
+    const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '2', '-name', machine], { encoding: 'utf8' });
+    return stdout === '';
+  });
+}
