@@ -43,6 +43,8 @@ export interface Peer {
   readonly certificate:
     | { readonly commonName: string; readonly organizations: readonly string[]; readonly expiresAtMs?: number }
     | undefined;
+  /** What OpenSSL found wrong with a client certificate that counts for nothing, such as `CERT_SIGNATURE_FAILURE`. */
+  readonly refusedCertificate?: string;
   /** Subject of a client certificate of a front proxy: its CA may name any user in headers, and proves no user of its own. */
   readonly frontProxy?: { readonly commonName: string };
   /** Set by the in-process transport alone: the component identity that the composition root bound to this port. */

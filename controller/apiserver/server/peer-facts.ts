@@ -31,10 +31,20 @@ export function peerOf(incoming: NodeRequest, cas: TrustedCas): Peer {
     address: socket.remoteAddress ?? '',
     certificate: isProxy ? undefined : subject,
     ...(isProxy ? { frontProxy: { commonName: subject.commonName } } : {}),
+    ...(subject === undefined ? refusedCertificate(socket) : {}),
     component: undefined,
   };
   peers.set(connection, peer);
   return peer;
+}
+
+/** It proves nothing, but that somebody tried is for the audit log. */
+function refusedCertificate(socket: TLSSocket): Pick<Peer, 'refusedCertificate'> {
+  if (socket.authorized || socket.getPeerX509Certificate?.() === undefined) return {};
+  const fault: unknown = socket.authorizationError;
+  return {
+    refusedCertificate: String((fault instanceof Error ? (fault as { code?: string }).code : fault) ?? 'unknown'),
+  };
 }
 
 function subjectOf(socket: TLSSocket): Peer['certificate'] {

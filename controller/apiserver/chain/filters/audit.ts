@@ -75,6 +75,9 @@ export function createAuditFilter({ write, clock, policy }: AuditDeps): Filter {
   };
 }
 
+/** Annotation of requests that showed a client certificate which counts for nothing: OpenSSL's word for why. */
+const REFUSED_CERTIFICATE = 'authentication.coracle.dev/refused-certificate';
+
 /**
  * Tells of requests whose credentials were not accepted; they never reach the filter. Anybody can send them in any number: where no policy
  * asks for all of them, those that showed a credential are told of, and only so many that they cannot push all else out of the log.
@@ -82,12 +85,16 @@ export function createAuditFilter({ write, clock, policy }: AuditDeps): Filter {
 export function createFailedAuthenticationAudit({ write, clock, policy }: AuditDeps) {
   const mayTell = createTrickle(clock, { burst: 100, perSecond: 10 });
   const decide = ({ request }: RequestContext): AuditDecision | undefined => {
-    const hasCredential = request.header('authorization') !== undefined || request.peer.certificate !== undefined;
+    const { certificate, refusedCertificate } = request.peer;
+    const hasCredential = (request.header('authorization') ?? certificate ?? refusedCertificate) !== undefined;
     return hasCredential && mayTell() ? REFUSAL : undefined;
   };
   return (context: RequestContext, error: ApiError): void => {
     if (write === undefined) return;
-    const nobody = { ...context, user: { name: '', groups: [] } };
+    const fault = context.request.peer.refusedCertificate;
+    const told: Record<string, string> = fault === undefined ? {} : { [REFUSED_CERTIFICATE]: fault };
+    const auditAnnotations = { ...context.auditAnnotations, ...told };
+    const nobody = { ...context, user: { name: '', groups: [] }, auditAnnotations };
     const decision = policy === undefined ? decide(nobody) : policy(nobody);
     const stage = policy === undefined ? 'ResponseComplete' : 'ResponseStarted';
     if (decision === undefined || decision.level === 'None' || decision.omitStages.has(stage)) return;
