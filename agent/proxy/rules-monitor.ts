@@ -11,7 +11,9 @@ export interface RulesMonitorOptions {
   readonly onChange: () => void;
 }
 
-const RESTART_MS = 1_000;
+const RESTART_MS = 700;
+/** By then the program listens. */
+const STARTED_MS = 300;
 /** A full sync of ours makes thousands of lines: one look for all that come within this time. */
 const GATHER_MS = 500;
 
@@ -41,11 +43,14 @@ export async function watchRules(options: RulesMonitorOptions, signal: AbortSign
     if (!argv.includes('--event') || line.startsWith('NEWGEN')) touch();
   };
   while (!signal.aborted) {
+    // xtables-monitor 1.8.9 ends at rules of nftables that it does not understand, ours for one: nobody listened until now.
+    const cancel = clock.after(STARTED_MS, touch);
     try {
       await exec.stream(argv, onLine, signal);
     } catch (err) {
       log.debug('the monitor of rules cannot run', { err: describeError(err) });
     }
+    cancel();
     if (signal.aborted) return;
     touch();
     await delay(clock, RESTART_MS, signal).catch(() => {});
