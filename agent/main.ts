@@ -33,6 +33,7 @@ import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
 import { createCsiDrivers } from './plugins/csi-drivers.ts';
 import { createDevicePlugins } from './plugins/device-plugins.ts';
 import { runPluginWatcher } from './plugins/plugin-watcher.ts';
+import { servePodResources } from './plugins/pod-resources-server.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
 import { watchServerClock } from './servers/server-clock.ts';
 import type { ServerList } from './servers/server-list.ts';
@@ -126,6 +127,10 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     onPodCidrs,
     networkTroubles: () => network.problems(),
   });
+  servePodResources(
+    { folder: `${config.kubeletDir}/pod-resources`, fs: host.fs, source: kubelet.podResources },
+    signal,
+  ).catch((err: unknown) => log.error('pod resources are not told', { err: describeError(err) }));
   // One from before serves until its names are looked at below: without the API there is no other, and pods must start all the same.
   if (identity.serving === undefined) await identity.ensureServing(client, []);
   const server = createNodeServer({

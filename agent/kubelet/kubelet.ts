@@ -13,6 +13,7 @@ import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
 import { DeviceManager } from './devices/device-manager.ts';
 import { type DevicePlugins, NO_PLUGINS } from './devices/device-plugin.ts';
+import { type PodResourcesSource, podResourcesSource } from './devices/pod-resources.ts';
 import { UsageReader } from './eviction/usage-reader.ts';
 import { CredentialPlugins } from './images/credential-plugins.ts';
 import { ImageManager } from './images/image-manager.ts';
@@ -88,6 +89,8 @@ export interface Kubelet {
   /** What the node's HTTP API asks. */
   readonly lookups: PodLookups;
   readonly reports: NodeReports;
+  /** Empty until the kubelet has started. */
+  readonly podResources: PodResourcesSource;
   /** The informer of this node's own Node object, for those who need its spec. */
   readonly nodes: Informer<Node>;
   /** Resolves once pods of the API are looked after. Runs until aborted; rejects when aborted before. */
@@ -139,6 +142,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     nodes,
     lookups: lazyLookups(() => started?.lookups),
     reports: lazyReports(() => started?.reports),
+    podResources: {
+      list: () => started?.podResources.list() ?? [],
+      allocatable: () => started?.podResources.allocatable() ?? [],
+    },
     async start(signal) {
       started = await assemble({ deps, recorder, pods, nodes, services, serviceCopy, paths }, signal);
       await started.run();
@@ -161,6 +168,7 @@ interface Parts {
 interface StartedKubelet {
   readonly lookups: PodLookups;
   readonly reports: NodeReports;
+  readonly podResources: PodResourcesSource;
   readonly node: NodeAgent;
   clockWasSet(): void;
   run(): Promise<void>;
@@ -385,6 +393,11 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
   return {
     lookups,
     reports,
+    podResources: podResourcesSource({
+      pods: () => workers.listActive(),
+      record: (uid) => ledger.record(uid),
+      devices: () => deviceManager?.list() ?? [],
+    }),
     node,
     clockWasSet,
     run: () => run(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal),

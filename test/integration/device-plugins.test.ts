@@ -1,14 +1,28 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials, Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
 import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLinuxHost } from '#agent/host/linux-host.ts';
+import { podResourcesSource } from '#agent/kubelet/devices/pod-resources.ts';
+import type { LedgerRecord } from '#agent/kubelet/ledger-record.ts';
 import { createDevicePlugins, type DevicePluginServer } from '#agent/plugins/device-plugins.ts';
+import { connectPlugin } from '#agent/plugins/plugin-client.ts';
+import { runPluginWatcher } from '#agent/plugins/plugin-watcher.ts';
+import { servePodResources } from '#agent/plugins/pod-resources-server.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import descriptor from '../../protos/device-plugin-v1beta1.json' with { type: 'json' };
+import registrar from '../../protos/plugin-registration-v1.json' with { type: 'json' };
+import podResourcesDescriptor from '../../protos/pod-resources-v1.json' with { type: 'json' };
 
+const registrarServices = fromJSON(registrar as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
+const resourceServices = fromJSON(podResourcesDescriptor as Parameters<typeof fromJSON>[0], {
+  keepCase: true,
+  defaults: true,
+});
 const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
 const RESOURCE = 'example.com/thing';
 
@@ -37,6 +51,7 @@ async function startPlugin(endpoint: string, first: Devices) {
   let tell: (devices: Devices) => void = () => undefined;
   const allocated: string[][] = [];
   server.addService(services['v1beta1.DevicePlugin'] as ServiceDefinition, {
+    GetDevicePluginOptions: (_call: object, done: (e: null, a: object) => void) => done(null, {}),
     ListAndWatch(stream: ServerWritableStream<object, object>) {
       tell = (devices) => void stream.write({ devices });
       tell(first);
@@ -104,4 +119,71 @@ test.each([
   [{ version: 'v1beta1', endpoint: '../x.sock', resource_name: RESOURCE }, 'is not the name of a socket'],
 ])('a registration is refused: %o', async (request, message) => {
   await expect(register(request)).rejects.toThrow(message);
+});
+
+test('a plug-in that is found in the folder of plug-ins is asked who it is', async () => {
+  await startPlugin('found.sock', [{ ID: 'a', health: 'Healthy' }]);
+  const stop = new AbortController();
+  ends.push(() => stop.abort());
+  const told: object[] = [];
+  const registrar = new Server();
+  registrar.addService(registrarServices['pluginregistration.Registration'] as ServiceDefinition, {
+    GetInfo: (_call: object, done: (e: null, a: object) => void) =>
+      done(null, {
+        type: 'DevicePlugin',
+        name: RESOURCE,
+        endpoint: `${folder}/found.sock`,
+        supported_versions: ['v1beta1'],
+      }),
+    NotifyRegistrationStatus({ request }: { request: object }, done: (e: null, a: object) => void) {
+      told.push(request);
+      done(null, {});
+    },
+  });
+  const registry = `${folder}/registry`;
+  await mkdir(registry);
+  await new Promise<void>((resolve, reject) =>
+    registrar.bindAsync(`unix://${registry}/found-reg.sock`, ServerCredentials.createInsecure(), (err) =>
+      err ? reject(err) : resolve(),
+    ),
+  );
+  ends.push(() => registrar.forceShutdown());
+  const { fs } = createLinuxHost();
+  const kinds = { DevicePlugin: plugins };
+  void runPluginWatcher({ folder: registry, fs, clock: systemClock, log: silentLogger, kinds }, stop.signal);
+  await expect.poll(ids).toEqual(['a']);
+  await expect.poll(() => told).toEqual([{ plugin_registered: true, error: '' }]);
+  // Its socket is gone, and with it the plug-in.
+  registrar.forceShutdown();
+  await rm(`${registry}/found-reg.sock`, { force: true });
+  await expect.poll(ids, { timeout: 5000 }).toEqual([]);
+});
+
+test('monitoring agents are told which pod has which devices', async () => {
+  const stop = new AbortController();
+  ends.push(() => stop.abort());
+  const pod = {
+    metadata: { name: 'web', namespace: 'shop', uid: 'u' },
+    spec: { initContainers: [{ name: 'init' }], containers: [{ name: 'app' }] },
+  } as unknown as Pod;
+  const source = podResourcesSource({
+    pods: () => [pod],
+    record: () => ({ devices: { app: { [RESOURCE]: { b: [], a: [] } } } }) as unknown as LedgerRecord,
+    devices: () => [{ resource: RESOURCE, ids: ['a', 'b', 'c'] }],
+  });
+  await servePodResources({ folder: `${folder}/pod-resources`, fs: createLinuxHost().fs, source }, stop.signal);
+  const service = resourceServices['v1.PodResourcesLister'] as ServiceDefinition;
+  const connection = connectPlugin(`${folder}/pod-resources/kubelet.sock`, service, 5000);
+  ends.push(() => connection.close());
+  const devices = [{ resource_name: RESOURCE, device_ids: ['a', 'b'] }];
+  const told = { name: 'web', namespace: 'shop', containers: [{ name: 'app', devices, cpu_ids: [] }] };
+  expect(await connection.call('List', {})).toEqual({ pod_resources: [told] });
+  expect(await connection.call('Get', { pod_name: 'web', pod_namespace: 'shop' })).toEqual({ pod_resources: told });
+  await expect(connection.call('Get', { pod_name: 'web', pod_namespace: 'x' })).rejects.toThrow(
+    'pod web in namespace x not found',
+  );
+  expect(await connection.call('GetAllocatableResources', {})).toEqual({
+    devices: [{ resource_name: RESOURCE, device_ids: ['a', 'b', 'c'] }],
+    cpu_ids: [],
+  });
 });

@@ -11,6 +11,7 @@ import { type PodUid, uidOf } from '../pod-spec.ts';
 import { type DeviceAllocation, type DevicePlugins, NO_DEVICES } from './device-plugin.ts';
 import { type DeviceSelector, type SelectedDevice, selectDevices } from './device-selector.ts';
 import { readHostDevices } from './host-devices.ts';
+import type { ResourceDevices } from './pod-resources.ts';
 
 export interface DeviceManagerOptions {
   readonly fs: FileSystem;
@@ -42,6 +43,12 @@ export class DeviceManager {
     );
     const own = [...this.#present].map(([resource, devices]) => [resource, String(devices.length)] as const);
     return new Map([...plugged, ...own]);
+  }
+
+  /** Every device by its id, granted or not. */
+  list(): readonly ResourceDevices[] {
+    const resources = new Set([...this.#options.plugins.resources().keys(), ...this.#present.keys()]);
+    return [...resources].map((resource) => ({ resource, ids: this.#presentOf(resource).map(({ id }) => id) }));
   }
 
   #presentOf(resource: string): readonly SelectedDevice[] {

@@ -1,0 +1,53 @@
+import type { Pod } from '#api/object/kinds.ts';
+import type { LedgerRecord } from '../ledger-record.ts';
+import { allContainers, isSidecar, namespaceOf, uidOf } from '../pod-spec.ts';
+
+export interface ResourceDevices {
+  readonly resource: string;
+  readonly ids: readonly string[];
+}
+
+export interface ContainerResources {
+  readonly name: string;
+  readonly devices: readonly ResourceDevices[];
+}
+
+export interface PodResources {
+  readonly name: string;
+  readonly namespace: string;
+  readonly containers: readonly ContainerResources[];
+}
+
+/** What monitoring agents on the node may know: which pod has which devices. */
+export interface PodResourcesSource {
+  list(): readonly PodResources[];
+  /** All devices that pods can be given, granted or not. */
+  allocatable(): readonly ResourceDevices[];
+}
+
+/** By what the node remembers to have granted. Init containers that have ended hold nothing; sidecars do. */
+export function podResources(pod: Pod, record: Pick<LedgerRecord, 'devices'> | undefined): PodResources {
+  const init = new Set((pod.spec?.initContainers ?? []).filter((one) => !isSidecar(one)).map(({ name }) => name));
+  return {
+    name: pod.metadata.name,
+    namespace: namespaceOf(pod),
+    containers: allContainers(pod)
+      .filter(({ name }) => !init.has(name))
+      .map(({ name }) => ({
+        name,
+        devices: Object.entries(record?.devices?.[name] ?? {}).map(([resource, held]) => ({
+          resource,
+          ids: Object.keys(held).sort(),
+        })),
+      })),
+  };
+}
+
+export function podResourcesSource(options: {
+  readonly pods: () => readonly Pod[];
+  readonly record: (uid: ReturnType<typeof uidOf>) => LedgerRecord | undefined;
+  readonly devices: () => readonly ResourceDevices[];
+}): PodResourcesSource {
+  const { pods, record, devices } = options;
+  return { list: () => pods().map((pod) => podResources(pod, record(uidOf(pod)))), allocatable: devices };
+}
