@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { openSharedSealing, type SharedSealing } from '../shared-sealing.ts';
+import { faultOf } from '../store/etcd/etcd-error.ts';
 import { successor } from '../store/etcd/key-space.ts';
 import { connectEtcd, type EtcdConnection, type EtcdConnectOptions } from '../store/etcd/open-etcd-store.ts';
 import { REVISION_LEAP } from '../store/integrity/recover.ts';
@@ -74,9 +75,12 @@ export class EtcdSink implements StateSink {
   }
 
   async add(object: BackedUpObject): Promise<void> {
+    const bytes = object.value.length + object.key.length;
+    // A large object goes alone: with others before it, it would be more than etcd takes.
+    if (this.#bytes + bytes > BATCH_BYTES) await this.#flush();
     this.#batch.push(object);
-    this.#bytes += object.value.length + object.key.length;
-    if (this.#batch.length >= BATCH_OBJECTS || this.#bytes >= BATCH_BYTES) await this.#flush();
+    this.#bytes += bytes;
+    if (this.#batch.length >= BATCH_OBJECTS) await this.#flush();
   }
 
   async finish(): Promise<number> {
@@ -115,8 +119,12 @@ export class EtcdSink implements StateSink {
     this.#batch = [];
     this.#bytes = 0;
     if (puts.length === 0) return;
-    // The same values again would do no harm, so a lost answer is none either.
-    await client.persist(() => client.txn({ compare: [], success: puts, failure: [] }), { forMs: PERSIST_MS });
+    try {
+      // The same values again would do no harm, so a lost answer is none either.
+      await client.persist(() => client.txn({ compare: [], success: puts, failure: [] }), { forMs: PERSIST_MS });
+    } catch (err) {
+      throw faultOf(err) === 'tooLarge' ? tooLarge(puts) : err;
+    }
   }
 
   async #compare(): Promise<void> {
@@ -144,6 +152,15 @@ export class EtcdSink implements StateSink {
     this.#sealing.ring.stop();
     this.#connection.client.close();
   }
+}
+
+function tooLarge(puts: readonly { readonly request_put: { readonly key: Uint8Array; readonly value: Uint8Array } }[]) {
+  const [{ key, value }] = puts
+    .map(({ request_put: one }) => one)
+    .toSorted((a, b) => b.value.length - a.value.length) as [{ key: Uint8Array; value: Uint8Array }];
+  return new BackupError(
+    `etcd refuses ${Buffer.from(key).toString()} (${value.length} bytes) as too large: raise its --max-request-bytes`,
+  );
 }
 
 async function put({ client }: EtcdConnection, key: Uint8Array, value: Uint8Array): Promise<void> {

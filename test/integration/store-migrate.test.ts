@@ -18,6 +18,9 @@ import { waitUntil } from '../kit/wait-until.ts';
 const missing = findEtcd('host');
 if (typeof missing === 'string') console.warn(`skipped: store migration: ${missing}`);
 
+/** A dozen starts, on machines that do other things too. */
+const PATIENCE_MS = 180_000;
+
 const PASSWORD = Buffer.from('a password that is not in etcd').toString('base64');
 const SECRET_KEY = '/registry/secrets/default/password';
 
@@ -50,83 +53,99 @@ describe.skipIf(typeof missing === 'string')('coracle store', () => {
     return { status: result.status, out: result.stdout, err: result.stderr };
   };
   const maps = () => controller.client.resource<ConfigMap>(resources.configMaps);
-  const putMap = (name: string) =>
-    maps().create({ metadata: { name, namespace: 'default' }, data: {} } as unknown as ConfigMap);
+  const putMap = (name: string, text = '') =>
+    maps().create({ metadata: { name, namespace: 'default' }, data: { text } } as unknown as ConfigMap);
   const passwordNow = async () =>
     (await controller.client.resource<Secret>(resources.secrets).fetch('password', 'default')).data?.password;
   const listRevision = async () => Number((await maps().fetchList({ namespace: 'default' })).resourceVersion);
 
-  it('moves the state to etcd and back, above all revisions that were told; live informers converge', async () => {
-    const stop = new AbortController();
-    const transport = createKubeconfigTransport(controller.access, 'test-informer');
-    const informer = createInformerFactory({
-      client: createKubeClient(transport),
-      clock: systemClock,
-      log: silentLogger,
-    }).informer<ConfigMap>(resources.configMaps, { namespace: 'default' });
-    informer.start(stop.signal);
-    const seen = () => informer.list().map(({ metadata }) => metadata.name);
-    await putMap('of-sqlite');
-    await controller.client.resource<Secret>(resources.secrets).create({
-      metadata: { name: 'password', namespace: 'default' },
-      data: { password: PASSWORD },
-    } as unknown as Secret);
-    const before = await listRevision();
+  it(
+    'moves the state to etcd and back, above all revisions that were told; live informers converge',
+    async () => {
+      const stop = new AbortController();
+      const transport = createKubeconfigTransport(controller.access, 'test-informer');
+      const informer = createInformerFactory({
+        client: createKubeClient(transport),
+        clock: systemClock,
+        log: silentLogger,
+      }).informer<ConfigMap>(resources.configMaps, { namespace: 'default' });
+      informer.start(stop.signal);
+      const seen = () => informer.list().map(({ metadata }) => metadata.name);
+      await putMap('of-sqlite');
+      // Together more than etcd takes in one transaction, as Kubernetes lets them be.
+      for (const [name, size] of [
+        ['large-1', 700_000],
+        ['large-2', 1_000_000],
+      ] as const)
+        await putMap(name, 'x'.repeat(size));
+      await controller.client.resource<Secret>(resources.secrets).create({
+        metadata: { name: 'password', namespace: 'default' },
+        data: { password: PASSWORD },
+      } as unknown as Secret);
+      const before = await listRevision();
 
-    const running = coracle('store', 'migrate', '--to', 'etcd', '--data-dir', dataDir, ...etcd.flags);
-    expect([running.status, running.err]).toEqual([1, expect.stringMatching(/a controller runs on .*: stop it first/)]);
-    await controller.end();
-    expect(coracle('store', 'migrate', '--to', 'etcd', '--data-dir', dataDir, ...etcd.flags)).toMatchObject({
-      status: 0,
-      out: expect.stringMatching(/^moved \d+ objects to etcd; revisions go on at \d{10}/),
-    });
-    expect(existsSync(join(dataDir, 'store'))).toBe(false);
-    // Forgotten in the configuration: an empty cluster would begin.
-    await expect(controller.start()).rejects.toThrow(/the state of this cluster is in etcd: set "store: etcd"/);
-    flags.push(...etcd.flags, '--etcd-prefix', '/registri');
-    await expect(controller.start()).rejects.toThrow(/etcd holds nothing below \/registri/);
-    flags.length = 0;
-    flags.push(...etcd.flags, ...(etcd.flags.includes('--store') ? [] : ['--store', 'etcd']));
-    await controller.start();
-    await putMap('of-etcd');
-    await waitUntil('the informer sees what is in etcd', 30_000, () => seen().includes('of-etcd'));
-    expect(seen()).toContain('of-sqlite');
-    const between = await listRevision();
-    expect(between).toBeGreaterThan(before + 1e9);
-    expect(await passwordNow()).toBe(PASSWORD);
-    expect(await etcd.etcdctl('get', '--prefix', '/registry/')).not.toContain(PASSWORD);
+      const running = coracle('store', 'migrate', '--to', 'etcd', '--data-dir', dataDir, ...etcd.flags);
+      expect([running.status, running.err]).toEqual([
+        1,
+        expect.stringMatching(/a controller runs on .*: stop it first/),
+      ]);
+      await controller.end();
+      expect(coracle('store', 'migrate', '--to', 'etcd', '--data-dir', dataDir, ...etcd.flags)).toMatchObject({
+        status: 0,
+        out: expect.stringMatching(/^moved \d+ objects to etcd; revisions go on at \d{10}/),
+      });
+      expect(existsSync(join(dataDir, 'store'))).toBe(false);
+      // Forgotten in the configuration: an empty cluster would begin.
+      await expect(controller.start()).rejects.toThrow(/the state of this cluster is in etcd: set "store: etcd"/);
+      flags.push(...etcd.flags, '--etcd-prefix', '/registri');
+      await expect(controller.start()).rejects.toThrow(/etcd holds nothing below \/registri/);
+      flags.length = 0;
+      flags.push(...etcd.flags, ...(etcd.flags.includes('--store') ? [] : ['--store', 'etcd']));
+      await controller.start();
+      await putMap('of-etcd');
+      await waitUntil('the informer sees what is in etcd', 30_000, () => seen().includes('of-etcd'));
+      expect(seen()).toContain('of-sqlite');
+      const between = await listRevision();
+      expect(between).toBeGreaterThan(before + 1e9);
+      expect(await passwordNow()).toBe(PASSWORD);
+      expect(await etcd.etcdctl('get', '--prefix', '/registry/')).not.toContain(PASSWORD);
 
-    const backup = join(controller.folder, 'of-etcd.backup');
-    const passphrase = ['--passphrase-file', passphraseFile];
-    expect(coracle('backup', backup, '--data-dir', dataDir, ...passphrase)).toMatchObject({ status: 0 });
-    await controller.end();
-    const full = coracle('restore', backup, '--force', '--data-dir', dataDir, ...passphrase, ...flags);
-    expect([full.status, full.err]).toEqual([1, expect.stringMatching(/etcd holds \d+ keys below \/registry already/)]);
-    expect(existsSync(join(dataDir, 'pki', 'ca.key'))).toBe(true);
+      const backup = join(controller.folder, 'of-etcd.backup');
+      const passphrase = ['--passphrase-file', passphraseFile];
+      expect(coracle('backup', backup, '--data-dir', dataDir, ...passphrase)).toMatchObject({ status: 0 });
+      await controller.end();
+      const full = coracle('restore', backup, '--force', '--data-dir', dataDir, ...passphrase, ...flags);
+      expect([full.status, full.err]).toEqual([
+        1,
+        expect.stringMatching(/etcd holds \d+ keys below \/registry already/),
+      ]);
+      expect(existsSync(join(dataDir, 'pki', 'ca.key'))).toBe(true);
 
-    expect(coracle('store', 'migrate', '--to', 'sqlite', '--data-dir', dataDir, ...etcd.flags)).toMatchObject({
-      status: 0,
-      out: expect.stringMatching(/^moved \d+ objects to sqlite/),
-    });
-    flags.length = 0;
-    await controller.start();
-    await putMap('of-sqlite-again');
-    await waitUntil('the informer sees what is in SQLite', 30_000, () => seen().includes('of-sqlite-again'));
-    expect(seen()).toEqual(expect.arrayContaining(['of-sqlite', 'of-etcd']));
-    expect(await listRevision()).toBeGreaterThan(between + 1e9);
-    expect(await passwordNow()).toBe(PASSWORD);
-    stop.abort();
-    transport.close();
+      expect(coracle('store', 'migrate', '--to', 'sqlite', '--data-dir', dataDir, ...etcd.flags)).toMatchObject({
+        status: 0,
+        out: expect.stringMatching(/^moved \d+ objects to sqlite/),
+      });
+      flags.length = 0;
+      await controller.start();
+      await putMap('of-sqlite-again');
+      await waitUntil('the informer sees what is in SQLite', 30_000, () => seen().includes('of-sqlite-again'));
+      expect(seen()).toEqual(expect.arrayContaining(['of-sqlite', 'of-etcd', 'large-1', 'large-2']));
+      expect(await listRevision()).toBeGreaterThan(between + 1e9);
+      expect(await passwordNow()).toBe(PASSWORD);
+      stop.abort();
+      transport.close();
 
-    await controller.end();
-    const elsewhere = [...etcd.flags, '--store', 'etcd', '--etcd-prefix', '/restored'];
-    const restored = coracle('restore', backup, '--force', '--data-dir', dataDir, ...passphrase, ...elsewhere);
-    expect(restored).toMatchObject({ status: 0, err: '' });
-    flags.push(...elsewhere);
-    await controller.start();
-    expect(await passwordNow()).toBe(PASSWORD);
-    expect(await listRevision()).toBeGreaterThan(between + 1e9);
-  });
+      await controller.end();
+      const elsewhere = [...etcd.flags, '--store', 'etcd', '--etcd-prefix', '/restored'];
+      const restored = coracle('restore', backup, '--force', '--data-dir', dataDir, ...passphrase, ...elsewhere);
+      expect(restored).toMatchObject({ status: 0, err: '' });
+      flags.push(...elsewhere);
+      await controller.start();
+      expect(await passwordNow()).toBe(PASSWORD);
+      expect(await listRevision()).toBeGreaterThan(between + 1e9);
+    },
+    PATIENCE_MS,
+  );
 
   it('hands over keys with which the values in etcd open', async () => {
     const folder = join(controller.folder, 'handover');

@@ -112,7 +112,7 @@ export async function startEtcd(options: EtcdClusterOptions = {}): Promise<EtcdC
       const all = [`--endpoints=${servers.join(',')}`, `--cacert=${files.caFile}`];
       all.push(`--cert=${files.certFile}`, `--key=${files.keyFile}`, ...args);
       const env = { ...process.env, ETCDCTL_API: '3' };
-      return (await promisify(execFile)('etcdctl', all, { env, timeout: 30_000 })).stdout;
+      return (await promisify(execFile)('etcdctl', all, { env, timeout: 30_000, maxBuffer: 64 * 2 ** 20 })).stdout;
     },
     async renewCertificates() {
       await writeCertificates(folder);
