@@ -65,8 +65,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'coracle token list',
       'coracle token delete <id>',
       '',
-      'A token serves for 24 hours where nothing else is said, for as many nodes as come. "create" prints the line to run on the new host,',
-      'with --output yaml its agent.yaml. Run it where the controller runs, as root.',
+      'A token serves for 24 hours where nothing else is said, for as many nodes as come. "create" prints the line to run on the new host',
+      '(where Coracle is not installed yet, its flags go to "scripts/up agent" of a checkout), with --output yaml its agent.yaml. Run it where',
+      'the controller runs, as root.',
       '',
       'With --controller it is for another controller, which gets the keys of the cluster that its components need: whoever has such a token',
       'has those keys. Deleting the token, or its end, takes them back where nobody fetched them.',
@@ -115,7 +116,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   doctor: {
-    summary: 'verify the state on disk or look at the nodes, without changing anything',
+    summary: 'verify the state on disk, look at the nodes or at the network of this host, without changing anything',
     usage: [
       'coracle doctor store [data directory]',
       'coracle doctor nodes',

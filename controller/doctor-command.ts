@@ -15,7 +15,9 @@ const EXIT_CODES: Readonly<Record<Diagnosis, number>> = { healthy: 0, recoverabl
 export async function runDoctor(argv: readonly string[], dataDir: string): Promise<number> {
   const [subject, folder = dataDir, ...rest] = argv;
   if (subject !== 'store' || rest.length > 0)
-    throw new ConfigError('usage: coracle doctor store [folder], or coracle doctor nodes');
+    throw new ConfigError(
+      'usage: coracle doctor store [data directory], coracle doctor nodes, or coracle doctor network',
+    );
   const { diagnosis, lines } = await examine(folder);
   for (const line of lines) console.log(line);
   return EXIT_CODES[diagnosis];
