@@ -3,7 +3,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseKubeconfig } from '#api/client/kubeconfig.ts';
+import { findAnonymousAnswers, PUBLIC_PATHS, pathsToTry } from '#test/kit/anonymous-paths.ts';
+import { cisChecks, runCisCheck } from '#test/kit/cis-benchmark.ts';
 import { compareHosts, type HostSnapshot, takeHostSnapshot } from '#test/kit/host-snapshot.ts';
+import { runKubectl } from '#test/kit/kubectl.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
@@ -37,6 +41,34 @@ describe.skipIf(problem !== undefined)('scripts/up and scripts/down', () => {
     expect(second.status, second.stderr).toBe(0);
     expect(second.stdout).toContain(url);
     if (running.length > 0) expect(facts()).toEqual(running);
+  });
+
+  it('has defaults that tell strangers nothing, and keep the CIS benchmark', { timeout: 240_000 }, async () => {
+    const kubeconfig = '/etc/coracle/admin.kubeconfig';
+    const { server } = parseKubeconfig(readFileSync(kubeconfig, 'utf8'));
+    const { stdout } = await runKubectl(['get', '--raw', '/openapi/v2'], { kubeconfig });
+    const answered = await findAnonymousAnswers(server, pathsToTry(JSON.parse(stdout)));
+    expect(answered).toEqual(PUBLIC_PATHS.map((path) => `200 ${path}`));
+    const variables = {
+      DATA: '/var/lib/coracle/controller',
+      ADMIN: kubeconfig,
+      KUBECONFIG: kubeconfig,
+      PID: existsSync('/run/systemd/system')
+        ? spawnSync('systemctl', ['show', '-P', 'MainPID', 'coracle-controller'], { encoding: 'utf8' }).stdout.trim()
+        : readFileSync('/run/coracle/controller.child.pid', 'utf8').trim(),
+      SERVER: server,
+      NODE: new URL(server).hostname,
+    };
+    const checks = [...cisChecks('Control plane'), ...cisChecks('Nodes')];
+    const wrong: unknown[] = [];
+    const work = async () => {
+      for (let check = checks.pop(); check !== undefined; check = checks.pop()) {
+        const said = await runCisCheck(check, { variables });
+        if (!check.expected.test(said)) wrong.push([check.id, check.what, said]);
+      }
+    };
+    await Promise.all([work(), work(), work()]);
+    expect(wrong).toEqual([]);
   });
 
   it('leaves nothing behind', { timeout: 240_000 }, () => {
