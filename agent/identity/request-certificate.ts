@@ -43,11 +43,12 @@ function explain(err: unknown): unknown {
     return new JoinError('unreachable', `the API server does not answer: ${err.message}`, { cause: err });
   }
   if (err instanceof ApiError && err.code === 401) {
-    return new JoinError(
-      'badToken',
-      'the API server does not know this token, or it has expired: make a new one with `coracle token create`',
-      { cause: err },
-    );
+    // A server that knows the token says what is wrong with it; of one that it does not know it says no more than this.
+    const why =
+      err.message === 'Unauthorized'
+        ? 'the API server does not know this token: it was deleted, or has expired'
+        : err.message;
+    return new JoinError('badToken', `${why}: make a new one with \`coracle token create\``, { cause: err });
   }
   return err;
 }

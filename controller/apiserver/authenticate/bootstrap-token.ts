@@ -1,5 +1,5 @@
 import { hash, randomInt, timingSafeEqual } from 'node:crypto';
-import { unauthorized } from '#api/object/api-error.ts';
+import { ApiError, unauthorized } from '#api/object/api-error.ts';
 import type { Secret } from '#api/object/kinds.ts';
 import { type Clock, toTime } from '#base/clock.ts';
 import type { Store } from '../../store/store.ts';
@@ -10,8 +10,13 @@ const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 const AGENT_GROUP = 'system:bootstrappers:coracle:agents';
 const EXTRA_GROUP = /^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$/;
 
+export interface BootstrapToken {
+  readonly id: string;
+  readonly secret: string;
+}
+
 /** Parts of `<id>.<secret>`; undefined when the text is no bootstrap token. */
-export function parseBootstrapToken(token: string): { id: string; secret: string } | undefined {
+export function parseBootstrapToken(token: string): BootstrapToken | undefined {
   const match = TOKEN.exec(token);
   return match === null ? undefined : { id: match[1]!, secret: match[2]! };
 }
@@ -63,19 +68,21 @@ function isSameSecret(a: string, b: string): boolean {
   return timingSafeEqual(hash('sha256', a, 'buffer'), hash('sha256', b, 'buffer'));
 }
 
+const fieldOf = (secret: Secret, name: string): string => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
+
+/** Whether this is the token that the Secret stands for: whoever shows it may be told what is wrong with it. */
+const isTokenOf = (secret: Secret, token: BootstrapToken): boolean =>
+  fieldOf(secret, 'token-id') === token.id && isSameSecret(fieldOf(secret, 'token-secret'), token.secret);
+
 /** Why a token Secret does not authenticate, or undefined when it does. Pure. */
-export function bootstrapTokenProblem(
-  secret: Secret,
-  token: { readonly id: string; readonly secret: string },
-  nowMs: number,
-): string | undefined {
-  const field = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
+export function bootstrapTokenProblem(secret: Secret, token: BootstrapToken, nowMs: number): string | undefined {
+  const field = (name: string) => fieldOf(secret, name);
   if (secret.type !== 'bootstrap.kubernetes.io/token') return 'wrong type of Secret';
   if (secret.metadata.deletionTimestamp !== undefined) return 'it is being deleted';
-  if (field('token-id') !== token.id || !isSameSecret(field('token-secret'), token.secret)) return 'it does not match';
+  if (!isTokenOf(secret, token)) return 'it does not match';
   const expiration = field('expiration');
   // An expiration that cannot be read counts as passed.
-  if (expiration !== '' && !(Date.parse(expiration) > nowMs)) return 'it has expired';
+  if (expiration !== '' && !(Date.parse(expiration) > nowMs)) return `it expired at ${expiration}`;
   return field('usage-bootstrap-authentication') === 'true' ? undefined : 'it is not meant for authentication';
 }
 
@@ -93,8 +100,10 @@ export function createBootstrapTokenVerifier({ store, clock }: { store: Store; c
       if (parsed === undefined) return undefined;
       const stored = store.snapshot().get(`/registry/secrets/kube-system/bootstrap-token-${parsed.id}`);
       const secret = stored?.object() as Secret | undefined;
-      if (secret === undefined || bootstrapTokenProblem(secret, parsed, clock.now()) !== undefined)
-        throw unauthorized();
+      if (secret === undefined || !isTokenOf(secret, parsed)) throw unauthorized();
+      const problem = bootstrapTokenProblem(secret, parsed, clock.now());
+      if (problem !== undefined)
+        throw new ApiError(401, 'Unauthorized', `the bootstrap token ${parsed.id} is refused: ${problem}`);
       const user = {
         name: `system:bootstrap:${parsed.id}`,
         groups: ['system:bootstrappers', ...extraGroups(secret), 'system:authenticated'],
