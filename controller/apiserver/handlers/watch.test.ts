@@ -167,6 +167,20 @@ describe('a watch', () => {
     expect(await frames.next()).toBeUndefined();
   });
 
+  test('ends at its time-out, be it in the middle of what is there', async () => {
+    for (let i = 0; i < 25; i++) {
+      await api.expect(201, 'POST', PODS, {
+        ...pod(`p${i}`),
+        metadata: { name: `p${i}`, annotations: { a: 'x'.repeat(200_000) } },
+      });
+    }
+    const { frames } = await watch('&timeoutSeconds=5');
+    await api.clock.advance(5_000);
+    let count = 0;
+    while ((await frames.next()) !== undefined) count++;
+    expect(count).toBeLessThan(25);
+  });
+
   test('stops when the client leaves', async () => {
     const { response, frames } = await watch('');
     await frames.next();

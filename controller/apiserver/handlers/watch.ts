@@ -22,6 +22,8 @@ const BOOKMARK_INTERVAL_MS = 60_000;
 const LAST_BOOKMARK_MS = 2_000;
 /** Without a wish of the client a watch ends after this, up to twice as long, so that a fleet's watches spread over new servers. */
 const MIN_TIMEOUT_MS = 1_800_000;
+/** What a watch that has run out of time has told already may still be taken for so long. */
+const LAST_FRAMES_MS = 30_000;
 /** A watcher this far behind is cut off: it resumes from its last revision, and the memory goes to those who keep up. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 /** Initial events are joined to writes of about this size. */
@@ -117,10 +119,10 @@ class WatchSession {
     stream.onClose(() => this.#finish());
     this.#endWithKind();
     this.#endWithServer();
+    this.#limitTime();
     if (start.initial !== undefined) await this.#sendInitial(start.initial);
     if (this.#isOver) return;
     if (start.marksEnd) stream.write(encoder.bookmark(start.fromRevision, INITIAL_EVENTS_END));
-    this.#limitTime();
     if (!this.#follow()) return;
     if (options.allowWatchBookmarks) this.#scheduleBookmark();
     await this.#done.promise;
@@ -353,7 +355,14 @@ class WatchSession {
     const askedMs = (options.timeoutSeconds ?? 0) * 1000;
     const limitMs = askedMs > 0 ? askedMs : MIN_TIMEOUT_MS * (1 + services.random());
     this.#deadlineMs = services.clock.monotonic() + limitMs;
-    this.#cancels[1] = services.clock.after(limitMs, () => this.#end());
+    this.#cancels[1] = services.clock.after(limitMs, () => this.#timeOut());
+  }
+
+  /** What waits is still told, but who never takes it holds the state of its beginning no longer than this. */
+  #timeOut(): void {
+    const { stream, services } = this.#parts;
+    this.#end();
+    if (stream.pendingBytes > 0) stream.onClose(services.clock.after(LAST_FRAMES_MS, () => stream.abort?.()));
   }
 
   #fail(err: ApiError): void {
