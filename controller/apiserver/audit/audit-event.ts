@@ -1,6 +1,7 @@
 import { ApiError } from '#api/object/api-error.ts';
 import { toMicroTime } from '#base/clock.ts';
 import type { RequestContext, UserInfo } from '../chain/request-context.ts';
+import type { Peer } from '../server/api-request.ts';
 import type { AuditStage } from './audit-policy.ts';
 import type { AuditRecord } from './audit-record.ts';
 
@@ -42,6 +43,20 @@ function renderReference({ info }: RequestContext, { object }: AuditRecord): str
 
 /** Absent where there is nothing to quote. */
 const quoted = (text: string | undefined) => (text ? JSON.stringify(text) : undefined);
+
+/** Of connections, for requests that came through no proxy. */
+const renderedPeers = new WeakMap<Peer, string>();
+
+function renderSourceIps(context: RequestContext): string {
+  const { request } = context;
+  const isDirect = request.header('x-forwarded-for') === undefined && request.header('x-real-ip') === undefined;
+  let text = isDirect ? renderedPeers.get(request.peer) : undefined;
+  if (text === undefined) {
+    text = JSON.stringify(sourceIps(context));
+    if (isDirect) renderedPeers.set(request.peer, text);
+  }
+  return text;
+}
 
 /** Where the request came from, through which proxies: the first is what the client claims. */
 export function sourceIps(context: RequestContext): string[] {
@@ -92,7 +107,7 @@ export function renderAuditEvent(context: RequestContext, record: AuditRecord, o
     field('verb', JSON.stringify(info.verb)) +
     field('user', renderUser(impersonator ?? user)) +
     field('impersonatedUser', impersonator === undefined ? undefined : renderUser(user)) +
-    field('sourceIPs', JSON.stringify(sourceIps(context))) +
+    field('sourceIPs', renderSourceIps(context)) +
     field('userAgent', JSON.stringify(request.header('user-agent'))) +
     field('objectRef', info.isResourceRequest ? renderReference(context, record) : undefined) +
     field('responseStatus', renderStatus(outcome)) +

@@ -25,6 +25,8 @@ interface Claims {
 interface CachedToken {
   readonly claims: Claims;
   readonly user: UserInfo;
+  /** The answer to who asks for the API server's own audiences; undefined: the token is for others. */
+  readonly own: VerifiedToken | undefined;
   /** Store revision at which the objects behind the token were last seen to exist; re-checked only when the store has moved on. */
   checkedRevision: number;
   /** When an object behind it is being deleted, the moment its leeway ends; Infinity otherwise. */
@@ -103,6 +105,12 @@ function requiredObjects({ namespace, serviceaccount, pod, secret, node }: Kuber
   ];
 }
 
+/** Undefined where the token is good for none of the audiences. */
+function verifiedFor(user: UserInfo, claims: Claims, audiences: readonly string[]): VerifiedToken | undefined {
+  const common = audiences.filter((audience) => claims.audiences.includes(audience));
+  return common.length === 0 ? undefined : { user, audiences: common };
+}
+
 /** When the token stops holding because of its objects: -Infinity = already (gone, or another uid), Infinity = not foreseeable. */
 function objectsHoldUntilMs(snapshot: Snapshot, claims: KubernetesClaims): number {
   let untilMs = Number.POSITIVE_INFINITY;
@@ -129,7 +137,9 @@ export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOp
     const verified = verifyJsonWebToken(token, key);
     const claims = verified === undefined ? undefined : parseServiceAccountClaims(verified);
     if (claims === undefined) throw unauthorized();
-    return { claims, user: userOf(claims), checkedRevision: -1, leewayEndsMs: Number.NEGATIVE_INFINITY };
+    const user = userOf(claims);
+    const own = verifiedFor(user, claims, ownAudiences);
+    return { claims, user, own, checkedRevision: -1, leewayEndsMs: Number.NEGATIVE_INFINITY };
   };
 
   const checkStillHolds = (cached: CachedToken): void => {
@@ -157,10 +167,10 @@ export function createServiceAccountTokenVerifier(options: ServiceAccountTokenOp
       } else {
         checkStillHolds(cached);
       }
-      const held = cached.claims.audiences;
-      const common = audiences.filter((audience) => held.includes(audience));
-      if (common.length === 0) throw unauthorized();
-      return { user: cached.user, audiences: common };
+      const { user, claims, own } = cached;
+      const verified = audiences === ownAudiences ? own : verifiedFor(user, claims, audiences);
+      if (verified === undefined) throw unauthorized();
+      return verified;
     },
   };
 }

@@ -4,7 +4,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ApiRequest, ApiResponse } from '../server/api-request.ts';
 import { ChainResponse } from './chain-response.ts';
-import type { Filter, RequestContext, RequestInfo } from './request-context.ts';
+import type { Filter, RequestContext, RequestInfo, UserInfo } from './request-context.ts';
 import { RequestDeadlines } from './request-deadlines.ts';
 import { computeRequestInfo } from './request-info.ts';
 import { sendError, toApiError } from './status-answer.ts';
@@ -146,6 +146,8 @@ async function handleRequest(parts: ChainParts, request: ApiRequest, target: Api
   }
 }
 
+const NOBODY: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+
 function createContext(
   options: HandlerChainOptions,
   request: ApiRequest,
@@ -159,7 +161,7 @@ function createContext(
     log: options.log,
     auditId: request.header('audit-id') ?? options.newAuditId(),
     receivedAtMs: options.clock.now(),
-    user: { name: 'system:anonymous', groups: ['system:unauthenticated'] },
+    user: NOBODY,
     impersonator: undefined,
     warnings: [],
     auditAnnotations: {},

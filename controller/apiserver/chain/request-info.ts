@@ -24,7 +24,7 @@ export function isTrue(value: string | null): boolean {
 export function computeRequestInfo(method: string, path: string, query: string): RequestInfo {
   const search = query === '' ? NO_QUERY : new URLSearchParams(query);
   const raw = splitPath(path);
-  const parts = raw.map(decodePart);
+  const parts = path.includes('%') ? raw.map(decodePart) : raw;
   const isCore = parts[0] === 'api';
   const start = isCore ? 1 : 2;
   if ((!isCore && parts[0] !== 'apis') || parts.length < start + 2) return nonResource(method, path, search);

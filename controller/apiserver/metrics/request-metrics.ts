@@ -119,7 +119,8 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
     const scope = scopeOf(info);
     const subresource = info.isResourceRequest ? info.subresource : pathLabel(info.path);
     const siblings = this.#series.get(info.resource) ?? [];
-    for (const { key } of siblings) {
+    for (const series of siblings) {
+      const { key } = series;
       const isSame =
         key.verb === verb &&
         key.subresource === subresource &&
@@ -127,7 +128,7 @@ export class RequestMetrics implements RequestObserver<RequestSeries> {
         key.group === info.group &&
         key.version === info.version &&
         key.dryRun === dryRun;
-      if (isSame) return siblings[siblings.findIndex((one) => one.key === key)]!;
+      if (isSame) return series;
     }
     if (this.#count >= MAX_SERIES) return this.#other;
     const { group, version, resource } = info;

@@ -14,9 +14,15 @@ import type { DecodedBody, FormattedKind, ObjectFormat, TypeMetaField } from './
 
 /** The object format of every kind that `types` describes, and of those that bring their own. */
 export function createObjectFormat(types: TypeTable): ObjectFormat {
+  /** By definition: a write asks five times, and each look-up in the table puts a key together. */
+  const known = new WeakMap<FormattedKind, TypeDef>();
   const typeOf = (gvk: FormattedKind): TypeDef => {
-    const type = gvk.format?.type ?? types.typeOf(gvk);
-    if (type === undefined) throw new Error(`the type table lacks ${gvk.kind} of ${apiVersionOf(gvk)}`);
+    let type = known.get(gvk);
+    if (type === undefined) {
+      type = gvk.format?.type ?? types.typeOf(gvk);
+      if (type === undefined) throw new Error(`the type table lacks ${gvk.kind} of ${apiVersionOf(gvk)}`);
+      known.set(gvk, type);
+    }
     return type;
   };
   const decodeValue = (value: unknown, gvk: FormattedKind): DecodedBody => {

@@ -24,8 +24,9 @@ export function fieldManagerOf(context: RequestContext, named: string | undefine
   if (named !== undefined && named !== '') return named;
   const { peer } = context.request;
   if (peer.component !== undefined) return programOf(peer.component);
-  const agent = context.request.header('user-agent') ?? '';
-  const printable = [...(agent.split('/')[0] ?? '')].filter((char) => char >= ' ' && char !== '\u007f').join('');
+  const agent = context.request.header('user-agent');
+  if (agent === undefined) return 'unknown';
+  const printable = [...(agent.split('/', 1)[0] ?? '')].filter((char) => char >= ' ' && char !== '\u007f').join('');
   return printable === '' ? 'unknown' : printable.slice(0, MAX_MANAGER_CHARS);
 }
 

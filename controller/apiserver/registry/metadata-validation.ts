@@ -13,19 +13,19 @@ const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(['orphan', 'foregroundD
 
 /** Findings on metadata that hold for every kind (`ValidateObjectMeta`). */
 export function metadataErrors(definition: ResourceDefinition, object: KubeObject): FieldError[] {
-  const { metadata } = object;
-  const { name = '', generateName = '' } = metadata;
-  const validatePrefix = asPrefix((prefix) => definition.validateName(prefix));
-  return [
-    ...(generateName === '' ? [] : validatePrefix(generateName)).map((why) =>
-      invalid('metadata.generateName', generateName, why),
-    ),
-    ...definition.validateName(name).map((why) => invalid('metadata.name', name, why)),
-    ...labelErrors(metadata.labels ?? {}),
-    ...annotationErrors(metadata.annotations ?? {}),
-    ...ownerErrors(metadata.ownerReferences ?? []),
-    ...finalizerErrors(metadata.finalizers ?? []),
-  ];
+  const { name = '', generateName = '', labels, annotations, ownerReferences, finalizers } = object.metadata;
+  const errors: FieldError[] = [];
+  // Step by step, because most objects have little of all this.
+  if (generateName !== '') {
+    const validatePrefix = asPrefix((prefix) => definition.validateName(prefix));
+    errors.push(...validatePrefix(generateName).map((why) => invalid('metadata.generateName', generateName, why)));
+  }
+  for (const why of definition.validateName(name)) errors.push(invalid('metadata.name', name, why));
+  if (labels) errors.push(...labelErrors(labels));
+  if (annotations) errors.push(...annotationErrors(annotations));
+  if (ownerReferences) errors.push(...ownerErrors(ownerReferences));
+  if (finalizers) errors.push(...finalizerErrors(finalizers));
+  return errors;
 }
 
 /** A deletion is asked for as one: no update can begin it, or change how long it may take. */

@@ -112,10 +112,12 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     openWatches: new Set(),
   };
   const customResources = startCustomResources(options, services);
-  const dispatchPath = createPathDispatch(options, catalog, metrics);
   const publicEndpoint = createPublicEndpoint(options);
   // Before authentication: probes have no credentials.
-  const isPublic = ({ info }: RequestContext) => options.isHealthPublic?.() !== false && !isSingleCheck(info.path);
+  const isPublic = ({ info }: RequestContext) =>
+    !info.isResourceRequest && options.isHealthPublic?.() !== false && !isSingleCheck(info.path);
+  const findExtra = indexExtraPaths(options.extraPaths ?? []);
+  const dispatchPath = createPathDispatch(options, { catalog, metrics, findExtra });
   const chain = createHandlerChain({
     publicEndpoint: (context) => (isPublic(context) ? publicEndpoint(context) : undefined),
     filters: orderFilters(options.filters),
@@ -123,7 +125,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       const remote = options.aggregator?.serve(context);
       if (remote !== undefined) return remote;
       if (context.request.upgrade !== undefined) answerOverWebSocket(context);
-      return context.info.isResourceRequest && !isExtra(options, context.info.path)
+      return context.info.isResourceRequest && findExtra(context.info.path) === undefined
         ? dispatchResource(services, context)
         : ((isPublic(context) ? undefined : publicEndpoint(context)) ?? dispatchPath(context));
     },
@@ -185,13 +187,14 @@ function createPublicEndpoint(options: ApiServerOptions) {
   };
 }
 
-const isExtra = (options: ApiServerOptions, path: string) => findExtra(options, path) !== undefined;
+type FindExtra = (path: string) => ExtraPath | undefined;
 
-function findExtra({ extraPaths = [] }: ApiServerOptions, path: string): ExtraPath | undefined {
-  // One path may be asked for with a slash behind it, as OpenAPI writes it; what ends in one stands for all below it.
-  const isMeant = (extra: string) =>
-    extra.endsWith('/') ? path.startsWith(extra) : path === extra || path === `${extra}/`;
-  return extraPaths.find((extra) => isMeant(extra.path));
+/** One path may be asked for with a slash behind it, as OpenAPI writes it; what ends in one stands for all below it. */
+function indexExtraPaths(extraPaths: readonly ExtraPath[]): FindExtra {
+  const folders = extraPaths.filter(({ path }) => path.endsWith('/'));
+  const single = extraPaths.filter(({ path }) => !path.endsWith('/'));
+  const exact = new Map(single.flatMap((extra) => [extra.path, `${extra.path}/`].map((path) => [path, extra])));
+  return (path) => exact.get(path) ?? folders.find((folder) => path.startsWith(folder.path));
 }
 
 interface ServerMetrics {
@@ -220,7 +223,13 @@ function sendMetrics({ response }: RequestContext, text: string): void {
   response.send(200, { 'content-type': type }, new TextEncoder().encode(text));
 }
 
-function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog, metrics: ServerMetrics) {
+interface PathParts {
+  readonly catalog: ResourceCatalog;
+  readonly metrics: ServerMetrics;
+  readonly findExtra: FindExtra;
+}
+
+function createPathDispatch(options: ApiServerOptions, { catalog, metrics, findExtra }: PathParts) {
   const discovery = createDiscovery({
     catalog,
     sources: options.discoverySources ?? [],
@@ -234,7 +243,7 @@ function createPathDispatch(options: ApiServerOptions, catalog: ResourceCatalog,
   });
   return async (context: RequestContext): Promise<void> => {
     const { path } = context.info;
-    const extra = findExtra(options, path);
+    const extra = findExtra(path);
     if (extra !== undefined) return extra.handle(context);
     if (context.request.method !== 'GET' && context.request.method !== 'HEAD') throw methodNotAllowed();
     if (path === '/metrics/slis') {
