@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { ConfigError } from '#base/config.ts';
 import type { ControllerConfig } from './config.ts';
 import type { OpenedStore } from './open-store.ts';
@@ -80,6 +81,23 @@ export async function readSharedKeys(
     throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
   } finally {
     connection.client.close();
+  }
+}
+
+/** Keeps other controllers from going on with a state that was moved to SQLite here. Throws ConfigError. */
+export async function markMovedAway(
+  config: ControllerConfig,
+  { clock, log }: Pick<StoreOptions, 'clock' | 'log'>,
+): Promise<void> {
+  const { client, keys } = await connectEtcd({ ...etcdAccess(config), clock, log, random: Math.random });
+  try {
+    const words = `to SQLite on ${hostname()}, ${new Date(clock.now()).toISOString()}`;
+    const put = { request_put: { key: keys.movedAway, value: Buffer.from(words) } };
+    await client.txn({ compare: [], success: [put], failure: [] });
+  } catch (err) {
+    throw new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
+  } finally {
+    client.close();
   }
 }
 

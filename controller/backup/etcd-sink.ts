@@ -4,6 +4,7 @@ import type { Logger } from '#base/logger.ts';
 import { openSharedSealing, type SharedSealing } from '../shared-sealing.ts';
 import { faultOf } from '../store/etcd/etcd-error.ts';
 import { successor } from '../store/etcd/key-space.ts';
+import { fittingLimit } from '../store/etcd/list-all.ts';
 import { connectEtcd, type EtcdConnection, type EtcdConnectOptions } from '../store/etcd/open-etcd-store.ts';
 import { REVISION_LEAP } from '../store/integrity/recover.ts';
 import type { SealingPlan } from '../store/seal/sealing-plan.ts';
@@ -24,7 +25,7 @@ export interface EtcdSinkOptions {
 /** etcd takes 128 operations and 1.5 MiB a transaction where nobody has changed that. */
 const BATCH_OBJECTS = 100;
 const BATCH_BYTES = 768 * 1024;
-const PAGE_SIZE = 500;
+const PAGE_SIZE = 100;
 const PERSIST_MS = 30_000;
 
 /** An etcd that holds nothing below its prefix yet. */
@@ -65,7 +66,8 @@ export class EtcdSink implements StateSink {
       await put(connection, keys.revisionOffset, Buffer.from(String(Math.max(offset, 0))));
       client.shiftRevisions(Math.max(offset, 0));
       // Of a cluster whose objects are gone: nothing lies under them any more, and our key would not open them.
-      await client.txn({ compare: [], success: [{ request_delete_range: { key: keys.sealingKeys } }], failure: [] });
+      const obsolete = [keys.sealingKeys, keys.movedAway].map((key) => ({ request_delete_range: { key } }));
+      await client.txn({ compare: [], success: obsolete, failure: [] });
       const sealing = await openSharedSealing(connection, { dataDir: folder, prefix: access.prefix, plan, clock, log });
       return new EtcdSink(connection, sealing, before);
     } catch (err) {
@@ -130,8 +132,8 @@ export class EtcdSink implements StateSink {
   async #compare(): Promise<void> {
     const { client, keys } = this.#connection;
     let found = 0;
-    for (let from = keys.first; ; ) {
-      const request = { key: from, range_end: keys.end, limit: PAGE_SIZE };
+    for (let from = keys.first, limit = PAGE_SIZE; ; ) {
+      const request = { key: from, range_end: keys.end, limit };
       const page = await client.persist(() => client.range(request), { forMs: PERSIST_MS });
       for (const kv of page.kvs) {
         const name = Buffer.from(kv.key).toString('utf8');
@@ -142,6 +144,7 @@ export class EtcdSink implements StateSink {
       const last = page.kvs.at(-1);
       if (!page.more || last === undefined) break;
       from = successor(last.key);
+      limit = fittingLimit(page);
     }
     if (found !== this.#sums.size)
       throw new BackupError(`etcd holds ${found} objects where ${this.#sums.size} were written`);

@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withoutResourceVersion } from '#api/codec/resource-version.ts';
 import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openStoreAtRest } from '../open-store.ts';
@@ -93,6 +94,7 @@ async function toSqlite(options: MigrateOptions): Promise<Migration> {
       replaced: ['store', 'seal'],
       backend: 'sqlite',
     });
+    await leaveBehind(options);
     // Keys alone are no loss: all of them are in the new file too.
     const isKeysAlone = aside !== undefined && (await readdir(aside)).every((name) => name === 'seal');
     if (isKeysAlone) await rm(aside, { recursive: true });
@@ -100,6 +102,18 @@ async function toSqlite(options: MigrateOptions): Promise<Migration> {
   } finally {
     await store.close();
     await rm(staged, { recursive: true, force: true });
+  }
+}
+
+/** The state is here already: that others are not told is a pity, and no failure. */
+async function leaveBehind({ config, clock, log }: MigrateOptions): Promise<void> {
+  try {
+    const { markMovedAway } = await import('../open-etcd.ts');
+    await markMovedAway(config, { clock, log });
+  } catch (err) {
+    log.warn('etcd could not be told that its state has moved: see to it that no other controller starts on it', {
+      reason: describeError(err),
+    });
   }
 }
 

@@ -44,7 +44,7 @@ async function migrate(config: ControllerConfig & { readonly to: string }): Prom
   console.log(
     to === 'etcd'
       ? `set "store: etcd" and etcdServers in controller.yaml, then start the controller`
-      : `set "store: sqlite" in controller.yaml, then start this controller alone. etcd keeps what it has; delete it when it is not needed`,
+      : `set "store: sqlite" in controller.yaml, then start this controller alone. etcd keeps what it has, and others refuse to start on it; delete it when it is not needed`,
   );
 }
 

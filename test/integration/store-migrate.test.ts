@@ -13,6 +13,7 @@ import { EnvelopeKey, sealedUnder } from '#controller/store/seal/envelope.ts';
 import { type ControllerProcess, startControllerProcess } from '../kit/controller-process.ts';
 import { type EtcdCluster, startEtcd } from '../kit/etcd.ts';
 import { findEtcd } from '../kit/etcd-releases.ts';
+import { openTestStore } from '../kit/etcd-store.ts';
 import { waitUntil } from '../kit/wait-until.ts';
 
 const missing = findEtcd('host');
@@ -125,6 +126,8 @@ describe.skipIf(typeof missing === 'string')('coracle store', () => {
         status: 0,
         out: expect.stringMatching(/^moved \d+ objects to sqlite/),
       });
+      // Another controller that was not told.
+      await expect(openTestStore(etcd)).rejects.toThrow(/moved away from here \(to SQLite on .*delete \/registry\./);
       flags.length = 0;
       await controller.start();
       await putMap('of-sqlite-again');

@@ -19,6 +19,8 @@ export class KeySpace {
   readonly revisionOffset: Uint8Array;
   /** The keys of sealed values that API servers share; see etcd-key-ring.ts. */
   readonly sealingKeys: Uint8Array;
+  /** Where it is there, the state has gone elsewhere: whoever still wrote here would be left behind. Tells when, in words. */
+  readonly movedAway: Uint8Array;
 
   /** `prefix` as the administrator writes it: `/registry`. */
   constructor(prefix: string) {
@@ -30,6 +32,7 @@ export class KeySpace {
     const beside = `${this.#root.slice(0, -1)}.coracle.dev`;
     this.revisionOffset = encoder.encode(`${beside}/revision-offset`);
     this.sealingKeys = encoder.encode(`${beside}/sealing-keys`);
+    this.movedAway = encoder.encode(`${beside}/moved-away`);
   }
 
   toEtcd(key: string): Uint8Array {

@@ -6,7 +6,7 @@ import type { RangeResponse } from './wire-protocol.ts';
 
 /** A page is one message, at both ends in memory at once: it should be about this large, whatever the objects are. */
 const PAGE_BYTES = 4 * 2 ** 20;
-const FIRST_PAGE = 500;
+const FIRST_PAGE = 100;
 const MAX_PAGE = 10_000;
 /** Objects may be up to 1.5 MiB: so few fit at least. */
 const MIN_PAGE = 16;
@@ -58,15 +58,15 @@ export async function listAll({ client, keys, values, revision = 0 }: ListAllOpt
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) break;
     from = successor(last.key);
-    limit = nextLimit(page);
+    limit = fittingLimit(page);
   }
   // etcd sorts by bytes, the store by UTF-16 units; they differ only beyond the basic plane.
   objects.sort((a, b) => (a.key < b.key ? -1 : 1));
   return { revision: at, objects, unreadable, fenceRevision };
 }
 
-/** By the size of what came. */
-function nextLimit({ kvs }: RangeResponse): number {
+/** Of the next page, by the size of what came. */
+export function fittingLimit({ kvs }: RangeResponse): number {
   const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
   const fitting = Math.floor(PAGE_BYTES / Math.max(bytes / kvs.length, 1));
   return Math.min(Math.max(fitting, MIN_PAGE), MAX_PAGE);

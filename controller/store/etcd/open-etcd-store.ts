@@ -83,6 +83,7 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
   const { log, prefix, random, ioClock = options.clock } = options;
   const { client, keys, version } = await connectEtcd(options);
   try {
+    await refuseMovedAway(client, keys);
     const sealer = await options.sealer?.({ client, keys, version });
     const context = { classify: options.classify, freezeObjects: options.freezeObjects ?? false };
     const values = new EtcdValues(context, sealer ?? plainSealer, drawMark(random));
@@ -99,6 +100,15 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
     client.close();
     throw err instanceof ConfigError ? err : new ConfigError(`etcd: ${describeEtcdFailure(err)}`);
   }
+}
+
+async function refuseMovedAway(client: EtcdClient, keys: KeySpace): Promise<void> {
+  const { kvs } = await client.range({ key: keys.movedAway });
+  if (kvs[0] === undefined) return;
+  const [name, words] = [keys.movedAway, kvs[0].value].map((bytes) => Buffer.from(bytes).toString('utf8'));
+  throw new ConfigError(
+    `etcd: the state was moved away from here (${words}): to use what was left behind, delete ${name}`,
+  );
 }
 
 async function readRevisionOffset(client: EtcdClient, keys: KeySpace): Promise<number> {
