@@ -31,14 +31,18 @@ export async function ownContainerdOptions(
 
 export const ownSocket = ({ runDir }: AgentConfig): string => `${runDir}/containerd.sock`;
 
-/** Another runtime reads the distribution's directory; ours has one of its own. */
-export function cniConfigDirectory({ cniConfDir, criEndpoint, dataDir }: AgentConfig): string {
+/** Another runtime reads the distribution's directory, and so does ours where another network add-on writes there; else it has one of its own. */
+export function cniConfigDirectory({ cniConfDir, criEndpoint, dataDir, networkMode }: AgentConfig): string {
   if (cniConfDir !== '') return cniConfDir;
-  return criEndpoint === '' ? `${dataDir}/cni` : '/etc/cni/net.d';
+  return criEndpoint === '' && networkMode === 'routes' ? `${dataDir}/cni` : '/etc/cni/net.d';
 }
 
-/** The first of the configured directories that holds the plug-in we need; undefined leaves the choice to the instance. */
-async function findCniBinDirectory({ cniBinDirs }: AgentConfig, host: Host): Promise<string | undefined> {
+/**
+ * The first of the configured directories that holds the plug-in we need; undefined leaves the choice to the instance. Other network add-ons
+ * bring their plug-ins into the first one, perhaps after us.
+ */
+async function findCniBinDirectory({ cniBinDirs, networkMode }: AgentConfig, host: Host): Promise<string | undefined> {
+  if (networkMode === 'cni') return cniBinDirs[0];
   for (const path of cniBinDirs) if ((await host.fs.info(`${path}/bridge`)) !== undefined) return path;
   return undefined;
 }

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '#base/clock.ts';
+import { parseConfig } from '#base/config.ts';
+import { silentLogger } from '#base/logger.ts';
+import { FakeHost } from '#test/kit/fake-host.ts';
+import { AGENT_CONFIG, type AgentConfig } from './config.ts';
+import { ExecError } from './host/host.ts';
+import { createNodeNetwork } from './node-network.ts';
+import { cniConfigDirectory } from './own-runtime.ts';
+
+const configOf = (...argv: string[]): AgentConfig => parseConfig(AGENT_CONFIG, { argv, env: {} });
+
+/** The network of a node as its configuration makes it, on a host in memory. */
+async function networkOf(config: AgentConfig) {
+  const host = new FakeHost();
+  // There are no rules of ours: deleting one ends, sooner or later.
+  host.exec.respond((argv) =>
+    argv.includes('-D') || argv.includes('-C') ? new ExecError(argv, 1, 'no such rule') : undefined,
+  );
+  await host.fs.makeDirectory(config.dataDir);
+  await host.fs.makeDirectory('/etc/cni/net.d');
+  await host.fs.write('/etc/cni/net.d/10-calico.conflist', '{}');
+  const network = await createNodeNetwork({ config, nodeName: 'me', host, clock: systemClock, log: silentLogger });
+  return { host, network };
+}
+
+describe('the pod network of somebody else (networkMode: cni)', () => {
+  it('is left alone: its configuration, the host, the conditions of the node', async () => {
+    const { host, network } = await networkOf(configOf('--network-mode', 'cni'));
+    const before = host.exec.calls.length;
+    await network.onPodCidrs(['10.244.3.0/24']);
+    expect(host.exec.calls.slice(before)).toEqual([]);
+    expect(host.sysctls.size).toBe(0);
+    expect(await host.fs.list('/etc/cni/net.d')).toEqual(['10-calico.conflist']);
+    expect(network.problems()).toBeUndefined();
+  });
+
+  it('keeps its configuration when our part is cleaned up', async () => {
+    const { host, network } = await networkOf(configOf('--network-mode', 'cni'));
+    await network.cleanUp();
+    expect(await host.fs.list('/etc/cni/net.d')).toEqual(['10-calico.conflist']);
+  });
+
+  it('is looked for where network add-ons write it', () => {
+    expect(cniConfigDirectory(configOf('--network-mode', 'cni'))).toBe('/etc/cni/net.d');
+    expect(cniConfigDirectory(configOf())).toBe('/var/lib/coracle/agent/cni');
+    expect(cniConfigDirectory(configOf('--network-mode', 'cni', '--cni-conf-dir', '/srv/cni'))).toBe('/srv/cni');
+  });
+});
+
+it('ours writes its configuration, and takes it back', async () => {
+  const config = configOf('--mtu', '1400');
+  const { host, network } = await networkOf(config);
+  await network.onPodCidrs(['fd00:1::/64', '10.244.3.0/24']);
+  const path = '/var/lib/coracle/agent/cni/10-coracle.conflist';
+  expect(JSON.parse(await host.fs.readText(path)).plugins[0]).toMatchObject({
+    mtu: 1400,
+    ipam: { ranges: [[{ subnet: '10.244.3.0/24' }]] },
+  });
+  expect(network.problems()).toEqual([]);
+  await network.cleanUp();
+  expect(await host.fs.info(path)).toBeUndefined();
+});
