@@ -171,6 +171,34 @@ describe('startPkiRenewal', () => {
   });
 });
 
+describe('certificates of a controller that runs on', () => {
+  it('are renewed at two thirds of their life, and at once where the clock jumps past it', async () => {
+    const pki = await openClusterPki(options());
+    const first = pki.serving;
+    const renewals: (readonly string[])[] = [];
+    let onNext = Promise.withResolvers<void>();
+    const onRenewed = (renewed: readonly string[]) => {
+      renewals.push(renewed);
+      onNext.resolve();
+    };
+    const names = () => ({ hostnames: ['pi'], addresses: ['192.168.0.5', 'fd00::0:1'] });
+    const stop = startPkiRenewal({ pki, clock, log: silentLogger, names, onRenewed });
+    clock.jump(200 * DAY_MS);
+    await clock.advance(60_000);
+    expect(renewals).toEqual([]);
+    clock.jump(50 * DAY_MS);
+    await clock.advance(4_000);
+    await onNext.promise;
+    expect(renewals).toEqual([['serving', 'admin', 'kubeletClient', 'frontProxyClient']]);
+    expect(pki.serving.privateKeyPem).not.toBe(first.privateKeyPem);
+    onNext = Promise.withResolvers<void>();
+    clock.jump(-250 * DAY_MS);
+    await clock.advance(60_000);
+    expect(renewals).toHaveLength(1);
+    stop();
+  });
+});
+
 describe('renderKubeconfig', () => {
   it('embeds the credentials', () => {
     const text = renderKubeconfig({

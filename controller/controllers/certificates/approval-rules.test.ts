@@ -22,7 +22,21 @@ const wish = (commonName: string, names: Partial<RequestedCertificate> = {}): Re
 
 const node = (name: string, address: string) =>
   ({ metadata: { name }, status: { addresses: [{ type: 'InternalIP', address }] } }) as unknown as Node;
-const nodes = [node('a', '10.0.0.1'), node('b', '10.0.0.2')];
+/** With every kind of name that a Node may show. */
+const NAMED = {
+  metadata: { name: 'd' },
+  status: {
+    addresses: [
+      { type: 'InternalIP', address: 'fd00::4' },
+      { type: 'ExternalIP', address: '203.0.113.4' },
+      { type: 'Hostname', address: 'pi-d' },
+      { type: 'InternalDNS', address: 'd.lan' },
+      { type: 'ExternalDNS', address: 'd.example.org' },
+    ],
+  },
+} as unknown as Node;
+const nodes = [node('a', '10.0.0.1'), node('b', '10.0.0.2'), NAMED];
+const own = ['d', 'pi-d', 'd.lan', 'd.example.org'];
 
 const CLIENT = 'kubernetes.io/kube-apiserver-client-kubelet';
 const COMPONENT = 'kubernetes.io/kube-apiserver-client';
@@ -75,6 +89,49 @@ describe('planApproval', () => {
       'ignore',
     ],
     ["serving another's name", csr(SERVING, 'system:node:a'), wish('system:node:a', { dnsNames: ['b'] }), 'ignore'],
+    [
+      'serving all names and addresses that its Node shows',
+      csr(SERVING, 'system:node:d'),
+      wish('system:node:d', { dnsNames: own, addresses: ['fd00::4', '203.0.113.4'] }),
+      'approve',
+    ],
+    [
+      "serving another's address beside its own",
+      csr(SERVING, 'system:node:d'),
+      wish('system:node:d', { dnsNames: own, addresses: ['fd00::4', '10.0.0.1'] }),
+      'ignore',
+    ],
+    [
+      'serving the name that another Node shows',
+      csr(SERVING, 'system:node:a'),
+      wish('system:node:a', { dnsNames: ['a', 'd.lan'] }),
+      'ignore',
+    ],
+    [
+      'serving any name of a domain',
+      csr(SERVING, 'system:node:a'),
+      wish('system:node:a', { dnsNames: ['*.lan'] }),
+      'wait',
+    ],
+    [
+      'serving the address of the API server in the cluster',
+      csr(SERVING, 'system:node:a'),
+      wish('system:node:a', { addresses: ['10.96.0.1'] }),
+      'wait',
+    ],
+    [
+      'serving localhost',
+      csr(SERVING, 'system:node:a'),
+      wish('system:node:a', { dnsNames: ['a', 'localhost'] }),
+      'ignore',
+    ],
+    ['serving as asked for by a person', csr(SERVING, 'ann'), wish('system:node:a', { dnsNames: ['a'] }), 'ignore'],
+    [
+      'serving as asked for by an account with the name of a node',
+      { ...csr(SERVING, 'system:node:a'), spec: { ...csr(SERVING, 'system:node:a').spec, groups: ['people'] } },
+      wish('system:node:a', { dnsNames: ['a'] }),
+      'ignore',
+    ],
     [
       'serving as the API server',
       csr(SERVING, 'system:node:a'),
