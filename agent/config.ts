@@ -172,6 +172,13 @@ export const AGENT_CONFIG = {
     default: '/usr/libexec/kubernetes/kubelet-plugins/credential-provider',
     description: 'directory of those plug-ins',
   },
+  cpuManagerPolicy: {
+    type: 'string',
+    default: 'none',
+    oneOf: ['none', 'static'],
+    description:
+      'static gives whole CPUs to containers of Guaranteed pods that ask for whole CPUs; it needs reservedCpu for all others',
+  },
   swapBehavior: {
     type: 'string',
     default: 'NoSwap',

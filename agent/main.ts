@@ -399,6 +399,7 @@ async function kubeletConfig(
     credentialProviders: await readCredentialProviders(config.imageCredentialProviderConfig, host.fs),
     credentialProviderBinDir: config.imageCredentialProviderBinDir,
     podPidsLimit: config.podPidsLimit,
+    cpuManagerPolicy: config.cpuManagerPolicy === 'static' ? 'static' : 'none',
     swapBehavior: config.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     nodeApiPort: config.nodeApiPort,

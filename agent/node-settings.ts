@@ -16,6 +16,8 @@ type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'c
 export function nodeSettings(config: AgentConfig): NodeSettings {
   if (config.imageGcLowThresholdPercent >= config.imageGcHighThresholdPercent)
     throw new ConfigError('imageGcLowThresholdPercent must be less than imageGcHighThresholdPercent');
+  if (config.cpuManagerPolicy === 'static' && of('reservedCpu', () => milliCpuOf({ cpu: config.reservedCpu })) === 0)
+    throw new ConfigError('cpuManagerPolicy static needs a reservedCpu greater than 0 for what shares CPUs');
   return {
     reserved: {
       milliCpu: of('reservedCpu', () => milliCpuOf({ cpu: config.reservedCpu })),

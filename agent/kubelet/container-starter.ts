@@ -22,6 +22,7 @@ import {
 import type { NodeAllocatable } from './config/field-ref.ts';
 import type { SwapSettings } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
+import type { CpuManager } from './cpus/cpu-manager.ts';
 import type { DeviceManager } from './devices/device-manager.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
@@ -58,6 +59,8 @@ export interface ContainerStarterDeps {
   readonly swap: SwapSettings | undefined;
   readonly canRecurseReadOnly: () => boolean;
   readonly devices: Pick<DeviceManager, 'grant'>;
+  /** Absent where all containers share all CPUs. */
+  readonly cpus: Pick<CpuManager, 'grant'> | undefined;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
 }
@@ -194,6 +197,7 @@ export class ContainerStarter {
         targetContainerId: this.#targetOf(pod, container.name),
         canRecurseReadOnly: this.#deps.canRecurseReadOnly(),
         devices: await this.#deps.devices.grant(pod, container),
+        cpus: await this.#deps.cpus?.grant(pod, container),
       };
       return computeContainerConfig({ ...input, subPathMounts: await this.#mountSubPaths(input) });
     } catch (err) {

@@ -50,6 +50,8 @@ export interface KubeletConfig {
   readonly credentialProviderBinDir: string;
   /** Processes and threads of one pod at most; 0 = no limit. */
   readonly podPidsLimit: number;
+  /** `static`: containers of Guaranteed pods that ask for whole CPUs have them alone. */
+  readonly cpuManagerPolicy: 'none' | 'static';
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
@@ -96,6 +98,7 @@ export const KUBELET_DEFAULTS = {
   credentialProviders: [],
   credentialProviderBinDir: '',
   podPidsLimit: 16_384,
+  cpuManagerPolicy: 'none',
   swapBehavior: 'NoSwap',
   staticPodDir: '',
   nodeApiPort: 10_250,

@@ -11,6 +11,7 @@ import type { ContainerRuntime, RegistryAuth } from '../cri/runtime.ts';
 import type { Host, HostFacts } from '../host/host.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
+import { CpuManager, type CpuManagerOptions, readCpuTopology } from './cpus/cpu-manager.ts';
 import { DeviceManager } from './devices/device-manager.ts';
 import { type DevicePlugins, NO_PLUGINS } from './devices/device-plugin.ts';
 import { type PodResourcesSource, podResourcesSource } from './devices/pod-resources.ts';
@@ -145,6 +146,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     podResources: {
       list: () => started?.podResources.list() ?? [],
       allocatable: () => started?.podResources.allocatable() ?? [],
+      allocatableCpus: () => started?.podResources.allocatableCpus() ?? [],
     },
     async start(signal) {
       started = await assemble({ deps, recorder, pods, nodes, services, serviceCopy, paths }, signal);
@@ -280,6 +282,13 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     log,
   });
   const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps };
+  const cpus = await createCpuManager(deps, {
+    ledger,
+    pods: () => manager?.listActive() ?? [],
+    observe: (uid) => cache.observe(uid),
+    nodeMemoryBytes: () => facts.memoryBytes,
+  });
+  void cpus?.run(signal);
   const starter = new ContainerStarter({
     ...shared,
     configMaps,
@@ -289,6 +298,7 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     nodeMemoryBytes: () => facts.memoryBytes,
     swap: await swapSettings(deps, facts),
     devices: deviceManager,
+    cpus,
     canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
     seccompDefault: config.seccompDefault,
   });
@@ -397,11 +407,23 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
       pods: () => workers.listActive(),
       record: (uid) => ledger.record(uid),
       devices: () => deviceManager?.list() ?? [],
+      cpus: () => cpus?.allocatable() ?? [],
     }),
     node,
     clockWasSet,
     run: () => run(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal),
   };
+}
+
+/** Only the static policy has something to manage. */
+async function createCpuManager(
+  { runtime, host, config, clock, log }: KubeletDeps,
+  parts: Pick<CpuManagerOptions, 'ledger' | 'pods' | 'observe' | 'nodeMemoryBytes'>,
+): Promise<CpuManager | undefined> {
+  if (config.cpuManagerPolicy === 'none') return undefined;
+  const topology = await readCpuTopology(host.fs);
+  const reservedCpus = Math.ceil(config.reserved.milliCpu / 1000);
+  return new CpuManager({ ...parts, runtime, topology, reservedCpus, clock, log });
 }
 
 function csiVolumes(

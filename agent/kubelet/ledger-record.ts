@@ -55,6 +55,8 @@ export interface LedgerRecord {
   /** By container, the last attempt before all containers were last restarted together. */
   readonly restartAll?: Readonly<Record<string, number>>;
   readonly devices?: DeviceGrants;
+  /** By container, the CPUs that it has alone: `2-3`. */
+  readonly cpus?: Readonly<Record<string, string>>;
   /** What the node granted after a resize, by container; absent while what it was admitted with still holds. */
   readonly allocated?: Readonly<Record<string, IResourceRequirements>>;
   readonly termination?: Termination;

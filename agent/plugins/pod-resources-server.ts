@@ -12,7 +12,10 @@ export interface PodResourcesServerOptions {
 }
 
 const SOCKET = 'kubelet.sock';
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
+const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], {
+  ...{ keepCase: true, defaults: true },
+  longs: Number,
+});
 
 type Answer = (request: { readonly pod_name: string; readonly pod_namespace: string }) => object;
 
@@ -25,7 +28,10 @@ export async function servePodResources(options: PodResourcesServerOptions, sign
   await fs.remove(path);
   const methods: Readonly<Record<string, Answer>> = {
     List: () => ({ pod_resources: source.list().map(podToWire) }),
-    GetAllocatableResources: () => ({ devices: source.allocatable().map(devicesToWire) }),
+    GetAllocatableResources: () => ({
+      devices: source.allocatable().map(devicesToWire),
+      cpu_ids: source.allocatableCpus(),
+    }),
     Get({ pod_name: name, pod_namespace: namespace }) {
       const found = source.list().find((pod) => pod.name === name && pod.namespace === namespace);
       if (found === undefined) throw new Error(`pod ${name} in namespace ${namespace} not found`);
@@ -61,5 +67,6 @@ const podToWire = ({ name, namespace, containers }: PodResources) => ({
   containers: containers.map((container) => ({
     name: container.name,
     devices: container.devices.map(devicesToWire),
+    cpu_ids: container.cpus,
   })),
 });

@@ -20,6 +20,7 @@ import podResourcesDescriptor from '../../protos/pod-resources-v1.json' with { t
 
 const registrarServices = fromJSON(registrar as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
 const resourceServices = fromJSON(podResourcesDescriptor as Parameters<typeof fromJSON>[0], {
+  longs: Number,
   keepCase: true,
   defaults: true,
 });
@@ -168,15 +169,17 @@ test('monitoring agents are told which pod has which devices', async () => {
   } as unknown as Pod;
   const source = podResourcesSource({
     pods: () => [pod],
-    record: () => ({ devices: { app: { [RESOURCE]: { b: [], a: [] } } } }) as unknown as LedgerRecord,
+    record: () =>
+      ({ devices: { app: { [RESOURCE]: { b: [], a: [] } } }, cpus: { app: '2-3' } }) as unknown as LedgerRecord,
     devices: () => [{ resource: RESOURCE, ids: ['a', 'b', 'c'] }],
+    cpus: () => [1, 2, 3],
   });
   await servePodResources({ folder: `${folder}/pod-resources`, fs: createLinuxHost().fs, source }, stop.signal);
   const service = resourceServices['v1.PodResourcesLister'] as ServiceDefinition;
   const connection = connectPlugin(`${folder}/pod-resources/kubelet.sock`, service, 5000);
   ends.push(() => connection.close());
   const devices = [{ resource_name: RESOURCE, device_ids: ['a', 'b'] }];
-  const told = { name: 'web', namespace: 'shop', containers: [{ name: 'app', devices, cpu_ids: [] }] };
+  const told = { name: 'web', namespace: 'shop', containers: [{ name: 'app', devices, cpu_ids: [2, 3] }] };
   expect(await connection.call('List', {})).toEqual({ pod_resources: [told] });
   expect(await connection.call('Get', { pod_name: 'web', pod_namespace: 'shop' })).toEqual({ pod_resources: told });
   await expect(connection.call('Get', { pod_name: 'web', pod_namespace: 'x' })).rejects.toThrow(
@@ -184,6 +187,6 @@ test('monitoring agents are told which pod has which devices', async () => {
   );
   expect(await connection.call('GetAllocatableResources', {})).toEqual({
     devices: [{ resource_name: RESOURCE, device_ids: ['a', 'b', 'c'] }],
-    cpu_ids: [],
+    cpu_ids: [1, 2, 3],
   });
 });

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { networkProber } from '#agent/host/network-prober.ts';
+import { parseCpuSet } from '#agent/kubelet/cpus/cpu-set.ts';
 import { createKubelet, type Kubelet } from '#agent/kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '#agent/kubelet/kubelet-config.ts';
 import { removeAllPodCgroups } from '#agent/kubelet/pod-cgroups.ts';
@@ -28,7 +30,7 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
   const pods = client.resource<Pod>(resources.pods);
   let stop = new AbortController();
 
-  function create(): Kubelet {
+  function create(overrides: Partial<KubeletConfig> = {}): Kubelet {
     const { folder, host, runtime } = containerd;
     const config: KubeletConfig = {
       ...KUBELET_DEFAULTS,
@@ -41,6 +43,7 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
       volatileDir: `${folder}/volatile`,
       cgroups: cgroupsOf(folder),
       version: 'v1.36.0+test',
+      ...overrides,
     };
     const common = { clock: systemClock, log: silentLogger, random: Math.random };
     return createKubelet({ client, runtime, host, prober: networkProber, config, ...common });
@@ -338,4 +341,33 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await remove('stays');
     await remove('next');
   });
+
+  const cpusOf = async (name: string) =>
+    (await exec(name, 'grep Cpus_allowed_list /proc/self/status')).replace(/^.*:\s*/, '');
+
+  test.skipIf(availableParallelism() < 2)(
+    'gives whole CPUs to whom they are due, and keeps others off them',
+    async () => {
+      stop.abort();
+      stop = new AbortController();
+      const reserved = { milliCpu: 1000, memoryBytes: 0 };
+      await create({ cpuManagerPolicy: 'static', reserved }).start(stop.signal);
+      await run('shares', sh('exec sleep 600'));
+      await waitUntil('shares is ready', TIMEOUT_MS, () => isReady('shares'));
+      const all = await cpusOf('shares');
+      await run('alone', { ...sh('exec sleep 600'), resources: { limits: { cpu: '1', memory: '32Mi' } } });
+      await waitUntil('alone is ready', TIMEOUT_MS, () => isReady('alone'));
+      const own = await cpusOf('alone');
+      expect(own).toMatch(/^\d+$/);
+      expect(parseCpuSet(all)).toContain(Number(own));
+      await waitUntil(
+        'the others are off it',
+        TIMEOUT_MS,
+        async () => !parseCpuSet(await cpusOf('shares')).includes(Number(own)),
+      );
+      await remove('alone');
+      await waitUntil('it is given back', TIMEOUT_MS, async () => (await cpusOf('shares')) === all);
+      await remove('shares');
+    },
+  );
 });

@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { ContainerConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import type { GrantedCpus } from '../cpus/cpu-manager.ts';
 import { type DeviceAllocation, NO_DEVICES } from '../devices/device-plugin.ts';
 import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
 import { ConfigError } from './config-error.ts';
@@ -39,6 +40,8 @@ export interface ContainerConfigInput extends EnvironmentInput {
   /** Host paths under which sub-paths were mounted, by their place among the container's mounts. */
   readonly subPathMounts?: ReadonlyMap<number, string>;
   readonly devices?: DeviceAllocation;
+  /** Absent where containers run on all CPUs. */
+  readonly cpus?: GrantedCpus | undefined;
   /** The runtime can make mounts read-only with all below them. */
   readonly canRecurseReadOnly?: boolean;
 }
@@ -69,11 +72,17 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     tty: container.tty === true,
     namespaces: containerNamespaces(pod, input.targetContainerId),
     security: containerSecurity(pod, container, input.seccompDefault),
-    resources: containerResources(pod, container, input.nodeMemoryBytes, input.swap),
+    resources: { ...containerResources(pod, container, input.nodeMemoryBytes, input.swap), ...cpuBounds(input.cpus) },
     ...(allDevices.length === 0 ? {} : { devices: allDevices }),
     ...(devices.cdiDevices.length === 0 ? {} : { cdiDevices: devices.cdiDevices }),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
+}
+
+/** Whoever has CPUs alone needs no quota, which would only interrupt it. */
+function cpuBounds(cpus: GrantedCpus | undefined) {
+  if (cpus === undefined) return {};
+  return { cpusetCpus: cpus.cpus, ...(cpus.isExclusive ? { cpuQuota: 0 } : {}) };
 }
 
 function blockDevices({ container, volumes }: ContainerConfigInput) {

@@ -1,4 +1,5 @@
 import type { Pod } from '#api/object/kinds.ts';
+import { type CpuSet, parseCpuSet } from '../cpus/cpu-set.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { allContainers, isSidecar, namespaceOf, uidOf } from '../pod-spec.ts';
 
@@ -10,6 +11,8 @@ export interface ResourceDevices {
 export interface ContainerResources {
   readonly name: string;
   readonly devices: readonly ResourceDevices[];
+  /** CPUs that it has alone. */
+  readonly cpus: CpuSet;
 }
 
 export interface PodResources {
@@ -23,10 +26,12 @@ export interface PodResourcesSource {
   list(): readonly PodResources[];
   /** All devices that pods can be given, granted or not. */
   allocatable(): readonly ResourceDevices[];
+  /** CPUs that containers can have alone. */
+  allocatableCpus(): CpuSet;
 }
 
 /** By what the node remembers to have granted. Init containers that have ended hold nothing; sidecars do. */
-export function podResources(pod: Pod, record: Pick<LedgerRecord, 'devices'> | undefined): PodResources {
+export function podResources(pod: Pod, record: Pick<LedgerRecord, 'devices' | 'cpus'> | undefined): PodResources {
   const init = new Set((pod.spec?.initContainers ?? []).filter((one) => !isSidecar(one)).map(({ name }) => name));
   return {
     name: pod.metadata.name,
@@ -39,6 +44,7 @@ export function podResources(pod: Pod, record: Pick<LedgerRecord, 'devices'> | u
           resource,
           ids: Object.keys(held).sort(),
         })),
+        cpus: parseCpuSet(record?.cpus?.[name] ?? ''),
       })),
   };
 }
@@ -47,7 +53,12 @@ export function podResourcesSource(options: {
   readonly pods: () => readonly Pod[];
   readonly record: (uid: ReturnType<typeof uidOf>) => LedgerRecord | undefined;
   readonly devices: () => readonly ResourceDevices[];
+  readonly cpus: () => CpuSet;
 }): PodResourcesSource {
-  const { pods, record, devices } = options;
-  return { list: () => pods().map((pod) => podResources(pod, record(uidOf(pod)))), allocatable: devices };
+  const { pods, record, devices, cpus } = options;
+  return {
+    list: () => pods().map((pod) => podResources(pod, record(uidOf(pod)))),
+    allocatable: devices,
+    allocatableCpus: cpus,
+  };
 }

@@ -37,6 +37,11 @@ test.each(cases)('a resize: $name', ({ pod, others, expected }) => {
   expect(decideResize({ pod, record: recordOf(admitted), others, node })).toMatchObject(expected);
 });
 
+test('a pod with CPUs of its own keeps its size', () => {
+  const record = { ...recordOf(admitted), cpus: { app: '1' } };
+  expect(decideResize({ pod: sized('1'), record, others: [], node })).toMatchObject({ reason: 'Infeasible' });
+});
+
 test('until it is granted the pod is what it was admitted as', () => {
   const wanted = sized('1');
   const record = recordOf(admitted);

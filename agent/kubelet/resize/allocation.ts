@@ -87,6 +87,13 @@ export function decideResize({ pod, record, others, node }: ResizeInput): Resize
   const desired = desiredAllocation(pod);
   const granted = grantedAllocation(pod, record);
   if (Object.entries(desired).every(([name, sizes]) => isSameSize(sizes, granted[name]))) return { kind: 'none' };
+  // Its CPUs were counted out for it.
+  if (record.cpus !== undefined)
+    return {
+      kind: 'pending',
+      reason: 'Infeasible',
+      message: 'Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy',
+    };
   const requests = podRequests(specOf(pod));
   const before = podRequests(specOf(allocatedPod(pod, record)));
   for (const name of RESIZABLE) {
