@@ -36,6 +36,7 @@ import type { Prober } from './prober.ts';
 import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
+import type { UserRanges } from './user-ranges.ts';
 import { isStaticPod } from './static/static-manifest.ts';
 
 export interface ContainerStarterDeps {
@@ -58,6 +59,7 @@ export interface ContainerStarterDeps {
   readonly nodeMemoryBytes: () => number;
   readonly swap: SwapSettings | undefined;
   readonly canRecurseReadOnly: () => boolean;
+  readonly userRanges: Pick<UserRanges, 'rangeOf'>;
   readonly devices: Pick<DeviceManager, 'grant'>;
   /** Absent where all containers share all CPUs. */
   readonly cpus: Pick<CpuManager, 'grant'> | undefined;
@@ -194,6 +196,7 @@ export class ContainerStarter {
         nodeMemoryBytes: nodeMemoryBytes(),
         swap: this.#deps.swap,
         seccompDefault,
+        userMappings: await this.#deps.userRanges.rangeOf(pod),
         targetContainerId: this.#targetOf(pod, container.name),
         canRecurseReadOnly: this.#deps.canRecurseReadOnly(),
         devices: await this.#deps.devices.grant(pod, container),

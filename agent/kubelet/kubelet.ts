@@ -55,6 +55,7 @@ import { KubeletReports } from './stats/kubelet-reports.ts';
 import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
+import { UserRanges } from './user-ranges.ts';
 import { CsiBlockVolumes } from './volumes/csi/csi-block-volumes.ts';
 import { CsiCalls } from './volumes/csi/csi-calls.ts';
 import { type CsiDrivers, NO_DRIVERS } from './volumes/csi/csi-driver.ts';
@@ -281,7 +282,8 @@ async function assemble(parts: Parts, signal: AbortSignal): Promise<StartedKubel
     allocatable,
     log,
   });
-  const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps };
+  const userRanges = new UserRanges({ fs: host.fs, paths, handlers: abilities.features.handlers });
+  const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps, userRanges };
   const cpus = await createCpuManager(deps, {
     ledger,
     pods: () => manager?.listActive() ?? [],

@@ -2,7 +2,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { type ContainerRuntime, CriError, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
+import { type ContainerRuntime, CriError, type IdMapping, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import type { CgroupSettings } from './config/cgroup-names.ts';
 import type { PreparedVolume } from './config/container-config.ts';
@@ -32,6 +32,7 @@ import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import type { RuntimeClasses } from './runtime-classes.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
+import type { UserRanges } from './user-ranges.ts';
 import { VolumeError } from './volumes/volume-kind.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
 
@@ -44,6 +45,7 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly starter: ContainerStarter;
   readonly resizer: ContainerResizer;
   readonly runtimeClasses: Pick<RuntimeClasses, 'handlerOf'>;
+  readonly userRanges: UserRanges;
   readonly gate: StartGate;
   readonly host: Host;
   readonly paths: PodPaths;
@@ -163,9 +165,10 @@ export class PodExecutor {
     if (record !== undefined && attempt > record.sandboxAttempt)
       await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
     try {
-      const [config, handler] = await Promise.all([
-        this.#sandboxConfig(pod, attempt),
-        this.#deps.runtimeClasses.handlerOf(pod),
+      const handler = await this.#deps.runtimeClasses.handlerOf(pod);
+      const userMappings = await this.#deps.userRanges.allocate(pod, handler);
+      const [config] = await Promise.all([
+        this.#sandboxConfig(pod, attempt, userMappings),
         host.fs.makeDirectory(paths.logDirectory(pod), 0o755),
       ]);
       // Written while the files above were made; the runtime must not know of a pod that the ledger does not.
@@ -208,7 +211,8 @@ export class PodExecutor {
     try {
       const [volumes, image] = await this.#awaitWithoutSlot(pass, args.name);
       if (signal.aborted) return;
-      const sandboxConfig = await this.#sandboxConfig(pod, sandbox.attempt);
+      const userMappings = await this.#deps.userRanges.rangeOf(pod);
+      const sandboxConfig = await this.#sandboxConfig(pod, sandbox.attempt, userMappings);
       await this.#writeHostsFile(pod, sandbox);
       const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
       await this.#deps.starter.start({ ...request, volumes, image });
@@ -279,11 +283,16 @@ export class PodExecutor {
     return liveSandbox(this.#deps.cache.observe(uidOf(pod)));
   }
 
-  async #sandboxConfig(pod: Pod, attempt: number): Promise<SandboxConfig> {
+  async #sandboxConfig(
+    pod: Pod,
+    attempt: number,
+    userMappings: readonly IdMapping[] | undefined,
+  ): Promise<SandboxConfig> {
     const { host, paths, clusterDns, clusterDomain, cgroups } = this.#deps;
     const hostResolvConf = await host.resolvConf();
     const logDirectory = paths.logDirectory(pod);
-    return computeSandboxConfig({ pod, attempt, logDirectory, hostResolvConf, clusterDns, clusterDomain, cgroups });
+    const about = { pod, attempt, logDirectory, hostResolvConf, clusterDns, clusterDomain, cgroups, userMappings };
+    return computeSandboxConfig(about);
   }
 
   async #writeHostsFile(pod: Pod, sandbox: ObservedSandbox): Promise<void> {

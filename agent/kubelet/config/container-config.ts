@@ -1,5 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import type { ContainerConfig, ImageInfo, MountConfig } from '../../cri/runtime.ts';
+import type { ContainerConfig, IdMapping, ImageInfo, MountConfig } from '../../cri/runtime.ts';
 import type { GrantedCpus } from '../cpus/cpu-manager.ts';
 import { type DeviceAllocation, NO_DEVICES } from '../devices/device-plugin.ts';
 import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
@@ -35,6 +35,8 @@ export interface ContainerConfigInput extends EnvironmentInput {
   readonly swap?: SwapSettings | undefined;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
+  /** Of the pod's own user namespace; absent: the host's. */
+  readonly userMappings?: readonly IdMapping[] | undefined;
   /** The running container whose processes an ephemeral one is to see. */
   readonly targetContainerId?: string | undefined;
   /** Host paths under which sub-paths were mounted, by their place among the container's mounts. */
@@ -70,7 +72,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
-    namespaces: containerNamespaces(pod, input.targetContainerId),
+    namespaces: containerNamespaces(pod, input.targetContainerId, input.userMappings),
     security: containerSecurity(pod, container, input.seccompDefault),
     resources: { ...containerResources(pod, container, input.nodeMemoryBytes, input.swap), ...cpuBounds(input.cpus) },
     ...(allDevices.length === 0 ? {} : { devices: allDevices }),

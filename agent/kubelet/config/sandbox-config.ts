@@ -1,5 +1,5 @@
 import type { Pod } from '#api/object/kinds.ts';
-import type { SandboxConfig } from '../../cri/runtime.ts';
+import type { IdMapping, SandboxConfig } from '../../cri/runtime.ts';
 import { allContainers, isHostNetwork, namespaceOf, specOf } from '../pod-spec.ts';
 import { sandboxAnnotations, sandboxLabels } from '../runtime-labels.ts';
 import { type CgroupSettings, podCgroupParent } from './cgroup-names.ts';
@@ -15,6 +15,8 @@ export interface SandboxConfigInput {
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly cgroups: CgroupSettings;
+  /** Of the user namespace of its own; absent: the host's. */
+  readonly userMappings?: readonly IdMapping[] | undefined;
 }
 
 export function computeSandboxConfig(input: SandboxConfigInput): SandboxConfig {
@@ -32,7 +34,7 @@ export function computeSandboxConfig(input: SandboxConfigInput): SandboxConfig {
     sysctls: Object.fromEntries(
       (specOf(pod).securityContext?.sysctls ?? []).map(({ name: key, value }) => [key, value]),
     ),
-    namespaces: sandboxNamespaces(pod),
+    namespaces: sandboxNamespaces(pod, input.userMappings),
     privileged: isAnyPrivileged(pod),
     security: sandboxSecurity(pod),
   };

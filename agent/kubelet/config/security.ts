@@ -95,19 +95,24 @@ function supplementalGroups(pod: Pod): number[] {
 }
 
 /** A container that looks into another one shares its processes, unless the whole pod or host is shared anyway. */
-export function containerNamespaces(pod: Pod, targetId: string | undefined): NamespaceModes {
-  const namespaces = sandboxNamespaces(pod);
+export function containerNamespaces(
+  pod: Pod,
+  targetId: string | undefined,
+  userMappings?: NamespaceModes['userMappings'],
+): NamespaceModes {
+  const namespaces = sandboxNamespaces(pod, userMappings);
   return targetId === undefined || namespaces.pid !== 'CONTAINER'
     ? namespaces
     : { ...namespaces, pid: 'TARGET', targetId };
 }
 
-export function sandboxNamespaces(pod: Pod): NamespaceModes {
+export function sandboxNamespaces(pod: Pod, userMappings?: NamespaceModes['userMappings']): NamespaceModes {
   const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = specOf(pod);
   return {
     network: hostNetwork ? 'NODE' : 'POD',
     pid: hostPID ? 'NODE' : shareProcessNamespace ? 'POD' : 'CONTAINER',
     ipc: hostIPC ? 'NODE' : 'POD',
+    ...(userMappings === undefined ? {} : { userMappings }),
   };
 }
 
