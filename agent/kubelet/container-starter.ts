@@ -36,8 +36,8 @@ import type { Prober } from './prober.ts';
 import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
-import type { UserRanges } from './user-ranges.ts';
 import { isStaticPod } from './static/static-manifest.ts';
+import type { UserRanges } from './user-ranges.ts';
 
 export interface ContainerStarterDeps {
   readonly runtime: ContainerRuntime;
