@@ -13,8 +13,11 @@ const MAX_TOTAL_BYTES = 32 * 1024 * 1024;
 /** A fleet that starts lists the same things at once; a quiet server must not hold the copies. */
 const IDLE_MS = 5_000;
 
-/** A list that is asked for again so long after it was first asked for at its revision is put together: the store stands still. */
-const STILL_MS = 100;
+/**
+ * A list that is asked for again so long after it was first asked for at its revision is put together: the store stands still, but for the
+ * leases that are renewed several times a second.
+ */
+const STILL_MS = 30;
 /** Lists of which that is remembered. */
 const MAX_ASKED = 64;
 
