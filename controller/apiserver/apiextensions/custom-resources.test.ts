@@ -105,6 +105,35 @@ async function establish(crd: Answer = crontabs()): Promise<Answer> {
   return condition(crd.metadata.name, 'Established');
 }
 
+describe('the scale of a custom kind whose size may be unset', () => {
+  beforeEach(async () => {
+    await establish(
+      crontabs(({ spec }) => {
+        spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.replicas = { type: 'integer' };
+      }),
+    );
+    await api.expect(201, 'POST', TABS, tab('a'));
+  });
+  const patch = async (code: number, spec: object): Promise<Answer> => {
+    const type = { 'content-type': 'application/merge-patch+json' };
+    const answer = await api.call('PATCH', `${TABS}/a/scale`, { spec }, type);
+    expect(answer.status).toBe(code);
+    return JSON.parse(await answer.text());
+  };
+
+  it('can be set all the same, as kubectl scale does, but not be left open', async () => {
+    const { message } = await patch(400, {});
+    expect(message).toBe('the spec replicas field ".spec.replicas" cannot be empty');
+    expect((await patch(200, { replicas: 3 })).spec).toEqual({ replicas: 3 });
+    expect((await api.expect(200, 'GET', `${TABS}/a`)).spec.replicas).toBe(3);
+  });
+
+  it('is never below zero', async () => {
+    const { message } = await patch(422, { replicas: -1 });
+    expect(message).toContain('spec.replicas: Invalid value: -1: must be greater than or equal to 0');
+  });
+});
+
 describe('a CustomResourceDefinition', () => {
   it('is defaulted, named and established', async () => {
     const crd = await establish();

@@ -184,7 +184,7 @@ async function changeFace(
     dryRun: options.dryRun,
     manager: fieldManagerOf(context, options.fieldManager),
     change(current) {
-      const face = change(faceOf(target, current));
+      const face = change(subresource.face?.beforeChange?.(current) ?? faceOf(target, current));
       const next = copyObject(subresource.face?.apply(face, copyObject(current)));
       const { resourceVersion, uid } = face.metadata;
       next.metadata = { ...next.metadata, ...(uid === undefined ? {} : { uid }) };

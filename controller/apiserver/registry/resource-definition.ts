@@ -188,6 +188,8 @@ export interface SubresourceDefinition {
     /** How it is printed; absent where the face is of the parent's kind, and printed as that. */
     readonly table?: Tabular;
     get(object: KubeObject): KubeObject;
+    /** What a change begins with, where `get` may refuse an object that a change would put right. */
+    beforeChange?(object: KubeObject): KubeObject;
     apply(face: KubeObject, object: KubeObject): KubeObject;
   };
   /** Leads into a container or a proxied server: admission sees a CONNECT with the options of the request as its object. */

@@ -381,6 +381,7 @@ function admissionFor(
   const target = targetOf(services, request);
   const { face } = request;
   if (face?.face === undefined) return { ...target, object: next, oldObject: live };
-  const [object, oldObject] = [face.face.get(next), face.face.get(live)];
+  const object = face.face.get(next);
+  const oldObject = face.face.beforeChange?.(live) ?? face.face.get(live);
   return { ...target, object, oldObject, kind: face.kind };
 }
