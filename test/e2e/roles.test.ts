@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKey, renderSigningRequest } from '#api/client/signing-request.ts';
 import type { RecordedDecision } from '#controller/apiserver/authorize/recording-authorizer.ts';
@@ -203,6 +205,65 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
       expect((await run('netd', 'get --raw /api/v1/services?watch=true&timeoutSeconds=1')).stderr).toBe('');
       for (const what of ['secrets', 'configmaps', 'pods', 'secret reader-0', 'pod reader-0', 'serviceaccounts'])
         expect((await run('netd', `get ${what}`)).stderr, what).toMatch(FORBIDDEN);
+    });
+  });
+
+  describe('at the door of a node', () => {
+    const METRICS_ONLY = [
+      'create serviceaccount scraper',
+      'create clusterrole scraper --verb=get --resource=nodes/metrics',
+      'create clusterrolebinding scraper --clusterrole=scraper --serviceaccount=default:scraper',
+      'create serviceaccount nobody',
+    ];
+    /** Words of curl by who comes. */
+    const who = new Map<string, readonly string[]>();
+
+    beforeAll(async () => {
+      for (const command of METRICS_ONLY) await cluster.kubectlOk(command.split(' '));
+      for (const account of ['scraper', 'nobody']) {
+        const token = (await cluster.kubectlOk(['create', 'token', account])).trim();
+        who.set(account, ['-H', `Authorization: Bearer ${token}`]);
+      }
+      const elsewhere = (await cluster.kubectlOk(['create', 'token', 'scraper', '--audience=vault'])).trim();
+      who.set('scraper, for another audience', ['-H', `Authorization: Bearer ${elsewhere}`]);
+      who.set('a stranger', []);
+      const pki = join(cluster.folder, 'controller', 'pki');
+      const pair = (name: string) => ['--cert', join(pki, `${name}.crt`), '--key', join(pki, `${name}.key`)];
+      who.set('the API server', pair('apiserver-kubelet-client'));
+      who.set('the administrator', pair('admin'));
+      who.set('one whom another CA vouches for', pair('front-proxy-client'));
+      const identity = join(cluster.agents[1]!.folder, 'data', 'identity');
+      for (const part of ['node', 'netd'])
+        who.set(`${part} of another node`, ['--cert', join(identity, `${part}.pem`)]);
+    });
+
+    /** Status codes: metrics, pods, a command in a container. */
+    const knock = async (caller: string): Promise<readonly string[]> => {
+      const reader = '/run/default/reader-0/main?cmd=true';
+      const requests = [['/metrics'], ['/pods'], [reader, '-X', 'POST']];
+      return Promise.all(
+        requests.map(async ([path, ...words]) => {
+          const url = `https://127.0.0.1:10250${path}`;
+          const argv = ['curl', '-sk', '-o', '/dev/null', '-w', '%{http_code}', ...words, ...who.get(caller)!, url];
+          const [program = '', ...args] = [...cluster.agents[0]!.host.enter, ...argv];
+          return (await promisify(execFile)(program, args)).stdout;
+        }),
+      );
+    };
+
+    it.each([
+      ['a stranger', ['401', '401', '401']],
+      ['one whom another CA vouches for', ['401', '401', '401']],
+      ['scraper, for another audience', ['401', '401', '401']],
+      ['nobody', ['403', '403', '403']],
+      ['node of another node', ['403', '403', '403']],
+      ['netd of another node', ['403', '403', '403']],
+      // As its role says, and no more.
+      ['scraper', ['200', '403', '403']],
+      ['the API server', ['200', '200', expect.stringMatching(/^(200|404)$/)]],
+      ['the administrator', ['200', '200', expect.stringMatching(/^(200|404)$/)]],
+    ])('%s', async (caller, expected) => {
+      expect(await knock(caller)).toEqual(expected);
     });
   });
 
