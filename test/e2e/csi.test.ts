@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -272,6 +272,36 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
       'NodeUnpublishVolume',
       'NodeUnstageVolume',
     ]);
+  });
+
+  it('claims on directories and devices of the host need no driver', async () => {
+    const folder = join(cluster.folder, 'host');
+    await mkdir(folder);
+    const device = join(cluster.folder, 'device');
+    execFileSync('mknod', [device, 'b', '7', '201']);
+    const term = { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['node-0'] }] };
+    const nodeAffinity = { required: { nodeSelectorTerms: [term] } };
+    await bind('folder', { local: { path: folder }, nodeAffinity });
+    const block = { volumeMode: 'Block' };
+    await bind('device', { ...block, local: { path: device }, nodeAffinity }, block);
+    await bind('no-device', { ...block, local: { path: folder }, nodeAffinity }, block);
+    const command = ['sh', '-c', 'test -b /dev/disk && exec sleep 600'];
+    const container = { command, volumeMounts: [], volumeDevices: [{ name: 'v', devicePath: '/dev/disk' }] };
+    await apply(
+      pod('writer', claimed('folder')),
+      pod('local-block', claimed('device'), { container }),
+      pod('no-block', claimed('no-device'), { container }),
+    );
+    await Promise.all([ready('writer'), ready('local-block')]);
+    expect(await readdir(folder)).toEqual(['writer']);
+    await waitUntil('the refusal', WAIT_MS, async () =>
+      (await events('no-block')).includes(
+        `MapVolume.SetUpDevice failed for volume "v" : ${folder} is not a block device`,
+      ),
+    );
+    await Promise.all(['writer', 'local-block', 'no-block'].map(remove));
+    expect(await readdir(folder)).toEqual(['writer']);
+    expect((await stat(device)).isBlockDevice()).toBe(true);
   });
 
   it('what a driver refuses is told as it says it', async () => {
