@@ -54,7 +54,11 @@ export async function runTunnelClient(options: TunnelClientOptions, signal: Abor
   while (!signal.aborted) {
     const startMs = clock.monotonic();
     const { reason, until, isCopy } = await runSession(options, signal);
-    if (signal.aborted) return;
+    if (signal.aborted) {
+      // What a server said that is asked no more holds nobody.
+      options.onVerdict?.(options.server, { kind: 'down' });
+      return;
+    }
     if (until === undefined)
       options.onVerdict?.(options.server, isCopy ? { kind: 'copy', message: reason } : { kind: 'down' });
     if (until !== undefined) {
@@ -69,6 +73,7 @@ export async function runTunnelClient(options: TunnelClientOptions, signal: Abor
     tell.call(log, 'tunnel is down', { server: options.server, reason, retryInMs: Math.round(delayMs) });
     await delay(clock, delayMs, signal).catch(() => {});
   }
+  options.onVerdict?.(options.server, { kind: 'down' });
 }
 
 interface SessionEnd {

@@ -87,7 +87,12 @@ export class TunnelHub {
       atWork: other.address,
       refused: address,
     });
-    this.#options.onTwin?.({ nodeName, address: other.address, refusedAddress: address, message });
+    this.#options.onTwin?.({
+      nodeName,
+      address: plainAddress(other.address),
+      refusedAddress: plainAddress(address),
+      message,
+    });
     return message;
   }
 
