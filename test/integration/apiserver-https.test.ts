@@ -3,8 +3,9 @@ import https from 'node:https';
 import tls from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { unauthorized } from '#api/object/api-error.ts';
 import { silentLogger } from '#base/logger.ts';
-import type { Peer } from '#controller/apiserver/server/api-request.ts';
+import type { ApiRequest, Peer } from '#controller/apiserver/server/api-request.ts';
 import { type HttpsServer, listenHttps } from '#controller/apiserver/server/http-adapter.ts';
 import {
   createTestAuthority,
@@ -47,8 +48,9 @@ beforeAll(async () => {
   const serving = await authority.issue({ commonName: 'apiserver', organizations: [] }, 'server auth');
   const authenticate = {
     name: 'authenticate',
-    run(context: { request: { peer: Peer } }, next: () => Promise<void>) {
-      seenPeer = context.request.peer;
+    run({ request }: { request: ApiRequest }, next: () => Promise<void>) {
+      seenPeer = request.peer;
+      if (request.header('authorization') !== undefined) throw unauthorized();
       return next();
     },
   };
@@ -298,3 +300,31 @@ test('an expired certificate of a CA that came by rotation is known by it', asyn
   await overHttp1({ path: CONFIG_MAPS, client: await rotated.issue(ADMIN, 'client auth', [], -60_000) });
   expect(seenPeer?.certificate).toMatchObject(ADMIN);
 });
+
+test.each([
+  ['GET', undefined, 'keep-alive'],
+  ['DELETE', '', 'keep-alive'],
+  // What is left of it would be taken for the next request.
+  ['POST', 'x'.repeat(1_000_000), 'close'],
+])(
+  'over HTTP/1.1 a %s that is refused at its head leaves the connection as it can be used',
+  async (method, body, connection) => {
+    const agent = new https.Agent({ keepAlive: true, ca: authority.cert });
+    const reply = await new Promise<{ status: number | undefined; connection: string | undefined }>(
+      (resolve, reject) => {
+        const headers = { authorization: 'Bearer x', ...(body === undefined ? {} : { 'content-length': body.length }) };
+        const request = https.request(
+          { host: '127.0.0.1', port: server.port, method, path: CONFIG_MAPS, headers, agent },
+          (response) => {
+            response.resume();
+            resolve({ status: response.statusCode, connection: response.headers.connection });
+          },
+        );
+        request.on('error', reject);
+        request.end(body);
+      },
+    );
+    agent.destroy();
+    expect(reply).toEqual({ status: 401, connection });
+  },
+);

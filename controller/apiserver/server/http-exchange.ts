@@ -161,7 +161,7 @@ export class NodeApiResponse implements ApiResponse {
     if (status !== 304 && status !== 204) complete['content-length'] = String(body.byteLength);
     const isVersion1 = outgoing.req.httpVersionMajor === 1;
     // The rest of a body that nobody reads would be taken for the next request on this connection.
-    if (isVersion1 && !this.#incoming.complete && status >= 400) complete.connection = 'close';
+    if (isVersion1 && status >= 400 && hasUnreadBody(this.#incoming)) complete.connection = 'close';
     outgoing.writeHead(status, complete);
     if (status >= 400) dropUnreadBody(this.#incoming);
     if (this.#incoming.method === 'HEAD') outgoing.end();
@@ -171,6 +171,12 @@ export class NodeApiResponse implements ApiResponse {
     else if (body.byteLength <= WRITE_SLICE_BYTES) outgoing.end(body);
     else writeSlices(outgoing, body, 0);
   }
+}
+
+/** Its end may not have been seen yet though it has no body: some answers are given as soon as the head is there. */
+function hasUnreadBody({ complete, headers }: NodeRequest): boolean {
+  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+  return hasBody && !complete;
 }
 
 /**
