@@ -18,7 +18,10 @@ import { classifySample, recordEvents, sampleValue } from './testing/sample-valu
 const PASSWORD = 'correct horse "battery" stäple';
 const secretKey = (name: string) => `/registry/secrets/default/${name}`;
 
-describe('SQLite store with sealed values', () => {
+/** Hundreds of fsyncs, on machines that do other things too. */
+const PATIENCE_MS = 30_000;
+
+describe('SQLite store with sealed values', { timeout: PATIENCE_MS }, () => {
   let dir: string;
   let clock: FakeClock;
   let stores: Store[];

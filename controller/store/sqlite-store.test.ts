@@ -35,7 +35,10 @@ describeStoreContract('SQLite', 'disk', async () => {
   };
 });
 
-describe('SQLite store', () => {
+/** Hundreds of fsyncs, on machines that do other things too. */
+const PATIENCE_MS = 30_000;
+
+describe('SQLite store', { timeout: PATIENCE_MS }, () => {
   let dir: string;
   let clock: FakeClock;
   let stores: Store[];
