@@ -1,6 +1,7 @@
 import type { KubeClient } from '#api/client/client.ts';
 import { isNotFound } from '#api/object/api-error.ts';
 import { type CSINode, type Node, resources } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -19,7 +20,9 @@ export interface CsiNodeOptions {
 type DriverEntry = NonNullable<CSINode['spec']>['drivers'][number];
 
 const ANNOTATION = 'csi.volume.kubernetes.io/nodeid';
-const RETRY_MS = 5_000;
+const RETRY = { initialMs: 1_000, maxMs: 60_000 } as const;
+/** Somebody may have deleted it, or it went with a Node that came again. */
+const LOOK_MS = 300_000;
 const UNREGISTERED_MS = 1_000;
 
 /** Tells the cluster which CSI drivers this node has: its CSINode, and what drivers want on the Node. Runs until aborted. */
@@ -28,22 +31,22 @@ export async function keepCsiNode(options: CsiNodeOptions, signal: AbortSignal):
   let wake = new AbortController();
   /** Drivers that we have told of: when they go they are taken off again, others' entries stay. */
   const told = new Set<string>();
+  let failures = 0;
   drivers.onChange(() => wake.abort());
   while (!signal.aborted) {
     wake = new AbortController();
-    let pauseMs: number | undefined;
+    let pauseMs = LOOK_MS;
     try {
       if (node().metadata.uid === '') pauseMs = UNREGISTERED_MS;
       else await tell(options, told);
+      failures = 0;
     } catch (err) {
       if (isAbortError(err) && signal.aborted) return;
-      log.warn('the CSI drivers of this node could not be told', { err: describeError(err) });
-      pauseMs = RETRY_MS;
+      // Told once: the server may be away for days.
+      log[failures === 0 ? 'warn' : 'debug']('the CSI drivers of this node are not told', { err: describeError(err) });
+      pauseMs = backoffDelayMs(++failures, RETRY);
     }
-    const changed = AbortSignal.any([signal, wake.signal]);
-    if (pauseMs !== undefined) await delay(clock, pauseMs, changed).catch(() => undefined);
-    else if (!changed.aborted)
-      await new Promise<void>((resolve) => changed.addEventListener('abort', () => resolve(), { once: true }));
+    await delay(clock, pauseMs, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
   }
 }
 
