@@ -162,7 +162,6 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
       },
       signal,
     );
-  network.start(netd, signal);
   followServers(
     { servers, client: netd, host, path: serversPath, clock, log: log.child({ component: 'servers' }) },
     signal,
@@ -190,7 +189,9 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     },
     signal,
   );
+  // A copy would tell the cluster of its own addresses under the name of the node.
   await copies.mayBegin(signal).catch(() => undefined);
+  if (!signal.aborted) network.start(netd, signal);
   log.info('the node is up', { node: nodeName, address: nodeIp });
   // Resolves when pods are looked after; a failure here is one that a restart may cure, so it ends the process.
   await kubelet.start(signal).catch((err: unknown) => {

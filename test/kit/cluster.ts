@@ -15,8 +15,8 @@ export interface TestProcess {
   kill(): Promise<void>;
   /** SIGTERM, resolves once it is gone. */
   stop(): Promise<void>;
-  /** Same command, same folders. */
-  restart(): Promise<void>;
+  /** Same command, same folders; flags that are named get another value, from now on. */
+  restart(flags?: Readonly<Record<string, string>>): Promise<void>;
 }
 
 export interface TestAgent extends TestProcess {
@@ -228,7 +228,8 @@ async function startProcess(
     },
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
-    async restart() {
+    async restart(flags: Readonly<Record<string, string>> = {}) {
+      for (const [flag, value] of Object.entries(flags)) argv[argv.indexOf(`--${flag}`) + 1] = value;
       await end('SIGKILL');
       child = launch(argv, logPath, environment);
     },
