@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Pod } from '#api/object/kinds.ts';
+import { type Node, type Pod, resources } from '#api/object/kinds.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
 import type { ContainerConfig, SandboxConfig } from '../cri/runtime.ts';
 import { PodPaths } from './config/pod-paths.ts';
@@ -66,6 +66,11 @@ describe('a node', () => {
     const { runtime } = rig.current;
     runtime.runtimeFeatures = { supplementalGroupsPolicy: true, handlers };
     await rig.current.start();
+    const { status } = await rig.current.client.resource<Node>(resources.nodes).fetch('node-1');
+    expect(status?.runtimeHandlers).toEqual([
+      { name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } },
+      { name: 'old', features: { recursiveReadOnlyMounts: false, userNamespaces: false } },
+    ]);
     await rig.current.createPod({ hostUsers: false });
     await rig.current.createPod({}, 'other');
     const mappings = () => ({

@@ -7,7 +7,7 @@ import { type Node, resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { ContainerRuntime, ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
+import type { ContainerRuntime, ImageInfo, RuntimeCondition, RuntimeFeatures } from '../../cri/runtime.ts';
 import type { Host, HostFacts } from '../../host/host.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
@@ -47,6 +47,7 @@ export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #nodes: ResourceClient<Node>;
   #facts: HostFacts | undefined;
+  #features: { readonly of: string; readonly features: RuntimeFeatures } | undefined;
   #node: Node | undefined;
   #sent: { readonly status: INodeStatus; readonly atMs: number } | undefined;
   #current: INodeStatus | undefined;
@@ -199,6 +200,7 @@ export class NodeAgent {
     runtime: { name: string; version: string };
     runtimeConditions: readonly RuntimeCondition[];
     images: readonly ImageInfo[];
+    features: RuntimeFeatures;
   }> {
     try {
       const [version, runtimeConditions, images] = await Promise.all([
@@ -206,11 +208,19 @@ export class NodeAgent {
         runtime.status(),
         runtime.listImages(),
       ]);
-      return { runtime: version, runtimeConditions, images };
+      return { runtime: version, runtimeConditions, images, features: await this.#featuresOf(runtime, version) };
     } catch (err) {
       this.#options.log.warn('container runtime did not tell its state', { err: describeError(err) });
-      return { runtime: { name: 'unknown', version: '' }, runtimeConditions: [], images: [] };
+      const features = this.#features?.features ?? { supplementalGroupsPolicy: false, handlers: [] };
+      return { runtime: { name: 'unknown', version: '' }, runtimeConditions: [], images: [], features };
     }
+  }
+
+  /** They change with the runtime alone. */
+  async #featuresOf(runtime: ContainerRuntime, { name, version }: { name: string; version: string }) {
+    const of = `${name} ${version}`;
+    if (this.#features?.of !== of) this.#features = { of, features: await runtime.features() };
+    return this.#features.features;
   }
 }
 

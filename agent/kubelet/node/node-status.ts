@@ -2,7 +2,7 @@ import type { INodeCondition } from 'kubernetes-models/v1/NodeCondition';
 import type { INodeStatus } from 'kubernetes-models/v1/NodeStatus';
 import type { Node } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
-import type { ImageInfo, RuntimeCondition } from '../../cri/runtime.ts';
+import type { ImageInfo, RuntimeCondition, RuntimeFeatures } from '../../cri/runtime.ts';
 import type { HostFacts } from '../../host/host.ts';
 import { absolute, type Signal } from '../eviction/thresholds.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
@@ -13,6 +13,7 @@ export interface NodeStatusInput {
   readonly facts: HostFacts;
   readonly runtime: { readonly name: string; readonly version: string };
   readonly runtimeConditions: readonly RuntimeCondition[];
+  readonly features: RuntimeFeatures;
   /** Why pods cannot be looked after just now, e.g. the relist is late; undefined = they are. */
   readonly unhealthy: string | undefined;
   readonly disk: {
@@ -62,7 +63,16 @@ export function computeNodeStatus(input: NodeStatusInput): INodeStatus {
       swap: { capacity: facts.swapBytes },
     },
     images: nodeImages(input.images),
+    ...abilities(input.features),
   };
+}
+
+/** Schedulers and people see here where a pod can have what it asks for. */
+function abilities({ supplementalGroupsPolicy, handlers }: RuntimeFeatures): Partial<INodeStatus> {
+  const runtimeHandlers = handlers
+    .map(({ name, ...features }) => ({ name, features }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { features: { supplementalGroupsPolicy }, ...(runtimeHandlers.length === 0 ? {} : { runtimeHandlers }) };
 }
 
 function capacity(input: NodeStatusInput) {
