@@ -1,8 +1,7 @@
 import type { KubeClient } from '#api/client/client.ts';
-import { createInformerFactory } from '#api/client/informer-factory.ts';
+import type { Informer } from '#api/client/informer.ts';
 import { type IpFamily, parseCidr } from '#api/meta/ip-address.ts';
-import { NODE_POLICY_NAMESPACE, nodePolicyName } from '#api/network/node-policy.ts';
-import { type ConfigMap, type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
+import type { Node } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
@@ -12,6 +11,7 @@ import type { Host } from './host/host.ts';
 import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
+import { createNodeInformers, type NodeInformers } from './network/offline/node-informers.ts';
 import type { PodTransport } from './network/paths/pod-paths.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
@@ -88,12 +88,32 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     await podNetwork.reassert();
     trouble.look();
   };
+  const onPodCidrs = async (podCidrs: readonly string[]) => {
+    ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
+    await applyPodCidr();
+    trouble.look();
+  };
+  /** The kubelet tells the same, but not while no API can be asked: what was kept of the Node serves then. */
+  const watchOwnNode = (nodes: Informer<Node>) => {
+    const tell = ({ metadata, spec }: Node) => {
+      const podCidrs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
+      if (metadata.name !== nodeName || ownPodCidr !== undefined || podCidrs.length === 0) return;
+      onPodCidrs(podCidrs).catch((err: unknown) =>
+        log.error('the pod network could not be set up', { err: describeError(err) }),
+      );
+    };
+    nodes.addHandler({ onAdd: tell, onUpdate: (_, node) => tell(node) });
+  };
   return {
     problems: () => (config.networkMode === 'routes' ? problems.list() : undefined),
     start(client, signal) {
-      const informers = createInformerFactory({ client, clock, log });
-      if (config.networkMode === 'routes') void trouble.run(signal);
-      if (config.networkMode === 'routes') podNetwork.start(informers.informer<Node>(resources.nodes), signal);
+      const folder = `${config.dataDir}/network`;
+      const informers = createNodeInformers({ client, fs: host.fs, folder, nodeName, clock, log });
+      if (config.networkMode === 'routes') {
+        void trouble.run(signal);
+        podNetwork.start(informers.nodes(), signal);
+        watchOwnNode(informers.nodes());
+      }
       if (backend.mode === 'iptables' && config.proxyMode !== 'none' && config.localhostNodePorts)
         void allowLocalhostNodePorts(changes, log);
       if (config.proxyMode !== 'none') {
@@ -115,11 +135,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
         informers.start(signal);
       }
     },
-    async onPodCidrs(podCidrs) {
-      ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
-      await applyPodCidr();
-      trouble.look();
-    },
+    onPodCidrs,
     cleanUp: () =>
       cleanUp(log, [
         ['proxy rules', () => backend.cleanUp()],
@@ -173,12 +189,10 @@ function cidrsByFamily(clusterCidr: string): Partial<Record<IpFamily, string>> {
 
 const DNS_PORT = 53;
 
-type Informers = ReturnType<typeof createInformerFactory>;
-
 /** Services go on without: whoever runs a DNS of their own needs none here. */
 async function startDns(
   { config, host, clock, log }: NodeNetworkOptions,
-  informers: Informers,
+  informers: NodeInformers,
   signal: AbortSignal,
 ): Promise<DnsServer | undefined> {
   if (config.clusterDns.length === 0) return undefined;
@@ -189,8 +203,8 @@ async function startDns(
         clock,
         log: log.child({ component: 'dns' }),
         random: Math.random,
-        services: informers.informer<Service>(resources.services),
-        endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
+        services: informers.services(),
+        endpointSlices: informers.endpointSlices(),
         clusterDomain: config.clusterDomain,
         clusterDns: config.clusterDns,
         clusterCidrs: Object.values(cidrsByFamily(config.clusterCidr)),
@@ -207,8 +221,8 @@ async function startDns(
 }
 
 function startPolicies(
-  { config, nodeName, host, clock, log }: NodeNetworkOptions,
-  informers: Informers,
+  { config, host, clock, log }: NodeNetworkOptions,
+  informers: NodeInformers,
   dns: DnsServer | undefined,
   signal: AbortSignal,
 ): PolicyEnforcer {
@@ -216,10 +230,7 @@ function startPolicies(
     exec: host.exec,
     clock,
     log: log.child({ component: 'policy' }),
-    compiled: informers.informer<ConfigMap>(resources.configMaps, {
-      namespace: NODE_POLICY_NAMESPACE,
-      fieldSelector: `metadata.name=${nodePolicyName(nodeName)}`,
-    }),
+    compiled: informers.policies(),
     families: Object.keys(cidrsByFamily(config.clusterCidr)) as IpFamily[],
     dns,
     clusterDns: config.clusterDns,
@@ -231,7 +242,7 @@ function startPolicies(
 interface ProxierStart {
   readonly options: NodeNetworkOptions;
   readonly backend: ChosenBackend;
-  readonly informers: Informers;
+  readonly informers: NodeInformers;
   readonly dns: DnsServer | undefined;
   readonly onRulesLost: () => void;
   readonly signal: AbortSignal;
@@ -240,7 +251,7 @@ interface ProxierStart {
 function startProxier({ options, backend, informers, dns, onRulesLost, signal }: ProxierStart): void {
   const { nodeName, host, clock, log, config } = options;
   const proxyLog = log.child({ component: 'proxy' });
-  const nodes = informers.informer<Node>(resources.nodes);
+  const nodes = informers.nodes();
   const metrics = new ProxyMetrics(clock);
   let isNodeEligible = true;
   const healthChecks = new HealthCheckPorts({
@@ -249,8 +260,8 @@ function startProxier({ options, backend, informers, dns, onRulesLost, signal }:
   });
   const proxier = createProxier({
     nodeName,
-    services: informers.informer<Service>(resources.services),
-    endpointSlices: informers.informer<EndpointSlice>(resources.endpointSlices),
+    services: informers.services(),
+    endpointSlices: informers.endpointSlices(),
     backend,
     ...(dns === undefined
       ? {}

@@ -1,0 +1,72 @@
+import type { KubeClient } from '#api/client/client.ts';
+import type { Informer } from '#api/client/informer.ts';
+import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { NODE_POLICY_NAMESPACE, nodePolicyName } from '#api/network/node-policy.ts';
+import { type ConfigMap, type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
+import type { Stored } from '#api/object/kube-object.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { FileSystem } from '../../host/host.ts';
+import { KeptInformer } from './kept-informer.ts';
+
+export interface NodeInformersOptions {
+  readonly client: KubeClient;
+  readonly fs: FileSystem;
+  /** Where what the API says is kept for a start without it. */
+  readonly folder: string;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What the network of a node is made from; each is watched once somebody has asked for it. */
+export interface NodeInformers {
+  services(): Informer<Service>;
+  endpointSlices(): Informer<EndpointSlice>;
+  nodes(): Informer<Node>;
+  /** The policies of this node, compiled. */
+  policies(): Informer<ConfigMap>;
+  /** Of those asked for so far; runs until aborted. */
+  start(signal: AbortSignal): void;
+}
+
+export function createNodeInformers(options: NodeInformersOptions): NodeInformers {
+  const { client, fs, folder, nodeName, clock, log } = options;
+  const factory = createInformerFactory({ client, clock, log });
+  const kept: { keep(signal: AbortSignal): void }[] = [];
+  const once = <T extends Stored<object>>(name: string, inner: () => Informer<T>, trim?: (object: T) => T) => {
+    let informer: KeptInformer<T> | undefined;
+    return () => {
+      if (informer !== undefined) return informer;
+      const path = `${folder}/${name}.json`;
+      informer = new KeptInformer({ inner: inner(), fs, path, clock, log, ...(trim === undefined ? {} : { trim }) });
+      kept.push(informer);
+      return informer;
+    };
+  };
+  return {
+    services: once('services', () => factory.informer<Service>(resources.services)),
+    endpointSlices: once('endpoint-slices', () => factory.informer<EndpointSlice>(resources.endpointSlices)),
+    nodes: once('nodes', () => factory.informer<Node>(resources.nodes), essentialNode),
+    policies: once('policies', () =>
+      factory.informer<ConfigMap>(resources.configMaps, {
+        namespace: NODE_POLICY_NAMESPACE,
+        fieldSelector: `metadata.name=${nodePolicyName(nodeName)}`,
+      }),
+    ),
+    start(signal) {
+      factory.start(signal);
+      for (const informer of kept) informer.keep(signal);
+    },
+  };
+}
+
+/** Without what heartbeats change, and without images: addresses, ranges and labels are what others need of a node. */
+function essentialNode({ apiVersion, kind, metadata, spec, status }: Node): Node {
+  const { name, uid, labels, creationTimestamp } = metadata;
+  return {
+    ...{ apiVersion, kind, spec },
+    metadata: { name, uid, resourceVersion: '', creationTimestamp, ...(labels === undefined ? {} : { labels }) },
+    status: { addresses: status?.addresses ?? [] },
+  } as Node;
+}
