@@ -23,6 +23,9 @@ const [server = ''] = [
   (parse(readFileSync(configPath, 'utf8')) as { servers?: string | string[] }).servers ?? [],
 ].flat();
 
+/** Most reasons not to join are in the token, and waiting does not help; the agent goes on trying all the same. */
+const JOIN_TIMEOUT_MS = 30_000;
+
 // The clock's timers do not keep a process alive.
 setInterval(() => {}, 2 ** 30);
 
@@ -38,7 +41,8 @@ async function becomeReady({ certificatePem, privateKeyPem }: KeyPair): Promise<
 }
 
 try {
-  const pair = await waitFor('joining the cluster', () => readKeyPair(createFileSystem(), join(identity, 'node.pem')));
+  const readIdentity = () => readKeyPair(createFileSystem(), join(identity, 'node.pem'));
+  const pair = await waitFor('joining the cluster', readIdentity, JOIN_TIMEOUT_MS);
   const name = await becomeReady(pair);
   await importSampleImage(socket);
   console.log(`This host is the node ${name} of ${server}, and ready`);

@@ -19,6 +19,7 @@ import {
 } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import { describeError } from '#base/errors.ts';
+import { readPage } from './read-page.ts';
 import { importSampleImage, SAMPLE_IMAGE } from './sample-image.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -107,10 +108,7 @@ try {
   await ensure<Service>(client, resources.services, service);
   const { spec } = await client.resource<Service>(resources.services).fetch(NAME, NAMESPACE);
   const url = `http://${spec?.clusterIP}:${PORT}/`;
-  const answer = await waitFor(`an answer from ${url}`, async () => {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2000) });
-    return response.ok ? (await response.text()).trim() : undefined;
-  });
+  const answer = await waitFor(`an answer from ${url}`, () => readPage(url));
   console.log(`The sample Service answers "${answer}" at ${url}`);
   console.log(`sudo kubectl --kubeconfig ${kubeconfigPath} get pods`);
 } catch (err) {

@@ -1,11 +1,9 @@
 import { delay, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 
-const TIMEOUT_MS = 120_000;
-
 /** The first value that the probe finds; what it throws is tried again, and told by the Error that ends the waiting. */
-export async function waitFor<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
-  const deadlineMs = systemClock.monotonic() + TIMEOUT_MS;
+export async function waitFor<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 120_000): Promise<T> {
+  const deadlineMs = systemClock.monotonic() + timeoutMs;
   let problem = '';
   for (;;) {
     try {
@@ -15,7 +13,7 @@ export async function waitFor<T>(what: string, probe: () => Promise<T | undefine
       problem = describeError(err);
     }
     if (systemClock.monotonic() > deadlineMs)
-      throw new Error(`${what} did not happen within ${TIMEOUT_MS / 1000} s${problem === '' ? '' : `: ${problem}`}`);
+      throw new Error(`${what} did not happen within ${timeoutMs / 1000} s${problem === '' ? '' : `: ${problem}`}`);
     await delay(systemClock, 200);
   }
 }
