@@ -1,0 +1,365 @@
+import type { EventRecorder } from '#api/client/event-recorder.ts';
+import type { Informer } from '#api/client/informer.ts';
+import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
+import type { HostFacts } from '../host/host.ts';
+import type { PodPaths } from './config/pod-paths.ts';
+import { ContainerStarter } from './container-starter.ts';
+import { CpuManager, type CpuManagerOptions, readCpuTopology } from './cpus/cpu-manager.ts';
+import { DeviceManager } from './devices/device-manager.ts';
+import { NO_PLUGINS } from './devices/device-plugin.ts';
+import { type PodResourcesSource, podResourcesSource } from './devices/pod-resources.ts';
+import { UsageReader } from './eviction/usage-reader.ts';
+import { CredentialPlugins } from './images/credential-plugins.ts';
+import { ImageManager } from './images/image-manager.ts';
+import { nodeCredentials, pullCredentials } from './images/pull-secrets.ts';
+import { pullVolumeImage } from './images/volume-image.ts';
+import type { KubeletConfig } from './kubelet-config.ts';
+import type { KubeletDeps } from './kubelet-deps.ts';
+import { KubeletLookups } from './kubelet-lookups.ts';
+import { Ledger } from './ledger.ts';
+import { readAbilities } from './node/node-abilities.ts';
+import { admitPod } from './node/node-admission.ts';
+import { NodeAgent } from './node/node-agent.ts';
+import { NodeHealth } from './node/node-health.ts';
+import { refuseIsolation } from './node/pod-security-admission.ts';
+import { PodCopies } from './offline/pod-copies.ts';
+import type { ServiceCopy } from './offline/service-copy.ts';
+import { PodCgroups } from './pod-cgroups.ts';
+import { PodEvents } from './pod-events.ts';
+import { PodExecutor } from './pod-executor.ts';
+import { PodManager } from './pod-manager.ts';
+import { uidOf } from './pod-spec.ts';
+import { ProbeManager } from './probes/probe-manager.ts';
+import { ReferencedObjects } from './referenced-objects.ts';
+import { ContainerResizer } from './resize/container-resizer.ts';
+import { runKubelet } from './run-kubelet.ts';
+import { RuntimeCache } from './runtime-cache.ts';
+import { RuntimeClasses } from './runtime-classes.ts';
+import type { NodeReports } from './server/node-reports.ts';
+import type { PodLookups } from './server/pod-lookups.ts';
+import { ShutdownManager } from './shutdown/shutdown-manager.ts';
+import { tiersOf } from './shutdown/shutdown-plan.ts';
+import { StartGate } from './start-gate.ts';
+import { MirrorPods } from './static/mirror-pods.ts';
+import { KubeletReports } from './stats/kubelet-reports.ts';
+import { Sampler } from './stats/sampler.ts';
+import { StatusManager } from './status/status-manager.ts';
+import { terminationMessage } from './termination-message.ts';
+import { UserRanges } from './user-ranges.ts';
+import { CsiBlockVolumes } from './volumes/csi/csi-block-volumes.ts';
+import { CsiCalls } from './volumes/csi/csi-calls.ts';
+import { NO_DRIVERS } from './volumes/csi/csi-driver.ts';
+import { CsiVolumes } from './volumes/csi/csi-volumes.ts';
+import { KeyLock } from './volumes/csi/key-lock.ts';
+import { PersistentClaims } from './volumes/persistent-claims.ts';
+import { TokenSource } from './volumes/token-source.ts';
+import { VolumeManager } from './volumes/volume-manager.ts';
+
+const NODE_SHUTDOWN = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' };
+
+/** A relist that is later than this makes the node unready, as in Kubernetes. */
+const RELIST_LATE_MS = 180_000;
+const WIDTH_PER_CORE = 2;
+
+export interface KubeletParts {
+  readonly deps: KubeletDeps;
+  readonly recorder: EventRecorder;
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly services: Informer<Service>;
+  readonly serviceCopy: ServiceCopy;
+  readonly paths: PodPaths;
+}
+
+export interface StartedKubelet {
+  readonly lookups: PodLookups;
+  readonly reports: NodeReports;
+  readonly podResources: PodResourcesSource;
+  readonly node: NodeAgent;
+  clockWasSet(): void;
+  run(): Promise<void>;
+}
+
+/** Puts the parts of the kubelet together, in the order in which they need each other; the only place that knows all of them. */
+export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal): Promise<StartedKubelet> {
+  const { deps, recorder, paths } = parts;
+  const { client, runtime, host, prober, clock, log, random, config } = deps;
+  await makeDirectories(deps);
+  const events = new PodEvents(recorder);
+  // The workers are made last but spoken to by everything: changes go to them through `manager`.
+  let manager: PodManager | undefined;
+  let health: NodeHealth | undefined;
+  let shutdown: ShutdownManager | undefined;
+  const onChange = (uid: Parameters<PodManager['poke']>[0]) => manager?.onRuntimeChange(uid);
+  const cache: RuntimeCache = new RuntimeCache({
+    runtime,
+    clock,
+    log,
+    onChange,
+    exitMessage: (identity, status) => terminationMessage(host.fs, paths, identity, status),
+  });
+  const unhealthy = () => {
+    if (cache.lastRelistMs === undefined) return 'PLEG is not healthy: pleg has yet to be successful';
+    const ageMs = clock.monotonic() - cache.lastRelistMs;
+    return ageMs > RELIST_LATE_MS
+      ? `PLEG is not healthy: pleg was last seen active ${Math.round(ageMs / 1000)}s ago`
+      : undefined;
+  };
+  const pressures = () => health?.eviction.pressures ?? new Set<string>();
+  const isShuttingDown = () => shutdown?.isShuttingDown ?? false;
+  const devices = () => deviceManager?.resources() ?? new Map<string, string>();
+  let deviceManager: DeviceManager | undefined;
+  const node = new NodeAgent({
+    client,
+    runtime,
+    host,
+    config,
+    clock,
+    log,
+    recorder,
+    unhealthy,
+    pressures,
+    isShuttingDown,
+    devices,
+    lookForDevices: async () => deviceManager?.look(),
+    networkTroubles: () => deps.networkTroubles?.(),
+  });
+  await node.prepare();
+  const facts = node.facts ?? (await host.facts());
+  const abilities = await readAbilities(deps);
+  const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
+  await ledger.load();
+  deviceManager = new DeviceManager({
+    ...{ fs: host.fs, ledger, log },
+    selectors: config.devices,
+    plugins: deps.devicePlugins ?? NO_PLUGINS,
+    onMoved: (uid, container, resource) => manager?.restartContainer(uid, container, resource),
+  });
+  await deviceManager.look();
+
+  // Beside the ledger: together they are what an offline boot needs.
+  const copies = new PodCopies({
+    ...{ fs: host.fs, clock, log },
+    directory: `${config.ledgerDir}/../copies`,
+    keyFile: `${config.ledgerDir}/../copies.key`,
+  });
+  const watched = {
+    client,
+    clock,
+    random,
+    copies,
+    onChange: (uids: Parameters<PodManager['refreshVolumes']>[0]) => manager?.refreshVolumes(uids),
+  };
+  const configMaps = new ReferencedObjects<ConfigMap>({ ...watched, info: resources.configMaps });
+  const secrets = new ReferencedObjects<Secret>({ ...watched, info: resources.secrets });
+  const { credentialProviders: providers, credentialProviderBinDir: binDir } = config;
+  const plugins = new CredentialPlugins({ exec: host.exec, clock, log, binDir, providers });
+  const images = new ImageManager({
+    runtime,
+    clock,
+    events,
+    maxParallelPulls: config.maxParallelPulls,
+    makeRoom: async () => health?.images.makeRoom(),
+    credentials: async (pod, image) => [
+      ...(await pullCredentials(secrets, pod, image)),
+      ...(await nodeCredentials(deps, image)),
+      ...(await plugins.credentials(image)),
+    ],
+  });
+  const tokens = new TokenSource({ client, clock, random, copies });
+  const allocatable = () => node.allocatable();
+  const hostIps = config.nodeIps;
+  const claims = new PersistentClaims(client, copies);
+  const csi = csiVolumes(deps, claims, secrets, tokens);
+  const volumes = new VolumeManager({
+    ...csi,
+    host,
+    paths,
+    volatileRoot: config.volatileDir,
+    configMaps,
+    secrets,
+    tokens,
+    claims,
+    pullImage: (pod, request) => pullVolumeImage(deps, images, pod, request),
+    clock,
+    random,
+    allocatable,
+    log,
+  });
+  const userRanges = new UserRanges({ fs: host.fs, paths, handlers: abilities.features.handlers });
+  const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps, userRanges };
+  const cpus = await createCpuManager(deps, {
+    ledger,
+    pods: () => manager?.listActive() ?? [],
+    observe: (uid) => cache.observe(uid),
+    nodeMemoryBytes: () => facts.memoryBytes,
+  });
+  void cpus?.run(signal);
+  const starter = new ContainerStarter({
+    ...shared,
+    configMaps,
+    secrets,
+    services: () => parts.serviceCopy.list(),
+    allocatable,
+    nodeMemoryBytes: () => facts.memoryBytes,
+    swap: await swapSettings(deps, facts),
+    devices: deviceManager,
+    cpus,
+    canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
+    seccompDefault: config.seccompDefault,
+  });
+  const { clusterDns, clusterDomain, cgroups } = config;
+  const gate = new StartGate(startWidth(config, facts));
+  const podCgroups = new PodCgroups({
+    ...{ host, settings: cgroups, log },
+    cpuCount: facts.cpuCount,
+    podPidsLimit: config.podPidsLimit,
+    allPods: {
+      milliCpu: facts.cpuCount * 1000 - config.reserved.milliCpu,
+      // Without a reservation the kernel's own order of killing is enough.
+      memoryBytes: config.reserved.memoryBytes === 0 ? 0 : facts.memoryBytes - config.reserved.memoryBytes,
+    },
+  });
+  const nodeMemoryBytes = () => facts.memoryBytes;
+  const resizer = new ContainerResizer({ runtime, ledger, podCgroups, nodeMemoryBytes });
+  const executor = new PodExecutor({
+    ...shared,
+    volumes,
+    starter,
+    resizer,
+    runtimeClasses: new RuntimeClasses(client, copies),
+    gate,
+    clusterDns,
+    clusterDomain,
+    cgroups,
+    podCgroups,
+  });
+  const probes = new ProbeManager({ clock, random, prober, runtime, events, hostIps, onChange });
+  signal.addEventListener('abort', () => probes.stopAll(), { once: true });
+  const statuses = new StatusManager(
+    {
+      ...{ client, clock, random, log },
+      recheck: (uid) => manager?.worker(uid)?.poke(),
+      mirrorOf: (pod) => mirrors.mirrorOf(pod),
+    },
+    signal,
+  );
+  const mirrors = new MirrorPods({
+    ...{ client, clock, random, log },
+    node: () => node.describe(),
+    onMirror: (uid) => statuses.tellAgain(uid),
+  });
+  manager = new PodManager({
+    pods: parts.pods,
+    cache,
+    ledger,
+    mirrors,
+    clock,
+    log,
+    workerDeps: {
+      ...shared,
+      executor,
+      probes,
+      statuses,
+      volumes,
+      cgroups: podCgroups,
+      bootId: facts.bootId,
+      copies,
+      node: () => node.describe(),
+      stop: signal,
+    },
+    admit: (pod, others) =>
+      isShuttingDown() ? NODE_SHUTDOWN : (admitPod(pod, others, node.describe()) ?? refuseIsolation(pod, abilities)),
+  });
+  const workers = manager;
+  const usages = new UsageReader({ host, runtime, cache, paths, cgroups, clock });
+  health = new NodeHealth({
+    ...{ host, runtime, config, clock, log, recorder, usages },
+    pods: () => workers.list(),
+    running: () => workers.listActive(),
+    evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
+    onImageRemoved: (id) => images.forgetImage(id),
+    onPressure: () => node.checkNow(),
+  });
+  const { graceSeconds, criticalSeconds } = config.shutdown;
+  shutdown = new ShutdownManager({
+    ...{ clock, log },
+    tiers: tiersOf(graceSeconds, criticalSeconds),
+    pods: () => workers.listActive(),
+    evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
+    halt: async (pod, grace) => workers.worker(uidOf(pod))?.halt(grace),
+    resume: () => workers.resumeAll(),
+    ended: async (pod) => workers.worker(uidOf(pod))?.ended(),
+    onChange: () => node.checkNow(),
+  });
+  const clockWasSet = () => {
+    log.warn('a clock was set: tokens are asked for anew, and pods are looked at');
+    tokens.expireAll();
+    workers.refreshAllVolumes();
+  };
+  const lookups = new KubeletLookups({ pods: manager, cache, paths });
+  const { nodeName } = config;
+  const sampler = new Sampler({ host, runtime, cache, cgroups, nodeName, clock, pods: () => workers.list() });
+  const reports = new KubeletReports({
+    ...{ host, runtime, cache, paths, config, facts, clock, sampler, usages, lookups },
+    imageFsPath: () => health?.images.mountPoint,
+    pods: () => workers.list(),
+    probeCounts: () => probes.counts(),
+  });
+  return {
+    lookups,
+    reports,
+    podResources: podResourcesSource({
+      pods: () => workers.listActive(),
+      record: (uid) => ledger.record(uid),
+      devices: () => deviceManager?.list() ?? [],
+      cpus: () => cpus?.allocatable() ?? [],
+    }),
+    node,
+    clockWasSet,
+    run: () => runKubelet(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal),
+  };
+}
+
+/** Only the static policy has something to manage. */
+async function createCpuManager(
+  { runtime, host, config, clock, log }: KubeletDeps,
+  parts: Pick<CpuManagerOptions, 'ledger' | 'pods' | 'observe' | 'nodeMemoryBytes'>,
+): Promise<CpuManager | undefined> {
+  if (config.cpuManagerPolicy === 'none') return undefined;
+  const topology = await readCpuTopology(host.fs);
+  const reservedCpus = Math.ceil(config.reserved.milliCpu / 1000);
+  return new CpuManager({ ...parts, runtime, topology, reservedCpus, clock, log });
+}
+
+function csiVolumes(
+  { host, config, csiDrivers: drivers = NO_DRIVERS, clock, log }: KubeletDeps,
+  reads: PersistentClaims,
+  secrets: ReferencedObjects<Secret>,
+  tokens: TokenSource,
+) {
+  const { nodeName, rootDir: root } = config;
+  const calls = new CsiCalls({
+    ...{ nodeName, drivers, reads },
+    secret: (uid, { namespace, name }) => secrets.read(uid, namespace, name),
+    token: (pod, spec) => tokens.token(pod, spec),
+  });
+  const options = { host, root, nodeName, drivers, calls, locks: new KeyLock(), clock, log };
+  return { csi: new CsiVolumes(options), csiBlock: new CsiBlockVolumes(options) };
+}
+
+/** Only the unified hierarchy has a limit of swap alone. */
+async function swapSettings({ host, config }: KubeletDeps, { swapBytes }: HostFacts) {
+  if (swapBytes === 0 || (await host.cgroups()).version !== 2) return undefined;
+  return { behavior: config.swapBehavior, nodeSwapBytes: swapBytes };
+}
+
+async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {
+  await host.fs.makeDirectory(`${config.rootDir}/pods`, 0o750);
+  await host.fs.makeDirectory(config.podLogsDir, 0o755);
+  await host.fs.makeDirectory(config.containerLogsDir, 0o755);
+  await host.fs.makeDirectory(config.volatileDir, 0o750);
+}
+
+const startWidth = ({ startWidth: width }: KubeletConfig, facts: HostFacts) =>
+  width > 0 ? width : WIDTH_PER_CORE * facts.cpuCount;
