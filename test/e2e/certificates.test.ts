@@ -51,6 +51,14 @@ describe.skipIf(clock === undefined)('certificates over 13 months', () => {
     return { status: Number(stdout.slice(0, 3)), body: stdout.slice(4) };
   }
 
+  /** Serial number of what the API server shows in a handshake now. */
+  async function presentedByServer(): Promise<string> {
+    const [program = '', ...args] = cluster.lab.hub.enter;
+    const shake = `const s = require('tls').connect({ host: '${cluster.lab.hub.address}', port: 6443, rejectUnauthorized: false },
+      () => { console.log(s.getPeerCertificate().serialNumber); s.destroy(); })`;
+    return (await promisify(execFile)(program, [...args, process.execPath, '-e', shake])).stdout.trim();
+  }
+
   async function isReady(name: string): Promise<boolean> {
     const { status, body } = await get(`/api/v1/nodes/${name}`);
     const { conditions = [] } = (JSON.parse(body) as Node).status ?? {};
@@ -64,6 +72,7 @@ describe.skipIf(clock === undefined)('certificates over 13 months', () => {
     const [on, off] = cluster.agents as [TestAgent, TestAgent];
     const parts = ['node', 'netd', 'serving'] as const;
     const first = await Promise.all(parts.map((part) => certificateOf(on, part)));
+    const firstPresented = await presentedByServer();
     const firstOff = await certificateOf(off, 'node');
     await off.stop();
     // While the node counts as at work, its old key is taken for that of a copy.
@@ -77,6 +86,8 @@ describe.skipIf(clock === undefined)('certificates over 13 months', () => {
       });
     }
     await waitUntil('the node that is on', TIMEOUT_MS, () => isReady(on.nodeName));
+    const renewed = async () => (await presentedByServer()) !== firstPresented;
+    await waitUntil('the API server, which runs on, to show another certificate', TIMEOUT_MS, renewed);
 
     await set(THIRTEEN_MONTHS);
     await off.restart();
