@@ -83,6 +83,8 @@ export async function listenHttps(options: HttpsOptions): Promise<HttpsServer> {
   const server = http2.createSecureServer({
     ...secureContext(options.tls),
     allowHTTP1: true,
+    // Of a request that announces no body nobody waits for the end: see `NodeApiRequest`.
+    optimizeEmptyRequests: true,
     requestCert: true,
     // Clients without a certificate (tokens) must come in; the authenticator looks at `authorized`.
     rejectUnauthorized: false,

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Http2ServerRequest, type Http2ServerResponse, constants as http2Constants } from 'node:http2';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { gzip } from 'node:zlib';
 import { ApiError, badRequest } from '#api/object/api-error.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, Peer, ResponseStream, UpgradedSocket } from './api-request.ts';
@@ -21,11 +21,16 @@ const JOINED_BODY_BYTES = 16 * 1024;
  */
 const WRITE_SLICE_BYTES = 256 * 1024;
 
+const NO_BODY = Promise.resolve(new Uint8Array());
+
 /** Of a body that was refused, so much is still taken in for the sake of a client that reads only after it has written. */
 const MAX_DROPPED_BYTES = 32 * 1024 * 1024;
 const MAX_DROPPING_MS = 5_000;
 
-/** One request of node's HTTP/1.1 or HTTP/2 server as the chain sees it. */
+/**
+ * One request of node's HTTP/1.1 or HTTP/2 server as the chain sees it. One of HTTP/1.1 that announces no body has ended before it comes here,
+ * and tells nobody of that any more.
+ */
 export class NodeApiRequest implements ApiRequest {
   readonly method: string;
   readonly path: string;
@@ -58,7 +63,7 @@ export class NodeApiRequest implements ApiRequest {
   }
 
   bodyStream(): Readable {
-    return this.#incoming;
+    return this.#incoming.readableEnded ? Readable.from([]) : this.#incoming;
   }
 
   /** Made on first use: most requests end before anybody asks. */
@@ -78,6 +83,7 @@ export class NodeApiRequest implements ApiRequest {
     const incoming = this.#incoming;
     const announced = Number(incoming.headers['content-length'] ?? 0);
     if (announced > maxBytes) return Promise.reject(bodyTooLarge(maxBytes));
+    if (incoming.readableEnded) return NO_BODY;
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
