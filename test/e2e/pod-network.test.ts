@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
@@ -88,6 +89,37 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     expect(await addressOf(2)).toBe('203.0.113.99');
     await waitUntil('exec through the tunnel of the node', 15_000, async () => (await inPod('p2', 'echo hi')) === 'hi');
     expect(await fetchFrom(2, 's0', 80)).toBe('p0');
+  });
+
+  it('a node that starts while the API is away has rules, routes and names', { timeout: 150_000 }, async () => {
+    const service = await ok('get', 'service', 's2', '-o', 'jsonpath={.spec.clusterIP}');
+    const reach = () => onNode(0, `curl -s -m 0.5 http://${service}/index.html || true`).trim() === 'p2';
+    const lookup = () =>
+      onNode(0, 'dig +short +time=1 +tries=1 @10.96.0.10 s2.default.svc.cluster.local || true').trim();
+    await waitUntil('traffic before', 10_000, reach);
+    const kept = (name: string) => readFileSync(`${cluster.agents[0]!.folder}/data/network/${name}.json`, 'utf8');
+    await waitUntil(
+      'all of it to be kept',
+      40_000,
+      async () =>
+        kept('services').includes(service) &&
+        kept('endpoint-slices').includes(await ok('get', 'pod', 'p2', '-o', 'jsonpath={.status.podIP}')) &&
+        kept('nodes').includes(await addressOf(2)),
+    );
+    await cluster.controller.kill();
+    await cluster.agents[0]!.kill();
+    // What a power cut takes.
+    onNode(
+      0,
+      'nft flush ruleset; ip link delete coracle-vx; ip route flush proto 177; ip address del 169.254.10.53/32 dev lo',
+    );
+    expect(reach()).toBe(false);
+    await cluster.agents[0]!.restart();
+    await waitUntil('traffic without the API', 40_000, reach);
+    await waitUntil('names without the API', 10_000, () => lookup() === service);
+    await cluster.controller.restart();
+    await waitUntil('the API', 40_000, async () => (await cluster.kubectl(['get', '--raw', '/readyz'])).code === 0);
+    expect(reach()).toBe(true);
   });
 
   it('a node whose tunnel is blocked says what is wrong and what helps', { timeout: 60_000 }, async () => {

@@ -17,7 +17,7 @@ export interface KeptInformerOptions<T extends Stored<object>> {
 
 /** So long the API may take to answer before what it said last is used. */
 const PATIENCE_MS = 3_000;
-/** A cluster that comes up is kept soon; later changes of a busy one are gathered, for the sake of SD cards. */
+/** A change is kept soon; those of a busy cluster are gathered, for the sake of SD cards: each write doubles the pause, a quiet time ends it. */
 const CHECK = { firstMs: 5_000, maxMs: 60_000 };
 /** Of a cluster that is larger than this nothing is kept: writing it again and again would cost more than it is worth. */
 const MAX_BYTES = 8 * 2 ** 20;
@@ -34,15 +34,18 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
   #isShown = false;
   #showing: (() => void)[] = [];
   #text = '';
+  #isDirty = true;
 
   constructor(options: KeptInformerOptions<T>) {
     this.#options = options;
     options.inner.addHandler({
       onAdd: (object, isInitial) => this.#onAdd(object, isInitial),
       onUpdate: (previous, current) => {
+        this.#isDirty = true;
         for (const handler of this.#handlers) handler.onUpdate?.(previous, current);
       },
       onDelete: (object) => {
+        this.#isDirty = true;
         for (const handler of this.#handlers) handler.onDelete?.(object);
       },
     });
@@ -96,6 +99,7 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
   }
 
   #onAdd(object: T, isInitial: boolean): void {
+    this.#isDirty = true;
     const before = this.#kept.get(keyOf(object));
     this.#kept.delete(keyOf(object));
     for (const handler of this.#handlers)
@@ -113,8 +117,9 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
     const gone = [...this.#kept.values()];
     this.#kept.clear();
     for (const object of gone) for (const handler of this.#handlers) handler.onDelete?.(object);
-    for (let pauseMs = CHECK.firstMs; !signal.aborted; pauseMs = Math.min(2 * pauseMs, CHECK.maxMs)) {
-      await this.#write();
+    for (let pauseMs = CHECK.firstMs; !signal.aborted; ) {
+      const isWritten = this.#isDirty && (await this.#write());
+      pauseMs = isWritten ? Math.min(2 * pauseMs, CHECK.maxMs) : CHECK.firstMs;
       await delay(clock, pauseMs, signal);
     }
   }
@@ -138,18 +143,21 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
     for (const resolve of this.#showing.splice(0)) resolve();
   }
 
-  async #write(): Promise<void> {
+  /** False: what is on the disk says the same already. */
+  async #write(): Promise<boolean> {
+    this.#isDirty = false;
     const { inner, fs, path, log, trim = (object: T) => object } = this.#options;
     const text = JSON.stringify(inner.list().map(trim).sort(byKey));
-    if (text === this.#text) return;
+    if (text === this.#text) return false;
     this.#text = text;
     if (text.length > MAX_BYTES) {
       log.info('the cluster is too large to be kept for a start without the API', { path, bytes: text.length });
       await fs.remove(path);
-      return;
+      return true;
     }
     await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o700);
     await fs.writeAtomic(path, text, { mode: 0o600, durable: true });
+    return true;
   }
 }
 
