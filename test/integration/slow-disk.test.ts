@@ -20,9 +20,19 @@ async function tellOf({ access }: ControllerProcess, path: string): Promise<stri
   }
 }
 
+async function waitingWrites(controller: ControllerProcess): Promise<number> {
+  const [, count] =
+    /^apiserver_current_inflight_requests\{request_kind="mutating"\} (\d+)$/m.exec(
+      await tellOf(controller, '/metrics'),
+    ) ?? [];
+  return Number(count);
+}
+
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 /** More than priority and fairness has seats for such users, fewer than may wait for a disk. */
 const WAITING_WRITES = 700;
+/** Fewer than queues of priority and fairness take at once. */
+const WRITES_AT_ONCE = 100;
 /** More than may wait. */
 const TOO_MANY_WRITES = 2_500;
 
@@ -58,8 +68,12 @@ describe.skipIf(!canTrace)('a disk that stalls under a running controller', () =
       if (status === 429) refusals.push(retryAfter);
       else answers.push(status);
     };
-    const writes = Array.from({ length: WAITING_WRITES }, (_, i) => write(i));
+    const writes: Promise<void>[] = [];
     try {
+      while (writes.length < WAITING_WRITES) {
+        for (let i = 0; i < WRITES_AT_ONCE; i++) writes.push(write(writes.length));
+        await expect.poll(() => waitingWrites(controller), { timeout: 10_000 }).toBeGreaterThanOrEqual(writes.length);
+      }
       for (let i = 0; i < 20; i++) {
         expect(await reader.send('GET', `${CONFIG_MAPS}/shared`)).toMatchObject({ status: 200 });
         expect(await reader.send('GET', CONFIG_MAPS)).toMatchObject({ status: 200 });
