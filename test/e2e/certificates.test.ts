@@ -90,6 +90,9 @@ describe.skipIf(clock === undefined)('certificates over 13 months', () => {
     await waitUntil('the API server, which runs on, to show another certificate', TIMEOUT_MS, renewed);
 
     await set(THIRTEEN_MONTHS);
+    await waitUntil('the API server to see what time it is', TIMEOUT_MS, async () => {
+      return (await get('/api/v1/nodes', firstKubeconfig)).status === 401;
+    });
     await off.restart();
     await waitUntil(`the node that was off; see ${off.logPath}`, TIMEOUT_MS, () => isReady(off.nodeName));
     expect((await certificateOf(off, 'node')).serialNumber).not.toBe(firstOff.serialNumber);

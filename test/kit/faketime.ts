@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const FOLDERS = ['/usr/lib/x86_64-linux-gnu/faketime', '/usr/lib/aarch64-linux-gnu/faketime'];
@@ -8,7 +8,7 @@ const LIBRARY = 'libfaketimeMT.so.1';
 /** A wall clock that the test sets, for programs that are linked with the C library (Go's are not: they go on in our time). */
 export interface FakeWallClock {
   readonly environment: Readonly<Record<string, string>>;
-  /** That many days from ours, before it if negative. Within a second every process sees it. */
+  /** That many days from ours, before it if negative. Within two seconds every process sees it. */
   set(offsetDays: number): Promise<void>;
   /** As a host without a clock of its own boots: 1970, and some minutes. */
   setTo1970(): Promise<void>;
@@ -21,7 +21,11 @@ export async function createFakeWallClock(folder: string, name = 'offset'): Prom
   );
   if (library === undefined) return undefined;
   const file = join(folder, name);
-  const write = (offset: string) => writeFile(file, `${offset}\n`);
+  // Whole at any moment: processes read it whenever they ask for the time.
+  const write = async (offset: string) => {
+    await writeFile(`${file}.new`, `${offset}\n`);
+    await rename(`${file}.new`, file);
+  };
   const set = (offsetDays: number) => write(`${offsetDays < 0 ? '' : '+'}${offsetDays}d`);
   await set(0);
   return {

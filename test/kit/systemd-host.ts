@@ -43,6 +43,11 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/r
 # Services of this host have nothing to do there.
 rm -rf "$1/root/etc/systemd/system/multi-user.target.wants"
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
+# The tree under test may lie below /tmp, which a boot would hide or empty.
+export SYSTEMD_NSPAWN_TMPFS_TMP=0
+ln -sf /dev/null "$1/root/etc/systemd/system/tmp.mount"
+mkdir -p "$1/root/etc/tmpfiles.d"
+ln -sf /dev/null "$1/root/etc/tmpfiles.d/tmp.conf"
 exec systemd-nspawn -q -D "$1/root" --boot --network-veth --capability=all --system-call-filter='@keyring bpf' --register=no --keep-unit \\
   -M "$2" --resolv-conf=off --link-journal=no --tmpfs=/var/lib/coracle --console=pipe
 `;
