@@ -146,7 +146,8 @@ async function handleRequest(parts: ChainParts, request: ApiRequest, target: Api
   }
 }
 
-const NOBODY: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+/** Who a request comes from until somebody is found who vouches for another. */
+export const ANONYMOUS_USER: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 
 function createContext(
   options: HandlerChainOptions,
@@ -161,7 +162,7 @@ function createContext(
     log: options.log,
     auditId: request.header('audit-id') ?? options.newAuditId(),
     receivedAtMs: options.clock.now(),
-    user: NOBODY,
+    user: ANONYMOUS_USER,
     impersonator: undefined,
     warnings: [],
     auditAnnotations: {},

@@ -1,6 +1,7 @@
 import { ApiError, unauthorized } from '#api/object/api-error.ts';
 import type { Clock } from '#base/clock.ts';
 import type { SecurityMetrics } from '../../metrics/security-metrics.ts';
+import { ANONYMOUS_USER } from '../handler-chain.ts';
 import type { Authenticator, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 /** What answers without credentials: probes of load balancers and supervisors, and kubectl's version check. */
@@ -17,8 +18,6 @@ function mayBeAnonymous({ info }: RequestContext, access: AnonymousAccess | unde
   if (access === undefined) return !info.isResourceRequest && ANONYMOUS_PATHS.test(info.path);
   return access.enabled && (access.paths === undefined || access.paths.includes(info.path));
 }
-
-const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 
 export interface AuthenticateDeps {
   /** Asked in order; the first that knows the request decides. */
@@ -41,7 +40,7 @@ export function createAuthenticateFilter(deps: AuthenticateDeps): Filter {
       if (answer instanceof Promise) return answer.then((user) => user ?? identify(context, i + 1));
       if (answer !== undefined) return answer;
     }
-    if (mayBeAnonymous(context, deps.anonymous?.())) return ANONYMOUS;
+    if (mayBeAnonymous(context, deps.anonymous?.())) return ANONYMOUS_USER;
     throw unauthorized();
   };
   return {
