@@ -28,10 +28,19 @@ interface Chain {
 
 type Outcome = 'accept' | 'drop' | 'reject' | 'return' | 'continue';
 
+/** A transaction that is committed while a packet is on its way. */
+export interface Interruption {
+  /** After so many look-ups in named sets and maps. */
+  readonly afterLookUps: number;
+  readonly text: string;
+}
+
 export class NftTracer {
   readonly #options: TracerOptions;
   readonly #sets = new Map<string, NftSet>();
   readonly #chains = new Map<string, Chain>();
+  /** Of the packet that is followed with an interruption. */
+  #onTheWay: { lookUps: number; readonly at: Interruption; readonly rules: ReadonlyMap<Chain, string[]> } | undefined;
 
   constructor(options: TracerOptions) {
     this.#options = options;
@@ -63,6 +72,17 @@ export class NftTracer {
 
   get totalElements(): number {
     return [...this.#sets.values()].reduce((sum, { elements }) => sum + elements.size, 0);
+  }
+
+  /** A packet keeps to the rules that stood when it came, and finds the elements that stand when it asks, as in the kernel. */
+  traceInterrupted(packet: Packet, at: Interruption): Verdict {
+    const rules = new Map([...this.#chains.values()].map((chain) => [chain, [...chain.rules]]));
+    this.#onTheWay = { lookUps: 0, at, rules };
+    try {
+      return this.trace(packet);
+    } finally {
+      this.#onTheWay = undefined;
+    }
   }
 
   trace(packet: Packet): Verdict {
@@ -98,7 +118,8 @@ export class NftTracer {
   }
 
   #walk(chain: Chain, state: State): Outcome {
-    for (const rule of chain.rules) {
+    const rules = this.#onTheWay === undefined ? chain.rules : (this.#onTheWay.rules.get(chain) ?? []);
+    for (const rule of rules) {
       const outcome = this.#rule(rule, state);
       if (outcome === 'return') return 'continue';
       if (outcome !== 'continue') return outcome;
@@ -137,6 +158,13 @@ export class NftTracer {
 
   isNodeAddress(address: string): boolean {
     return this.#options.nodeAddresses.includes(address);
+  }
+
+  /** What a rule finds: the transaction that interrupts comes before it. */
+  lookUp(name: string): NftSet {
+    const way = this.#onTheWay;
+    if (way !== undefined && way.lookUps++ === way.at.afterLookUps) this.load(way.at.text);
+    return this.set(name);
   }
 
   set(name: string): NftSet {
@@ -302,7 +330,7 @@ const STATEMENTS: readonly (readonly [RegExp, Statement])[] = [
   [/^dnat (?:ip6? )?to (\S+:\d+)/, ([, to], state) => translate(to, state)],
   [
     new RegExp(`^dnat ip6? to ${KEY} map @(\\S+)`),
-    ([, key, name], state, tracer) => translate(tracer.set(name!).elements.get(keyOf(key!, state, tracer)), state),
+    ([, key, name], state, tracer) => translate(tracer.lookUp(name!).elements.get(keyOf(key!, state, tracer)), state),
   ],
   [
     new RegExp(`^dnat ip6? to ${KEY} map \\{([^}]*)\\}`),
@@ -311,7 +339,7 @@ const STATEMENTS: readonly (readonly [RegExp, Statement])[] = [
   [
     new RegExp(`^${KEY} vmap (?:@(\\S+)|\\{([^}]*)\\})`),
     ([, key, name, choices], state, tracer) => {
-      const entries = name === undefined ? entriesOf(choices!) : tracer.set(name).elements;
+      const entries = name === undefined ? entriesOf(choices!) : tracer.lookUp(name).elements;
       const verdict = entries.get(keyOf(key!, state, tracer));
       return verdict === undefined ? false : tracer.verdict(verdict, state);
     },
@@ -319,7 +347,7 @@ const STATEMENTS: readonly (readonly [RegExp, Statement])[] = [
   [/^meta l4proto (tcp|udp|sctp)/, ([, protocol], state) => state.packet.protocol === protocol],
   [
     new RegExp(`^${KEY} @(\\S+)`),
-    ([, key, name], state, tracer) => tracer.set(name!).elements.has(keyOf(key!, state, tracer)),
+    ([, key, name], state, tracer) => tracer.lookUp(name!).elements.has(keyOf(key!, state, tracer)),
   ],
   [
     /^(ip6? [sd]addr) (!= )?(?:\{([^}]*)\}|(\S+))/,

@@ -48,7 +48,7 @@ export function createNftablesBackend({ exec, nft, rules }: NftablesBackendOptio
     async partialSync(changes: readonly PlanChange[]) {
       if (state === undefined) throw new Error('nftables: a partial sync needs a full one before it');
       const next = renderPartialSync(changes, state, rules);
-      if (next.text !== '') await apply(next.text);
+      for (const text of [next.preparation, next.text]) if (text !== '') await apply(text);
       state = next.state;
     },
 

@@ -19,11 +19,11 @@ describePacketFlow('nftables', ({ choose, nodeAddresses, ...options }) => {
       installed = tracer.installed();
     },
     partial(changes) {
-      const { text, state: next } = renderPartialSync(changes, state, options);
-      tracer.load(text);
+      const { preparation, text, state: next } = renderPartialSync(changes, state, options);
+      for (const part of [preparation, text]) tracer.load(part);
       state = next;
       installed = tracer.installed();
-      return text;
+      return preparation + text;
     },
     trace: (packet) => tracer.trace(packet),
     names: () => tracer.names().filter((name) => !/-(tcp|udp|sctp)-\d+$/.test(name)),
@@ -44,10 +44,10 @@ describe('nftables rules', () => {
   };
 
   it.each([
-    { services: 0, endpoints: 1, rules: 19, elements: 0 },
-    { services: 50, endpoints: 2, rules: 21, elements: 50 * 3 },
-    { services: 1000, endpoints: 2, rules: 21, elements: 1000 * 3 },
-    { services: 10, endpoints: 20, rules: 21, elements: 10 * 21 },
+    { services: 0, endpoints: 1, rules: 21, elements: 0 },
+    { services: 50, endpoints: 2, rules: 23, elements: 50 * 3 },
+    { services: 1000, endpoints: 2, rules: 23, elements: 1000 * 3 },
+    { services: 10, endpoints: 20, rules: 23, elements: 10 * 21 },
   ])('of $services Services with $endpoints endpoints: one chain of two rules, elements for the rest', (expected) => {
     const tracer = new NftTracer({ nodeAddresses: [] });
     tracer.load(render(expected.services, expected.endpoints).text);
@@ -63,5 +63,39 @@ describe('nftables rules', () => {
       'add element ip kube-proxy endpoints-tcp-2 { 10.96.0.8 . 80 . 0 : 10.112.0.15 . 8081, 10.96.0.8 . 80 . 1 : 10.112.0.16 . 8081 }',
       '',
     ]);
+  });
+
+  const changes: readonly {
+    readonly what: string;
+    readonly before: number;
+    readonly after: number;
+    readonly shift?: number;
+  }[] = [
+    { what: 'one endpoint more', before: 2, after: 3 },
+    { what: 'one endpoint less', before: 3, after: 2 },
+    { what: 'as many, all others', before: 2, after: 2, shift: 1 },
+    { what: 'a count that no Service had', before: 4, after: 17 },
+  ];
+  it.each(changes)('lead a packet on its way to an endpoint while a transaction is committed: $what', (change) => {
+    for (let afterLookUps = 0; afterLookUps < 6; afterLookUps++) {
+      const { tracker, state, text } = render(1, change.before);
+      const tracer = new NftTracer({ nodeAddresses: [] });
+      tracer.load(text);
+      const { service, slice } = oneOfMany(0, change.after, change.shift ?? 0);
+      tracker.onSlice(slice);
+      const next = renderPartialSync(tracker.beginSync().changes, state, RULES);
+      tracer.load(next.preparation);
+
+      const packet = {
+        source: '10.244.0.9',
+        destination: service.spec!.clusterIP!,
+        protocol: 'tcp',
+        port: 80,
+      } as const;
+      expect(tracer.traceInterrupted(packet, { afterLookUps, text: next.text })).toMatchObject({
+        kind: 'delivered',
+        to: expect.stringMatching(/^10\.112\./),
+      });
+    }
   });
 });

@@ -34,6 +34,11 @@ export interface SharedState {
 }
 
 export interface Rendered {
+  /**
+   * A transaction of its own, before `text`; mostly empty. A packet under way when a chain is made finds that chain empty until it leaves
+   * the hook, so what elements shall lead to must stand before they do.
+   */
+  readonly preparation: NftText;
   readonly text: NftText;
   /** What the kernel holds once the text was taken. */
   readonly state: SharedState;
@@ -69,6 +74,7 @@ export function renderFullSync(
   const t = `${f} ${TABLE}`;
   return {
     state: { spreads: new Set(spreads.map(spreadChain)), hairpins },
+    preparation: '',
     text: join([
       `add table ${t}`,
       ...(installed === undefined ? [`delete table ${t}`, `add table ${t}`] : []),
@@ -88,7 +94,7 @@ export function renderFullSync(
   };
 }
 
-/** Only what changed; `text` is empty when nothing is left to do. */
+/** Only what changed; both texts are empty when nothing is left to do. */
 export function renderPartialSync(changes: readonly PlanChange[], state: SharedState, options: NftOptions): Rendered {
   const f = nftFamily(options.family);
   const t = `${f} ${TABLE}`;
@@ -112,11 +118,13 @@ export function renderPartialSync(changes: readonly PlanChange[], state: SharedS
   const newSets = new Map(after.flatMap(({ affinitySets }) => [...affinitySets]));
   return {
     state: { spreads: new Set([...state.spreads, ...newSpreads.map(spreadChain)]), hairpins },
-    text: join([
+    preparation: join([
       ...newEndpointMaps(newSpreads, state).map((spread) =>
         addSet(t, endpointMap(spread), endpointMapDefinition(spread, f)),
       ),
       ...newSpreads.flatMap((spread) => writeChain(t, spreadChain(spread), spreadRules(spread, options))),
+    ]),
+    text: join([
       ...[...gone].flatMap(([name, entries]) => changeElements('delete', t, name, entries)),
       ...changed.filter(([name]) => oldChains.has(name)).map(([name]) => `flush chain ${t} ${name}`),
       ...goneChains.map((name) => `flush chain ${t} ${name}`),

@@ -50,8 +50,8 @@ class Collector {
     const protocol = protocolOf(plan);
     const spread = { kind, protocol, count: targets.length };
     this.spreads.set(spreadChain(spread), spread);
-    if (address === undefined) this.put('service-nodeports', portKey(plan), `goto ${spreadChain(spread)}`);
-    else this.put('service-ips', keyOf(plan, address), `goto ${spreadChain(spread)}`);
+    if (address === undefined) this.put('service-nodeports', portKey(plan), `jump ${spreadChain(spread)}`);
+    else this.put('service-ips', keyOf(plan, address), `jump ${spreadChain(spread)}`);
     const key = address === undefined ? `${plan.nodePort}` : `${address} . ${plan.port}`;
     targets.forEach((target, index) => {
       this.put(endpointMap(spread), `${key} . ${index}`, `${target.address} . ${target.port}`);
@@ -106,12 +106,12 @@ function dispatchToOwnChains(
   if (usesClusterEndpoints(plan)) addSpreadChain(into, plan, cluster, plan.clusterEndpoints, stranger);
   if (usesLocalEndpoints(plan)) addSpreadChain(into, plan, local, plan.localEndpoints, stranger);
   if (internalEndpoints(plan).length > 0)
-    into.put('service-ips', keyOf(plan, plan.clusterIp), `goto ${plan.internalLocal ? local : cluster}`);
+    into.put('service-ips', keyOf(plan, plan.clusterIp), `jump ${plan.internalLocal ? local : cluster}`);
   if (!isExternallyReachable(plan)) return;
   const external = chainName('external', plan);
   into.chains.set(external, externalRules(plan, cluster, local, options));
-  for (const address of addresses) into.put('service-ips', keyOf(plan, address), `goto ${external}`);
-  if (plan.nodePort !== 0) into.put('service-nodeports', portKey(plan), `goto ${external}`);
+  for (const address of addresses) into.put('service-ips', keyOf(plan, address), `jump ${external}`);
+  if (plan.nodePort !== 0) into.put('service-nodeports', portKey(plan), `jump ${external}`);
   if (!plan.externalLocal || plan.localEndpoints.length > 0) return;
   for (const address of addresses) into.put('no-endpoint-services', keyOf(plan, address), 'drop');
   if (plan.nodePort !== 0) into.put('no-endpoint-nodeports', portKey(plan), 'drop');

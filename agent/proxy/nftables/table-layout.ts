@@ -71,8 +71,8 @@ export function fixedChains(options: NftOptions): ReadonlyMap<string, { hook: st
       'services',
       chain(
         '',
-        `${addressKey(f)} vmap @service-ips`,
-        ...local.map((match) => `${match} ${PORT_KEY} vmap @service-nodeports`),
+        ...twice(`${addressKey(f)} vmap @service-ips`),
+        ...local.flatMap((match) => twice(`${match} ${PORT_KEY} vmap @service-nodeports`)),
       ),
     ],
     ['service-endpoints-check', chain('', `${addressKey(f)} vmap @no-endpoint-services`)],
@@ -113,6 +113,13 @@ export function fixedChains(options: NftOptions): ReadonlyMap<string, { hook: st
     ['nat-postrouting', chain(hook('nat', 'postrouting', 100), 'jump masquerading')],
   ]);
 }
+
+/**
+ * A packet looks up where it goes and then, in another map, the endpoint. A transaction that is committed between the two leaves the second
+ * without what the first spoke of, and the packet would go on untranslated; kernels before 6.17 may even miss an element whose value
+ * changes. Translation ends the hook, so that only such a packet, and one that belongs to no Service, asks again.
+ */
+const twice = (lookUp: string): string[] => [lookUp, lookUp];
 
 /** Rules of the chain that serves all Services with `count` endpoints. */
 export function spreadRules(spread: Spread, { family, clusterCidr }: NftOptions): string[] {

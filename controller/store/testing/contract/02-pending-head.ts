@@ -61,8 +61,14 @@ export function describePendingHead(contract: ContractContext): void {
       contract.log.failNext('disk full');
       contract.log.release();
       expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled']);
-      // Alone, two were decided on the write that failed, and again after it.
-      expect(seen).toEqual(isAlone ? [{ n: 1 }, { n: 2 }, { n: 0 }, { n: 2 }] : [{ n: 0 }, { n: 2 }]);
+      if (isAlone) {
+        // Two were decided on the write that failed, and again after it.
+        expect(seen).toEqual([{ n: 1 }, { n: 2 }, { n: 0 }, { n: 2 }]);
+      } else {
+        expect(seen.slice(0, 2)).toEqual([{ n: 0 }, { n: 2 }]);
+        // A refusal is decided once more when anything, here pod b, became visible meanwhile: it may have looked at that too.
+        expect([[], [{ n: 2 }]]).toContainEqual(seen.slice(2));
+      }
       await expect(failing).rejects.toMatchObject({ code: 500, message: expect.stringContaining('disk full') });
       expect(specOf(contract.store.snapshot().get(podKey('a')))).toEqual({ n: 2 });
     });
