@@ -4,16 +4,33 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RuntimeEvent } from '#agent/cri/runtime.ts';
 import { containerConfig, runtimeContract, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
+import { type ContainerdPrograms, type ContainerdRelease, findContainerd } from '#test/kit/containerd-releases.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 
 const missing = missingForContainerd();
 if (missing !== undefined) console.warn(`cri-containerd: skipped, ${missing}`);
 
-describe.skipIf(missing !== undefined)('containerd over CRI', () => {
+const RELEASES: readonly ContainerdRelease[] = ['host', 'trixie', 'sid'];
+
+for (const [index, release] of RELEASES.entries()) {
+  const programs = missing ?? findContainerd(release);
+  if (typeof programs === 'string') {
+    console.warn(`cri-containerd: ${release} skipped, ${programs}`);
+    describe.skip(`containerd of ${release}`);
+    continue;
+  }
+  describe(`containerd ${programs.version} over CRI`, () => describeContainerd(programs, index));
+}
+
+function describeContainerd({ folders: programFolders }: ContainerdPrograms, index: number): void {
   let containerd: TestContainerd;
   const run = randomUUID();
   beforeAll(async () => {
-    containerd = await startTestContainerd({ podSubnet: '10.88.71.0/24', bridgeName: 'cortest71' });
+    containerd = await startTestContainerd({
+      programFolders,
+      podSubnet: `10.88.7${index}.0/24`,
+      bridgeName: `cortest7${index}`,
+    });
   });
   afterAll(() => containerd?.stop());
 
@@ -42,7 +59,7 @@ describe.skipIf(missing !== undefined)('containerd over CRI', () => {
   it('gives a sandbox on the pod network an address and its hostname', async () => {
     const { runtime } = containerd;
     const { sandboxId, containerId } = await startPod('POD', ['sleep', 'infinity']);
-    expect((await runtime.sandboxStatus(sandboxId)).ips).toEqual([expect.stringMatching(/^10\.88\.71\./)]);
+    expect((await runtime.sandboxStatus(sandboxId)).ips).toEqual([expect.stringContaining(`10.88.7${index}.`)]);
     const { stdout } = await runtime.execSync(containerId, ['hostname'], 10);
     expect(Buffer.from(stdout).toString()).toBe('box\n');
   });
@@ -105,4 +122,4 @@ describe.skipIf(missing !== undefined)('containerd over CRI', () => {
       .toBe(true);
     stop.abort();
   });
-});
+}

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
 import { type KubectlResult, runKubectl } from './kubectl.ts';
 import { createNetworkLab, type LabHost, type NetworkLab, processesMatching } from './network-lab.ts';
@@ -244,7 +245,8 @@ function launch(
   environment: Readonly<Record<string, string>>,
 ): ChildProcess {
   const log = openSync(logPath, 'a');
-  return spawn(program!, args, { stdio: ['ignore', log, log], env: { ...process.env, ...environment } });
+  const env = { ...withPrograms(programFoldersOfEnvironment()), ...environment };
+  return spawn(program!, args, { stdio: ['ignore', log, log], env });
 }
 
 /** Processes with the text in their command line, and the containers of those that are shims: a container outlives its shim. */

@@ -2,10 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type CriRuntime, createCriRuntime } from '#agent/cri/cri-runtime.ts';
 import { type ContainerdInstance, startContainerdInstance } from '#agent/host/containerd-instance.ts';
-import type { Host } from '#agent/host/host.ts';
+import type { Executor, Host } from '#agent/host/host.ts';
 import { createLinuxHost } from '#agent/host/linux-host.ts';
 import { delay, systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
 
 export interface TestContainerd extends ContainerdInstance {
@@ -30,6 +31,8 @@ export interface TestContainerdOptions {
   /** Runs the daemon in this network namespace. */
   readonly networkNamespace?: string;
   readonly withBusybox?: boolean;
+  /** Where containerd, its shims and runc are looked for before the host's own. */
+  readonly programFolders?: readonly string[];
 }
 
 /** undefined when tests can run real containers here, else what is missing. */
@@ -42,9 +45,9 @@ export function missingForContainerd(): string | undefined {
 
 /** A private containerd that nobody else on the machine sees. */
 export async function startTestContainerd(options: TestContainerdOptions = {}): Promise<TestContainerd> {
-  const { networkNamespace, withBusybox = true } = options;
+  const { networkNamespace, withBusybox = true, programFolders = programFoldersOfEnvironment() } = options;
   const folder = await mkdtemp('/tmp/coracle-containerd-');
-  const host = createLinuxHost();
+  const host = withTheirs(createLinuxHost(), programFolders);
   const cniConfigDirectory = `${folder}/cni`;
   await mkdir(cniConfigDirectory);
   if (options.podSubnet !== undefined)
@@ -63,7 +66,11 @@ export async function startTestContainerd(options: TestContainerdOptions = {}): 
       logPath: `${folder}/containerd.log`,
       cniConfigDirectory,
       registryConfigDirectory: `${folder}/registries`,
-      commandPrefix: networkNamespace === undefined ? [] : ['ip', 'netns', 'exec', networkNamespace],
+      commandPrefix: [
+        ...(networkNamespace === undefined ? [] : ['ip', 'netns', 'exec', networkNamespace]),
+        // The shims and runc are looked up in it.
+        ...['env', `PATH=${withPrograms(programFolders).PATH}`],
+      ],
     });
   let instance = await start();
   const runtime = createCriRuntime({ endpoint: instance.endpoint, clock: systemClock, log: silentLogger });
@@ -99,6 +106,15 @@ export async function startTestContainerd(options: TestContainerdOptions = {}): 
       }
     },
   };
+}
+
+/** The host, with these programs in place of its own. */
+function withTheirs(host: Host, folders: readonly string[]): Host {
+  const find = async (program: string) =>
+    folders.map((folder) => `${folder}/${program}`).find((path) => existsSync(path)) ?? host.exec.find(program);
+  const run: Executor['run'] = async ([program, ...args], options) =>
+    host.exec.run([program.includes('/') ? program : ((await find(program)) ?? program), ...args], options);
+  return { ...host, exec: { ...host.exec, find, run } };
 }
 
 function renderCniConfig(folder: string, { podSubnet, bridgeName = 'cortest0' }: TestContainerdOptions): string {

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { unpackPackages } from './debian-packages.ts';
 
 /**
  * Where an etcd comes from: what this host has installed, or a release of the distribution, taken out of its package without installing it
@@ -33,40 +33,6 @@ function isInstalled(release: EtcdRelease): boolean {
   return codename === release && spawnSync('etcd', ['--version']).status === 0;
 }
 
-function unpack(release: EtcdRelease): string {
-  const folder = join(tmpdir(), `coracle-test-etcd-${release}`);
-  const program = join(folder, 'usr', 'bin', 'etcd');
-  if (existsSync(program)) return program;
-  const work = `${folder}.${process.pid}`;
-  try {
-    mkdirSync(join(work, 'apt', 'lists', 'partial'), { recursive: true });
-    mkdirSync(join(work, 'apt', 'archives', 'partial'), { recursive: true });
-    writeFileSync(join(work, 'sources.list'), `deb ${mirror()} ${release} main\n`);
-    // A list of its own: the host's stays as it is.
-    const options = [
-      `Dir::Etc::SourceList=${work}/sources.list`,
-      'Dir::Etc::SourceParts=/dev/null',
-      `Dir::State::Lists=${work}/apt/lists`,
-      `Dir::Cache=${work}/apt`,
-      'Acquire::Languages=none',
-      'APT::Sandbox::User=root',
-    ].flatMap((option) => ['-o', option]);
-    const run = (program: string, args: readonly string[]) =>
-      execFileSync(program, args, { cwd: work, stdio: 'pipe', timeout: 120_000 });
-    run('apt-get', [...options, '-qq', 'update']);
-    run('apt-get', [...options, '-qq', 'download', 'etcd-server']);
-    run('sh', ['-c', 'dpkg -x etcd-server_*.deb root']);
-    if (!existsSync(program)) renameSync(join(work, 'root'), folder);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  return program;
-}
-
-/** The one that this host takes its own packages from. */
-function mirror(): string {
-  const text = execFileSync('apt-get', ['indextargets', '--format', '$(SITE)'], { encoding: 'utf8' });
-  const found = text.split('\n').find((site) => site.endsWith('/debian'));
-  if (found === undefined) throw new Error('this host takes its packages from no Debian mirror');
-  return found;
+function unpack(release: Exclude<EtcdRelease, 'host'>): string {
+  return join(unpackPackages('etcd', release, ['etcd-server']), 'usr', 'bin', 'etcd');
 }
