@@ -24,6 +24,7 @@ import {
   type ConnectCredentials,
   ensureNodeIdentity,
   type IdentityPart,
+  type NodeIdentity,
   type NodeIdentityOptions,
 } from './node-identity.ts';
 
@@ -255,15 +256,35 @@ describe('ensureNodeIdentity', () => {
     await expect(ensureNodeIdentity(options())).rejects.toThrow('does not know this token');
   });
 
-  it('explains a denied request', async () => {
-    const api = harness.client.resource<CertificateSigningRequest>(resources.certificateSigningRequests);
-    const joining = ensureNodeIdentity(options());
-    joining.catch(() => {});
-    let open: CertificateSigningRequest | undefined;
-    while (open === undefined) {
-      [open] = (await api.fetchList()).items;
+  const signingRequests = () =>
+    harness.client.resource<CertificateSigningRequest>(resources.certificateSigningRequests);
+
+  async function openRequest(): Promise<CertificateSigningRequest> {
+    for (;;) {
+      const [open] = (await signingRequests().fetchList()).items;
+      if (open !== undefined) return open;
       await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  it('asks again when its request is deleted, as that of a day is, and any while the clock of the server jumps', async () => {
+    let identity: NodeIdentity | undefined;
+    const joining = ensureNodeIdentity(options()).then((made) => {
+      identity = made;
+    });
+    joining.catch(() => {});
+    await signingRequests().delete({ name: (await openRequest()).metadata.name });
+    await startCertificateControllers();
+    // Rejects with the joining, so that the loop ends.
+    while (identity === undefined) await Promise.race([joining, harness.clock.advance(1_000)]);
+    expect(subjectOf(identity.node.certificatePem)).toContain('CN=system:node:a');
+  });
+
+  it('explains a denied request', async () => {
+    const api = signingRequests();
+    const joining = ensureNodeIdentity(options());
+    joining.catch(() => {});
+    const open = await openRequest();
     const conditions = [{ type: 'Denied', status: 'True' as const, message: 'not today' }];
     await api.update({ ...open, status: { conditions } }, 'approval');
     await expect(joining).rejects.toThrow('was denied: not today');

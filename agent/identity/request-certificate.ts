@@ -2,7 +2,7 @@ import type { KubeClient, ResourceClient } from '#api/client/client.ts';
 import { JoinError } from '#api/client/join-error.ts';
 import { generateKey, renderSigningRequest, type SigningRequestFacts } from '#api/client/signing-request.ts';
 import { TransportError } from '#api/client/transport.ts';
-import { ApiError } from '#api/object/api-error.ts';
+import { ApiError, isNotFound } from '#api/object/api-error.ts';
 import type { CertificateSigningRequest } from '#api/object/kinds.ts';
 import { resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -20,6 +20,12 @@ export interface RequestDeps {
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
+
+/**
+ * Somebody deleted the request before it was answered. The cluster does so itself: with one that nobody decided for a day, and with any that
+ * is open while the server's clock jumps by that much. Another one may be answered.
+ */
+const GONE = Symbol('gone');
 
 /** One watch lasts so long; afterwards the request is read anew. */
 const WATCH_SECONDS = 60;
@@ -57,7 +63,7 @@ async function watchOnce(
   api: ResourceClient<CertificateSigningRequest>,
   csr: CertificateSigningRequest,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<string | typeof GONE | undefined> {
   const events = api.watch({
     fieldSelector: `metadata.name=${csr.metadata.name}`,
     resourceVersion: csr.metadata.resourceVersion,
@@ -65,7 +71,7 @@ async function watchOnce(
     signal,
   });
   for await (const { type, object } of events) {
-    if (type === 'DELETED') throw new JoinError('refused', `the certificate request ${csr.metadata.name} was deleted`);
+    if (type === 'DELETED') return GONE;
     if (type === 'BOOKMARK') continue;
     const certificate = issuedCertificate(object);
     if (certificate !== undefined) return certificate;
@@ -78,7 +84,7 @@ async function waitForCertificate(
   api: ResourceClient<CertificateSigningRequest>,
   created: CertificateSigningRequest,
   { clock, log, signal }: RequestDeps,
-): Promise<string> {
+): Promise<string | typeof GONE> {
   const { name } = created.metadata;
   for (;;) {
     try {
@@ -88,6 +94,7 @@ async function waitForCertificate(
       log.info('waiting for the certificate request to be approved', { request: name });
     } catch (err) {
       if (signal.aborted || err instanceof JoinError) throw err;
+      if (isNotFound(err)) return GONE;
       if (err instanceof ApiError && err.code < 500 && err.code !== 410 && err.code !== 429) throw explain(err);
       log.warn('lost sight of the certificate request, looking again', { request: name, err });
       await delay(clock, RETRY_MS, signal);
@@ -108,12 +115,15 @@ export async function requestCertificate(deps: RequestDeps, wish: CertificateWis
       usages: [...wish.usages],
     },
   };
-  let created: CertificateSigningRequest;
-  try {
-    created = await api.create(draft, deps.signal);
-  } catch (err) {
-    throw explain(err);
+  for (;;) {
+    const created = await api.create(draft, deps.signal).catch((err: unknown) => {
+      throw explain(err);
+    });
+    const certificatePem = await waitForCertificate(api, created, deps);
+    if (certificatePem !== GONE) return { certificatePem, privateKeyPem };
+    deps.log.warn('the certificate request was deleted before it was answered, asking again', {
+      request: created.metadata.name,
+    });
+    await delay(deps.clock, RETRY_MS, deps.signal);
   }
-  const certificatePem = await waitForCertificate(api, created, deps);
-  return { certificatePem, privateKeyPem };
 }
