@@ -16,8 +16,14 @@ import type { IClusterRole } from 'kubernetes-models/rbac.authorization.k8s.io/v
 import type { IClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRoleBinding';
 import type { IRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/Role';
 import type { IRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding';
+import type { IDeviceClass } from 'kubernetes-models/resource.k8s.io/v1/DeviceClass';
+import type { IResourceClaim } from 'kubernetes-models/resource.k8s.io/v1/ResourceClaim';
+import type { IResourceClaimTemplate } from 'kubernetes-models/resource.k8s.io/v1/ResourceClaimTemplate';
+import type { IResourceSlice } from 'kubernetes-models/resource.k8s.io/v1/ResourceSlice';
 import type { ICSIDriver } from 'kubernetes-models/storage.k8s.io/v1/CSIDriver';
 import type { ICSINode } from 'kubernetes-models/storage.k8s.io/v1/CSINode';
+import type { ICSIStorageCapacity } from 'kubernetes-models/storage.k8s.io/v1/CSIStorageCapacity';
+import type { IStorageClass } from 'kubernetes-models/storage.k8s.io/v1/StorageClass';
 import type { IVolumeAttachment } from 'kubernetes-models/storage.k8s.io/v1/VolumeAttachment';
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IEndpoints } from 'kubernetes-models/v1/Endpoints';
@@ -66,8 +72,14 @@ export type ClusterRole = Stored<IClusterRole>;
 export type RuntimeClass = Stored<IRuntimeClass>;
 export type CSIDriver = Stored<ICSIDriver>;
 export type CSINode = Stored<ICSINode>;
+export type CSIStorageCapacity = Stored<ICSIStorageCapacity>;
+export type StorageClass = Stored<IStorageClass>;
 export type VolumeAttachment = Stored<IVolumeAttachment>;
 export type ClusterRoleBinding = Stored<IClusterRoleBinding>;
+export type DeviceClass = Stored<IDeviceClass>;
+export type ResourceClaim = Stored<IResourceClaim>;
+export type ResourceClaimTemplate = Stored<IResourceClaimTemplate>;
+export type ResourceSlice = Stored<IResourceSlice>;
 export type CertificateSigningRequest = Stored<ICertificateSigningRequest>;
 
 const core = (resource: string, kind: string, namespaced = true): ResourceInfo => ({
@@ -103,6 +115,8 @@ export const resources = {
   volumeAttributesClasses: grouped('storage.k8s.io', 'volumeattributesclasses', 'VolumeAttributesClass', false),
   csiDrivers: grouped('storage.k8s.io', 'csidrivers', 'CSIDriver', false),
   csiNodes: grouped('storage.k8s.io', 'csinodes', 'CSINode', false),
+  csiStorageCapacities: grouped('storage.k8s.io', 'csistoragecapacities', 'CSIStorageCapacity'),
+  storageClasses: grouped('storage.k8s.io', 'storageclasses', 'StorageClass', false),
   volumeAttachments: grouped('storage.k8s.io', 'volumeattachments', 'VolumeAttachment', false),
   leases: grouped('coordination.k8s.io', 'leases', 'Lease'),
   deployments: grouped('apps', 'deployments', 'Deployment'),
@@ -119,6 +133,10 @@ export const resources = {
   clusterRoles: grouped('rbac.authorization.k8s.io', 'clusterroles', 'ClusterRole', false),
   clusterRoleBindings: grouped('rbac.authorization.k8s.io', 'clusterrolebindings', 'ClusterRoleBinding', false),
   podDisruptionBudgets: grouped('policy', 'poddisruptionbudgets', 'PodDisruptionBudget'),
+  deviceClasses: grouped('resource.k8s.io', 'deviceclasses', 'DeviceClass', false),
+  resourceClaims: grouped('resource.k8s.io', 'resourceclaims', 'ResourceClaim'),
+  resourceClaimTemplates: grouped('resource.k8s.io', 'resourceclaimtemplates', 'ResourceClaimTemplate'),
+  resourceSlices: grouped('resource.k8s.io', 'resourceslices', 'ResourceSlice', false),
   runtimeClasses: grouped('node.k8s.io', 'runtimeclasses', 'RuntimeClass', false),
   certificateSigningRequests: grouped(
     'certificates.k8s.io',
