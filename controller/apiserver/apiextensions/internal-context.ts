@@ -15,7 +15,6 @@ export function createInternalContext(clock: Clock, log: Logger): RequestContext
       path: '/',
       query: '',
       header: () => undefined,
-      headerNames: () => [],
       readBody: async () => new Uint8Array(),
       peer: { address: '', certificate: undefined, component: 'system:apiserver' },
       signal: new AbortController().signal,

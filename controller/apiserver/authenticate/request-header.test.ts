@@ -7,8 +7,8 @@ const proxy = { frontProxy: { commonName: 'front-proxy-client' } };
 const headers = {
   'x-remote-user': 'ann',
   'x-remote-uid': '7',
-  'x-remote-group': 'a, b',
-  'x-remote-extra-example.com%2fscopes': 'read, write',
+  'x-remote-group': ['a', 'b,c'],
+  'x-remote-extra-example.com%2fscopes': ['read, all', 'write'],
 };
 
 describe('the request-header authenticator', () => {
@@ -16,8 +16,8 @@ describe('the request-header authenticator', () => {
     expect(authenticator.authenticate(fakeRequest({ headers, peer: proxy }))).toEqual({
       name: 'ann',
       uid: '7',
-      groups: ['a', 'b', 'system:authenticated'],
-      extra: { 'example.com/scopes': ['read', 'write'] },
+      groups: ['a', 'b,c', 'system:authenticated'],
+      extra: { 'example.com/scopes': ['read, all', 'write'] },
     });
   });
 

@@ -1,5 +1,6 @@
 import type { Authenticator, UserInfo } from '../chain/request-context.ts';
 import type { ApiRequest } from '../server/api-request.ts';
+import { headersBelow, headerValues } from '../server/header-values.ts';
 
 /** Headers in which a front proxy names the user that it speaks for; kube-apiserver's flags have the same by kubeadm's choice. */
 export const REMOTE_USER = 'x-remote-user';
@@ -10,10 +11,6 @@ export const REMOTE_EXTRA_PREFIX = 'x-remote-extra-';
 /** True for headers that only front proxies may set. */
 export const isRemoteUserHeader = (name: string): boolean =>
   name === REMOTE_USER || name === REMOTE_UID || name === REMOTE_GROUP || name.startsWith(REMOTE_EXTRA_PREFIX);
-
-/** Node joins repeated headers with a comma. */
-const valuesOf = (header: string | undefined): string[] =>
-  header === undefined || header === '' ? [] : header.split(',').map((value) => value.trim());
 
 /** Believes the X-Remote-* headers of a connection whose certificate the front-proxy CA gave to one of `allowedNames`. */
 export function createRequestHeaderAuthenticator(allowedNames: readonly string[]): Authenticator {
@@ -30,12 +27,9 @@ export function createRequestHeaderAuthenticator(allowedNames: readonly string[]
 
 function remoteUser(request: ApiRequest, name: string): UserInfo {
   const uid = request.header(REMOTE_UID);
-  const extra: Record<string, readonly string[]> = {};
-  for (const header of request.headerNames?.() ?? []) {
-    if (!header.startsWith(REMOTE_EXTRA_PREFIX)) continue;
-    extra[decodeKey(header.slice(REMOTE_EXTRA_PREFIX.length))] = valuesOf(request.header(header));
-  }
-  const groups = valuesOf(request.header(REMOTE_GROUP));
+  const remoteExtra = [...headersBelow(request, REMOTE_EXTRA_PREFIX)];
+  const extra = Object.fromEntries(remoteExtra.map(([key, values]) => [decodeKey(key), values]));
+  const groups = headerValues(request, REMOTE_GROUP).filter((group) => group !== '');
   const isKnown = groups.includes('system:authenticated') || name === 'system:anonymous';
   return {
     name,

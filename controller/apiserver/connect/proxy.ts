@@ -196,8 +196,7 @@ async function sendAnswer({ response }: RequestContext, answer: IncomingMessage,
   await copyAnswer(rewriteHtml(decode(answer), place), stream);
 }
 
-const rawHeadersOf = ({ request }: RequestContext): string[] =>
-  [...(request.headerNames?.() ?? [])].flatMap((name) => [name, request.header(name) ?? '']);
+const rawHeadersOf = ({ request }: RequestContext): readonly string[] => request.rawHeaders ?? [];
 
 interface UpgradePlace {
   readonly path: string;

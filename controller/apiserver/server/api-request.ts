@@ -11,10 +11,10 @@ export interface ApiRequest {
   readonly path: string;
   /** Without `?`; empty when absent. */
   readonly query: string;
-  /** Lower-case names. */
+  /** Lower-case names; repeated headers joined by a comma. */
   header(name: string): string | undefined;
-  /** Lower-case names of all headers; for those with names of their own (`impersonate-extra-*`). */
-  headerNames?(): Iterable<string>;
+  /** Name, value, name, value ... as the client sent them, in any case and with repetitions. `header-values.ts` reads them. */
+  readonly rawHeaders?: readonly string[];
   /** Reads the whole body; throws ApiError 413 beyond `maxBytes`, 400 when it breaks off. */
   readBody(maxBytes: number): Promise<Uint8Array>;
   /** The body as it arrives, in place of `readBody`: for what passes through in any size. Absent where bodies come whole. */

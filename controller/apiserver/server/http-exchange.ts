@@ -57,9 +57,8 @@ export class NodeApiRequest implements ApiRequest {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
-  /** Those of HTTP/2 that name the request's line are none of the client's headers. */
-  headerNames(): Iterable<string> {
-    return Object.keys(this.#incoming.headers).filter((name) => !name.startsWith(':'));
+  get rawHeaders(): readonly string[] {
+    return this.#incoming.rawHeaders;
   }
 
   bodyStream(): Readable {

@@ -49,7 +49,7 @@ function toApiRequest(request: InMemoryRequest, signal: AbortSignal): ApiRequest
     path: mark < 0 ? request.url : request.url.slice(0, mark),
     query: mark < 0 ? '' : request.url.slice(mark + 1),
     header: (name) => headers.get(name),
-    headerNames: () => headers.keys(),
+    rawHeaders: [...headers].flat(),
     async readBody(maxBytes) {
       if (body.byteLength > maxBytes) {
         throw new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${maxBytes}`);

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { INITIAL_WINDOW_BYTES, type ToClient, type ToServer } from '#api/client/port-protocol.ts';
 import { ApiError, forbidden } from '#api/object/api-error.ts';
 import type { ApiRequest, ApiResponse, HeaderMap, ResponseStream } from './api-request.ts';
+import { toRawHeaders } from './header-values.ts';
 import { closedStream } from './http-exchange.ts';
 
 export interface PortServerOptions {
@@ -62,7 +63,9 @@ function toApiRequest(message: RequestMessage, signal: AbortSignal): ApiRequest 
     path: mark < 0 ? message.path : message.path.slice(0, mark),
     query: mark < 0 ? '' : message.path.slice(mark + 1),
     header: (name) => headers[name],
-    headerNames: () => Object.keys(headers),
+    get rawHeaders() {
+      return toRawHeaders(headers);
+    },
     async readBody(maxBytes) {
       if (body === undefined) return new Uint8Array();
       if (body.byteLength > maxBytes) {

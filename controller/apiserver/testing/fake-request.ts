@@ -1,9 +1,11 @@
 import { silentLogger } from '#base/logger.ts';
 import type { RequestContext, RequestInfo, UserInfo } from '../chain/request-context.ts';
 import type { ApiRequest, ApiResponse, Peer } from '../server/api-request.ts';
+import { toRawHeaders } from '../server/header-values.ts';
 
 export interface FakeRequestFacts {
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A list is a header that was sent that often. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly peer?: Partial<Peer>;
   readonly info?: Partial<RequestInfo>;
   readonly user?: UserInfo;
@@ -17,8 +19,8 @@ export function fakeRequest({ headers = {}, peer, signal = neverAborted }: FakeR
     method: 'GET',
     path: '/x',
     query: '',
-    header: (name) => headers[name],
-    headerNames: () => Object.keys(headers),
+    header: (name) => (headers[name] === undefined ? undefined : [headers[name]].flat().join(', ')),
+    rawHeaders: toRawHeaders(headers),
     readBody: () => Promise.resolve(new Uint8Array()),
     peer: { address: '10.0.0.9', certificate: undefined, component: undefined, ...peer },
     signal,

@@ -130,8 +130,8 @@ class RecordingRequest implements ApiRequest {
     return this.#request.header(name);
   }
 
-  headerNames(): Iterable<string> {
-    return this.#request.headerNames?.() ?? [];
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders ?? [];
   }
 
   /** Passes through, unrecorded: it is no object of this server's. */

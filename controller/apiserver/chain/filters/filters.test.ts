@@ -112,7 +112,10 @@ describe('the audit buffer', () => {
 });
 
 describe('the impersonate filter', () => {
-  const run = async (headers: Record<string, string>, allow: (a: AuthorizationAttributes) => boolean = () => true) => {
+  const run = async (
+    headers: Record<string, string | string[]>,
+    allow: (a: AuthorizationAttributes) => boolean = () => true,
+  ) => {
     const context = fakeContext({ headers, user: user('admin') });
     await createImpersonateFilter({ authorizer: allowing(allow) }).run(context, done);
     return context;
@@ -126,12 +129,12 @@ describe('the impersonate filter', () => {
   it('becomes the user with groups and extra', async () => {
     const context = await run({
       'impersonate-user': 'ann',
-      'impersonate-group': 'dev, ops',
+      'impersonate-group': ['dev', 'ops, night'],
       'impersonate-extra-acme.com%2fteam': 'a',
     });
     expect(context.user).toEqual({
       name: 'ann',
-      groups: ['dev', 'ops', 'system:authenticated'],
+      groups: ['dev', 'ops, night', 'system:authenticated'],
       extra: { 'acme.com/team': ['a'] },
     });
     expect(context.impersonator?.name).toBe('admin');

@@ -2,6 +2,7 @@ import { badRequest } from '#api/object/api-error.ts';
 import { parseServiceAccountUserName, serviceAccountGroups } from '../../authenticate/service-account-user.ts';
 import { denied, type ResourceQuestion, resourceAttributes } from '../../authorize/attributes.ts';
 import type { ApiRequest } from '../../server/api-request.ts';
+import { headersBelow, headerValues } from '../../server/header-values.ts';
 import type { Authorizer, Filter, RequestContext, UserInfo } from '../request-context.ts';
 
 const EXTRA_PREFIX = 'impersonate-extra-';
@@ -17,10 +18,6 @@ interface Wish {
   readonly extra: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Node joins repeated headers with a comma. */
-const valuesOf = (header: string | undefined): string[] =>
-  header === undefined || header === '' ? [] : header.split(',').map((value) => value.trim());
-
 /** Keys are percent-encoded because header names know few characters; one that cannot be decoded is taken as it is, as in Kubernetes. */
 function decodeKey(key: string): string {
   try {
@@ -31,19 +28,14 @@ function decodeKey(key: string): string {
 }
 
 function extraOf(request: ApiRequest): Record<string, readonly string[]> {
-  const extra: Record<string, readonly string[]> = {};
-  for (const name of request.headerNames?.() ?? []) {
-    if (!name.startsWith(EXTRA_PREFIX)) continue;
-    extra[decodeKey(name.slice(EXTRA_PREFIX.length))] = valuesOf(request.header(name));
-  }
-  return extra;
+  return Object.fromEntries([...headersBelow(request, EXTRA_PREFIX)].map(([key, values]) => [decodeKey(key), values]));
 }
 
 /** What the Impersonate-* headers ask for; undefined without any. Throws 400 for details without a user. */
 export function readImpersonation(request: ApiRequest): Wish | undefined {
   const userName = request.header('impersonate-user') ?? '';
   const uid = request.header('impersonate-uid') || undefined;
-  const groups = valuesOf(request.header('impersonate-group'));
+  const groups = headerValues(request, 'impersonate-group').filter((group) => group !== '');
   const extra = extraOf(request);
   if (userName !== '') return { userName, uid, groups, extra };
   if (uid === undefined && groups.length === 0 && Object.keys(extra).length === 0) return undefined;
