@@ -18,7 +18,7 @@ const CASES: Readonly<Record<string, () => Promise<readonly Result[]>>> = {
   proxy: async () => (await import('./proxy-sync.ts')).measureProxy(),
 };
 
-/** A quarter of an hour each, and more: only where they are asked for. */
+/** Minutes each: only where they are asked for. */
 const LONG: ReadonlySet<string> = new Set(['idle-io', 'slow-disk', 'proxy-scale']);
 
 const asked = process.argv.slice(2);

@@ -25,10 +25,12 @@ function hash(text: string): string {
   return name;
 }
 
-const portText = (plan: ServicePortPlan): string => `${plan.id}${plan.protocol.toLowerCase()}`;
+type Named = Pick<ServicePortPlan, 'id' | 'protocol'>;
+
+const portText = (plan: Named): string => `${plan.id}${plan.protocol.toLowerCase()}`;
 
 /** Spreads traffic over the endpoints of internal traffic. */
-export const serviceChain = (plan: ServicePortPlan): string => `KUBE-SVC-${hash(portText(plan))}`;
+export const serviceChain = (plan: Named): string => `KUBE-SVC-${hash(portText(plan))}`;
 /** Spreads external traffic over local endpoints (externalTrafficPolicy Local). */
 export const localChain = (plan: ServicePortPlan): string => `KUBE-SVL-${hash(portText(plan))}`;
 /** Entry of external traffic: decides on masquerade. */
