@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import { encodeRecord } from './backup-records.ts';
 import { type BackupSchedule, startBackupSchedule } from './backup-schedule.ts';
 
@@ -41,16 +42,13 @@ describe('startBackupSchedule', () => {
     });
   };
   const backups = () => readdir(join(dir, 'backups')).catch(() => []);
-  const expectBackups = (count: number) => vi.waitFor(async () => expect(await backups()).toHaveLength(count), 5_000);
+  const expectBackups = (count: number) => patiently(async () => expect(await backups()).toHaveLength(count));
   /** The schedule reads the folder between two timers, so time goes on in steps until something has come of it. */
   const passUntil = async (check: () => Promise<void> | void) => {
-    await vi.waitFor(
-      async () => {
-        await clock.advance(10 * MINUTE_MS);
-        await check();
-      },
-      { timeout: 4_000, interval: 5 },
-    );
+    await patiently(async () => {
+      await clock.advance(10 * MINUTE_MS);
+      await check();
+    });
   };
 
   it('takes one soon where there is none, then one an interval, and keeps the newest', async () => {
@@ -81,19 +79,19 @@ describe('startBackupSchedule', () => {
     start();
     await clock.advance(MINUTE_MS);
     await expectBackups(2);
-    await vi.waitFor(() => expect(schedule?.newestMs).toBe(clock.now()));
+    await patiently(() => expect(schedule?.newestMs).toBe(clock.now()));
   });
 
   it('tells of a failure, tries again, and leaves foreign files alone', async () => {
     failure = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
     start();
     await clock.advance(MINUTE_MS);
-    await vi.waitFor(() => expect(schedule?.problem()).toMatch(/the scheduled backup failed: .*no space left/));
+    await patiently(() => expect(schedule?.problem()).toMatch(/the scheduled backup failed: .*no space left/));
     expect(await backups()).toEqual([]);
     await writeFile(join(dir, 'backups', 'notes.txt'), 'mine');
     failure = undefined;
     await passUntil(async () => expect(await backups()).toHaveLength(2));
-    await vi.waitFor(() => expect(schedule?.problem()).toBeUndefined());
+    await patiently(() => expect(schedule?.problem()).toBeUndefined());
     await passUntil(async () => expect(await backups()).toHaveLength(4));
     expect(await backups()).toContain('notes.txt');
   });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KubeClient } from '#api/client/client.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { ApiError } from '#api/object/api-error.ts';
@@ -8,6 +8,7 @@ import { type KubeObject, objectKey, type Stored } from '#api/object/kube-object
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { MemoryCluster } from '#test/kit/memory-client.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import { startScheduler } from './start-scheduler.ts';
 import { makeNode, makePod, type NodeDraft, type PodDraft } from './testing/builders.ts';
 
@@ -90,7 +91,7 @@ describe('scheduler', () => {
     addNode({ name: 'large' });
     addPod({ name: 'web', requests: { cpu: '2' } });
     start();
-    await vi.waitFor(() => expect(nodeOf('web')).toBe('large'));
+    await patiently(() => expect(nodeOf('web')).toBe('large'));
     expect(events).toEqual(['Normal Scheduled web: Successfully assigned default/web to large']);
   });
 
@@ -98,7 +99,7 @@ describe('scheduler', () => {
     addNode({ name: 'a', allocatable: { cpu: '3' } });
     for (let i = 0; i < 5; i++) addPod({ name: `p${i}`, requests: { cpu: '1' } });
     start();
-    await vi.waitFor(() => expect(events).toHaveLength(5));
+    await patiently(() => expect(events).toHaveLength(5));
     const placed = [0, 1, 2, 3, 4].filter((i) => nodeOf(`p${i}`) === 'a');
     expect(placed).toHaveLength(3);
     expect(events.filter((event) => event.includes('Insufficient cpu'))).toHaveLength(2);
@@ -109,7 +110,7 @@ describe('scheduler', () => {
     addPod({ name: 'web' });
     start();
     const message = '0/1 nodes are available: 1 node(s) had untolerated taint(s).';
-    await vi.waitFor(() =>
+    await patiently(() =>
       expect(conditionOf('web')).toMatchObject({
         type: 'PodScheduled',
         status: 'False',
@@ -119,7 +120,7 @@ describe('scheduler', () => {
     );
     expect(events).toEqual([`Warning FailedScheduling web: ${message}`]);
     addNode({ name: 'b' });
-    await vi.waitFor(async () => {
+    await patiently(async () => {
       await clock.advance(1000);
       expect(nodeOf('web')).toBe('b');
     });
@@ -130,10 +131,10 @@ describe('scheduler', () => {
     addPod({ name: 'first', requests: { cpu: '1' }, spec: { nodeName: 'a' } });
     addPod({ name: 'second', requests: { cpu: '1' } });
     start();
-    await vi.waitFor(() => expect(events).toHaveLength(1));
+    await patiently(() => expect(events).toHaveLength(1));
     const gone = cluster.objectsOf(resources.pods).get(objectKey('default', 'first'))!;
     cluster.commit(resources.pods, 'DELETED', structuredClone(gone));
-    await vi.waitFor(async () => {
+    await patiently(async () => {
       await clock.advance(1000);
       expect(nodeOf('second')).toBe('a');
     });
@@ -148,11 +149,11 @@ describe('scheduler', () => {
     cluster.commit(resources.pods, 'ADDED', { ...big, status: holding('3') } as unknown as KubeObject);
     addPod({ name: 'second', requests: { cpu: '2' } });
     start();
-    await vi.waitFor(() => expect(events).toHaveLength(1));
+    await patiently(() => expect(events).toHaveLength(1));
     expect(events[0]).toContain('Insufficient cpu');
     const shrunk = { ...structuredClone(pod('big')), status: holding('1') };
     cluster.commit(resources.pods, 'MODIFIED', shrunk as unknown as KubeObject);
-    await vi.waitFor(async () => {
+    await patiently(async () => {
       await clock.advance(1000);
       expect(nodeOf('second')).toBe('a');
     });
@@ -164,11 +165,11 @@ describe('scheduler', () => {
     addPod({ name: 'gated', spec: { schedulingGates: [{ name: 'wait' }] } });
     addPod({ name: 'ours' });
     start();
-    await vi.waitFor(() => expect(nodeOf('ours')).toBe('a'));
+    await patiently(() => expect(nodeOf('ours')).toBe('a'));
     expect([nodeOf('other'), nodeOf('gated')]).toEqual([undefined, undefined]);
     const gated = structuredClone(cluster.objectsOf(resources.pods).get(objectKey('default', 'gated'))!);
     cluster.commit(resources.pods, 'MODIFIED', { ...gated, spec: { ...(gated.spec as object), schedulingGates: [] } });
-    await vi.waitFor(() => expect(nodeOf('gated')).toBe('a'));
+    await patiently(() => expect(nodeOf('gated')).toBe('a'));
   });
 
   it('takes an assumption back when the binding is refused, and tries again', async () => {
@@ -176,8 +177,8 @@ describe('scheduler', () => {
     cluster.bindingFailure = new ApiError(500, 'InternalError', 'etcd is away');
     addPod({ name: 'web', requests: { cpu: '1' } });
     start();
-    await vi.waitFor(() => expect(conditionOf('web')?.reason).toBe('SchedulerError'));
-    await vi.waitFor(async () => {
+    await patiently(() => expect(conditionOf('web')?.reason).toBe('SchedulerError'));
+    await patiently(async () => {
       await clock.advance(1000);
       expect(nodeOf('web')).toBe('a');
     });

@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isTooManyRequests } from '#api/object/api-error.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import { DiskGate } from './disk-gate.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import type { Store } from './store.ts';
@@ -59,7 +60,7 @@ describe('a disk that stalls', () => {
     gate.close();
     const events = recordEvents(store, '/registry/leases/');
     const stuck = putPod(store, 'a', { n: 1 });
-    await vi.waitFor(() => expect(gate.isBusy).toBe(true));
+    await patiently(() => expect(gate.isBusy).toBe(true));
     // As many as a hundred nodes send in half a minute.
     for (let i = 2; i < 602; i++) await putLease(store, 'node', i, 'volatile');
     expect(specOf(store.snapshot().get(leaseKey('node')))).toEqual({ renewTime: 601 });
@@ -109,6 +110,6 @@ describe('a disk that stalls', () => {
     for (let round = 0; round < 3; round++)
       await Promise.all(Array.from({ length: QUEUE_WRITES }, (_, i) => putPod(store, `p${i}`, { round })));
     // Three commits, or six where each round was split in two; 150 fsyncs would take 7.5 s.
-    expect(performance.now() - fromMs).toBeLessThan(3_000);
+    expect(performance.now() - fromMs).toBeLessThan(6_000);
   });
 });

@@ -3,9 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import { sealedUnder } from './seal/envelope.ts';
 import { KeyRing } from './seal/key-ring.ts';
 import { RowSealing } from './seal/row-sealing.ts';
@@ -170,7 +171,7 @@ describe('SQLite store with sealed values', { timeout: PATIENCE_MS }, () => {
 
   it('fails the write of a Secret whose key cannot be accounted for, and nothing else', async () => {
     const store = await open();
-    await vi.waitFor(() => expect(existsSync(ringPath())).toBe(true), 10_000);
+    await patiently(() => expect(existsSync(ringPath())).toBe(true));
     await rm(join(dir, 'seal'), { recursive: true });
     await writeFile(join(dir, 'seal'), 'a file where a folder should be');
     const putOpenly = () =>
@@ -189,7 +190,7 @@ describe('SQLite store with sealed values', { timeout: PATIENCE_MS }, () => {
     const [first] = new Set(rows().map(({ keyName }) => keyName));
     const events = recordEvents(store, '/registry/');
     log?.notify({ kind: 'rotate-sealing-key' });
-    await vi.waitFor(() => expect(rows().map(({ keyName }) => keyName)).not.toContain(first), 10_000);
+    await patiently(() => expect(rows().map(({ keyName }) => keyName)).not.toContain(first));
     expect(rows()).toHaveLength(2);
     expect([events, store.snapshot().get(secretKey('a'))?.revision]).toEqual([[], revision]);
     await store.close();

@@ -35,7 +35,7 @@ describe.skipIf(clock === undefined)('certificates over 13 months', () => {
     firstKubeconfig = join(folder, 'first.kubeconfig');
     await copyFile(cluster.kubeconfig, firstKubeconfig);
     await cluster.kubectlOk(['run', 'p', '--image', BUSYBOX_IMAGE, '--overrides', PINNED]);
-    await cluster.kubectlOk(['wait', '--for=condition=Ready', 'pod/p', '--timeout=60s']);
+    await cluster.kubectlOk(['wait', '--for=condition=Ready', 'pod/p', '--timeout=150s']);
   });
   afterAll(async () => {
     await cluster?.destroy();

@@ -15,7 +15,7 @@ describe.skipIf(typeof etcd === 'string')('two API servers over three members of
   let plane: ControlPlane;
   beforeAll(async () => {
     plane = await startControlPlane({ controllers: 2, isLastRelayed: true });
-  }, 90_000);
+  }, 240_000);
   afterAll(() => plane?.stop());
 
   const run = (options: Pick<ChaosOptions, 'disturb'> & Partial<ChaosOptions>) =>
@@ -37,14 +37,14 @@ describe.skipIf(typeof etcd === 'string')('two API servers over three members of
   test(`reads from the memory of a server that lags are found out (seed ${seed})`, async () => {
     const { verdict } = await stalled({ hasStaleReaders: true });
     expect(verdict.kind).toBe('violation');
-  }, 60_000);
+  }, 240_000);
 
   test(`clients of a server that lags see what is (seed ${seed})`, async () => {
     const { verdict, surprises, watchProblems } = await stalled({});
     expect(verdict).toMatchObject({ kind: 'linearizable' });
     expect(surprises).toEqual([]);
     expect(watchProblems).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 
   test(
     `stay linearizable while any one process is killed (seed ${seed})`,
@@ -56,7 +56,7 @@ describe.skipIf(typeof etcd === 'string')('two API servers over three members of
       expect(verdict).toMatchObject({ kind: 'linearizable' });
       expect(surprises).toEqual([]);
       expect(watchProblems).toEqual([]);
-      expect(report.longestLeadershipGapMs).toBeLessThan(20_000);
+      expect(report.longestLeadershipGapMs).toBeLessThan(60_000);
     },
     SECONDS * 1000 + 120_000,
   );

@@ -44,7 +44,7 @@ describe.skipIf(nodeClock === undefined)('clocks that are wrong', () => {
       'sleep',
       '99999',
     ]);
-    await cluster.kubectlOk(['rollout', 'status', 'deployment/web', '--timeout=60s']);
+    await cluster.kubectlOk(['rollout', 'status', 'deployment/web', '--timeout=150s']);
     uids = await podUids();
     readySince = (await readiness()).lastTransitionTime ?? '';
     // A container that fails for ever waits longer and longer.
@@ -98,14 +98,19 @@ describe.skipIf(nodeClock === undefined)('clocks that are wrong', () => {
     const name = `p${pods++}`;
     const { kubectlOk } = cluster;
     await kubectlOk(['run', name, '--image', BUSYBOX_IMAGE, '--', 'sleep', '99999']);
-    await kubectlOk(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=100s']);
+    await kubectlOk(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=150s']);
     const { metadata } = await read<Pod>('get', 'pod', name);
     await waitUntil(`the token of ${name}; see ${agent.logPath}`, TIMEOUT_MS, async () =>
       isTokenGood(await tokenOf(metadata.uid)),
     );
     await waitUntil('the token of a pod from before', TIMEOUT_MS, async () => isTokenGood(await tokenOf(uids[0]!)));
-    expect(await kubectlOk(['exec', name, '--', 'echo', 'here'])).toBe('here\n');
-    await kubectlOk(['delete', 'pod', name, '--grace-period=3', '--timeout=30s']);
+    // A jump ends the node's own certificates too: a moment passes before it shows others.
+    await waitUntil(
+      'exec',
+      TIMEOUT_MS,
+      async () => (await kubectlOk(['exec', name, '--', 'echo', 'here'])) === 'here\n',
+    );
+    await kubectlOk(['delete', 'pod', name, '--grace-period=3', '--timeout=150s']);
     expect(await podUids(), 'pods that were evicted').toEqual(uids);
     expect((await readiness()).status).toBe('True');
   }

@@ -20,7 +20,7 @@ beforeAll(async () => {
   [original, copy] = cluster.agents as [TestAgent, TestAgent];
   const overrides = JSON.stringify({ spec: { nodeName: original.nodeName } });
   await cluster.kubectlOk(['run', 'p', '--image', BUSYBOX_IMAGE, '--overrides', overrides, '--', 'sleep', '99999']);
-  await cluster.kubectlOk(['wait', '--for=condition=Ready', 'pod/p', '--timeout=60s']);
+  await cluster.kubectlOk(['wait', '--for=condition=Ready', 'pod/p', '--timeout=150s']);
 });
 afterAll(() => cluster?.destroy());
 

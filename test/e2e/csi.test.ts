@@ -109,7 +109,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
   });
   const claimed = (claimName: string) => ({ persistentVolumeClaim: { claimName } });
   const ready = (name: string) => ok('wait', '--for=condition=Ready', `pod/${name}`, `--timeout=${WAIT_MS}ms`);
-  const remove = (name: string) => ok('delete', 'pod', name, '--wait', '--timeout=60s');
+  const remove = (name: string) => ok('delete', 'pod', name, '--wait', '--timeout=150s');
   const events = (name: string) =>
     ok('get', 'events', `--field-selector=involvedObject.name=${name}`, '-o', 'jsonpath={.items[*].message}');
   const secret = (name: string, value: string) =>
@@ -135,7 +135,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     await secret('stage', 'at-stage');
     await secret('publish', 'at-publish');
     await startDriver(PLAIN, 'STAGE_UNSTAGE_VOLUME', 'EXPAND_VOLUME');
-  }, 120_000);
+  }, 240_000);
   afterAll(async () => {
     for (const child of drivers.values()) child.kill('SIGKILL');
     await cluster?.destroy();

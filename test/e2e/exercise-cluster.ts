@@ -106,7 +106,7 @@ export async function exerciseCluster(cluster: TestCluster): Promise<void> {
 /** Its node never was: the pod garbage collector waits 40 s before it believes that. */
 async function podOfNoNode({ apply, ok }: Hands): Promise<void> {
   await apply(pod('lost', { nodeName: 'nowhere' }));
-  await ok('wait --for=delete pod/lost --timeout=80s');
+  await ok('wait --for=delete pod/lost --timeout=150s');
 }
 
 async function readers({ apply, ok }: Hands): Promise<void> {
@@ -118,7 +118,7 @@ async function readers({ apply, ok }: Hands): Promise<void> {
     const spec = { ...readerSpec(name), tolerations, serviceAccountName: name, nodeName: `node-${index}` };
     await apply(account, configMap(name), secret(name), pod(name, spec));
   }
-  await ok('wait --for=condition=Ready pod/reader-0 pod/reader-1 --timeout=60s');
+  await ok('wait --for=condition=Ready pod/reader-0 pod/reader-1 --timeout=150s');
   await ok('logs reader-0');
   await ok('exec reader-0 -- true');
 }
@@ -126,11 +126,11 @@ async function readers({ apply, ok }: Hands): Promise<void> {
 async function workloads({ apply, ok, until }: Hands): Promise<void> {
   await apply(deployment('web', 2), pod('unschedulable', { nodeSelector: { disk: 'golden' } }));
   await ok('expose deployment web --port=80');
-  await ok('rollout status deployment/web --timeout=60s');
+  await ok('rollout status deployment/web --timeout=150s');
   await ok('scale deployment/web --replicas=3');
-  await ok('rollout status deployment/web --timeout=60s');
+  await ok('rollout status deployment/web --timeout=150s');
   await ok('set env deployment/web A=1');
-  await ok('rollout status deployment/web --timeout=90s');
+  await ok('rollout status deployment/web --timeout=150s');
   await until('the old ReplicaSet to be deleted', 'get replicasets -l app=web -o name', /^\S+\n$/);
   // A pod that its ReplicaSet lets go, and takes back.
   const name = (await ok('get pods -l app=web -o name')).split('\n')[0]!;
@@ -146,7 +146,7 @@ async function workloads({ apply, ok, until }: Hands): Promise<void> {
     /^Dep/,
   );
   await apply(surplusSlice('web'));
-  await ok('wait --for=delete endpointslice/surplus --timeout=30s');
+  await ok('wait --for=delete endpointslice/surplus --timeout=150s');
   await ok('delete service web');
   await ok('delete deployment web --cascade=foreground');
   await ok('delete pod unschedulable');
@@ -172,13 +172,13 @@ async function namespaces({ apply, ok, until }: Hands): Promise<void> {
   await ok('create namespace short');
   await until('its ServiceAccount', 'get serviceaccounts -n short -o name', /default/);
   await apply(configMap('inside', { namespace: 'short' }), pod('inside', {}, { namespace: 'short' }));
-  await ok('wait -n short --for=condition=Ready pod/inside --timeout=60s');
+  await ok('wait -n short --for=condition=Ready pod/inside --timeout=150s');
   // What holds it up stands in its conditions.
   await apply(configMap('held', { namespace: 'short', finalizers: ['example.com/hold'] }));
   await ok('delete namespace short --wait=false');
   await until('the conditions', 'get namespace short -o jsonpath={.status.conditions[*].type}', /FinalizersRemaining/);
   await ok('patch configmap held -n short --type=json -p [{"op":"remove","path":"/metadata/finalizers"}]');
-  await ok('wait --for=delete namespace/short --timeout=60s');
+  await ok('wait --for=delete namespace/short --timeout=150s');
   await ok('patch configmap kube-root-ca.crt --type=merge -p {"data":{"ca.crt":"broken"}}');
   await until('its repair', 'get configmap kube-root-ca.crt -o jsonpath={.data}', /BEGIN CERTIFICATE/);
 }
@@ -188,7 +188,7 @@ async function owners({ apply, ok, until }: Hands): Promise<void> {
   const orphan = { ownerReferences: gone('3e6ff5b4-3a5c-4c8e-9a39-4f0b0b0c9b11') };
   const impossible = { name: 'impossible', ownerReferences: gone('3e6ff5b4-3a5c-4c8e-9a39-4f0b0b0c9b22') };
   await apply(configMap('orphan', orphan), { apiVersion: 'v1', kind: 'Namespace', metadata: impossible });
-  await ok('wait --for=delete configmap/orphan --timeout=60s');
+  await ok('wait --for=delete configmap/orphan --timeout=150s');
   await until('the complaint', 'get events -A', /OwnerRefInvalidNamespace/);
 }
 
@@ -218,7 +218,7 @@ async function expiredToken({ apply, ok }: Hands): Promise<void> {
   };
   const metadata = { name: 'bootstrap-token-abcdef', namespace: 'kube-system' };
   await apply({ apiVersion: 'v1', kind: 'Secret', type: 'bootstrap.kubernetes.io/token', metadata, stringData });
-  await ok('wait -n kube-system --for=delete secret/bootstrap-token-abcdef --timeout=60s');
+  await ok('wait -n kube-system --for=delete secret/bootstrap-token-abcdef --timeout=150s');
 }
 
 async function quotas({ ok, until }: Hands): Promise<void> {
@@ -247,7 +247,7 @@ async function claims({ apply, ok }: Hands): Promise<void> {
     driverName: 'example.com',
     parameters: { a: 'b' },
   });
-  await ok('delete persistentvolumeclaim/idle persistentvolume/idle volumeattributesclass/idle --timeout=30s');
+  await ok('delete persistentvolumeclaim/idle persistentvolume/idle volumeattributesclass/idle --timeout=150s');
 }
 
 /** Comes to each node of isolated pods, changes with them, and goes. */
@@ -282,7 +282,7 @@ async function tokenSecret({ apply, ok, until }: Hands): Promise<void> {
   );
   await until('the token', 'get secret old -o jsonpath={.data.token}', /./);
   await ok('delete serviceaccount old');
-  await ok('wait --for=delete secret/old --timeout=30s');
+  await ok('wait --for=delete secret/old --timeout=150s');
 }
 
 /** Approved by a person, signed by us. */
@@ -324,7 +324,7 @@ async function lossOfNode(cluster: TestCluster, { apply, ok, until }: Hands): Pr
       ],
     }),
   );
-  await ok('wait --for=condition=Ready pod/reader-1 pod/evicted --timeout=60s');
+  await ok('wait --for=condition=Ready pod/reader-1 pod/evicted --timeout=150s');
   await cluster.agents[1]!.kill();
   await until('node-1 to be lost', 'get node node-1 -o jsonpath={.spec.taints[*].effect}', /NoExecute/);
   await until('the eviction', 'get pod evicted -o jsonpath={.metadata.deletionTimestamp}', /./);

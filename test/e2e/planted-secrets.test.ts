@@ -182,7 +182,7 @@ describe.skipIf(problem !== undefined)('what a pod reads of Secrets and ConfigMa
   });
 
   it('nowhere on the node once the pod is gone', async () => {
-    await cluster.kubectlOk(['delete', 'pod', visible, 'unpullable', 'unstartable', '--timeout=60s']);
+    await cluster.kubectlOk(['delete', 'pod', visible, 'unpullable', 'unstartable', '--timeout=150s']);
     const all = () => searchFiles(filesOnDisk(node), find);
     await waitUntil('the runtime to have cleaned up', 30_000, () => all().every(([path]) => path.endsWith('.db')));
   });

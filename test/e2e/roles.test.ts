@@ -284,6 +284,6 @@ describe.skipIf(problem !== undefined)('the identity of every component', () => 
       return bundle.split('BEGIN CERTIFICATE').length === 2;
     });
     await cluster.kubectlOk(['exec', 'reader-0', '--', 'true']);
-    await cluster.kubectlOk(['wait', 'node/node-0', '--for=condition=Ready', '--timeout=60s']);
+    await cluster.kubectlOk(['wait', 'node/node-0', '--for=condition=Ready', '--timeout=150s']);
   }, 300_000);
 });

@@ -116,7 +116,7 @@ describe.skipIf(typeof etcd === 'string')('two controllers over etcd, and a node
     await waitFor('scheduled', 60);
     const scheduledMs = performance.now() - killedMs;
     const movedMs = await moving;
-    expect(movedMs).toBeLessThan(20_000);
+    expect(movedMs).toBeLessThan(60_000);
     console.info(
       `after a kill: a bound pod ran after ${Math.round(boundMs)} ms, others led after ${Math.round(movedMs)}, a scheduled pod ran after ${Math.round(scheduledMs)}`,
     );

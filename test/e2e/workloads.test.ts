@@ -66,14 +66,14 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
 
   it('creates, scales, rolls out, undoes and deletes a Deployment', async () => {
     await apply(webDeployment('roll', 1));
-    await ok('wait', '--for=condition=Available', 'deployment/roll', '--timeout=60s');
+    await ok('wait', '--for=condition=Available', 'deployment/roll', '--timeout=150s');
     await ok('scale', 'deployment/roll', '--replicas=3');
-    expect(await ok('rollout', 'status', 'deployment/roll', '--timeout=60s')).toContain('successfully rolled out');
+    expect(await ok('rollout', 'status', 'deployment/roll', '--timeout=150s')).toContain('successfully rolled out');
     await ok('set', 'env', 'deployment/roll', 'A=1');
-    await ok('rollout', 'status', 'deployment/roll', '--timeout=90s');
+    await ok('rollout', 'status', 'deployment/roll', '--timeout=150s');
     expect(await ok('rollout', 'history', 'deployment/roll')).toMatch(/REVISION[\s\S]*1[\s\S]*2/);
     await ok('rollout', 'undo', 'deployment/roll');
-    await ok('rollout', 'status', 'deployment/roll', '--timeout=90s');
+    await ok('rollout', 'status', 'deployment/roll', '--timeout=150s');
     expect(await jsonPath('deployment roll', '{.spec.template.spec.containers[0].env}')).toBe('');
     expect(await jsonPath('deployment roll', '{.status.readyReplicas}')).toBe('3');
     await ok('delete', 'deployment', 'roll', '--wait');
@@ -86,7 +86,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
 
   it('answers on a Service from every node and through a node port, hairpin included', async () => {
     await apply(webDeployment('front', 2));
-    await ok('wait', '--for=condition=Available', 'deployment/front', '--timeout=60s');
+    await ok('wait', '--for=condition=Available', 'deployment/front', '--timeout=150s');
     expect(
       new Set((await jsonPath('pods -l app=front', '{.items[*].spec.nodeName}')).split(' ')).size,
       'spread over both nodes',
@@ -166,7 +166,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
         ],
       }),
     );
-    await ok('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/env', '--timeout=60s');
+    await ok('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/env', '--timeout=150s');
     const logs = await ok('logs', 'env');
     expect(logs).toContain('hellos3cret');
     expect(logs).toMatch(/hello s3cret env node-\d 10\.96\.0\.1/);
@@ -179,7 +179,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
 
   it('runs commands: exit codes, piped stdin that ends, a terminal', async () => {
     await apply(pod('shell', { containers: [container('sleep infinity')] }));
-    await ok('wait', '--for=condition=Ready', 'pod/shell', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/shell', '--timeout=150s');
     expect(await cluster.kubectlOk(['exec', '-i', 'shell', '--', 'cat'], { stdin: 'through and back' })).toBe(
       'through and back',
     );
@@ -197,7 +197,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     await apply(
       pod('talker', { containers: [container('for i in 1 2 3 4 5; do echo line $i; done; sleep infinity')] }),
     );
-    await ok('wait', '--for=condition=Ready', 'pod/talker', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/talker', '--timeout=150s');
     expect(await ok('logs', 'talker', '--tail=2')).toBe('line 4\nline 5\n');
     expect(await ok('logs', 'talker', '--since=1h', '-c', 'main')).toContain('line 1');
     await apply(pod('crasher', { containers: [container('echo dying; exit 3')] }));
@@ -259,7 +259,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
         containers: [container('exec sleep 6543', { resources: { requests, limits: { memory: '64Mi' } } })],
       }),
     );
-    await ok('wait', '--for=condition=Ready', 'pod/busy', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/busy', '--timeout=150s');
     expect(await ok('top', 'nodes')).toMatch(/node-0 +\d+m +\d+% +\d+Mi +\d+%/);
     expect(await ok('top', 'pods', '--containers')).toMatch(/busy +main +\d+m +\d+Mi/);
     const debug = ['debug', 'busy', `--image=${BUSYBOX_IMAGE}`, '--profile=general', '--target=main', '-c', 'tools'];
@@ -288,7 +288,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
         ],
       }),
     );
-    await ok('wait', '--for=condition=Ready', 'pod/polite', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/polite', '--timeout=150s');
     await ok('delete', 'pod', 'polite', '--wait');
     const { readFile } = await import('node:fs/promises');
     expect(await readFile(join(cluster.folder, 'polite', 'log'), 'utf8')).toBe('prestop\nterm\n');
@@ -426,7 +426,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     await ok('cordon', 'node-0');
     expect(await ok('get', 'node', 'node-0')).toContain('SchedulingDisabled');
     await ok('create', 'poddisruptionbudget', 'front', '--selector=app=front', '--min-available=100%');
-    await ok('wait', 'poddisruptionbudget/front', '--for=jsonpath={.status.expectedPods}=2', '--timeout=20s');
+    await ok('wait', 'poddisruptionbudget/front', '--for=jsonpath={.status.expectedPods}=2', '--timeout=150s');
     for (const name of (await jsonPath('pods -l app=front', '{.items[*].metadata.name}')).split(' ')) {
       const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } };
       const path = `/api/v1/namespaces/default/pods/${name}/eviction`;
@@ -437,7 +437,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     }
     // One at a time: the next goes once the one before it is ready elsewhere.
     await ok('patch', 'poddisruptionbudget', 'front', '-p', '{"spec":{"minAvailable":1}}');
-    await ok('drain', 'node-0', '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=120s');
+    await ok('drain', 'node-0', '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=150s');
     await waitUntil('the pods of the Deployment on the other node', 60_000, async () => {
       const nodes = (await jsonPath('pods -l app=front', '{.items[*].spec.nodeName}')).split(' ');
       return nodes.length === 2 && nodes.every((node) => node === 'node-1');
@@ -458,7 +458,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     await agent.restart();
     // The agent is back when something new runs on its node.
     await apply(pod('after-restart', { nodeName: 'node-1', containers: [container('sleep infinity')] }));
-    await ok('wait', '--for=condition=Ready', 'pod/after-restart', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/after-restart', '--timeout=150s');
     expect(await facts()).toBe(before);
     const inside = await ok('exec', 'after-restart', '--', 'echo', 'still reachable');
     expect(inside).toBe('still reachable\n');
@@ -480,8 +480,8 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
   it('deletes a namespace with everything in it', async () => {
     await ok('create', 'namespace', 'gone');
     await cluster.kubectlOk(['apply', '-n', 'gone', '-f', '-'], { stdin: JSON.stringify(webDeployment('inner', 1)) });
-    await ok('wait', '-n', 'gone', '--for=condition=Available', 'deployment/inner', '--timeout=60s');
-    await ok('delete', 'namespace', 'gone', '--wait', '--timeout=90s');
+    await ok('wait', '-n', 'gone', '--for=condition=Available', 'deployment/inner', '--timeout=150s');
+    await ok('delete', 'namespace', 'gone', '--wait', '--timeout=150s');
     expect(await fails('get', 'namespace', 'gone')).toContain('not found');
   });
 });

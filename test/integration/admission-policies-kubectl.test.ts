@@ -117,7 +117,7 @@ describe('admission policies, with kubectl', () => {
     writeFileSync(kubeconfig, text.replace(/server: .*/, `server: ${controller.access.server}`), { mode: 0o600 });
     await ok('create namespace test');
     await ok('label namespace test environment=test');
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await controller?.stop();
   });

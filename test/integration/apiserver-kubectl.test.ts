@@ -152,7 +152,7 @@ describe('kubectl', () => {
   });
 
   test('waits and watches', async () => {
-    const waiting = run('-n a wait --for=jsonpath={.data.x}=z configmap/typed --timeout=20s');
+    const waiting = run('-n a wait --for=jsonpath={.data.x}=z configmap/typed --timeout=150s');
     await succeed('-n a patch configmap typed -p {"data":{"x":"z"}}');
     expect((await waiting).stdout).toBe('configmap/typed condition met\n');
   });

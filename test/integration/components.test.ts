@@ -103,4 +103,4 @@ it('scheduler and controller manager work in processes of their own, with no mor
   await waitUntil('the scheduler to lead again', 20_000, async () => (await holderOf('kube-scheduler')) !== '');
   await endOf(manager);
   expect(await holderOf('kube-controller-manager')).toBe('');
-}, 120_000);
+}, 240_000);

@@ -9,7 +9,7 @@ it('a controller that dies at once is not waited for, and its last words are tol
   await expect(startControllerProcess({ fromSource: true, flags: ['--no-such-flag'] })).rejects.toThrow(
     /the controller ended \(exit code \d+\): .*no-such-flag/s,
   );
-  expect(performance.now() - startedMs).toBeLessThan(15_000);
+  expect(performance.now() - startedMs).toBeLessThan(60_000);
 });
 
 it('a second controller on the same data changes nothing before it ends', async () => {

@@ -176,7 +176,7 @@ async function runPods({ pods }: Clients) {
   }
 }
 
-const soon = { timeout: 5000, interval: 20 };
+const soon = { timeout: 60_000, interval: 20 };
 
 describe('controllers on the real API server', () => {
   it('roll a Deployment out and over, behind a Service, until everything is deleted', async () => {

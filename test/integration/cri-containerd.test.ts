@@ -107,7 +107,7 @@ function describeContainerd({ folders: programFolders }: ContainerdPrograms, ind
     await expect(runtime.version()).rejects.toMatchObject({ name: 'CriError', code: 14 });
     await containerd.restart();
     await expect
-      .poll(() => runtime.containerStatus(containerId).catch(() => undefined), { timeout: 10_000 })
+      .poll(() => runtime.containerStatus(containerId).catch(() => undefined), { timeout: 60_000 })
       .toMatchObject({ state: 'RUNNING' });
     // The stream comes back after its back-off; each exit until then may only be found by a relist.
     await expect
@@ -117,7 +117,7 @@ function describeContainerd({ folders: programFolders }: ContainerdPrograms, ind
           await expect.poll(async () => (await runtime.containerStatus(probe.containerId)).state).toBe('EXITED');
           return events.some((event) => event.kind === 'containerExited' && event.containerId === probe.containerId);
         },
-        { timeout: 20_000, interval: 100 },
+        { timeout: 60_000, interval: 100 },
       )
       .toBe(true);
     stop.abort();

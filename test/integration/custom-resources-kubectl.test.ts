@@ -126,7 +126,7 @@ const tab = (name: string, spec: object) => ({
 describe('kubectl and a custom kind', () => {
   test('creates the definition, waits for it, and finds the kind at once', async () => {
     await succeed('create -f -', definition);
-    await succeed('wait --for=condition=Established crd/crontabs.stable.example.com --timeout=10s');
+    await succeed('wait --for=condition=Established crd/crontabs.stable.example.com --timeout=150s');
     const found = await succeed('api-resources --api-group=stable.example.com --no-headers');
     expect(found.trim().split(/\s+/)).toEqual(['crontabs', 'ct', 'stable.example.com/v1', 'true', 'CronTab']);
   });
@@ -203,10 +203,10 @@ describe('kubectl and a custom kind', () => {
 
   test('deletes an object, then the definition with all that is left', async () => {
     await succeed('delete ct a');
-    await succeed('delete crd crontabs.stable.example.com --timeout=10s');
+    await succeed('delete crd crontabs.stable.example.com --timeout=150s');
     expect(await fail('get crontabs.stable.example.com')).toContain("the server doesn't have a resource type");
     await succeed('create -f -', definition);
-    await succeed('wait --for=condition=Established crd/crontabs.stable.example.com --timeout=10s');
+    await succeed('wait --for=condition=Established crd/crontabs.stable.example.com --timeout=150s');
     expect(await succeed('get ct --ignore-not-found')).toBe('');
   });
 });

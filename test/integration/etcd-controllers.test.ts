@@ -28,7 +28,7 @@ describe.skipIf(typeof program === 'string')(
     beforeAll(async () => {
       plane = await startControlPlane({ controllers: 2 });
       clients = [plane.controllers[0]!.client, plane.controllers[1]!.client];
-    }, 120_000);
+    }, 240_000);
     afterAll(() => plane?.stop());
 
     const configMap = (name: string, data: Record<string, string>): Draft<ConfigMap> => ({
@@ -77,9 +77,9 @@ describe.skipIf(typeof program === 'string')(
         );
         const got = await runKubectl(['-n', 'shop', 'get', 'deploy,rs,pods'], { kubeconfig: second });
         expect(got.stdout.match(/web/g)!.length).toBeGreaterThanOrEqual(4);
-        const gone = await runKubectl(['delete', 'ns', 'shop', '--timeout=30s'], {
+        const gone = await runKubectl(['delete', 'ns', 'shop', '--timeout=150s'], {
           kubeconfig: second,
-          timeoutMs: 40_000,
+          timeoutMs: 200_000,
         });
         expect(gone).toMatchObject({ code: 0 });
         expect((await runKubectl(['-n', 'shop', 'get', 'pods'], { kubeconfig: first })).stderr).toContain(
@@ -222,7 +222,7 @@ describe.skipIf(typeof program === 'string')(
           await controller.end('SIGKILL');
           const fromMs = performance.now();
           await read();
-          expect(performance.now() - fromMs).toBeLessThan(5_000);
+          expect(performance.now() - fromMs).toBeLessThan(15_000);
           await controller.start();
         }
       } finally {

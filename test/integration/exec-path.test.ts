@@ -118,7 +118,7 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
       let output = '';
       for (const source of [forward.stdout, forward.stderr]) source.on('data', (chunk) => (output += chunk));
       try {
-        await expect.poll(() => output, { timeout: 10_000 }).toMatch(/Forwarding from 127.0.0.1:\d+/);
+        await expect.poll(() => output, { timeout: 60_000 }).toMatch(/Forwarding from 127.0.0.1:\d+/);
         const port = Number(/127\.0\.0\.1:(\d+)/.exec(output)![1]);
         const answers = await Promise.all(
           [1, 2, 3].map(() => fetch(`http://127.0.0.1:${port}/`).then((res) => res.text())),
@@ -144,7 +144,7 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
       await startPod('torn', { main: ['sh', '-c', 'echo out; echo err >&2; exec sleep 1000'] });
       // The runtime reads two pipes: which line comes first is nobody's promise.
       const lines = async () => (await kubectl(['logs', 'torn'])).stdout.trim().split('\n').sort();
-      await expect.poll(lines, { timeout: 10_000 }).toEqual(['err', 'out']);
+      await expect.poll(lines, { timeout: 60_000 }).toEqual(['err', 'out']);
     });
 
     it('of an ended container end when followed', async () => {
@@ -242,7 +242,7 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
   });
 
   it('leaves no stream open behind the requests', async () => {
-    await expect.poll(() => path.hub.streamCount, { timeout: 5000 }).toBe(0);
+    await expect.poll(() => path.hub.streamCount, { timeout: 60_000 }).toBe(0);
   });
 
   const fetchApi = (target: string) => fetchUrl(path.serverUrl + target, path.adminTls);

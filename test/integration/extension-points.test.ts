@@ -94,7 +94,7 @@ describe.skipIf(address === undefined)('extension points, with kubectl', () => {
     await ok(['label', 'namespace', 'a', 'hooks=on']);
     await ok(['apply', '-f', '-'], serviceAt('hook', hook.port));
     await ok(['apply', '-f', '-'], webhooks());
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await hook?.close();
     await remote?.close();
@@ -157,7 +157,7 @@ spec:
     service: { name: widgets, namespace: default }, caBundle: ${remote.caBundle} }
 `,
     );
-    await ok(['wait', '--for=condition=Available', 'apiservice/v1.example.com', '--timeout=20s']);
+    await ok(['wait', '--for=condition=Available', 'apiservice/v1.example.com', '--timeout=150s']);
     await waitUntil('discovery of the widgets', 20_000, async () => (await ok(['api-resources'])).includes('widgets'));
     expect(await ok(['get', 'widgets', '--as=ann', '--as-group=system:masters'])).toMatch(/^NAME\s+AGE\na /);
     expect(remote.seen.at(-1)).toMatchObject({
@@ -193,7 +193,7 @@ spec:
     await waitUntil('the condition', 60_000, async () =>
       (await ok(['get', 'apiservice', 'v1.example.com', '--no-headers'])).includes('False (FailedDiscoveryCheck)'),
     );
-  }, 90_000);
+  }, 240_000);
 
   it('a webhook that is down keeps nobody from starting, and from taking it away', async () => {
     const everything = '[{ operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"] }]';
@@ -207,5 +207,5 @@ spec:
     await controller.restart();
     await ok(['delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'broken']);
     await ok(['create', 'namespace', 'b']);
-  }, 60_000);
+  }, 240_000);
 });

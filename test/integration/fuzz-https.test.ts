@@ -145,4 +145,4 @@ test('the process is the one that it was, and does not grow with what it is aske
   );
   expect(controller.pid).toBe(pid);
   expect((await api.get('/readyz')).status).toBe(200);
-}, 120_000);
+}, 240_000);

@@ -181,7 +181,7 @@ describe.each(clients)('kubectl $version', ({ version, program, isNew }) => {
 
   it('waits for a condition, a deletion, and gives up in time', async () => {
     await ok('create', 'configmap', 'fleeting');
-    const waiting = run(['wait', '--for=delete', 'configmap/fleeting', '--timeout=20s']);
+    const waiting = run(['wait', '--for=delete', 'configmap/fleeting', '--timeout=150s']);
     await ok('delete', 'configmap', 'fleeting');
     const { code, stderr } = await waiting;
     // The old one complains when it comes after the deletion.
@@ -257,7 +257,7 @@ describe.each(clients)('kubectl $version', ({ version, program, isNew }) => {
   it('deletes by label, with what hangs on it, and a namespace with all that is in it', async () => {
     await ok('delete', 'deployment', '-l', 'app=web', '--cascade=foreground');
     expect(await ok('get', 'replicasets', '-o', 'name')).toBe('');
-    await ok('delete', 'namespace', namespace, '--timeout=60s');
+    await ok('delete', 'namespace', namespace, '--timeout=150s');
     expect(await fails('get', 'namespace', namespace)).toContain(`namespaces "${namespace}" not found`);
   });
 });

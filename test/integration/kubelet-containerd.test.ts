@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
   beforeAll(async () => {
     containerd = await startTestContainerd({ podSubnet: '10.98.7.0/24', bridgeName: 'corkubelet0' });
     await create().start(stop.signal);
-  }, 60_000);
+  }, 240_000);
 
   afterAll(async () => {
     stop.abort();
@@ -65,7 +65,7 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await removeAllPodCgroups(host, cgroupsOf(folder));
     for (const controller of await host.fs.list('/sys/fs/cgroup'))
       await host.exec.run(['rmdir', `/sys/fs/cgroup/${controller}${cgroupsOf(folder).root}`]).catch(() => undefined);
-  }, 60_000);
+  }, 240_000);
 
   const podNow = (name: string) =>
     cluster.objectsOf(resources.pods).get(objectKey('default', name)) as unknown as Pod | undefined;

@@ -98,7 +98,7 @@ describe.skipIf(problem !== undefined)('network policies with real packets', () 
         ? undefined
         : ({ data: { [NODE_POLICY_KEY]: JSON.stringify(policy) } } as unknown as ConfigMap);
     tell();
-    await expect.poll(async () => (await ruleset()) !== before, { timeout: 5_000 }).toBe(true);
+    await expect.poll(async () => (await ruleset()) !== before, { timeout: 60_000 }).toBe(true);
   }
   const ruleset = async () => (await exec.run(['nft', 'list', 'ruleset'])).stdout;
 

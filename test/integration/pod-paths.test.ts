@@ -165,7 +165,8 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       const startedMs = performance.now();
       tell(index, address);
       await settle(`traffic after node ${index} moved to ${address}`);
-      expect(performance.now() - startedMs).toBeLessThan(5_000);
+      // And what a busy machine takes.
+      expect(performance.now() - startedMs).toBeLessThan(15_000);
     };
     const plug = (bridge: string) =>
       execFileSync('ip', ['-n', lab.lab.hub.namespace, 'link', 'set', 'port2', 'master', bridge]);

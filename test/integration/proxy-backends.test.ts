@@ -97,7 +97,7 @@ describe.skipIf(problem !== undefined).each([
     sync.confirm();
   };
 
-  it('holds after any number of partial syncs what one full sync would have made', { timeout: 120_000 }, async () => {
+  it('holds after any number of partial syncs what one full sync would have made', { timeout: 300_000 }, async () => {
     const random = randomFrom(7);
     const pick = (n: number) => Math.floor(random() * n);
     const tracker = new ChangeTracker({ nodeName: 'me' }, () => {});

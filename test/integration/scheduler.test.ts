@@ -63,7 +63,7 @@ function addPod({ pods }: Clients, name: string, cpu: string) {
   });
 }
 
-const soon = { timeout: 5000, interval: 20 };
+const soon = { timeout: 60_000, interval: 20 };
 
 describe('scheduler on the real API server', () => {
   it('binds pods, spreads them, and says what it did', async () => {

@@ -168,7 +168,7 @@ describe('tunnel over TLS', () => {
     await first.stop();
     expect((await failure).message).toBe('tunnel to node n1 is down');
     const second = await startController(first.port);
-    await expect.poll(() => second.hub.isConnected('n1'), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => second.hub.isConnected('n1'), { timeout: 60_000 }).toBe(true);
   });
 
   /** A process of an agent; answers what it learns of its tunnel. */
@@ -196,7 +196,7 @@ describe('tunnel over TLS', () => {
     expect(first.verdicts).toEqual([{ kind: 'open' }]);
     // The card was moved into another machine: once the first is gone, the copy is the node.
     first.stop();
-    await expect.poll(() => copy.verdicts.at(-1), { timeout: 10_000 }).toEqual({ kind: 'open' });
+    await expect.poll(() => copy.verdicts.at(-1), { timeout: 60_000 }).toEqual({ kind: 'open' });
     expect(hub.isConnected('n1')).toBe(true);
   });
 
@@ -208,7 +208,7 @@ describe('tunnel over TLS', () => {
     await expect.poll(() => before.verdicts).toEqual([{ kind: 'open' }]);
     relay.stall();
     const after = startProcess(port, 'after');
-    await expect.poll(() => after.verdicts, { timeout: 10_000 }).toEqual([{ kind: 'open' }]);
+    await expect.poll(() => after.verdicts, { timeout: 60_000 }).toEqual([{ kind: 'open' }]);
   });
 
   it('keeps two machines of one identity that do not say who they are, and uses the newer, the older when that leaves', async () => {
@@ -273,7 +273,7 @@ describe('tunnel over TLS', () => {
     const pretender = await startController(0, silentLogger, { certificatePem, privateKeyPem });
     startAgent(pretender.port);
     // It comes again, and says nothing.
-    await expect.poll(pretender.connections, { timeout: 10_000 }).toBeGreaterThan(1);
+    await expect.poll(pretender.connections, { timeout: 60_000 }).toBeGreaterThan(1);
     expect(pretender.upgrades()).toBe(0);
   });
 });

@@ -147,4 +147,4 @@ test(`${WATCHERS} watchers see every write of ${WRITERS} writers once and in ord
   stop.abort();
   for (const connection of connections) connection.cut();
   await Promise.all(runs);
-}, 90_000);
+}, 240_000);

@@ -2,16 +2,19 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { get } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { KubeClient } from '#api/client/client.ts';
 import type { HttpTransport } from '#api/client/http-transport.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
+import { findFreePort } from './free-port.ts';
 
 /** Often enough for a number of milliseconds, seldom enough not to be a load. */
 const READY_POLL_MS = 5;
+
+/** On a busy machine; a process that ends says so at once. */
+const START_TIMEOUT_MS = 120_000;
 
 /** As many lines of a log as an error quotes. */
 const LAST_WORDS = 20;
@@ -54,7 +57,7 @@ export interface ControllerProcess {
 
 export async function startControllerProcess(options: ControllerProcessOptions = {}): Promise<ControllerProcess> {
   const folder = await mkdtemp(join(options.parent ?? '/tmp', 'coracle-controller-'));
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await findFreePort());
   const kubeconfig = join(folder, 'admin.kubeconfig');
   let child: ChildProcess;
   let transport: HttpTransport | undefined;
@@ -90,7 +93,7 @@ export async function startControllerProcess(options: ControllerProcessOptions =
     closeSync(log);
     const waitFor = async (what: string) => {
       refuseDeath();
-      if (performance.now() - startedMs > 30_000) throw new Error(`${what}; see ${folder}/controller.log`);
+      if (performance.now() - startedMs > START_TIMEOUT_MS) throw new Error(`${what}; see ${folder}/controller.log`);
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     };
     while (!existsSync(kubeconfig)) await waitFor('no kubeconfig was written');
@@ -158,17 +161,6 @@ function isReady({ server, ca }: KubeconfigAccess): Promise<boolean> {
       resolve(response.statusCode === 200);
     });
     request.on('error', () => resolve(false));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
   });
 }
 

@@ -2,7 +2,6 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +10,7 @@ import { silentLogger } from '#base/logger.ts';
 import { type CertificateUsage, generatePrivateKeyPem, issueCertificate } from '#controller/pki/certificate-builder.ts';
 import { EtcdClient } from '#controller/store/etcd/etcd-client.ts';
 import { type EtcdRelease, findEtcd } from './etcd-releases.ts';
+import { findFreePort } from './free-port.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface EtcdClusterOptions {
@@ -243,11 +243,8 @@ async function writeCertificates(folder: string): Promise<Files> {
   };
 }
 
-/** All held at once, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await findFreePort());
+  return [...ports];
 }

@@ -58,7 +58,7 @@ export interface KubectlOptions {
 
 /** Runs kubectl and answers what it printed, whatever its exit code. */
 export function runKubectl(args: readonly string[], options: KubectlOptions): Promise<KubectlResult> {
-  const { kubeconfig, enter = [], stdin, timeoutMs = 120_000, environment } = options;
+  const { kubeconfig, enter = [], stdin, timeoutMs = 200_000, environment } = options;
   const [program, ...rest] = [...enter, options.program ?? kubectlPath(), '--kubeconfig', kubeconfig, ...args];
   return new Promise((resolve) => {
     const child = execFile(

@@ -51,16 +51,31 @@ const commands = {
     protocol === 'udp' ? dialUdp(host, port, timeoutMs, localPort) : dialTcp(host, port, timeoutMs),
 };
 
+/**
+ * Time that this process had: a machine that stands still for half a second has kept no packet waiting, and must not be taken for a wall.
+ * Answers what takes it back.
+ */
+function afterOwnTime(timeoutMs, then) {
+  const tickMs = 10;
+  let left = Math.ceil(timeoutMs / tickMs);
+  const timer = setInterval(() => {
+    if (--left > 0) return;
+    clearInterval(timer);
+    then();
+  }, tickMs);
+  return () => clearInterval(timer);
+}
+
 function dialTcp(host, port, timeoutMs) {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     let text = '';
     const finish = (answer) => {
-      clearTimeout(timer);
+      stopWaiting();
       socket.destroy();
       resolve(answer);
     };
-    const timer = setTimeout(() => finish('timeout'), timeoutMs);
+    const stopWaiting = afterOwnTime(timeoutMs, () => finish('timeout'));
     socket.on('data', (chunk) => (text += chunk));
     socket.on('end', () => finish(text));
     socket.on('error', (err) => finish(err.code === 'ECONNREFUSED' ? 'refused' : (err.code ?? 'error')));
@@ -74,11 +89,11 @@ function dialUdp(host, port, timeoutMs, localPort) {
     const finish = (answer) => {
       if (done) return;
       done = true;
-      clearTimeout(timer);
+      stopWaiting();
       socket.close();
       resolve(answer);
     };
-    const timer = setTimeout(() => finish('timeout'), timeoutMs);
+    const stopWaiting = afterOwnTime(timeoutMs, () => finish('timeout'));
     socket.on('message', (data) => finish(String(data)));
     socket.on('error', (err) => finish(err.code === 'ECONNREFUSED' ? 'refused' : (err.code ?? 'error')));
     socket.bind(localPort ?? 0, () =>

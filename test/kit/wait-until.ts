@@ -1,13 +1,16 @@
+/** Tests run several at a time, and on machines slower than ours. A deadline costs time only where a test fails anyway. */
+const SLOWNESS = 3;
+
 /**
- * Resolves with the first value that is neither undefined nor false; throws after `timeoutMs` with what was waited for and the last error.
- * Tests wait on conditions, never for a time.
+ * Resolves with the first value that is neither undefined nor false; throws with what was waited for and the last error after `timeoutMs`,
+ * which is ample on a machine of one's own, and as much again on busy ones. Tests wait on conditions, never for a time.
  */
 export async function waitUntil<T>(
   what: string,
   timeoutMs: number,
   condition: () => T | Promise<T>,
 ): Promise<Exclude<T, undefined | false>> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs * SLOWNESS;
   let lastError: unknown;
   for (;;) {
     try {
@@ -17,7 +20,8 @@ export async function waitUntil<T>(
     } catch (err) {
       lastError = err;
     }
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`, { cause: lastError });
+    if (performance.now() > deadline)
+      throw new Error(`waited ${timeoutMs * SLOWNESS} ms in vain: ${what}`, { cause: lastError });
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,7 +1,8 @@
 import { status } from '@grpc/grpc-js';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import type { RingFile } from '../seal/key-ring.ts';
 import type { EtcdClient } from './etcd-client.ts';
 import { EtcdError } from './etcd-error.ts';
@@ -120,14 +121,14 @@ describe('EtcdKeyRing', () => {
     await a.rotate();
     expect(a.use()).not.toBe(before);
     await clock.advance(31_000);
-    await vi.waitFor(() => expect(b.use().name).toBe(a.use().name));
+    await patiently(() => expect(b.use().name).toBe(a.use().name));
   });
 
   it('settles a change whose answer was lost: one key takes over, not two', async () => {
     const { etcd, clock, open } = setUp();
     etcd.losesAnswer = true;
     const opening = open();
-    await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
+    await patiently(() => expect(clock.pendingTimers).toBe(1));
     await clock.advance(1_000);
     const ring = await opening;
     expect(ring.keys).toHaveLength(2);
@@ -135,7 +136,7 @@ describe('EtcdKeyRing', () => {
     etcd.losesAnswer = true;
     const rotating = ring.rotate();
     // The other one reads the ring now and then.
-    await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+    await patiently(() => expect(clock.pendingTimers).toBe(2));
     await clock.advance(1_000);
     await rotating;
     expect(ring.keys).toHaveLength(3);
@@ -150,7 +151,7 @@ describe('EtcdKeyRing', () => {
     for (let i = 0; i < 10_000; i++) ring.use();
     expect(() => ring.use()).toThrow(expect.objectContaining({ code: 429 }));
     etcd.isDown = false;
-    await vi.waitFor(() => ring.use());
+    await patiently(() => ring.use());
   });
 
   it('opens over a full etcd, for reads; what is to be sealed waits for room', async () => {
@@ -164,7 +165,7 @@ describe('EtcdKeyRing', () => {
     expect(ring.newest?.open(STORAGE_KEY, sealed)).toEqual(PLAIN);
     expect(() => ring.use()).toThrow(expect.objectContaining({ code: 429 }));
     etcd.isFull = false;
-    await vi.waitFor(() => ring.use());
+    await patiently(() => ring.use());
     ring.stop();
   });
 

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { patiently } from '#test/kit/patiently.ts';
 import type { EtcdClient } from './etcd-client.ts';
 import { KeySpace } from './key-space.ts';
 import { RevisionOffset } from './revision-offset.ts';
@@ -55,7 +56,7 @@ it('trusts no member with requests for progress because of the version of anothe
     10,
   );
   feed.start();
-  await vi.waitFor(async () => {
+  await patiently(async () => {
     await clock.advance(100);
     expect(etcd.streams).toHaveLength(1);
   });
