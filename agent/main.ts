@@ -32,6 +32,7 @@ import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
 import { createCsiDrivers } from './plugins/csi-drivers.ts';
 import { createDevicePlugins } from './plugins/device-plugins.ts';
+import { createDraDrivers } from './plugins/dra-drivers.ts';
 import { runPluginWatcher } from './plugins/plugin-watcher.ts';
 import { servePodResources } from './plugins/pod-resources-server.ts';
 import { followServers, openServerList } from './servers/follow-servers.ts';
@@ -103,13 +104,14 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     .start(signal)
     .catch((err: unknown) => log.error('device plug-ins cannot register', { err: describeError(err) }));
   const csiDrivers = createCsiDrivers({ log: log.child({ component: 'plugins' }) });
+  const draDrivers = createDraDrivers({ log: log.child({ component: 'plugins' }) });
   runPluginWatcher(
     {
       folder: `${config.kubeletDir}/plugins_registry`,
       fs: host.fs,
       clock,
       log: log.child({ component: 'plugins' }),
-      kinds: { CSIPlugin: csiDrivers, DevicePlugin: devicePlugins },
+      kinds: { CSIPlugin: csiDrivers, DevicePlugin: devicePlugins, DRAPlugin: draDrivers },
     },
     signal,
   ).catch((err: unknown) => log.error('plug-ins cannot register', { err: describeError(err) }));
@@ -124,6 +126,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     config: await kubeletConfig(config, nodeName, nodeIps, host),
     devicePlugins,
     csiDrivers,
+    draDrivers,
     onPodCidrs,
     networkTroubles: () => network.problems(),
   });

@@ -66,6 +66,9 @@ function renderVersion2(options: ContainerdConfigOptions): string {
   max_container_log_line_size = ${MAX_LOG_LINE_BYTES}
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
+  # 1.7 knows it and leaves it off; before, nothing of the kind is there.
+  enable_cdi = true
+  cdi_spec_dirs = ["/etc/cdi", "/var/run/cdi"]
   [${cri}.cni]
     bin_dir = ${quote(options.cniBinDirectory)}
     conf_dir = ${quote(options.cniConfigDirectory)}

@@ -2,6 +2,11 @@ import type { EventRecorder } from '#api/client/event-recorder.ts';
 import type { Informer } from '#api/client/informer.ts';
 import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
 import type { HostFacts } from '../host/host.ts';
+import { whyNoCdi, withCdiIds } from './claims/cdi-support.ts';
+import { ClaimCheckpoint } from './claims/claim-checkpoint.ts';
+import { ClaimManager } from './claims/claim-manager.ts';
+import { NO_DRA_DRIVERS } from './claims/dra-driver.ts';
+import { keepResourceSlices } from './claims/slice-wiper.ts';
 import type { PodPaths } from './config/pod-paths.ts';
 import { ContainerStarter } from './container-starter.ts';
 import { CpuManager, type CpuManagerOptions, readCpuTopology } from './cpus/cpu-manager.ts';
@@ -188,6 +193,8 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   });
   const userRanges = new UserRanges({ fs: host.fs, paths, handlers: abilities.features.handlers });
   const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps, userRanges };
+  if (deps.draDrivers !== undefined)
+    keepResourceSlices({ client, nodeName: config.nodeName, drivers: deps.draDrivers, clock, log }, signal);
   const cpus = await createCpuManager(deps, {
     ledger,
     pods: () => manager?.listActive() ?? [],
@@ -195,6 +202,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     nodeMemoryBytes: () => facts.memoryBytes,
   });
   void cpus?.run(signal);
+  const resourceClaims = await createClaimManager(deps, facts);
   const starter = new ContainerStarter({
     ...shared,
     configMaps,
@@ -203,7 +211,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     allocatable,
     nodeMemoryBytes: () => facts.memoryBytes,
     swap: await swapSettings(deps, facts),
-    devices: deviceManager,
+    devices: grants(deviceManager, resourceClaims, whyNoCdi(await runtime.version())),
     cpus,
     canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
     seccompDefault: config.seccompDefault,
@@ -226,6 +234,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     ...shared,
     volumes,
     starter,
+    claims: resourceClaims,
     resizer,
     runtimeClasses: new RuntimeClasses(client, copies),
     gate,
@@ -262,6 +271,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       probes,
       statuses,
       volumes,
+      claims: resourceClaims,
       cgroups: podCgroups,
       bootId: facts.bootId,
       copies,
@@ -314,10 +324,29 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       record: (uid) => ledger.record(uid),
       devices: () => deviceManager?.list() ?? [],
       cpus: () => cpus?.allocatable() ?? [],
+      claims: resourceClaims,
     }),
     node,
     clockWasSet,
-    run: () => runKubelet(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal),
+    async run() {
+      await runKubelet(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal);
+      void resourceClaims.follow((uid) => workers.worker(uid) !== undefined, signal);
+    },
+  };
+}
+
+async function createClaimManager(deps: KubeletDeps, { bootId }: HostFacts): Promise<ClaimManager> {
+  const { client, host, config, draDrivers: drivers = NO_DRA_DRIVERS, clock, log } = deps;
+  const path = `${config.ledgerDir}/../claims.json`;
+  const checkpoint = new ClaimCheckpoint({ fs: host.fs, path, log });
+  await checkpoint.load();
+  return new ClaimManager({ client, drivers, checkpoint, bootId, clock, log });
+}
+
+/** Devices of the node's own, of plug-ins and of claims. */
+function grants(own: DeviceManager, claims: ClaimManager, why: string | undefined): Pick<DeviceManager, 'grant'> {
+  return {
+    grant: async (pod, container) => withCdiIds(await own.grant(pod, container), claims.cdiIds(pod, container), why),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
+import type { DraDrivers } from './claims/dra-driver.ts';
 import type { DevicePlugins } from './devices/device-plugin.ts';
 import type { KubeletConfig } from './kubelet-config.ts';
 import type { NetworkTrouble } from './node/network-conditions.ts';
@@ -23,6 +24,8 @@ export interface KubeletDeps {
   readonly devicePlugins?: DevicePlugins;
   /** CSI drivers that have registered. */
   readonly csiDrivers?: CsiDrivers;
+  /** Drivers of dynamically allocated devices that have registered. */
+  readonly draDrivers?: DraDrivers;
   /** The controller gave this node its pod addresses, or changed them. */
   readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
   /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */

@@ -4,6 +4,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import { type ContainerRuntime, CriError, type IdMapping, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
+import { type ClaimManager, ClaimsNotReady } from './claims/claim-manager.ts';
 import type { CgroupSettings } from './config/cgroup-names.ts';
 import type { PreparedVolume } from './config/container-config.ts';
 import { computeHostname, renderHostsFile } from './config/hostname.ts';
@@ -43,6 +44,7 @@ export interface PodExecutorDeps extends ContainerStopperDeps {
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
   readonly starter: ContainerStarter;
+  readonly claims: Pick<ClaimManager, 'prepare'>;
   readonly resizer: ContainerResizer;
   readonly runtimeClasses: Pick<RuntimeClasses, 'handlerOf'>;
   readonly userRanges: UserRanges;
@@ -165,6 +167,7 @@ export class PodExecutor {
     if (record !== undefined && attempt > record.sandboxAttempt)
       await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
     try {
+      await this.#deps.claims.prepare(pod);
       const handler = await this.#deps.runtimeClasses.handlerOf(pod);
       const userMappings = await this.#deps.userRanges.allocate(pod, handler);
       const [config] = await Promise.all([
@@ -181,7 +184,9 @@ export class PodExecutor {
       pass.isBlocked = true;
       const message = describeError(err);
       this.#deps.log.warn('pod sandbox could not be created', { pod: pod.metadata.name, err: message });
-      events.pod(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
+      if (err instanceof ClaimsNotReady)
+        events.pod(pod, 'Warning', 'FailedPrepareDynamicResources', `Failed to prepare dynamic resources: ${message}`);
+      else events.pod(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
       pass.holds.set(SANDBOX_HOLD, { untilMs: this.#deps.clock.now() + RETRY_MS, waiting: undefined });
       if (isTaken(err) && record !== undefined) {
         // The name belongs to a try whose end we never saw; the relist will show it if it still lives.

@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from '../host/host.ts';
+import type { ClaimManager } from './claims/claim-manager.ts';
 import type { PodPaths } from './config/pod-paths.ts';
 import { identityOf } from './container-starter.ts';
 import { stopContainer } from './container-stopper.ts';
@@ -50,6 +51,7 @@ export interface PodWorkerDeps extends TerminationDeps {
   readonly probes: ProbeManager;
   readonly statuses: StatusManager;
   readonly volumes: VolumeManager;
+  readonly claims: Pick<ClaimManager, 'unprepare'>;
   readonly images: ImageManager;
   readonly cgroups: PodCgroups;
   readonly host: Host;
@@ -403,6 +405,7 @@ export class PodWorker {
     await stopPod(this.#deps, this.#pod, () => this.#termination());
     const verdicts = this.#probe();
     probes.forget(this.uid);
+    await this.#deps.claims.unprepare(this.uid);
     await volumes.tearDown(this.#pod);
     await this.#deps.cgroups.remove(this.#pod);
     await ledger.save({ ...this.#record(), terminatedAtMs: clock.now() }, { durable: true });
@@ -494,7 +497,10 @@ function phaseOf(record: LedgerRecord | undefined): PodPhase {
 /** Whether two versions of a pod ask the same of the node. */
 function isSameDemand(a: Pod, b: Pod): boolean {
   const demand = ({ metadata, spec, status }: Pod) =>
-    JSON.stringify([spec, metadata.labels, metadata.annotations, foreignConditions(status)]);
+    JSON.stringify([
+      ...[spec, metadata.labels, metadata.annotations],
+      ...[foreignConditions(status), status?.resourceClaimStatuses],
+    ]);
   return demand(a) === demand(b);
 }
 

@@ -2,6 +2,7 @@ import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, st
 import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
 import descriptor from '../../protos/pod-resources-v1.json' with { type: 'json' };
 import type { FileSystem } from '../host/host.ts';
+import type { ClaimedDevices } from '../kubelet/claims/claim-manager.ts';
 import type { PodResources, PodResourcesSource, ResourceDevices } from '../kubelet/devices/pod-resources.ts';
 
 export interface PodResourcesServerOptions {
@@ -68,5 +69,18 @@ const podToWire = ({ name, namespace, containers }: PodResources) => ({
     name: container.name,
     devices: container.devices.map(devicesToWire),
     cpu_ids: container.cpus,
+    dynamic_resources: container.claims.map(claimToWire),
+  })),
+});
+
+const claimToWire = ({ claim, namespace, devices }: ClaimedDevices) => ({
+  claim_name: claim,
+  claim_namespace: namespace,
+  claim_resources: devices.map(({ cdiIds, driver, pool, device, shareId }) => ({
+    cdi_devices: cdiIds.map((name) => ({ name })),
+    driver_name: driver,
+    pool_name: pool,
+    device_name: device,
+    ...(shareId === undefined ? {} : { share_id: shareId }),
   })),
 });

@@ -129,6 +129,14 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       sometimes: true,
     },
     {
+      why: 'for pods with claims of devices, and 30 s after an agent has started',
+      rules: [
+        allow('get', 'resource.k8s.io', 'resourceclaims'),
+        allow('deletecollection', 'resource.k8s.io', 'resourceslices'),
+      ],
+      sometimes: true,
+    },
+    {
       why: 'what a kubelet needs beyond our agent: mirror pods, webhook authorization, evictions, writes by update',
       rules: [
         allow('create', 'core', 'pods pods/eviction'),
@@ -138,8 +146,6 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
         allow('get list', 'core', 'services'),
         allow('get', 'core', 'endpoints'),
         allow('get', 'core', 'serviceaccounts'),
-        allow('get', 'resource.k8s.io', 'resourceclaims'),
-        allow('deletecollection', 'resource.k8s.io', 'resourceslices'),
         allow('create patch update', 'events.k8s.io', 'events'),
         allow('update', 'core', 'events nodes nodes/status pods/status'),
         allow('list', 'certificates.k8s.io', 'certificatesigningrequests'),

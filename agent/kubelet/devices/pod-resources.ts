@@ -1,4 +1,5 @@
 import type { Pod } from '#api/object/kinds.ts';
+import type { ClaimedDevices, ClaimManager } from '../claims/claim-manager.ts';
 import { type CpuSet, parseCpuSet } from '../cpus/cpu-set.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { allContainers, isSidecar, namespaceOf, uidOf } from '../pod-spec.ts';
@@ -13,6 +14,7 @@ export interface ContainerResources {
   readonly devices: readonly ResourceDevices[];
   /** CPUs that it has alone. */
   readonly cpus: CpuSet;
+  readonly claims: readonly ClaimedDevices[];
 }
 
 export interface PodResources {
@@ -31,15 +33,21 @@ export interface PodResourcesSource {
 }
 
 /** By what the node remembers to have granted. Init containers that have ended hold nothing; sidecars do. */
-export function podResources(pod: Pod, record: Pick<LedgerRecord, 'devices' | 'cpus'> | undefined): PodResources {
+export function podResources(
+  pod: Pod,
+  record: Pick<LedgerRecord, 'devices' | 'cpus'> | undefined,
+  claims: Pick<ClaimManager, 'devices'>,
+): PodResources {
   const init = new Set((pod.spec?.initContainers ?? []).filter((one) => !isSidecar(one)).map(({ name }) => name));
   return {
     name: pod.metadata.name,
     namespace: namespaceOf(pod),
     containers: allContainers(pod)
       .filter(({ name }) => !init.has(name))
-      .map(({ name }) => ({
+      .map((container) => ({ container, name: container.name }))
+      .map(({ container, name }) => ({
         name,
+        claims: claims.devices(pod, container),
         devices: Object.entries(record?.devices?.[name] ?? {}).map(([resource, held]) => ({
           resource,
           ids: Object.keys(held).sort(),
@@ -54,10 +62,11 @@ export function podResourcesSource(options: {
   readonly record: (uid: ReturnType<typeof uidOf>) => LedgerRecord | undefined;
   readonly devices: () => readonly ResourceDevices[];
   readonly cpus: () => CpuSet;
+  readonly claims: Pick<ClaimManager, 'devices'>;
 }): PodResourcesSource {
-  const { pods, record, devices, cpus } = options;
+  const { pods, record, devices, cpus, claims } = options;
   return {
-    list: () => pods().map((pod) => podResources(pod, record(uidOf(pod)))),
+    list: () => pods().map((pod) => podResources(pod, record(uidOf(pod)), claims)),
     allocatable: devices,
     allocatableCpus: cpus,
   };

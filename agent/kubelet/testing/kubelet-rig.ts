@@ -8,6 +8,7 @@ import { FakeRuntime } from '#test/kit/fake-runtime.ts';
 import { MemoryCluster } from '#test/kit/memory-client.ts';
 import { createKubelet, type Kubelet } from '../kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet-config.ts';
+import type { KubeletDeps } from '../kubelet-deps.ts';
 import type { ProbeResult, Prober } from '../prober.ts';
 
 /** Sockets that answer as a test says. */
@@ -54,8 +55,11 @@ export class KubeletRig {
 
   readonly #overrides: Partial<KubeletConfig>;
 
-  constructor(overrides: Partial<KubeletConfig> = {}) {
+  readonly #parts: Pick<KubeletDeps, 'draDrivers'>;
+
+  constructor(overrides: Partial<KubeletConfig> = {}, parts: Pick<KubeletDeps, 'draDrivers'> = {}) {
     this.#overrides = overrides;
+    this.#parts = parts;
     this.kubelet = this.#create();
   }
 
@@ -164,7 +168,8 @@ export class KubeletRig {
     const client = cutOff(this.client, () => this.isApiDown);
     const onPodCidrs = (cidrs: readonly string[]) => this.podCidrs.push(cidrs);
     const random = () => 0.5;
-    return createKubelet({ client, runtime, host, prober, clock, log: silentLogger, random, config, onPodCidrs });
+    const parts = { client, runtime, host, prober, clock, log: silentLogger, random, config, onPodCidrs };
+    return createKubelet({ ...parts, ...this.#parts });
   }
 }
 

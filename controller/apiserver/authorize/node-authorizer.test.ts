@@ -45,6 +45,43 @@ async function setUp() {
   return { seeded, ask, authorizer };
 }
 
+describe('claims of devices', () => {
+  const claimed = (statuses: object) => ({
+    metadata: { name: 'q', namespace: 'n' },
+    spec: {
+      ...podSpec('a'),
+      resourceClaims: [
+        { name: 'x', resourceClaimName: 'shared' },
+        { name: 'y', resourceClaimTemplateName: 't' },
+      ],
+    },
+    status: statuses,
+  });
+  const GROUP = { group: 'resource.k8s.io' };
+
+  it('are read by the node whose pod refers to them, also when they are made after it was bound', async () => {
+    const { seeded, ask } = await setUp();
+    await seeded.put('/registry/pods/n/q', claimed({}));
+    const read = (name: string) => ask('get', 'resourceclaims', { ...GROUP, ...inN(name) });
+    expect([read('shared'), read('q-y-1'), read('other')]).toEqual(['allow', 'noOpinion', 'noOpinion']);
+    await seeded.put(
+      '/registry/pods/n/q',
+      claimed({ resourceClaimStatuses: [{ name: 'y', resourceClaimName: 'q-y-1' }] }),
+    );
+    expect([read('shared'), read('q-y-1')]).toEqual(['allow', 'allow']);
+    expect(ask('update', 'resourceclaims', { ...GROUP, ...inN('shared') })).toBe('noOpinion');
+  });
+
+  it('are served from slices that a node sees and wipes for itself alone', async () => {
+    const { ask } = await setUp();
+    const decide = (verb: string, fieldSelector: string) => ask(verb, 'resourceslices', { ...GROUP, fieldSelector });
+    expect(decide('deletecollection', 'spec.nodeName=a,spec.driver!=d')).toBe('allow');
+    expect(decide('deletecollection', 'spec.nodeName=b')).toBe('noOpinion');
+    expect(decide('deletecollection', '')).toBe('noOpinion');
+    expect(decide('get', 'spec.nodeName=a')).toBe('noOpinion');
+  });
+});
+
 const inN = (name: string) => ({ namespace: 'n', name });
 
 describe('the Node authorizer', () => {

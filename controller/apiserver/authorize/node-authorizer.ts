@@ -58,6 +58,8 @@ function resourceTable(graph: Pick<NodeGraph, 'refersTo'>): ReadonlyMap<string, 
     ['/nodes', decideNode],
     ['coordination.k8s.io/leases', decideLease],
     ['storage.k8s.io/csinodes', decideCsiNode],
+    ['resource.k8s.io/resourceclaims', (attributes, node) => decideDeviceClaim(graph, attributes, node)],
+    ['resource.k8s.io/resourceslices', decideSlices],
   ]);
 }
 
@@ -154,6 +156,30 @@ function decideNode({ verb, subresource, name }: AuthorizationAttributes, nodeNa
   }
   if (!UPDATE_VERBS.has(verb)) return noOpinion(`node '${nodeName}' cannot ${verb} Node objects`);
   return name === nodeName ? ALLOW : noOpinion(`node '${nodeName}' cannot write '${name}', only its own Node object`);
+}
+
+function decideDeviceClaim(
+  graph: Pick<NodeGraph, 'refersTo'>,
+  { verb, subresource, name, namespace }: AuthorizationAttributes,
+  nodeName: string,
+): AuthorizerDecision {
+  if (verb !== 'get' || subresource !== '') return noOpinion('can only get individual resources of this type');
+  if (name === '') return noOpinion('No Object name found');
+  return graph.refersTo(nodeName, 'resourceclaims', { namespace, name }) ? ALLOW : UNRELATED(nodeName);
+}
+
+const COLLECTION_VERBS: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection']);
+
+/** What drivers of this node have offered. Drivers write under identities of their own. */
+function decideSlices(
+  { verb, subresource, fieldSelector }: AuthorizationAttributes,
+  nodeName: string,
+): AuthorizerDecision {
+  if (subresource !== '') return noOpinion('cannot authorize ResourceSlice subresources');
+  if (!COLLECTION_VERBS.has(verb)) return noOpinion('can only list, watch or delete collections of ResourceSlices');
+  return selectedValue(fieldSelector, 'spec.nodeName') === nodeName
+    ? ALLOW
+    : noOpinion('can only list/watch/deletecollection resourceslices with nodeName field selector');
 }
 
 const OWN_OBJECT_VERBS: ReadonlySet<string> = new Set(['get', 'create', 'update', 'patch', 'delete']);

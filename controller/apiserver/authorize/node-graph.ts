@@ -1,7 +1,7 @@
 import type { PersistentVolume, Pod } from '#api/object/kinds.ts';
 import type { Store, StoredObject } from '../../store/store.ts';
 import { BoundVolumes } from './bound-volumes.ts';
-import { podReferences } from './pod-references.ts';
+import { deviceClaimsOf, podReferences } from './pod-references.ts';
 import { mirrorPrefix } from './store-mirror.ts';
 
 export type ReferencedKind =
@@ -10,12 +10,15 @@ export type ReferencedKind =
   | 'persistentvolumeclaims'
   | 'persistentvolumes'
   | 'serviceaccounts'
+  | 'resourceclaims'
   | 'pods';
 
 interface KnownPod {
   readonly node: string;
   /** `kind:namespace/name` of everything it refers to, itself included. */
   readonly references: readonly string[];
+  /** Claims are made for it whose names its status is yet to tell. */
+  readonly isIncomplete: boolean;
 }
 
 const referenceKey = (kind: ReferencedKind, namespace: string, name: string): string => `${kind}:${namespace}/${name}`;
@@ -35,14 +38,16 @@ export class NodeGraph {
     const node = pod.spec?.nodeName;
     if (pod.spec === undefined || node === undefined || node === '') return;
     const { secrets, configMaps, claims, serviceAccount } = podReferences(name, pod.spec);
+    const deviceClaims = deviceClaimsOf(pod);
     const references = [
       referenceKey('pods', namespace, name),
       ...[...secrets].map((secret) => referenceKey('secrets', namespace, secret)),
       ...[...configMaps].map((configMap) => referenceKey('configmaps', namespace, configMap)),
       ...[...claims].map((claim) => referenceKey('persistentvolumeclaims', namespace, claim)),
+      ...deviceClaims.names.map((claim) => referenceKey('resourceclaims', namespace, claim)),
       ...(serviceAccount === undefined ? [] : [referenceKey('serviceaccounts', namespace, serviceAccount)]),
     ];
-    this.#pods.set(key, { node, references });
+    this.#pods.set(key, { node, references, isIncomplete: deviceClaims.isIncomplete });
     const counts = this.#nodes.get(node) ?? new Map<string, number>();
     this.#nodes.set(node, counts);
     for (const reference of references) counts.set(reference, (counts.get(reference) ?? 0) + 1);
@@ -59,6 +64,11 @@ export class NodeGraph {
       else counts.delete(reference);
     }
     if (counts.size === 0) this.#nodes.delete(known.node);
+  }
+
+  /** The next status of the pod may name more that it refers to. */
+  isIncomplete(key: string): boolean {
+    return this.#pods.get(key)?.isIncomplete === true;
   }
 
   clear(): void {
@@ -89,7 +99,8 @@ export function createNodeGraph(store: Store): { readonly graph: NodeGraph; read
     onPut(stored, previous) {
       const node = nodeNameOf(stored);
       // What a bound pod refers to is immutable: its status updates, by far the most events, cost nothing here.
-      if (node !== '' && node !== nodeNameOf(previous)) graph.putPod(stored.object() as Pod);
+      const isNew = node !== nodeNameOf(previous) || graph.isIncomplete(stored.key.slice(PREFIX.length));
+      if (node !== '' && isNew) graph.putPod(stored.object() as Pod);
     },
     onDelete: ({ key }) => graph.deletePod(key.slice(PREFIX.length)),
     onReset: () => graph.clear(),

@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { Pod } from '#api/object/kinds.ts';
 
 /** Objects of a pod's namespace that its node must be able to read. */
 export interface PodReferences {
@@ -70,4 +71,18 @@ export function podReferences(podName: string, spec: IPodSpec): PodReferences {
   }
   for (const { name } of spec.imagePullSecrets ?? []) add(found.secrets, name);
   return { ...found, serviceAccount: spec.serviceAccountName || undefined };
+}
+
+/** Claims of devices by their names: those made for the pod are named in its status once they are there. */
+export function deviceClaimsOf({ spec, status }: Pod): {
+  readonly names: readonly string[];
+  readonly isIncomplete: boolean;
+} {
+  const claims = spec?.resourceClaims ?? [];
+  const statuses = new Map((status?.resourceClaimStatuses ?? []).map((one) => [one.name, one.resourceClaimName]));
+  const names = claims.flatMap((claim) => claim.resourceClaimName ?? statuses.get(claim.name) ?? []);
+  return {
+    names,
+    isIncomplete: claims.some((claim) => claim.resourceClaimName === undefined && !statuses.has(claim.name)),
+  };
 }

@@ -1,0 +1,200 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ResourceClaim, type ResourceSlice, resources } from '#api/object/kinds.ts';
+import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
+import { whyNoCdi } from './cdi-support.ts';
+import { type ClaimRecord, cdiIdsOf } from './claim-record.ts';
+import type { DraDriver, DraDrivers } from './dra-driver.ts';
+
+const DRIVER = 'gpu.example.com';
+
+/** A driver that notes what it is asked, and drivers that can be told to come and go. */
+class FakeDrivers implements DraDrivers {
+  readonly asked: string[] = [];
+  error = '';
+  readonly #listeners: ((driver: string, isThere: boolean) => void)[] = [];
+  #isThere = true;
+  readonly #driver: DraDriver = {
+    name: DRIVER,
+    prepare: async (claims) => {
+      this.asked.push(...claims.map(({ name }) => `prepare ${name}`));
+      const devices = [{ requestNames: ['gpu'], pool: 'node-1', device: 'gpu-0', cdiIds: ['example.com/gpu=gpu-0'] }];
+      return new Map(claims.map(({ uid }) => [uid, { devices, error: this.error }]));
+    },
+    unprepare: async (claims) => {
+      this.asked.push(...claims.map(({ name }) => `unprepare ${name}`));
+      return new Map(claims.map(({ uid }) => [uid, { error: this.error }]));
+    },
+  };
+
+  find = (name: string) => (this.#isThere && name === DRIVER ? this.#driver : undefined);
+  names = () => (this.#isThere ? [DRIVER] : []);
+  onChange(listener: (driver: string, isThere: boolean) => void): void {
+    this.#listeners.push(listener);
+  }
+  set isThere(isThere: boolean) {
+    this.#isThere = isThere;
+    for (const listener of this.#listeners) listener(DRIVER, isThere);
+  }
+}
+
+let rig: KubeletRig;
+let drivers: FakeDrivers;
+
+beforeEach(async () => {
+  drivers = new FakeDrivers();
+  rig = new KubeletRig({}, { draDrivers: drivers });
+  await rig.start();
+});
+afterEach(() => rig.stop());
+
+const claims = () => rig.client.resource<ResourceClaim>(resources.resourceClaims);
+const SPEC = {
+  resourceClaims: [{ name: 'card', resourceClaimName: 'shared' }],
+  containers: [
+    { name: 'app', image: TEST_IMAGE, resources: { claims: [{ name: 'card', request: 'gpu' }] } },
+    { name: 'beside', image: TEST_IMAGE },
+  ],
+};
+const result = { driver: DRIVER, pool: 'node-1', device: 'gpu-0', request: 'gpu' };
+
+async function createClaim(): Promise<void> {
+  await claims().create({ metadata: { name: 'shared', namespace: 'default' }, spec: { devices: {} } });
+}
+
+/** As the scheduler does it. */
+async function reserve(...pods: readonly { readonly metadata: { readonly name: string; readonly uid: string } }[]) {
+  const claim = await claims().fetch('shared', 'default');
+  const reservedFor = pods.map(({ metadata: { name, uid } }) => ({ resource: 'pods', name, uid }));
+  await claims().update(
+    { ...claim, status: { allocation: { devices: { results: [result] } }, reservedFor } },
+    'status',
+  );
+}
+
+const cdiOf = (name: string) => rig.runtime.containers.get(rig.runtime.findContainer(name)!.id)?.config.cdiDevices;
+
+describe('a pod with a claim', () => {
+  test('waits for its reservation, says why, and starts with the devices of the request', async () => {
+    await createClaim();
+    const pod = await rig.createPod(SPEC);
+    expect(rig.eventTexts()).toContain(
+      `FailedPrepareDynamicResources: Failed to prepare dynamic resources: prepare dynamic resources: pod web (${pod.metadata.uid}) is not allowed to use ResourceClaim shared (${(await claims().fetch('shared', 'default')).metadata.uid})`,
+    );
+    expect(drivers.asked).toEqual([]);
+    await reserve(pod);
+    await rig.advance(10_000);
+    expect(drivers.asked).toEqual(['prepare shared']);
+    expect([cdiOf('app'), cdiOf('beside')]).toEqual([['example.com/gpu=gpu-0'], undefined]);
+    const [listed] = rig.kubelet.podResources.list();
+    expect(listed?.containers.map((one) => one.claims)).toMatchObject([
+      [{ claim: 'shared', namespace: 'default', devices: [{ driver: DRIVER, device: 'gpu-0' }] }],
+      [],
+    ]);
+  });
+
+  test('is told which driver is missing, and nothing is owed to it', async () => {
+    drivers.isThere = false;
+    await createClaim();
+    const pod = await rig.createPod(SPEC);
+    await reserve(pod);
+    await rig.advance(10_000);
+    expect(rig.eventTexts()).toContain(
+      `FailedPrepareDynamicResources: Failed to prepare dynamic resources: prepare dynamic resources: DRA driver ${DRIVER} is not registered`,
+    );
+    await rig.client.resource(resources.pods).delete({ name: 'web', namespace: 'default', gracePeriodSeconds: 0 });
+    await rig.settle();
+    expect(rig.keys(resources.pods)).toEqual([]);
+  });
+
+  test('has its claim prepared once, whatever restarts, and taken back when the last pod has ended', async () => {
+    await createClaim();
+    const pods = [await rig.createPod(SPEC, 'web'), await rig.createPod(SPEC, 'other')];
+    await reserve(...pods);
+    await rig.advance(10_000);
+    await rig.restart();
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.advance(30_000);
+    expect(drivers.asked).toEqual(['prepare shared']);
+    const end = async (name: string) => {
+      await rig.client.resource(resources.pods).delete({ name, namespace: 'default', gracePeriodSeconds: 1 });
+      await rig.advance(5_000);
+    };
+    await end('web');
+    expect(drivers.asked).toEqual(['prepare shared']);
+    drivers.isThere = false;
+    await end('other');
+    expect(rig.keys(resources.pods)).toEqual(['default/other']);
+    drivers.isThere = true;
+    await rig.advance(10_000);
+    expect(drivers.asked).toEqual(['prepare shared', 'unprepare shared']);
+    expect(rig.keys(resources.pods)).toEqual([]);
+  });
+
+  test('is prepared anew after a boot, which took what drivers had told the runtime', async () => {
+    await createClaim();
+    await reserve(await rig.createPod(SPEC));
+    await rig.advance(10_000);
+    await rig.powerCut();
+    await rig.restart();
+    await rig.advance(30_000);
+    expect(drivers.asked).toEqual(['prepare shared', 'prepare shared']);
+  });
+
+  test('a driver that refuses is asked again, with its own words in the event', async () => {
+    drivers.error = 'no such card';
+    await createClaim();
+    await reserve(await rig.createPod(SPEC));
+    await rig.advance(10_000);
+    expect(rig.eventTexts().join('\n')).toContain('NodePrepareResources failed for ResourceClaim shared: no such card');
+    drivers.error = '';
+    await rig.advance(10_000);
+    expect(rig.containerStatus()).toMatchObject({ state: { running: {} } });
+  });
+});
+
+test('what a driver offered goes when it does not come back in time', async () => {
+  const slices = rig.client.resource<ResourceSlice>(resources.resourceSlices);
+  const create = (name: string, driver: string, nodeName: string) =>
+    slices.create({
+      metadata: { name },
+      spec: { driver, nodeName, pool: { name, generation: 1, resourceSliceCount: 1 } },
+    });
+  await create('left-behind', 'gone.example.com', 'node-1');
+  await create('mine', DRIVER, 'node-1');
+  await create('elsewhere', DRIVER, 'node-2');
+  await rig.advance(30_000);
+  expect(rig.keys(resources.resourceSlices)).toEqual(['mine', 'elsewhere']);
+  drivers.isThere = false;
+  await rig.advance(20_000);
+  drivers.isThere = true;
+  await rig.advance(30_000);
+  expect(rig.keys(resources.resourceSlices)).toEqual(['mine', 'elsewhere']);
+  drivers.isThere = false;
+  await rig.advance(30_000);
+  expect(rig.keys(resources.resourceSlices)).toEqual(['elsewhere']);
+});
+
+test('a container gets the devices of the request that it names, of whichever alternative', () => {
+  const device = (requestNames: string[], id: string) => ({ requestNames, pool: 'p', device: id, cdiIds: [id] });
+  const record: ClaimRecord = {
+    ...{ uid: 'u', namespace: 'n', name: 'c', pods: { pod: ['card'] }, preparedInBoot: 'b' },
+    drivers: { d: [device(['a/big'], 'a'), device(['b'], 'b'), device([], 'all')] },
+  };
+  const ids = (request?: string) => cdiIdsOf([record], 'pod', [{ name: 'card', request }]);
+  expect([ids('a'), ids('a/big'), ids('b'), ids()]).toEqual([
+    ['a', 'all'],
+    ['a', 'all'],
+    ['b', 'all'],
+    ['a', 'b', 'all'],
+  ]);
+  expect(cdiIdsOf([record], 'pod', [{ name: 'other' }])).toEqual([]);
+});
+
+test.each([
+  ['containerd', '1.6.20~ds1', false],
+  ['containerd', 'v1.7.24', true],
+  ['containerd', '2.1.9', true],
+  ['cri-o', '1.30.0', true],
+])('%s %s knows CDI devices: %s', (name, version, knows) => {
+  expect(whyNoCdi({ name, version }) === undefined).toBe(knows);
+});
