@@ -41,7 +41,7 @@ export interface TestCluster {
 }
 
 export interface ClusterOptions {
-  /** Prefix of the namespaces' names: at most 8 characters. */
+  /** Prefix of the names of namespaces and folders. */
   readonly name: string;
   readonly nodes: number;
   /** Nodes on a second link, beyond a router. */

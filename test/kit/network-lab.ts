@@ -50,11 +50,15 @@ const LINKS = [
   { bridge: 'br1', prefix: '203.0.113' },
 ] as const;
 
+/** Of the names of namespaces: of this process alone, so that a run neither meets another one nor what one that was killed has left. */
+export const labPrefix = (name: string): string => `${name}-${process.pid.toString(36)}`;
+
 export function createNetworkLab(name: string, nodeCount: number, { beyond = [] }: NetworkLabOptions = {}): NetworkLab {
   const linkOf = (index: number) => LINKS[beyond.includes(index) ? 1 : 0];
-  const hub = host(`${name}-hub`, '198.51.100.1');
+  const prefix = labPrefix(name);
+  const hub = host(`${prefix}-hub`, '198.51.100.1');
   const nodes = Array.from({ length: nodeCount }, (_, index) =>
-    host(`${name}-n${index}`, `${linkOf(index).prefix}.${10 + index}`),
+    host(`${prefix}-n${index}`, `${linkOf(index).prefix}.${10 + index}`),
   );
   for (const { namespace } of [hub, ...nodes]) {
     ip('netns', 'add', namespace);

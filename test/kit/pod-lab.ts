@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { type NamespaceAgent, startNamespaceAgent } from './namespace-agent.ts';
-import { createNetworkLab, type LabHost, type NetworkLab, type NetworkLabOptions } from './network-lab.ts';
+import { createNetworkLab, type LabHost, labPrefix, type NetworkLab, type NetworkLabOptions } from './network-lab.ts';
 
 /** A namespace that looks to its node like a pod of ours: a veth on the node's bridge, an address of its range. */
 export interface LabPod {
@@ -67,7 +67,7 @@ export function createPodLab(
       `);
     });
     return Array.from({ length: count }, (_, index): LabPod => {
-      const pod = `${name}-p${node}${index}`;
+      const pod = `${labPrefix(name)}-p${node}${index}`;
       const address = `10.244.${node}.${10 + index}`;
       const address6 = `fd00:244:${node}::${10 + index}`;
       namespaces.push(pod);
