@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type CriRuntime, createCriRuntime } from '#agent/cri/cri-runtime.ts';
 import { type ContainerdInstance, startContainerdInstance } from '#agent/host/containerd-instance.ts';
 import type { Executor, Host } from '#agent/host/host.ts';
@@ -47,6 +47,8 @@ export function missingForContainerd(): string | undefined {
 export async function startTestContainerd(options: TestContainerdOptions = {}): Promise<TestContainerd> {
   const { networkNamespace, withBusybox = true, programFolders = programFoldersOfEnvironment() } = options;
   const folder = await mkdtemp('/tmp/coracle-containerd-');
+  // Whoever is root in a user namespace of a pod is nobody here, and must find the way to its files.
+  await chmod(folder, 0o711);
   const host = withTheirs(createLinuxHost(), programFolders);
   const cniConfigDirectory = `${folder}/cni`;
   await mkdir(cniConfigDirectory);
