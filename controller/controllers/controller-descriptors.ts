@@ -17,6 +17,7 @@ import { startNodeLifecycleController } from './node-lifecycle/node-lifecycle-co
 import { startTaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
 import { startPodGarbageCollector } from './pod-gc/pod-garbage-collector.ts';
 import { startReplicaSetController } from './replicaset/replicaset-controller.ts';
+import { startResourceClaimController } from './resource-claim/resource-claim-controller.ts';
 import { startResourceQuotaController } from './resource-quota/resource-quota-controller.ts';
 import { startRootCaPublisher } from './root-ca/root-ca-publisher.ts';
 import { startServiceAccountController } from './serviceaccount/serviceaccount-controller.ts';
@@ -54,6 +55,7 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'garbage-collector', serviceAccount: 'generic-garbage-collector', start: startGarbageCollector },
     { name: 'pod-gc', serviceAccount: 'pod-garbage-collector', start: startPodGarbageCollector },
     { name: 'resourcequota', serviceAccount: 'resourcequota-controller', start: startResourceQuotaController },
+    { name: 'resourceclaim', serviceAccount: 'resource-claim-controller', start: startResourceClaimController },
     { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
     { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },
     { name: 'networkpolicy', serviceAccount: 'network-policy-controller', start: startNetworkPolicyController },
