@@ -8,6 +8,7 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
 import type { Host } from './host/host.ts';
+import { launchResolver } from './launch-resolver.ts';
 import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
@@ -202,7 +203,7 @@ async function startDns(
         host,
         clock,
         log: log.child({ component: 'dns' }),
-        random: Math.random,
+        launch: launchResolver,
         services: informers.services(),
         endpointSlices: informers.endpointSlices(),
         clusterDomain: config.clusterDomain,
@@ -302,7 +303,7 @@ function startProxier({ options, backend, informers, dns, onRulesLost, signal }:
       status: proxier,
       mode: backend.mode,
       isNodeEligible: () => isNodeEligible,
-      renderMetrics: () => metrics.render() + (dns?.metrics.render() ?? ''),
+      renderMetrics: async () => metrics.render() + ((await dns?.renderMetrics()) ?? ''),
       healthzPort: config.proxyHealthzPort,
       metricsPort: config.proxyMetricsPort,
     },

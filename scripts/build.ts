@@ -22,6 +22,7 @@ await build({
     coracle: 'bin/coracle.ts',
     'sqlite-worker': 'controller/store/sqlite-worker.ts',
     brain: 'controller/brain.ts',
+    'dns-thread': 'agent/dns-thread.ts',
   },
   outdir,
   outExtension: { '.js': '.mjs' },

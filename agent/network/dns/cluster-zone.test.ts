@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
 import { addressOfReverse, ClusterZone, type ZoneAnswer } from './cluster-zone.ts';
+import { NamesFeed } from './service-names.ts';
 
 const meta = (name: string, namespace = 'ns') => ({
   name,
@@ -24,14 +25,15 @@ function slice(
   return { metadata, addressType, endpoints, ports } as unknown as EndpointSlice;
 }
 
-function zone(): ClusterZone {
+function zoneAndFeed(): { it: ClusterZone; feed: NamesFeed } {
   const it = new ClusterZone('Cluster.Local');
+  const feed = new NamesFeed((change) => it.onNames(structuredClone(change)));
   const http = { name: 'http', port: 80, protocol: 'TCP' };
-  it.onService(service('web', { clusterIP: '10.96.0.20', clusterIPs: ['10.96.0.20', 'fd00:96::20'], ports: [http] }));
-  it.onService(service('db', { clusterIP: 'None', ports: [http] }));
-  it.onService(service('out', { type: 'ExternalName', externalName: 'Example.COM.' }));
-  it.onService(service('kube-dns', { clusterIP: '10.96.0.10', ports: [] }, 'kube-system'));
-  it.onSlice(
+  feed.onService(service('web', { clusterIP: '10.96.0.20', clusterIPs: ['10.96.0.20', 'fd00:96::20'], ports: [http] }));
+  feed.onService(service('db', { clusterIP: 'None', ports: [http] }));
+  feed.onService(service('out', { type: 'ExternalName', externalName: 'Example.COM.' }));
+  feed.onService(service('kube-dns', { clusterIP: '10.96.0.10', ports: [] }, 'kube-system'));
+  feed.onSlice(
     slice(
       'db',
       [
@@ -42,9 +44,11 @@ function zone(): ClusterZone {
       [{ name: 'http', port: 8080, protocol: 'TCP' }],
     ),
   );
-  it.onSlice(slice('db', [{ addresses: ['fd00:244::5'], hostname: 'db-0' }], [{ name: 'http', port: 8080 }], 'IPv6'));
-  return it;
+  feed.onSlice(slice('db', [{ addresses: ['fd00:244::5'], hostname: 'db-0' }], [{ name: 'http', port: 8080 }], 'IPv6'));
+  return { it, feed };
 }
+
+const zone = () => zoneAndFeed().it;
 
 /** `records` as `type data`, sorted; other answers by their kind. */
 function told(answer: ZoneAnswer): string[] | string {
@@ -123,13 +127,27 @@ describe('names of the cluster', () => {
   });
 
   it('follow what comes and goes', () => {
-    const it = zone();
-    it.onSliceDeleted(slice('db', [], []));
+    const { it, feed } = zoneAndFeed();
+    feed.onSliceDeleted(slice('db', [], []));
     expect(told(it.resolve('db-0.db.ns.svc.cluster.local', 'A'))).toBe('no-data');
     expect(told(it.resolve('5.1.244.10.in-addr.arpa', 'PTR'))).toBe('elsewhere');
-    for (const name of ['web', 'db', 'out']) it.onServiceDeleted(service(name, {}));
+    for (const name of ['web', 'db', 'out']) feed.onServiceDeleted(service(name, {}));
     expect(told(it.resolve('web.ns.svc.cluster.local', 'A'))).toBe('no-name');
     expect(told(it.resolve('ns.svc.cluster.local', 'A'))).toBe('no-name');
+  });
+
+  it('are told once more to a zone that begins late', () => {
+    const late = new ClusterZone('cluster.local');
+    let isLate = false;
+    const feed = new NamesFeed((change) => isLate && late.onNames(change));
+    feed.onService(service('db', { clusterIP: 'None', ports: [] }));
+    feed.onSlice(slice('db', [{ addresses: ['10.244.1.5'] }], []));
+    feed.onService(service('gone', { clusterIP: '10.96.0.21' }));
+    feed.onServiceDeleted(service('gone', {}));
+    isLate = true;
+    feed.replay();
+    expect(told(late.resolve('db.ns.svc.cluster.local', 'A'))).toEqual(['A 10.244.1.5']);
+    expect(told(late.resolve('gone.ns.svc.cluster.local', 'A'))).toBe('no-name');
   });
 });
 

@@ -1,6 +1,6 @@
 import { formatIp, parseIp } from '#api/meta/ip-address.ts';
-import type { EndpointSlice, Service } from '#api/object/kinds.ts';
-import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import type { Endpoint, NamedPort, NamesChange, ServiceNames } from './service-names.ts';
 
 /** Resource record types that a cluster has. */
 export type RecordType = 'A' | 'AAAA' | 'CNAME' | 'NS' | 'PTR' | 'SOA' | 'SRV' | 'TXT';
@@ -40,40 +40,18 @@ export type ZoneAnswer =
   /** Not a name of the cluster. */
   | { readonly kind: 'elsewhere' };
 
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 /** Of the specification that this follows: kubernetes/dns, docs/specification.md. */
 const SPECIFICATION = '1.1.0';
 export const CLUSTER_TTL_SECONDS = 30;
 const NEGATIVE_TTL_SECONDS = 5;
 const SRV_WEIGHT = 100;
 
-interface Endpoint {
-  readonly hostname: string;
-  readonly addresses: readonly string[];
-}
-
-interface NamedPort {
-  readonly name: string;
-  readonly protocol: string;
-  readonly port: number;
-}
-
-/** What names of one Service lead to; made from its objects at each change. */
-interface ServiceNames {
-  readonly clusterIps: readonly string[];
-  readonly externalName: string | undefined;
-  readonly endpoints: readonly Endpoint[];
-  readonly ports: readonly NamedPort[];
-}
-
 /**
- * Every name of the cluster, from its Services and EndpointSlices, after Kubernetes' DNS specification. Pods are answered by their address
+ * Every name of the cluster, from what its Services' names lead to, after Kubernetes' DNS specification. Pods are answered by their address
  * alone (`10-244-1-5.ns.pod`), without asking whether there is such a pod, as CoreDNS does by default.
  */
 export class ClusterZone {
   readonly domain: string;
-  readonly #services = new Map<ObjectKey, Service>();
-  readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
   readonly #names = new Map<ObjectKey, ServiceNames>();
   readonly #namespaces = new Map<string, number>();
   /** Address -> service -> its name there. */
@@ -87,41 +65,26 @@ export class ClusterZone {
     this.domain = domain.toLowerCase();
   }
 
-  onService(service: Service): void {
-    const key = keyOf(service);
-    const namespace = service.metadata.namespace ?? '';
-    if (!this.#services.has(key)) this.#namespaces.set(namespace, (this.#namespaces.get(namespace) ?? 0) + 1);
-    this.#services.set(key, service);
-    this.#renew(key);
-  }
-
-  onServiceDeleted(service: Service): void {
-    const key = keyOf(service);
-    const namespace = service.metadata.namespace ?? '';
-    if (this.#services.delete(key)) {
-      const left = (this.#namespaces.get(namespace) ?? 1) - 1;
-      if (left === 0) this.#namespaces.delete(namespace);
-      else this.#namespaces.set(namespace, left);
+  onNames({ namespace, name, names }: NamesChange): void {
+    this.#serial += 1;
+    const key = objectKey(namespace, name);
+    const before = this.#names.get(key);
+    for (const address of before === undefined ? [] : allAddresses(before)) this.#forget(address, key);
+    this.#count(namespace, Number(names !== undefined) - Number(before !== undefined));
+    if (names === undefined) {
+      this.#names.delete(key);
+      return;
     }
-    this.#renew(key);
-  }
-
-  onSlice(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    const slices = this.#slices.get(key) ?? new Map<string, EndpointSlice>();
-    slices.set(slice.metadata.name, slice);
-    this.#slices.set(key, slices);
-    if (isHeadless(this.#services.get(key))) this.#renew(key);
-  }
-
-  onSliceDeleted(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    const slices = this.#slices.get(key);
-    slices?.delete(slice.metadata.name);
-    if (slices?.size === 0) this.#slices.delete(key);
-    if (isHeadless(this.#services.get(key))) this.#renew(key);
+    this.#names.set(key, names);
+    const base = `${name}.${namespace}.svc.${this.domain}`;
+    const remember = (address: string, text: string) => {
+      const known = this.#reverse.get(address) ?? new Map<ObjectKey, string>();
+      known.set(key, text);
+      this.#reverse.set(address, known);
+    };
+    for (const address of names.clusterIps) remember(address, base);
+    for (const { hostname, addresses } of names.endpoints)
+      for (const address of addresses) remember(address, `${hostname}.${base}`);
   }
 
   /** `name` in lower case without its last dot. `type` as `A`, `SRV` ... */
@@ -233,74 +196,23 @@ export class ClusterZone {
     return { kind: 'records', answers: [...wanted.slice(start), ...wanted.slice(0, start)], additionals: [] };
   }
 
-  #renew(key: ObjectKey): void {
-    this.#serial += 1;
-    const before = this.#names.get(key);
-    for (const address of before === undefined ? [] : allAddresses(before)) {
-      const names = this.#reverse.get(address);
-      names?.delete(key);
-      if (names?.size === 0) this.#reverse.delete(address);
-    }
-    const service = this.#services.get(key);
-    if (service === undefined) {
-      this.#names.delete(key);
-      return;
-    }
-    const names = namesOf(service, [...(this.#slices.get(key)?.values() ?? [])]);
-    this.#names.set(key, names);
-    const base = `${service.metadata.name}.${service.metadata.namespace}.svc.${this.domain}`;
-    const remember = (address: string, name: string) => {
-      const known = this.#reverse.get(address) ?? new Map<ObjectKey, string>();
-      known.set(key, name);
-      this.#reverse.set(address, known);
-    };
-    for (const address of names.clusterIps) remember(address, base);
-    for (const { hostname, addresses } of names.endpoints)
-      for (const address of addresses) remember(address, `${hostname}.${base}`);
+  #forget(address: string, key: ObjectKey): void {
+    const names = this.#reverse.get(address);
+    names?.delete(key);
+    if (names?.size === 0) this.#reverse.delete(address);
+  }
+
+  /** A namespace exists, as far as names go, while it has a Service. */
+  #count(namespace: string, more: number): void {
+    const services = (this.#namespaces.get(namespace) ?? 0) + more;
+    if (services === 0) this.#namespaces.delete(namespace);
+    else this.#namespaces.set(namespace, services);
   }
 }
-
-const isHeadless = (service: Service | undefined): boolean => service?.spec?.clusterIP === 'None';
 
 const allAddresses = ({ clusterIps, endpoints }: ServiceNames): string[] => [
   ...new Set([...clusterIps, ...endpoints.flatMap(({ addresses }) => addresses)]),
 ];
-
-function serviceKeyOf(slice: EndpointSlice): ObjectKey | undefined {
-  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL];
-  return name === undefined ? undefined : objectKey(slice.metadata.namespace, name);
-}
-
-function namesOf(service: Service, slices: readonly EndpointSlice[]): ServiceNames {
-  const { spec } = service;
-  const headless = isHeadless(service);
-  const ports = headless
-    ? slices.flatMap((slice) => (slice.ports ?? []).map(({ name, protocol, port }) => namedPort(name, protocol, port)))
-    : (spec?.ports ?? []).map(({ name, protocol, port }) => namedPort(name, protocol, port));
-  const addresses = spec?.clusterIPs?.length ? spec.clusterIPs : [spec?.clusterIP ?? ''];
-  return {
-    clusterIps: headless || spec?.type === 'ExternalName' ? [] : addresses.filter((address) => parseIp(address)),
-    externalName: spec?.type === 'ExternalName' ? spec.externalName?.toLowerCase().replace(/\.$/, '') : undefined,
-    endpoints: headless ? slices.flatMap(endpointsOf) : [],
-    ports: [...new Map(ports.map((port) => [`${port.name}/${port.protocol}/${port.port}`, port])).values()],
-  };
-}
-
-const namedPort = (name: string | undefined, protocol: string | undefined, port: number | undefined): NamedPort => ({
-  name: name ?? '',
-  protocol: (protocol ?? 'TCP').toLowerCase(),
-  port: port ?? 0,
-});
-
-function endpointsOf(slice: EndpointSlice): Endpoint[] {
-  if (slice.addressType === 'FQDN') return [];
-  return (slice.endpoints ?? []).flatMap(({ addresses, hostname, conditions }) => {
-    // publishNotReadyAddresses is in the slice already: it makes every endpoint ready.
-    const [address] = addresses;
-    if (conditions?.ready === false || address === undefined) return [];
-    return [{ hostname: hostname ?? address.replaceAll(/[.:]/g, '-'), addresses: [address] }];
-  });
-}
 
 function addressRecords(name: string, addresses: readonly string[]): DnsRecord[] {
   return addresses.map((address) => ({

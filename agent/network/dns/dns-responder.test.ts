@@ -9,6 +9,7 @@ import { ClusterZone } from './cluster-zone.ts';
 import { encodeQuery } from './dns-message.ts';
 import { type DnsResponderOptions, respond } from './dns-responder.ts';
 import { Forwarder } from './forwarder.ts';
+import { NamesFeed } from './service-names.ts';
 
 /** Answers a question, or undefined: silence. */
 type Upstream = (name: string, type: string, transport: 'udp' | 'tcp', address: string) => object | undefined;
@@ -31,8 +32,9 @@ function rig(upstream: Upstream, servers: readonly string[] = ['192.0.2.1']) {
   };
   const zone = new ClusterZone('cluster.local');
   const metadata = { namespace: 'ns', uid: '', resourceVersion: '1', creationTimestamp: '' };
-  zone.onService({ metadata: { ...metadata, name: 'web' }, spec: { clusterIP: '10.96.0.20' } } as unknown as Service);
-  zone.onService({
+  const feed = new NamesFeed((change) => zone.onNames(change));
+  feed.onService({ metadata: { ...metadata, name: 'web' }, spec: { clusterIP: '10.96.0.20' } } as unknown as Service);
+  feed.onService({
     metadata: { ...metadata, name: 'out' },
     spec: { type: 'ExternalName', externalName: 'example.com' },
   } as unknown as Service);

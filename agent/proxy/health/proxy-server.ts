@@ -17,7 +17,7 @@ export interface ProxyServerOptions {
   readonly mode: string;
   /** False once the node is on its way out of the cluster: load balancers should send nothing new. */
   readonly isNodeEligible: () => boolean;
-  readonly renderMetrics: () => string;
+  readonly renderMetrics: () => string | Promise<string>;
   /** For load balancers, on every address. 0: not served. */
   readonly healthzPort: number;
   /** On 127.0.0.1. 0: not served. */
@@ -53,11 +53,14 @@ export function answerHealthPath(path: string, options: Omit<ProxyServerOptions,
   return { status: ok ? 200 : 503, type: 'application/json', body: JSON.stringify(body) };
 }
 
-export function answerMetricsPath(path: string, { mode, renderMetrics }: ProxyServerOptions): Answer | undefined {
+export async function answerMetricsPath(
+  path: string,
+  { mode, renderMetrics }: ProxyServerOptions,
+): Promise<Answer | undefined> {
   const text = (body: string): Answer => ({ status: 200, type: 'text/plain; charset=utf-8', body });
   if (path === '/healthz') return text('ok');
   if (path === '/proxyMode') return text(mode);
-  return path === '/metrics' ? { ...text(renderMetrics()), type: 'text/plain; version=0.0.4' } : undefined;
+  return path === '/metrics' ? { ...text(await renderMetrics()), type: 'text/plain; version=0.0.4' } : undefined;
 }
 
 /** Serves both ports until aborted. A port that is taken (an agent that is just ending) is tried again. */
@@ -72,11 +75,11 @@ async function serve(
   { clock, log }: ProxyServerOptions,
   port: number,
   host: string | undefined,
-  answer: (path: string) => Answer | undefined,
+  answer: (path: string) => Answer | undefined | Promise<Answer | undefined>,
   signal: AbortSignal,
 ): Promise<void> {
-  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    const { status, type, body } = answer((request.url ?? '/').split('?')[0]!) ?? {
+  const onRequest = async (request: IncomingMessage, response: ServerResponse) => {
+    const { status, type, body } = (await answer((request.url ?? '/').split('?')[0]!)) ?? {
       status: 404,
       type: 'text/plain; charset=utf-8',
       body: '404 page not found\n',
@@ -85,7 +88,7 @@ async function serve(
     response.end(request.method === 'HEAD' ? undefined : body);
   };
   for (let told = false; !signal.aborted; told = true) {
-    const server = http.createServer(onRequest);
+    const server = http.createServer((request, response) => void onRequest(request, response));
     const failure = await new Promise<Error | undefined>((resolve) => {
       server.once('error', resolve);
       server.listen({ port, ...(host === undefined ? {} : { host }) }, () => resolve(undefined));

@@ -1,0 +1,97 @@
+import { parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Logger } from '#base/logger.ts';
+import type { DnsPeer, Host } from '../../host/host.ts';
+import { ClusterZone } from './cluster-zone.ts';
+import { DnsMetrics } from './dns-metrics.ts';
+import { respond } from './dns-responder.ts';
+import { Forwarder, nameOf } from './forwarder.ts';
+import type { ResolverSettings } from './resolver-messages.ts';
+import type { NamesChange } from './service-names.ts';
+import { Upstreams } from './upstreams.ts';
+
+export interface ResolverOptions extends ResolverSettings {
+  readonly host: Pick<Host, 'dns' | 'addresses' | 'resolvConf'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+}
+
+export interface Resolver {
+  readonly port: number;
+  onNames(changes: readonly NamesChange[]): void;
+  /** Until then nobody is told that there is no such name. */
+  onSynced(): void;
+  renderMetrics(): string;
+  close(): Promise<void>;
+}
+
+/** Answers names of the cluster from what it is told, and all others with what other resolvers say. Rejects when it cannot listen. */
+export async function startResolver(options: ResolverOptions): Promise<Resolver> {
+  const { host, clock, log, address, port, clusterDns } = options;
+  const zone = new ClusterZone(options.clusterDomain);
+  const metrics = new DnsMetrics();
+  const upstreams = new Upstreams({ ...options, own: [...clusterDns, address] });
+  const forwarder = new Forwarder({
+    exchange: host.dns.exchange,
+    clock,
+    log,
+    serversFor: (name) => upstreams.serversFor(name),
+    randomId: () => Math.floor(options.random() * 65_536),
+    onAsked: (server, elapsedMs) => metrics.onAsked(nameOf(server), elapsedMs),
+  });
+  metrics.watchCache(forwarder.cache);
+  const isAllowed = clientFilter(options);
+  let isSynced = false;
+  const responder = {
+    zone,
+    forwarder,
+    isReady: () => isSynced,
+    onOwnQuestion: (name: string) => upstreams.isOwnProbe(name),
+  };
+  const handle = async (message: Uint8Array, peer: DnsPeer) => {
+    if (!(await isAllowed(peer.address))) return undefined;
+    const startedMs = clock.monotonic();
+    return respond(message, peer.transport, {
+      ...responder,
+      onAnswered: (query, response, source) =>
+        metrics.onAnswered(query.type, response, source, clock.monotonic() - startedMs),
+    });
+  };
+  const listener = await host.dns.listen({ address, port, handle });
+  return {
+    port: listener.port,
+    onNames(changes) {
+      for (const change of changes) zone.onNames(change);
+    },
+    onSynced() {
+      isSynced = true;
+    },
+    renderMetrics: () => metrics.render(),
+    close: () => listener.close(),
+  };
+}
+
+/**
+ * Pods and the node itself: an open resolver would be a weapon against third parties. An address that is not known is looked for once
+ * among the node's own.
+ */
+function clientFilter({
+  host,
+  address: ownAddress,
+  clusterCidrs,
+}: ResolverOptions): (address: string) => Promise<boolean> {
+  const ranges = clusterCidrs.flatMap((cidr) => parseCidr(cidr) ?? []);
+  const known = new Set([ownAddress, '127.0.0.1']);
+  const strangers = new Set<string>();
+  return async (address) => {
+    if (known.has(address)) return true;
+    const ip = parseIp(address);
+    if (ip === undefined) return false;
+    if (ranges.some((range) => rangeContains(range, ip))) return true;
+    if (strangers.has(address)) return false;
+    for (const own of await host.addresses()) known.add(own.address);
+    if (!known.has(address) && strangers.size < 1_000) strangers.add(address);
+    return known.has(address);
+  };
+}

@@ -1,0 +1,124 @@
+import { parseIp } from '#api/meta/ip-address.ts';
+import type { EndpointSlice, Service } from '#api/object/kinds.ts';
+import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+export interface Endpoint {
+  readonly hostname: string;
+  readonly addresses: readonly string[];
+}
+
+export interface NamedPort {
+  readonly name: string;
+  readonly protocol: string;
+  readonly port: number;
+}
+
+/** What names of one Service lead to; made from its objects at each change. Plain data, so that it can be sent to another thread. */
+export interface ServiceNames {
+  readonly clusterIps: readonly string[];
+  readonly externalName: string | undefined;
+  readonly endpoints: readonly Endpoint[];
+  readonly ports: readonly NamedPort[];
+}
+
+/** What became of one Service; `names` undefined: it is gone. */
+export interface NamesChange {
+  readonly namespace: string;
+  readonly name: string;
+  readonly names: ServiceNames | undefined;
+}
+
+/** Turns Services and EndpointSlices into what their names lead to. Slices count for headless Services alone. */
+export class NamesFeed {
+  readonly #services = new Map<ObjectKey, Service>();
+  readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
+  readonly #onChange: (change: NamesChange) => void;
+
+  constructor(onChange: (change: NamesChange) => void) {
+    this.#onChange = onChange;
+  }
+
+  onService(service: Service): void {
+    this.#services.set(keyOf(service), service);
+    this.#tell(service);
+  }
+
+  onServiceDeleted({ metadata }: Service): void {
+    const { namespace = '', name } = metadata;
+    if (this.#services.delete(objectKey(namespace, name))) this.#onChange({ namespace, name, names: undefined });
+  }
+
+  onSlice(slice: EndpointSlice): void {
+    const key = serviceKeyOf(slice);
+    if (key === undefined) return;
+    const slices = this.#slices.get(key) ?? new Map<string, EndpointSlice>();
+    slices.set(slice.metadata.name, slice);
+    this.#slices.set(key, slices);
+    this.#onEndpoints(key);
+  }
+
+  onSliceDeleted(slice: EndpointSlice): void {
+    const key = serviceKeyOf(slice);
+    if (key === undefined) return;
+    const slices = this.#slices.get(key);
+    slices?.delete(slice.metadata.name);
+    if (slices?.size === 0) this.#slices.delete(key);
+    this.#onEndpoints(key);
+  }
+
+  /** Everything once more, for who has just begun to listen. */
+  replay(): void {
+    for (const service of this.#services.values()) this.#tell(service);
+  }
+
+  #onEndpoints(key: ObjectKey): void {
+    const service = this.#services.get(key);
+    if (service !== undefined && isHeadless(service)) this.#tell(service);
+  }
+
+  #tell(service: Service): void {
+    const { namespace = '', name } = service.metadata;
+    const slices = isHeadless(service) ? [...(this.#slices.get(keyOf(service))?.values() ?? [])] : [];
+    this.#onChange({ namespace, name, names: namesOf(service, slices) });
+  }
+}
+
+const isHeadless = (service: Service): boolean => service.spec?.clusterIP === 'None';
+
+function serviceKeyOf(slice: EndpointSlice): ObjectKey | undefined {
+  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL];
+  return name === undefined ? undefined : objectKey(slice.metadata.namespace, name);
+}
+
+function namesOf(service: Service, slices: readonly EndpointSlice[]): ServiceNames {
+  const { spec } = service;
+  const headless = isHeadless(service);
+  const ports = headless
+    ? slices.flatMap((slice) => (slice.ports ?? []).map(({ name, protocol, port }) => namedPort(name, protocol, port)))
+    : (spec?.ports ?? []).map(({ name, protocol, port }) => namedPort(name, protocol, port));
+  const addresses = spec?.clusterIPs?.length ? spec.clusterIPs : [spec?.clusterIP ?? ''];
+  return {
+    clusterIps: headless || spec?.type === 'ExternalName' ? [] : addresses.filter((address) => parseIp(address)),
+    externalName: spec?.type === 'ExternalName' ? spec.externalName?.toLowerCase().replace(/\.$/, '') : undefined,
+    endpoints: headless ? slices.flatMap(endpointsOf) : [],
+    ports: [...new Map(ports.map((port) => [`${port.name}/${port.protocol}/${port.port}`, port])).values()],
+  };
+}
+
+const namedPort = (name: string | undefined, protocol: string | undefined, port: number | undefined): NamedPort => ({
+  name: name ?? '',
+  protocol: (protocol ?? 'TCP').toLowerCase(),
+  port: port ?? 0,
+});
+
+function endpointsOf(slice: EndpointSlice): Endpoint[] {
+  if (slice.addressType === 'FQDN') return [];
+  return (slice.endpoints ?? []).flatMap(({ addresses, hostname, conditions }) => {
+    // publishNotReadyAddresses is in the slice already: it makes every endpoint ready.
+    const [address] = addresses;
+    if (conditions?.ready === false || address === undefined) return [];
+    return [{ hostname: hostname ?? address.replaceAll(/[.:]/g, '-'), addresses: [address] }];
+  });
+}
