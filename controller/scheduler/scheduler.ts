@@ -1,7 +1,7 @@
 import type { Informer } from '#api/client/informer.ts';
 import { isNotFound } from '#api/object/api-error.ts';
 import type { Namespace, Pod } from '#api/object/kinds.ts';
-import { objectKey } from '#api/object/kube-object.ts';
+import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -9,8 +9,9 @@ import type { Binder } from './binder.ts';
 import type { ClusterCache } from './cache/cluster-cache.ts';
 import { createPodInfo } from './cache/pod-info.ts';
 import type { SiblingSelectors } from './cache/sibling-selectors.ts';
+import type { VolumeCache } from './cache/volume-cache.ts';
 import type { ClusterEvent } from './framework/cluster-event.ts';
-import type { ClusterView } from './framework/plugin.ts';
+import type { ClusterView, Reservation } from './framework/plugin.ts';
 import { type Profile, schedulePod } from './framework/schedule-pod.ts';
 import { renderUnschedulable } from './framework/unschedulable-message.ts';
 import { type QueuedPod, SchedulingQueue } from './queue/scheduling-queue.ts';
@@ -24,6 +25,7 @@ const SLICE_MS = 8;
 export interface SchedulerOptions {
   readonly cache: ClusterCache;
   readonly siblings: SiblingSelectors;
+  readonly volumes: VolumeCache;
   readonly namespaces: Informer<Namespace>;
   readonly pods: Informer<Pod>;
   readonly profile: Profile;
@@ -38,6 +40,8 @@ export class Scheduler {
   readonly queue: SchedulingQueue;
   readonly #options: SchedulerOptions;
   readonly #view: ClusterView;
+  /** Pods that have a node and wait for what goes with it. */
+  readonly #reserving = new Map<ObjectKey, AbortController>();
   #start = 0;
   #requests = 0;
   #isScheduled = false;
@@ -61,6 +65,7 @@ export class Scheduler {
   stop(): void {
     this.#isRunning = false;
     this.queue.stop();
+    for (const waiting of this.#reserving.values()) waiting.abort(new Error('the scheduler stops'));
   }
 
   #isHelpedBy(event: ClusterEvent, pod: QueuedPod): boolean {
@@ -99,8 +104,7 @@ export class Scheduler {
     const result = schedulePod(info, this.#view, { profile, start: this.#start, random });
     this.#start = result.nextStart;
     if (result.kind === 'placed') {
-      cache.assume(info, result.nodeName);
-      this.#track(this.#bind(queued, result.nodeName));
+      this.#place(queued, result.nodeName);
       return;
     }
     const message = renderUnschedulable(result.diagnosis);
@@ -109,22 +113,63 @@ export class Scheduler {
     this.#track(this.#options.binder.reportFailure(info.pod, 'Unschedulable', message));
   }
 
-  async #bind(queued: QueuedPod, nodeName: string): Promise<void> {
-    const { binder, cache, log } = this.#options;
+  #place(queued: QueuedPod, nodeName: string): void {
+    const { cache, profile } = this.#options;
     const { info } = queued;
+    const node = this.#view.node(nodeName);
+    const reservations = profile.reserves.flatMap((plugin) => (node && plugin.reserve(info, node, this.#view)) ?? []);
+    cache.assume(info, nodeName);
+    if (reservations.length === 0) this.#track(this.#bind(queued, nodeName));
+    else void this.#bindAfter(reservations, queued, nodeName);
+  }
+
+  /** What a pod waits for here may take minutes, and takes no turn from others meanwhile. */
+  async #bindAfter(reservations: readonly Reservation[], queued: QueuedPod, nodeName: string): Promise<void> {
+    const { key } = queued.info;
+    const waiting = new AbortController();
+    this.#reserving.set(key, waiting);
     try {
-      await binder.bind(info.pod, nodeName);
+      await Promise.all(reservations.map((reservation) => reservation.fulfil(waiting.signal)));
     } catch (err) {
-      log.warn('binding failed', { pod: info.key, node: nodeName, err: describeError(err) });
-      const wasAssumed = cache.isAssumed(info.key);
-      cache.forget(info.key);
-      this.queue.onEvent({ kind: 'podRemoved', pod: info, nodeName });
-      const current = this.#stillWaiting(queued);
-      if (wasAssumed && !isNotFound(err) && current !== undefined) {
-        this.queue.addBackoff({ ...queued, info: createPodInfo(current) });
-        await binder.reportFailure(info.pod, 'SchedulerError', `binding rejected: ${describeError(err)}`);
-      }
+      this.#track(this.#giveUp(queued, nodeName, describeError(err)));
+      return;
+    } finally {
+      if (this.#reserving.get(key) === waiting) this.#reserving.delete(key);
     }
+    this.#track(this.#bind(queued, nodeName));
+  }
+
+  /** The pod is gone, or on its way out: nobody waits for its volumes any more. */
+  release(key: ObjectKey): void {
+    this.#reserving.get(key)?.abort(new Error('pod does not exist any more'));
+  }
+
+  async #bind(queued: QueuedPod, nodeName: string): Promise<void> {
+    try {
+      await this.#options.binder.bind(queued.info.pod, nodeName);
+    } catch (err) {
+      if (isNotFound(err)) this.#takeBack(queued, nodeName);
+      else await this.#giveUp(queued, nodeName, `binding rejected: ${describeError(err)}`);
+    }
+  }
+
+  async #giveUp(queued: QueuedPod, nodeName: string, why: string): Promise<void> {
+    const { binder, log } = this.#options;
+    const { info } = queued;
+    log.warn('binding failed', { pod: info.key, node: nodeName, why });
+    const wasAssumed = this.#takeBack(queued, nodeName);
+    const current = this.#stillWaiting(queued);
+    if (!wasAssumed || current === undefined || !this.#isRunning) return;
+    this.queue.addBackoff({ ...queued, info: createPodInfo(current) });
+    await binder.reportFailure(info.pod, 'SchedulerError', why);
+  }
+
+  #takeBack({ info }: QueuedPod, nodeName: string): boolean {
+    const { cache } = this.#options;
+    const wasAssumed = cache.isAssumed(info.key);
+    cache.forget(info.key);
+    this.queue.onEvent({ kind: 'podRemoved', pod: info, nodeName });
+    return wasAssumed;
   }
 
   /** The newest version of the pod, if it still exists and waits for a node. */
@@ -143,7 +188,7 @@ export class Scheduler {
   }
 }
 
-function createView({ cache, siblings, namespaces }: SchedulerOptions): ClusterView {
+function createView({ cache, siblings, namespaces, volumes }: SchedulerOptions): ClusterView {
   return {
     get nodes() {
       return cache.nodes;
@@ -158,5 +203,7 @@ function createView({ cache, siblings, namespaces }: SchedulerOptions): ClusterV
     namespaceLabels: (namespace) => namespaces.byKey(objectKey(undefined, namespace))?.metadata.labels,
     imageNodeCount: (image) => cache.imageNodes.get(image) ?? 0,
     siblingsOf: (pod) => siblings.of(pod),
+    volumes,
+    podCountOfClaim: (key) => cache.podsOfClaims.get(key) ?? 0,
   };
 }

@@ -13,6 +13,8 @@ import { SiblingSelectors } from './cache/sibling-selectors.ts';
 import { computeNodeChanges, hasNodeChange } from './framework/cluster-event.ts';
 import { DEFAULT_FILTERS, DEFAULT_SCORES } from './plugins/default-plugins.ts';
 import { Scheduler } from './scheduler.ts';
+import { createVolumeReserve } from './volumes/reserve-volumes.ts';
+import { createStorageCaches } from './volumes/storage-caches.ts';
 
 export interface SchedulerDependencies {
   /** Acts as `system:kube-scheduler`. */
@@ -43,18 +45,25 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   const namespaces = informers.informer<Namespace>(resources.namespaces);
   const services = informers.informer<Service>(resources.services);
   const replicaSets = informers.informer<ReplicaSet>(resources.replicaSets);
+  const storage = createStorageCaches(informers);
   const cache = new ClusterCache();
   const scheduler = new Scheduler({
     cache,
     siblings: new SiblingSelectors(services, replicaSets),
     namespaces,
     pods,
-    profile: { filters: DEFAULT_FILTERS, scores: DEFAULT_SCORES },
+    volumes: storage.cache,
+    profile: {
+      filters: DEFAULT_FILTERS,
+      scores: DEFAULT_SCORES,
+      reserves: [createVolumeReserve({ client, clock, ...storage })],
+    },
     binder: new Binder({ client, events, clock, log }),
     clock,
     log,
     random,
   });
+  storage.watch((event) => scheduler.queue.onEvent(event));
   nodes.addHandler(createNodeHandler(cache, scheduler));
   pods.addHandler(createPodHandler(cache, scheduler));
   namespaces.addHandler({
@@ -65,7 +74,9 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   });
   informers.start(signal);
   try {
-    await Promise.all([pods, nodes, namespaces, services, replicaSets].map((each) => each.waitForSync(signal)));
+    await Promise.all(
+      [pods, nodes, namespaces, services, replicaSets, ...storage.informers].map((each) => each.waitForSync(signal)),
+    );
     scheduler.run();
     log.info('scheduler runs', { nodes: cache.nodes.length });
     await aborted(signal);
@@ -109,7 +120,8 @@ function isOurs(pod: Pod): boolean {
   );
 }
 
-function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHandler<Pod> {
+function createPodHandler(cache: ClusterCache, scheduler: Scheduler): InformerHandler<Pod> {
+  const { queue } = scheduler;
   const onPlaced = (pod: Pod, previous: Pod | undefined) => {
     const info = createPodInfo(pod);
     queue.remove(info.key);
@@ -120,6 +132,7 @@ function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHa
   };
   const onWaiting = (pod: Pod, previous: Pod | undefined) => {
     const info = createPodInfo(pod);
+    if (info.isTerminating) scheduler.release(info.key);
     // Our own binding is on its way; what we assumed holds until it is answered.
     if (cache.isAssumed(info.key)) return;
     if (isOurs(pod)) queue.update(info, previous === undefined || isRelevantChange(previous, pod));
@@ -128,6 +141,7 @@ function createPodHandler(cache: ClusterCache, { queue }: Scheduler): InformerHa
   const onGone = (pod: Pod) => {
     const key = keyOf(pod);
     queue.remove(key);
+    scheduler.release(key);
     const nodeName = cache.removePod(key);
     if (nodeName !== undefined) queue.onEvent({ kind: 'podRemoved', pod: createPodInfo(pod), nodeName });
   };

@@ -3,7 +3,6 @@ import type { UnusedRights } from '#test/kit/role-usage.ts';
 
 const COMPATIBLE = 'as Kubernetes ships the role, for its own component in place of ours; ours does without';
 const OWN_READS = 'as Kubernetes ships the role; our controllers read the caches of system:kube-controller-manager';
-const NO_VOLUMES = 'as Kubernetes ships the role; nothing here binds, attaches or provisions volumes';
 const LEADERS = 'as Kubernetes ships the role, from when leaders were found by ConfigMaps; ours by Leases';
 const RARE = 'needed in a situation that takes longer to come than this test';
 
@@ -53,18 +52,12 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
         allow('update', 'core', 'pods/status'),
         allow('create', 'authentication.k8s.io', 'tokenreviews'),
         allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
-        allow('get list', 'core', 'namespaces nodes pods services'),
+        allow('get list', 'core', 'namespaces nodes persistentvolumeclaims persistentvolumes pods services'),
+        allow('get list', 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
         allow('get list', 'apps', 'replicasets'),
         allow(READ, 'core', 'replicationcontrollers'),
         allow(READ, 'apps', 'statefulsets'),
         allow(READ, 'policy', 'poddisruptionbudgets'),
-      ],
-    },
-    {
-      why: NO_VOLUMES,
-      rules: [
-        allow(READ, 'core', 'persistentvolumeclaims persistentvolumes'),
-        allow(READ, 'storage.k8s.io', 'csidrivers csinodes csistoragecapacities volumeattachments'),
       ],
     },
     {
@@ -80,10 +73,10 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'system:volume-scheduler': [
     {
-      why: NO_VOLUMES,
+      why: COMPATIBLE,
       rules: [
-        allow(`${READ} patch update`, 'core', 'persistentvolumeclaims persistentvolumes'),
-        allow(READ, 'storage.k8s.io', 'storageclasses'),
+        allow('get list patch', 'core', 'persistentvolumeclaims persistentvolumes'),
+        allow('get list', 'storage.k8s.io', 'storageclasses'),
       ],
     },
   ],

@@ -2,7 +2,7 @@ import { deepEqual } from '#api/object/deep-equal.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { ObjectKey } from '#api/object/kube-object.ts';
 import { NodeInfo } from './node-info.ts';
-import { PlacedTerms } from './placed-terms.ts';
+import { addTo, PlacedTerms } from './placed-terms.ts';
 import { PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
 
@@ -24,6 +24,8 @@ export class ClusterCache {
   readonly #placements = new Map<ObjectKey, Placement>();
   readonly counts = new PodCounts();
   readonly terms = new PlacedTerms();
+  /** How many pods on nodes use a claim. */
+  readonly podsOfClaims = new Map<ObjectKey, number>();
   /** How many nodes hold an image. */
   readonly imageNodes = new Map<string, number>();
 
@@ -72,6 +74,7 @@ export class ClusterCache {
     this.#placements.delete(key);
     this.terms.remove(info, node);
     this.counts.remove(info, node);
+    for (const { key } of info.claims) addTo(this.podsOfClaims, key, -1);
     node.removePod(info);
     if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);
     return node.name;
@@ -103,6 +106,7 @@ export class ClusterCache {
     this.#placements.set(info.key, placement);
     node.addPod(info);
     this.counts.add(info, node);
+    for (const { key } of info.claims) addTo(this.podsOfClaims, key, 1);
     this.terms.add(info, node);
   }
 

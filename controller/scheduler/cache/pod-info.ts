@@ -2,6 +2,7 @@ import { type LabelSelector, type LabelSelectorObject, labelSelectorFrom } from 
 import { reservedShape } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey } from '#api/object/kube-object.ts';
+import { claimsOf, type PodClaim } from '#api/storage/claims.ts';
 import { nonZeroRequestsOf, type ResourceAmounts, requestsOf } from './resource-amounts.ts';
 
 export interface HostPort {
@@ -48,6 +49,7 @@ export interface PodInfo {
   /** Requests for scoring. */
   readonly nonZero: { readonly milliCpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
+  readonly claims: readonly PodClaim[];
   /** undefined: the pod says nothing about other pods. */
   readonly affinity: PodAffinityTerms | undefined;
 }
@@ -68,6 +70,7 @@ export function createPodInfo(pod: Pod): PodInfo {
     requests: requestsOf(shape),
     nonZero: nonZeroRequestsOf(shape),
     hostPorts: hostPortsOf(pod),
+    claims: claimsOf(pod),
     affinity: affinityOf(pod),
   };
 }

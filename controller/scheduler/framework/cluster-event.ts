@@ -1,4 +1,5 @@
 import type { Node } from '#api/object/kinds.ts';
+import type { ObjectKey } from '#api/object/kube-object.ts';
 import type { PodInfo } from '../cache/pod-info.ts';
 
 /** A change that may let a waiting pod in. */
@@ -9,7 +10,12 @@ export type ClusterEvent =
   | { readonly kind: 'podPlaced'; readonly pod: PodInfo }
   | { readonly kind: 'podChanged'; readonly pod: PodInfo; readonly previous: PodInfo }
   | { readonly kind: 'podRemoved'; readonly pod: PodInfo; readonly nodeName: string }
-  | { readonly kind: 'namespaceChanged'; readonly namespace: string };
+  | { readonly kind: 'namespaceChanged'; readonly namespace: string }
+  | { readonly kind: 'claimChanged'; readonly key: ObjectKey }
+  | { readonly kind: 'storageChanged'; readonly what: StorageChange };
+
+/** What volumes can be had has changed: one came or changed, a class or a driver did, a driver's room, what a node can hold, what it holds. */
+export type StorageChange = 'volume' | 'class' | 'driver' | 'capacity' | 'csiNode' | 'attachment';
 
 /** Parts of a node that plugins look at. */
 export interface NodeChanges {

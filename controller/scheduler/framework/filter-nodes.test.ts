@@ -164,13 +164,6 @@ const CASES: readonly Case[] = [
     message: "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
   },
   {
-    name: 'claims: the pod waits, and is told why',
-    pod: { spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }] } },
-    cluster: { nodes: nodes('a', 'b') },
-    message:
-      '0/2 nodes are available: persistentvolumeclaim "data": pods with claims are not scheduled yet, spec.nodeName places them.',
-  },
-  {
     name: 'spreading: the fullest zones are closed',
     pod: { labels: APP, spec: spread(ZONE) },
     cluster: {

@@ -1,9 +1,11 @@
 import type { LabelSelector } from '#api/meta/label-selector.ts';
+import type { ObjectKey } from '#api/object/kube-object.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
 import type { PlacedTerm, TermKind } from '../cache/placed-terms.ts';
 import type { PodQuery, PodsByDomain, PodsByNode } from '../cache/pod-counts.ts';
 import type { PodInfo } from '../cache/pod-info.ts';
 import type { ClusterEvent } from './cluster-event.ts';
+import type { VolumeView } from './volume-view.ts';
 
 /** What plugins may look at. Reads are synchronous and cheap; nothing changes during a cycle. */
 export interface ClusterView {
@@ -22,6 +24,9 @@ export interface ClusterView {
   imageNodeCount(image: string): number;
   /** The pods that this one belongs with (its Services and its controller), or undefined when nothing selects it. */
   siblingsOf(pod: PodInfo): { readonly selector: LabelSelector; readonly selectorId: string } | undefined;
+  readonly volumes: VolumeView;
+  /** How many pods on nodes use the claim. */
+  podCountOfClaim(key: ObjectKey): number;
 }
 
 /** Why a node, or every node, was turned down. Texts are Kubernetes'. */
@@ -67,6 +72,18 @@ export interface ScorePlugin {
   readonly weight: number;
   /** undefined: nothing to say about this pod. `nodes` are those that passed the filters. */
   prepare(pod: PodInfo, view: ClusterView, nodes: readonly NodeInfo[]): PreparedScore | undefined;
+}
+
+/** What a pod was promised on its node besides the node. */
+export interface Reservation {
+  /** Resolves when the promise is kept and the pod may be bound. Rejects, with words for the pod's Event, when it cannot be. */
+  fulfil(signal: AbortSignal): Promise<void>;
+}
+
+export interface ReservePlugin {
+  readonly name: string;
+  /** undefined: there is nothing to promise. What is promised counts at once, until `fulfil` has come to an end. */
+  reserve(pod: PodInfo, node: NodeInfo, view: ClusterView): Reservation | undefined;
 }
 
 export function reject(...reasons: string[]): Rejection {

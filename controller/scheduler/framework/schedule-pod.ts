@@ -1,15 +1,16 @@
 import type { PodInfo } from '../cache/pod-info.ts';
 import { type Diagnosis, filterNodes } from './filter-nodes.ts';
-import type { ClusterView, FilterPlugin, ScorePlugin } from './plugin.ts';
+import type { ClusterView, FilterPlugin, ReservePlugin, ScorePlugin } from './plugin.ts';
 import { scoreNodes, selectBest } from './score-nodes.ts';
 
 export interface Profile {
   readonly filters: readonly FilterPlugin[];
   readonly scores: readonly ScorePlugin[];
+  readonly reserves: readonly ReservePlugin[];
 }
 
 export interface CycleOptions {
-  readonly profile: Profile;
+  readonly profile: Pick<Profile, 'filters' | 'scores'>;
   /** Where to start looking among the nodes. */
   readonly start: number;
   /** Uniform in [0, 1): breaks ties. */

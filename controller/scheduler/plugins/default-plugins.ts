@@ -6,9 +6,12 @@ import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
 import { balancedAllocationScore, leastAllocatedScore, nodeResourcesFit } from './node-resources.ts';
 import { nodeUnschedulable } from './node-unschedulable.ts';
+import { nodeVolumeLimits } from './node-volume-limits.ts';
 import { taintToleration, taintTolerationScore } from './taint-toleration.ts';
 import { topologySpread, topologySpreadScore } from './topology-spread.ts';
-import { volumeClaims } from './volume-claims.ts';
+import { volumeBinding } from './volume-binding.ts';
+import { volumeRestrictions } from './volume-restrictions.ts';
+import { volumeZone } from './volume-zone.ts';
 
 /** In Kubernetes' order: the first that turns a node down gives the reason. */
 export const DEFAULT_FILTERS: readonly FilterPlugin[] = [
@@ -18,7 +21,10 @@ export const DEFAULT_FILTERS: readonly FilterPlugin[] = [
   nodeAffinity,
   nodePorts,
   nodeResourcesFit,
-  volumeClaims,
+  volumeRestrictions,
+  nodeVolumeLimits,
+  volumeBinding,
+  volumeZone,
   topologySpread,
   interPodAffinity,
 ];

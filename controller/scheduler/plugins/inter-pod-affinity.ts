@@ -113,8 +113,6 @@ function isHelped(event: ClusterEvent, pod: PodInfo, view: ClusterView): boolean
       return true;
     case 'nodeUpdated':
       return event.changes.labels;
-    case 'nodeRemoved':
-      return false;
     case 'podPlaced':
       return means(pod.affinity?.requiredAffinity, event.pod);
     case 'podRemoved':
@@ -125,6 +123,8 @@ function isHelped(event: ClusterEvent, pod: PodInfo, view: ClusterView): boolean
       return (
         means(pod.affinity?.requiredAffinity, event.pod) || means(pod.affinity?.requiredAntiAffinity, event.previous)
       );
+    default:
+      return false;
   }
 }
 

@@ -127,7 +127,7 @@ export const topologySpread: FilterPlugin = {
   isHelpedBy(event, pod) {
     if (event.kind === 'nodeAdded' || event.kind === 'nodeRemoved') return true;
     if (event.kind === 'nodeUpdated') return event.changes.labels || event.changes.taints;
-    if (event.kind === 'namespaceChanged' || event.pod.namespace !== pod.namespace) return false;
+    if (!('pod' in event) || event.pod.namespace !== pod.namespace) return false;
     const labels = [event.pod.labels, ...(event.kind === 'podChanged' ? [event.previous.labels] : [])];
     return rawConstraintsOf(pod).some((raw) => labels.some((own) => compile(raw, pod).selector.matches(own)));
   },

@@ -3,6 +3,7 @@ import type { Node, Pod } from '#api/object/kinds.ts';
 import { ClusterCache } from '../cache/cluster-cache.ts';
 import { createPodInfo, type PodInfo } from '../cache/pod-info.ts';
 import type { ClusterView } from '../framework/plugin.ts';
+import { makeVolumes, type StorageDraft } from './storage-builders.ts';
 
 export interface PodDraft {
   readonly name?: string;
@@ -79,6 +80,7 @@ export interface ClusterDraft {
   /** Pods by the node they are on. */
   readonly pods?: Readonly<Record<string, readonly PodDraft[]>>;
   readonly namespaces?: Readonly<Record<string, Record<string, string>>>;
+  readonly storage?: StorageDraft;
   /** Labels by which Services and controllers hold pods together. */
   readonly siblingLabels?: Record<string, string>;
 }
@@ -111,6 +113,8 @@ export function makeCluster(draft: ClusterDraft): TestCluster {
     namespaceLabels: (namespace) => draft.namespaces?.[namespace],
     imageNodeCount: (image) => cache.imageNodes.get(image) ?? 0,
     siblingsOf: () => siblings,
+    volumes: makeVolumes(draft.storage),
+    podCountOfClaim: (key) => cache.podsOfClaims.get(key) ?? 0,
   };
   return { cache, view };
 }
