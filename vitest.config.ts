@@ -8,6 +8,11 @@ const sources = ['base', 'api', 'controller', 'agent', 'protos', 'scripts', 'doc
  */
 const patience = { testTimeout: 180_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000, interval: 20 } } };
 
+/** What compares this host before and after, or how long somebody waits: beside another test they would judge that one. */
+const alone = ['chaos', 'protocol-abuse', 'rolling-restart', 'several-controllers', 'up-down'].map(
+  (name) => `test/e2e/${name}.test.ts`,
+);
+
 export default defineConfig({
   test: {
     // One for each core of the machines that tests run on; by itself vitest leaves one core idle.
@@ -35,7 +40,17 @@ export default defineConfig({
           ...patience,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: alone,
+        },
+      },
+      {
+        test: {
+          ...patience,
+          name: 'e2e-alone',
+          include: alone,
           fileParallelism: false,
+          // After all others.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

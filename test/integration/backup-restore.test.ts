@@ -12,6 +12,7 @@ import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { type ConfigMap, resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { programEnvironment } from '#test/kit/program.ts';
 import { type ControllerProcess, startControllerProcess } from '../kit/controller-process.ts';
 import { waitUntil } from '../kit/wait-until.ts';
 
@@ -37,7 +38,7 @@ describe('coracle backup and restore', () => {
     const result = spawnSync(
       join(import.meta.dirname, '..', '..', 'bin', 'coracle'),
       [command, ...args.slice(0, 1), '--passphrase-file', passphraseFile, ...args.slice(1)],
-      { encoding: 'utf8', env: { ...process.env, CORACLE_FROM_SOURCE: '1' }, timeout: 60_000 },
+      { encoding: 'utf8', env: { ...process.env, ...programEnvironment }, timeout: 150_000 },
     );
     return { status: result.status, out: result.stdout, err: result.stderr };
   };

@@ -2,13 +2,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { programEnvironment } from '#test/kit/program.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const coracle = join(import.meta.dirname, '..', '..', 'bin', 'coracle');
 const folder = mkdtempSync('/tmp/coracle-cli-');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const run = (...args: string[]) =>
-  spawnSync(coracle, args, { encoding: 'utf8', env: { ...process.env, CORACLE_FROM_SOURCE: '1' }, timeout: 30_000 });
+  spawnSync(coracle, args, { encoding: 'utf8', env: { ...process.env, ...programEnvironment }, timeout: 150_000 });
 
 describe('the command line', () => {
   it.each([
@@ -108,7 +109,7 @@ describe('the command line', () => {
         '--cri-endpoint',
         `unix://${folder}/none.sock`,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, CORACLE_FROM_SOURCE: '1' } },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...programEnvironment } },
     );
     let output = '';
     agent.stderr.on('data', (chunk) => (output += chunk));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Deployment, type Lease, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
+import { programEnvironment } from '#test/kit/program.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'coracle');
@@ -26,7 +27,7 @@ afterAll(async () => {
 
 const environment = () => ({
   ...process.env,
-  CORACLE_FROM_SOURCE: '1',
+  ...programEnvironment,
   KUBECONFIG: kubeconfig,
   CORACLE_DATA_DIR: join(server.folder, 'data'),
 });
@@ -44,7 +45,7 @@ function startPart(name: string, components: string, token: string): ChildProces
   const flags = ['--components', components, '--servers', server.access.server, '--join', token];
   const child = spawn(program, ['controller', '--data-dir', join(server.folder, name), ...flags], {
     stdio: ['ignore', log, log],
-    env: { ...process.env, CORACLE_FROM_SOURCE: '1' },
+    env: { ...process.env, ...programEnvironment },
   });
   closeSync(log);
   children.push(child);

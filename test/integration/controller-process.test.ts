@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { programEnvironment } from '#test/kit/program.ts';
 import { startControllerProcess } from '../kit/controller-process.ts';
 
 it('a controller that dies at once is not waited for, and its last words are told', async () => {
@@ -28,7 +29,7 @@ it('a second controller on the same data changes nothing before it ends', async 
         ...['controller', '--data-dir', join(controller.folder, 'data'), '--kubeconfig', controller.kubeconfig],
         ...['--bind-address', '127.0.0.2', '--advertise-address', '192.0.2.253'],
       ],
-      { encoding: 'utf8', env: { ...process.env, CORACLE_FROM_SOURCE: '1' }, timeout: 30_000 },
+      { encoding: 'utf8', env: { ...process.env, ...programEnvironment }, timeout: 150_000 },
     );
     expect(stderr).toMatch(/another process uses this data directory/);
     expect(status).toBe(1);

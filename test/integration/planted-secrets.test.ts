@@ -8,6 +8,7 @@ import { generateBootstrapToken } from '#controller/apiserver/authenticate/boots
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { runKubectl } from '#test/kit/kubectl.ts';
 import { filesOnDisk, plantValue, procFiles, searchFiles, searchFor } from '#test/kit/planted-values.ts';
+import { programEnvironment } from '#test/kit/program.ts';
 
 /**
  * Values that nobody but their users should see are planted in every way in which they come to a controller, also in requests that fail;
@@ -133,7 +134,7 @@ describe('a value that is secret is not to be found', () => {
 
   test('in a backup', async () => {
     const path = join(controller.folder, 'planted.backup');
-    const env = { ...process.env, CORACLE_FROM_SOURCE: '1', CORACLE_BACKUP_PASSPHRASE: planted.passphrase };
+    const env = { ...process.env, ...programEnvironment, CORACLE_BACKUP_PASSPHRASE: planted.passphrase };
     const program = join(import.meta.dirname, '..', '..', 'bin', 'coracle');
     const args = ['backup', path, '--data-dir', join(controller.folder, 'data')];
     await promisify(execFile)(program, args, { env, timeout: 50_000 });

@@ -10,6 +10,7 @@ import { type ConfigMap, resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { EnvelopeKey, sealedUnder } from '#controller/store/seal/envelope.ts';
+import { programEnvironment } from '#test/kit/program.ts';
 import { type ControllerProcess, startControllerProcess } from '../kit/controller-process.ts';
 import { type EtcdCluster, startEtcd } from '../kit/etcd.ts';
 import { findEtcd } from '../kit/etcd-releases.ts';
@@ -48,8 +49,8 @@ describe.skipIf(typeof missing === 'string')('coracle store', () => {
   const coracle = (...args: string[]) => {
     const result = spawnSync(join(import.meta.dirname, '..', '..', 'bin', 'coracle'), args, {
       encoding: 'utf8',
-      env: { ...process.env, CORACLE_FROM_SOURCE: '1', CORACLE_LOG_LEVEL: 'error' },
-      timeout: 60_000,
+      env: { ...process.env, ...programEnvironment, CORACLE_LOG_LEVEL: 'error' },
+      timeout: 150_000,
     });
     return { status: result.status, out: result.stdout, err: result.stderr };
   };

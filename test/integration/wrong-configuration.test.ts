@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resources, type Secret } from '#api/object/kinds.ts';
 import { type ControllerProcess, startControllerProcess } from '#test/kit/controller-process.ts';
 import { requestOver } from '#test/kit/https-contract-target.ts';
+import { programEnvironment } from '#test/kit/program.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -28,8 +29,8 @@ if (!isRoot) console.warn('wrong configuration: tests that mount file systems ar
 /** Runs a controller that must not come up; its exit code, and the lines that are not its log. */
 function runController(flags: readonly string[]): { readonly code: number | null; readonly said: readonly string[] } {
   const argv = ['controller', '--bind-address', '127.0.0.1', '--advertise-address', '192.0.2.254', ...flags];
-  const env = { ...process.env, CORACLE_FROM_SOURCE: '1' };
-  const { status, stderr } = spawnSync(join(root, 'bin/coracle'), argv, { encoding: 'utf8', env, timeout: 40_000 });
+  const env = { ...process.env, ...programEnvironment };
+  const { status, stderr } = spawnSync(join(root, 'bin/coracle'), argv, { encoding: 'utf8', env, timeout: 150_000 });
   return { code: status, said: stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{')) };
 }
 

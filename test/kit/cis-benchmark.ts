@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { kubectlPath } from './kubectl.ts';
+import { programEnvironment } from './program.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -39,9 +40,9 @@ export interface CisPlace {
 /** What the command prints. Whether it succeeds does not matter: refusals are what many of them are for. */
 export function runCisCheck({ command }: CisCheck, { variables, enter = [] }: CisPlace): Promise<string> {
   const programs = [dirname(kubectlPath()), join(root, 'bin'), process.env.PATH].join(':');
-  const env = { ...process.env, CORACLE_FROM_SOURCE: '1', ...variables, PATH: programs };
+  const env = { ...process.env, ...programEnvironment, ...variables, PATH: programs };
   const [program = 'bash', ...args] = [...enter, 'bash', '-c', command];
   return new Promise((resolve) => {
-    execFile(program, args, { env, timeout: 30_000, encoding: 'utf8' }, (_err, stdout) => resolve(stdout.trim()));
+    execFile(program, args, { env, timeout: 150_000, encoding: 'utf8' }, (_err, stdout) => resolve(stdout.trim()));
   });
 }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ControllerProcess, startControllerProcess } from './controller-process.ts';
 import { type EtcdCluster, startEtcd } from './etcd.ts';
+import { programEnvironment } from './program.ts';
 import { startTcpRelay, type TcpRelay } from './tcp-relay.ts';
 
 export interface ControlPlane {
@@ -68,7 +69,7 @@ function joinFlags(first: ControllerProcess): string[] {
     encoding: 'utf8',
     env: {
       ...process.env,
-      CORACLE_FROM_SOURCE: '1',
+      ...programEnvironment,
       KUBECONFIG: kubeconfig,
       CORACLE_DATA_DIR: join(first.folder, 'data'),
       CORACLE_STORE: 'etcd',

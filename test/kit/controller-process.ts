@@ -9,6 +9,7 @@ import { createKubeClient } from '#api/client/kube-client.ts';
 import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.ts';
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { findFreePort } from './free-port.ts';
+import { programEnvironment } from './program.ts';
 
 /** Often enough for a number of milliseconds, seldom enough not to be a load. */
 const READY_POLL_MS = 5;
@@ -29,7 +30,7 @@ export interface ControllerProcessOptions {
   readonly port?: number;
   /** The only core that it may use, so that a load generator has the others for itself; absent: any. */
   readonly core?: number;
-  /** Run from the TypeScript sources even where a bundle was built. */
+  /** Run from the TypeScript sources even where a bundle was built, unless `scripts/test` has built it. */
   readonly fromSource?: boolean;
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
@@ -84,7 +85,7 @@ export async function startControllerProcess(options: ControllerProcessOptions =
       String(port),
       ...(options.flags ?? ['--audit-log-path', join(folder, 'audit.log')]),
     ];
-    const env = { ...process.env, ...(options.fromSource ? { CORACLE_FROM_SOURCE: '1' } : {}), ...options.environment };
+    const env = { ...process.env, ...(options.fromSource ? programEnvironment : {}), ...options.environment };
     child = spawn(program, args, { stdio: ['ignore', log, log], env });
     spawnError = undefined;
     child.once('error', (err) => {
