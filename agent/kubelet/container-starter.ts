@@ -29,7 +29,7 @@ import type { Ledger } from './ledger.ts';
 import { withContainer } from './ledger-record.ts';
 import { HookError, runHook } from './lifecycle-hooks.ts';
 import { newestInstance } from './observed-pod.ts';
-import type { PodActionArgs } from './pod-actions.ts';
+import type { PodActionArgs } from './pod-action.ts';
 import type { PodEvents } from './pod-events.ts';
 import { ephemeralContainers, isHostNetwork, namespaceOf, type PodUid, restartPolicyOf, uidOf } from './pod-spec.ts';
 import type { Prober } from './prober.ts';

@@ -2,14 +2,10 @@ import { describe, expect, test } from 'vitest';
 import type { Pod } from '#api/object/kinds.ts';
 import type { LedgerRecord } from './ledger-record.ts';
 import { NOTHING_OBSERVED, type ObservedPod } from './observed-pod.ts';
-import {
-  computePodActions,
-  type Hold,
-  type PodAction,
-  type ProbeVerdicts,
-  resizeHold,
-  SANDBOX_HOLD,
-} from './pod-actions.ts';
+import type { ProbeVerdicts } from './plan-draft.ts';
+import type { PodAction } from './pod-action.ts';
+import { computePodActions } from './pod-actions.ts';
+import { type Hold, resizeHold, SANDBOX_HOLD } from './step-hold.ts';
 import { container, exited, instance, NOW_MS, observed, podWith, recordOf, sandbox } from './testing/pod-fixtures.ts';
 
 interface Given {

@@ -15,16 +15,7 @@ import { type ContainerStopperDeps, stopContainer } from './container-stopper.ts
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { liveSandbox, type ObservedSandbox } from './observed-pod.ts';
-import {
-  type Hold,
-  type PodAction,
-  type PodActionArgs,
-  type PodActionKind,
-  type PodActions,
-  resizeHold,
-  SANDBOX_HOLD,
-  VOLUMES_HOLD,
-} from './pod-actions.ts';
+import type { PodAction, PodActionArgs, PodActionKind, PodActions } from './pod-action.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodEvents } from './pod-events.ts';
 import { findContainer, isHostNetwork, uidOf } from './pod-spec.ts';
@@ -33,6 +24,7 @@ import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import type { RuntimeClasses } from './runtime-classes.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
+import { type Hold, resizeHold, SANDBOX_HOLD, VOLUMES_HOLD } from './step-hold.ts';
 import type { UserRanges } from './user-ranges.ts';
 import { VolumeError } from './volumes/volume-kind.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';

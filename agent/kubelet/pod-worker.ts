@@ -1,69 +1,40 @@
-import type { Node, Pod } from '#api/object/kinds.ts';
+import type { Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { Host } from '../host/host.ts';
 import type { ClaimManager } from './claims/claim-manager.ts';
-import type { PodPaths } from './config/pod-paths.ts';
-import { identityOf } from './container-starter.ts';
 import { stopContainer } from './container-stopper.ts';
-import type { ImageManager } from './images/image-manager.ts';
-import type { Ledger } from './ledger.ts';
+import { CrashLoopEvents } from './crash-loop-events.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
-import { newestInstance, type ObservedPod } from './observed-pod.ts';
-import type { PodCopies } from './offline/pod-copies.ts';
-import {
-  computePodActions,
-  type Hold,
-  holdsStill,
-  type PodActions,
-  resizeErrors,
-  type WaitingReason,
-} from './pod-actions.ts';
+import { newestInstance } from './observed-pod.ts';
+import type { PodActions, WaitingReason } from './pod-action.ts';
+import { computePodActions } from './pod-actions.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
+import { isSameDemand } from './pod-demand.ts';
 import type { PodExecutor } from './pod-executor.ts';
-import { allContainers, formatPod, gracePeriodSeconds, type PodUid, uidOf } from './pod-spec.ts';
+import { type PodRemainsDeps, removePodRemains } from './pod-remains.ts';
+import { gracePeriodSeconds, type PodUid, uidOf } from './pod-spec.ts';
 import { beginTermination, stopPod, type TerminationDeps } from './pod-termination.ts';
 import type { PodVerdicts, ProbeManager } from './probes/probe-manager.ts';
-import { actuatedSize, allocatedPod, decideResize, isSameSize } from './resize/allocation.ts';
+import { allocatedPod } from './resize/allocation.ts';
+import { ResizeJudge, type ResizeJudgeDeps } from './resize/resize-judge.ts';
 import { beginRestartOfAll } from './restart-all.ts';
-import type { RuntimeCache } from './runtime-cache.ts';
-import type { ResizeState } from './status/pod-conditions.ts';
 import { computePodStatus } from './status/pod-status.ts';
-import type { StatusManager } from './status/status-manager.ts';
+import { type Hold, holdsStill } from './step-hold.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
+import { VolumeUpkeep } from './volumes/volume-upkeep.ts';
+import { NEXT_PHASES, type PodPhase, phaseOf } from './worker-phase.ts';
 
-/** One way only; see NEXT_PHASES. */
-export type PodPhase = 'sync' | 'terminating' | 'terminated' | 'gone';
-
-/** From where each phase may go on to. */
-export const NEXT_PHASES: Readonly<Record<PodPhase, readonly PodPhase[]>> = {
-  sync: ['terminating'],
-  terminating: ['terminated'],
-  terminated: ['gone'],
-  gone: [],
-};
-
-export interface PodWorkerDeps extends TerminationDeps {
-  readonly cache: RuntimeCache;
-  readonly ledger: Ledger;
+export interface PodWorkerDeps extends TerminationDeps, ResizeJudgeDeps, PodRemainsDeps {
   readonly executor: PodExecutor;
   readonly probes: ProbeManager;
-  readonly statuses: StatusManager;
   readonly volumes: VolumeManager;
   readonly claims: Pick<ClaimManager, 'unprepare'>;
-  readonly images: ImageManager;
   readonly cgroups: PodCgroups;
-  readonly host: Host;
-  readonly paths: PodPaths;
   readonly clock: Clock;
   readonly log: Logger;
   readonly hostIps: readonly string[];
   readonly bootId: string;
-  readonly copies: Pick<PodCopies, 'forget'>;
-  /** Pods that hold resources of this node as granted, without this one. */
-  readonly others: (uid: PodUid) => readonly Pod[];
-  readonly node: () => Pick<Node, 'status'>;
   /** The agent ends: no new pass begins. What runs goes on without us. */
   readonly stop: AbortSignal;
   /** Nothing of the pod is left: the worker may be dropped. */
@@ -84,17 +55,16 @@ export class PodWorker {
   readonly uid: PodUid;
   readonly #deps: PodWorkerDeps;
   readonly #log: Logger;
+  readonly #resize: ResizeJudge;
+  readonly #volumes: VolumeUpkeep;
+  readonly #crashLoops: CrashLoopEvents;
   #pod: Pod;
   #phase: PodPhase;
   #holds: ReadonlyMap<string, Hold> = new Map();
-  #waitingShown: ReadonlyMap<string, string> = new Map();
-  #pendingResize: PendingResize | undefined;
   #isHalted = false;
   readonly #onEnded: (() => void)[] = [];
   #isRunning = false;
   #isDirty = false;
-  #areVolumesStale = false;
-  #volumesDueMs: number | undefined;
   #cancelWake: (() => void) | undefined;
   /** The API object is gone: nobody is left to be told. */
   #isObjectGone = false;
@@ -107,8 +77,10 @@ export class PodWorker {
     this.#pod = pod;
     this.uid = uidOf(pod);
     this.#log = deps.log.child({ pod: pod.metadata.name, namespace: pod.metadata.namespace, podUid: this.uid });
-    const record = deps.ledger.record(this.uid);
-    this.#phase = phaseOf(record);
+    this.#resize = new ResizeJudge(deps);
+    this.#volumes = new VolumeUpkeep({ ...deps, log: this.#log });
+    this.#crashLoops = new CrashLoopEvents(deps.events);
+    this.#phase = phaseOf(deps.ledger.record(this.uid));
   }
 
   get phase(): PodPhase {
@@ -127,7 +99,7 @@ export class PodWorker {
 
   /** A resize waits for room. */
   get isResizeDeferred(): boolean {
-    return this.#pendingResize?.reason === 'Deferred';
+    return this.#resize.isDeferred;
   }
 
   /** The API object changed. Status alone is no reason to act: we wrote it. */
@@ -135,7 +107,7 @@ export class PodWorker {
     const before = this.#pod;
     this.#pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined) this.#terminate('deleted');
-    else if (!isSameDemand(before, pod)) this.#areVolumesStale = true;
+    else if (!isSameDemand(before, pod)) this.#volumes.markStale();
     else if (!this.#deps.statuses.isOverwritten(pod)) return;
     this.poke();
   }
@@ -202,7 +174,7 @@ export class PodWorker {
 
   /** A ConfigMap, Secret or token that the pod's volumes show may have changed. */
   refreshVolumes(): void {
-    this.#areVolumesStale = true;
+    this.#volumes.markStale();
     this.poke();
   }
 
@@ -236,7 +208,8 @@ export class PodWorker {
 
   async #sync(): Promise<void> {
     const { executor, clock } = this.#deps;
-    this.#judgeResize();
+    const granted = this.#resize.judge(this.#pod, this.#record());
+    if (granted !== undefined) this.#save(granted);
     this.#judgeRestartOfAll();
     const pod = this.allocated;
     const verdicts = this.#probe();
@@ -253,8 +226,8 @@ export class PodWorker {
       return;
     }
     this.#publish(plan, verdicts);
-    this.#tellCrashLoops(plan.waiting);
-    await this.#refreshVolumesIfDue(pod);
+    this.#crashLoops.tell(this.#pod, plan.waiting);
+    await this.#volumes.refreshIfDue(pod);
     if (plan.actions.length > 0) {
       const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
       const onWait = () => this.#publish(plan, this.#probe());
@@ -265,22 +238,7 @@ export class PodWorker {
     const holds = [...this.#holds.values()].filter((hold) => holdsStill(hold, clock.now()));
     const holdsUntil = holds.map(({ untilMs }) => untilMs);
     const resizeDueMs = this.isResizeDeferred ? clock.now() + RESIZE_RETRY_MS : undefined;
-    this.#wakeAt(earliest([plan.wakeAtMs, this.#volumesDueMs, resizeDueMs, ...holdsUntil]));
-  }
-
-  /** Sizes that the spec asks for anew are granted as a whole, or wait. */
-  #judgeResize(): void {
-    const { others, node, events } = this.#deps;
-    const record = this.#record();
-    const verdict = decideResize({ pod: this.#pod, record, others: others(this.uid), node: node() });
-    const before = this.#pendingResize;
-    this.#pendingResize = verdict.kind === 'pending' ? verdict : undefined;
-    if (verdict.kind === 'granted') {
-      events.pod(this.#pod, 'Normal', 'ResizeStarted', 'Pod resize started');
-      this.#save({ ...record, allocated: verdict.allocation });
-    } else if (verdict.kind === 'pending' && before?.message !== verdict.message) {
-      events.pod(this.#pod, 'Warning', `Resize${verdict.reason}`, verdict.message);
-    }
+    this.#wakeAt(earliest([plan.wakeAtMs, this.#volumes.dueMs, resizeDueMs, ...holdsUntil]));
   }
 
   #judgeRestartOfAll(): void {
@@ -289,28 +247,6 @@ export class PodWorker {
     if (restartAll === undefined) return;
     this.#log.info('all containers of the pod are restarted', { upTo: restartAll });
     this.#save({ ...record, restartAll });
-  }
-
-  #resizeState(record: LedgerRecord, observed: ObservedPod): ResizeState {
-    const pod = allocatedPod(this.#pod, record);
-    const isInProgress =
-      record.allocated !== undefined &&
-      allContainers(pod).some(
-        ({ name, resources }) =>
-          newestInstance(observed, name)?.state === 'RUNNING' &&
-          !isSameSize(resources, actuatedSize(pod, record, name)),
-      );
-    return { pending: this.#pendingResize, isInProgress, errors: resizeErrors(this.#holds) };
-  }
-
-  /** One event each time a container begins to wait for its next restart. */
-  #tellCrashLoops(waiting: PodActions['waiting']): void {
-    for (const [name, { reason, message }] of waiting) {
-      if (reason !== 'CrashLoopBackOff' || this.#waitingShown.get(name) === message) continue;
-      const text = `Back-off restarting failed container ${name} in pod ${formatPod(this.#pod)}`;
-      this.#deps.events.container(this.#pod, name, 'Warning', 'BackOff', text);
-    }
-    this.#waitingShown = new Map([...waiting].map(([name, { message }]) => [name, message]));
   }
 
   #probe(): PodVerdicts {
@@ -338,28 +274,9 @@ export class PodWorker {
     const { ready, started } = verdicts;
     const previous = statuses.latest(this.#pod);
     const nowMs = clock.now();
-    const resize = this.#resizeState(ledger, observed);
+    const resize = this.#resize.state(this.#pod, ledger, observed, this.#holds);
     const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, resize, nowMs };
     statuses.set(this.#pod, computePodStatus(input));
-  }
-
-  async #refreshVolumesIfDue(pod: Pod): Promise<void> {
-    const { volumes, clock } = this.#deps;
-    if (!volumes.isPrepared(this.uid)) return;
-    const isDue = this.#volumesDueMs !== undefined && clock.now() >= this.#volumesDueMs;
-    if (!this.#areVolumesStale && !isDue && this.#volumesDueMs !== undefined) return;
-    if (!this.#areVolumesStale && !isDue) {
-      this.#volumesDueMs = (await volumes.prepare(pod)).refreshAtMs;
-      return;
-    }
-    this.#areVolumesStale = false;
-    try {
-      this.#volumesDueMs = (await volumes.refresh(pod)).refreshAtMs;
-    } catch (err) {
-      // Running containers keep what they have.
-      this.#log.warn('volumes could not be refreshed', { err: describeError(err) });
-      this.#volumesDueMs = clock.now() + RETRY_MS;
-    }
   }
 
   /** All containers ended for good (or may not run): what is left of the pod goes. */
@@ -427,30 +344,9 @@ export class PodWorker {
       if (!isDeleted) return;
       await statuses.removeObject(this.#pod);
     }
-    await this.#cleanUp();
+    await removePodRemains(this.#deps, this.#pod);
     this.#advance('gone');
     this.#deps.onGone(this.uid);
-  }
-
-  async #cleanUp(): Promise<void> {
-    const { runtime, cache, ledger, host, paths, images, statuses } = this.#deps;
-    const pod = this.#pod;
-    const observed = cache.observe(this.uid);
-    for (const { id, name } of observed.containers) {
-      await runtime.removeContainer(id);
-      await host.fs.remove(paths.containerLogLink(pod, name, id));
-      cache.forgetContainer(this.uid, id);
-    }
-    for (const { id } of observed.sandboxes) {
-      await runtime.removeSandbox(id);
-      cache.forgetSandbox(this.uid, id);
-    }
-    await host.fs.remove(paths.logDirectoryOf(identityOf(pod)));
-    await host.fs.remove(paths.pod(this.uid));
-    images.forgetPod(this.uid);
-    await this.#deps.copies.forget(this.uid);
-    statuses.forget(this.uid);
-    await ledger.forget(this.uid);
   }
 
   #save(record: LedgerRecord): void {
@@ -475,11 +371,6 @@ export class PodWorker {
   }
 }
 
-interface PendingResize {
-  readonly reason: 'Deferred' | 'Infeasible';
-  readonly message: string;
-}
-
 const NO_VERDICTS: PodVerdicts = {
   ready: new Set(),
   started: new Set(),
@@ -488,26 +379,6 @@ const NO_VERDICTS: PodVerdicts = {
 };
 
 const endOf = (termination: Termination) => termination.startedAtMs + termination.graceSeconds * 1000;
-
-function phaseOf(record: LedgerRecord | undefined): PodPhase {
-  if (record?.terminatedAtMs !== undefined) return 'terminated';
-  return record?.termination === undefined ? 'sync' : 'terminating';
-}
-
-/** Whether two versions of a pod ask the same of the node. */
-function isSameDemand(a: Pod, b: Pod): boolean {
-  const demand = ({ metadata, spec, status }: Pod) =>
-    JSON.stringify([
-      ...[spec, metadata.labels, metadata.annotations],
-      ...[foreignConditions(status), status?.resourceClaimStatuses],
-    ]);
-  return demand(a) === demand(b);
-}
-
-/** Readiness gates are decided by others' conditions. */
-function foreignConditions(status: Pod['status']): unknown {
-  return status?.conditions?.filter(({ type }) => type.includes('/'));
-}
 
 function earliest(times: readonly (number | undefined)[]): number | undefined {
   const known = times.filter((time) => time !== undefined);

@@ -5,7 +5,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
-import type { WaitingReason } from '../pod-actions.ts';
+import type { WaitingReason } from '../pod-action.ts';
 import { ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
 import { couldRestartAll, hasRunInThisLife, presentLife, survivors } from '../restart-all.ts';
 import { computeContainerStatus } from './container-status.ts';
