@@ -24,7 +24,7 @@ beforeAll(async () => {
     tls: { ...serving, ca: authority.cert },
     handler: api.server.handle,
     log: silentLogger,
-    limits: { headersTimeoutMs: 1000, idleTimeoutMs: 500, sweepMs: 100, maxConnections: 50 },
+    limits: { headersTimeoutMs: 2000, idleTimeoutMs: 1500, sweepMs: 100, maxConnections: 50 },
   });
 });
 afterAll(() => server?.close());

@@ -181,7 +181,8 @@ describe.skipIf(typeof program === 'string')(title, () => {
       const { revision } = await putPod(near, 'b', {});
       relay.restore();
       await write;
-      expect(seen).toEqual([{ n: 0 }, { n: 1 }]);
+      // However often it was decided in between.
+      expect([seen[0], seen.at(-1)]).toEqual([{ n: 0 }, { n: 1 }]);
       // "Not found" was true when it was decided, and is not any more.
       expect((await refused).revision).toBe(revision);
     });
@@ -215,7 +216,7 @@ describe.skipIf(typeof program === 'string')(title, () => {
         [{ certFile: caFile, keyFile: caFile }, /etcdCa, etcdCert, etcdKey: /],
       ];
       for (const [options, message] of wrong) {
-        const opened = openTestStore({ servers, caFile, certFile, keyFile }, { ...options, patienceMs: 500 });
+        const opened = openTestStore({ servers, caFile, certFile, keyFile }, { ...options, patienceMs: 2_500 });
         const err = await thrownBy(() => opened);
         expect(err).toBeInstanceOf(ConfigError);
         expect((err as Error).message).toMatch(message);
