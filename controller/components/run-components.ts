@@ -13,6 +13,7 @@ import { QueueMetrics } from '../apiserver/metrics/queue-metrics.ts';
 import type { CertificateSigner } from '../controllers/certificates/certificate-signer.ts';
 import { DEFAULT_CONTROLLERS_CONFIG } from '../controllers/controller-context.ts';
 import { startControllers } from '../controllers/start-controllers.ts';
+import { removeTemporaryFolder } from '../remove-temporary-folder.ts';
 import { startScheduler } from '../scheduler/start-scheduler.ts';
 import { trimPod } from '../trim-pod.ts';
 import { type ApiComponent, COMPONENT_USERS } from './components.ts';
@@ -128,6 +129,7 @@ function leadControllers(parts: ComponentParts, caching: Caching, leading: Abort
         podCidrs: [{ cidr: settings.clusterCidr, nodeMaskSize: settings.nodeCidrMaskSize }],
         rootCa,
         nodeMonitorGraceMs: settings.nodeMonitorGraceMs,
+        removeFolder: (path) => removeTemporaryFolder(path),
       },
       signer,
       ...(metrics === undefined ? {} : { queueHooks: metrics.queues }),

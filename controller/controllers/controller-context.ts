@@ -19,6 +19,8 @@ export interface ControllersConfig {
   readonly nodeEvictionRate: number;
   /** Finished pods beyond this many are deleted, the oldest first; 0 = never. */
   readonly terminatedPodThreshold: number;
+  /** Takes a folder of the controller's own host away, if it is there: what hostPath volumes of policy Delete lead to. */
+  readonly removeFolder: (path: string) => Promise<void>;
 }
 
 export interface PodCidr {
@@ -34,6 +36,7 @@ export const DEFAULT_CONTROLLERS_CONFIG: ControllersConfig = {
   nodeMonitorPeriodMs: 5_000,
   nodeEvictionRate: 0.1,
   terminatedPodThreshold: 12_500,
+  removeFolder: (path) => Promise.reject(new Error(`nobody here removes folders: ${path}`)),
 };
 
 /** What every controller is handed. */

@@ -15,6 +15,7 @@ import { startNetworkPolicyController } from './network-policy/network-policy-co
 import { startNodeIpamController } from './node-ipam/node-ipam-controller.ts';
 import { startNodeLifecycleController } from './node-lifecycle/node-lifecycle-controller.ts';
 import { startTaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
+import { startPersistentVolumeBinder } from './persistent-volume/persistent-volume-binder.ts';
 import { startPodGarbageCollector } from './pod-gc/pod-garbage-collector.ts';
 import { startReplicaSetController } from './replicaset/replicaset-controller.ts';
 import { startResourceClaimController } from './resource-claim/resource-claim-controller.ts';
@@ -30,6 +31,8 @@ export interface ControllerDescriptor {
   readonly name: string;
   /** It acts as `system:serviceaccount:kube-system:<serviceAccount>`, which holds the role `system:controller:<serviceAccount>`. */
   readonly serviceAccount: string;
+  /** Who its Events are from, where that is not the name of its account. */
+  readonly reportsAs?: string;
   readonly start: StartController;
 }
 
@@ -56,6 +59,12 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'pod-gc', serviceAccount: 'pod-garbage-collector', start: startPodGarbageCollector },
     { name: 'resourcequota', serviceAccount: 'resourcequota-controller', start: startResourceQuotaController },
     { name: 'resourceclaim', serviceAccount: 'resource-claim-controller', start: startResourceClaimController },
+    {
+      name: 'persistentvolume-binder',
+      serviceAccount: 'persistent-volume-binder',
+      reportsAs: 'persistentvolume-controller',
+      start: startPersistentVolumeBinder,
+    },
     { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
     { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },
     { name: 'networkpolicy', serviceAccount: 'network-policy-controller', start: startNetworkPolicyController },

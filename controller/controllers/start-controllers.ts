@@ -48,10 +48,10 @@ export async function startControllers(deps: ControllersDeps, signal: AbortSigna
   const ending = new AbortController();
   const running = AbortSignal.any([signal, ending.signal]);
   informers.start(running);
-  const start = ({ name, serviceAccount, start: run }: ControllerDescriptor) => {
+  const start = ({ name, serviceAccount, reportsAs, start: run }: ControllerDescriptor) => {
     const own = deps.clientFor(controllerUser(serviceAccount));
     const ownLog = log.child({ controller: name });
-    const events = createEventRecorder({ client: own, component: serviceAccount, clock, log: ownLog });
+    const events = createEventRecorder({ client: own, component: reportsAs ?? serviceAccount, clock, log: ownLog });
     const { config, queueHooks } = deps;
     return run({ client: own, informers, events, clock, log: ownLog, random, config, queueHooks }, running);
   };
