@@ -154,7 +154,7 @@ async function deleteToken(session: Session, id: string): Promise<void> {
 const field = (secret: Secret, name: string): string => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
 
 /** `sha256:<hex>` over the public key of the cluster's CA: what a join token pins. */
-export function caHashOf({ ca }: KubeconfigAccess): string {
+function caHashOf({ ca }: KubeconfigAccess): string {
   if (ca === undefined)
     throw new ConfigError('the kubeconfig names no certificate authority, so nodes would have nothing to trust');
   const spki = new X509Certificate(ca).publicKey.export({ type: 'spki', format: 'der' });

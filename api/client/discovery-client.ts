@@ -32,7 +32,7 @@ export interface Discovery {
 
 const ACCEPT = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
-export function flattenDiscovery(lists: readonly GroupDiscoveryList[]): Discovery {
+function flattenDiscovery(lists: readonly GroupDiscoveryList[]): Discovery {
   const found = new Map<string, DiscoveredResource>();
   const stale: string[] = [];
   for (const item of lists.flatMap((list) => list.items ?? [])) {

@@ -62,7 +62,7 @@ interface Observation {
 type LeaseSpec = NonNullable<Lease['spec']>;
 
 /** May `identity` write itself into the lease? Pure; times are of the local monotonic clock. */
-export function isLeaseFree(observed: Observation, identity: string, nowMs: number): boolean {
+function isLeaseFree(observed: Observation, identity: string, nowMs: number): boolean {
   const { holderIdentity, leaseDurationSeconds = 0 } = observed.lease.spec ?? {};
   if (!holderIdentity || holderIdentity === identity) return true;
   return nowMs >= observed.seenMs + leaseDurationSeconds * 1000;

@@ -63,7 +63,7 @@ function fetchChain({ server, timeoutMs, signal }: PinOptions): Promise<X509Cert
 const date = (ms: number): string => new Date(ms).toISOString();
 
 /** The CA of this chain that the pin names, once it is proved that it signed the leaf. Pure; throws JoinError. */
-export function choosePinnedCa(
+function choosePinnedCa(
   chain: readonly X509Certificate[],
   { server, caHash, nowMs }: Pick<PinOptions, 'server' | 'caHash' | 'nowMs'>,
 ): string {

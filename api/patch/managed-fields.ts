@@ -106,7 +106,7 @@ export function resetFieldsOf(options: {
 }
 
 /** Clients that do not know managedFields must not delete them; `[{}]` is the way to say so on purpose. */
-export function entriesInForce(live: ObjectMeta, next: ObjectMeta, subresource: string): readonly ManagedFieldsEntry[] {
+function entriesInForce(live: ObjectMeta, next: ObjectMeta, subresource: string): readonly ManagedFieldsEntry[] {
   const wished = next.managedFields ?? [];
   if (subresource !== '') return live.managedFields ?? [];
   if (isReset(wished)) return [];
@@ -121,7 +121,7 @@ export function setOfEntry(entry: ManagedFieldsEntry): FieldSet {
   return (entry.fieldsV1 ?? {}) as FieldSet;
 }
 
-export function withFields(entry: ManagedFieldsEntry, set: FieldSet): ManagedFieldsEntry {
+function withFields(entry: ManagedFieldsEntry, set: FieldSet): ManagedFieldsEntry {
   return { ...entry, fieldsV1: set };
 }
 

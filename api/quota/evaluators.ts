@@ -116,7 +116,7 @@ export function evaluatorFor({ group, resource }: GroupResource): QuotaEvaluator
   return special ?? objectCount({ group, resource });
 }
 
-export const countName = ({ group, resource }: GroupResource): string =>
+const countName = ({ group, resource }: GroupResource): string =>
   group === '' ? `count/${resource}` : `count/${resource}.${group}`;
 
 function objectCount({ group, resource }: GroupResource): QuotaEvaluator {

@@ -7,7 +7,7 @@ import type { ScopeRequirement } from './pod-usage.ts';
 export type ResourceQuota = Stored<IResourceQuota>;
 
 /** Both spellings of scopes as one list of what all must hold. */
-export function scopesOf({ spec }: ResourceQuota): readonly ScopeRequirement[] {
+function scopesOf({ spec }: ResourceQuota): readonly ScopeRequirement[] {
   const plain = (spec?.scopes ?? []).map((scopeName) => ({ scopeName, operator: 'Exists' }));
   return [...plain, ...(spec?.scopeSelector?.matchExpressions ?? [])];
 }

@@ -45,7 +45,7 @@ interface Claimant extends WithMeta {
 }
 
 /** Who of the candidates belongs to this controller. A controller on its way out claims and releases nothing. */
-export function planClaim<T extends Stored<object>>(owner: Claimant, candidates: readonly T[]): ClaimPlan<T> {
+function planClaim<T extends Stored<object>>(owner: Claimant, candidates: readonly T[]): ClaimPlan<T> {
   const plan = { keep: [] as T[], adopt: [] as T[], release: [] as T[] };
   const selector = labelSelectorFrom(owner.spec?.selector);
   const isLeaving = owner.metadata.deletionTimestamp !== undefined;

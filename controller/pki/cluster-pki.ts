@@ -101,7 +101,7 @@ interface LeafPlan {
 }
 
 /** Names under which clients reach the API server, in the order in which the certificate lists them. */
-export function servingNames({
+function servingNames({
   hostnames,
   addresses,
   serviceIp,
@@ -153,7 +153,7 @@ const sortedNames = (names: AltNames | undefined): string =>
     .join(',');
 
 /** Why a leaf must be issued anew, or undefined when it may stay. */
-export function leafProblem(
+function leafProblem(
   pair: CertificateAndKey | undefined,
   { caPem, plan, nowMs }: { caPem: string; plan: Pick<LeafPlan, 'altNames' | 'subject'>; nowMs: number },
 ): string | undefined {

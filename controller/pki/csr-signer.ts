@@ -93,7 +93,7 @@ const RULES: Readonly<Record<string, SignerRule>> = {
 };
 
 /** Signers whose certificates this cluster's CA issues. */
-export const SIGNER_NAMES: readonly string[] = Object.keys(RULES);
+const SIGNER_NAMES: readonly string[] = Object.keys(RULES);
 
 /** Why this request breaks the rules of its signer, or undefined. Throws for a signer that is not ours. */
 export function signingProblem(

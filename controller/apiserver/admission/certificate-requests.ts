@@ -14,7 +14,7 @@ const concerns = (subresource: string) => (request: AdmissionRequest) =>
   request.operation === 'UPDATE';
 
 /** Rights on a signer may be given by its full name or for all signers of its domain (`example.com/*`). */
-export function isAllowedForSigner(
+function isAllowedForSigner(
   authorizer: Authorizer,
   user: UserInfo,
   { verb, signerName }: { readonly verb: string; readonly signerName: string },

@@ -8,7 +8,7 @@ const isCreationOf =
     operation === 'CREATE' && subresource === '' && ofResource === resource && ofGroup === group;
 
 /** Name of the class that one of `annotations` marks as the default; of several the newest, then the first by name. */
-export function defaultClassName(classes: Iterable<KubeObject>, annotations: readonly string[]): string | undefined {
+function defaultClassName(classes: Iterable<KubeObject>, annotations: readonly string[]): string | undefined {
   const marked = [...classes].filter(({ metadata }) =>
     annotations.some((annotation) => metadata.annotations?.[annotation] === 'true'),
   );

@@ -24,7 +24,7 @@ export interface ServiceAccountDeps {
 const PODS = { group: '', resource: 'pods' };
 
 /** The volume with token, cluster CA and namespace that every pod is given. */
-export function serviceAccountVolume(name: string): IVolume {
+function serviceAccountVolume(name: string): IVolume {
   return {
     name,
     projected: {
@@ -42,11 +42,11 @@ export function serviceAccountVolume(name: string): IVolume {
   };
 }
 
-export const shouldAutomount = (spec: IPodSpec, account: ServiceAccount): boolean =>
+const shouldAutomount = (spec: IPodSpec, account: ServiceAccount): boolean =>
   spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
 
 /** Mounts the volume where a container has nothing at that path yet, and adds it when at least one did. Changes `spec` in place. */
-export function mountServiceAccountToken(spec: IPodSpec, newVolumeName: () => string): void {
+function mountServiceAccountToken(spec: IPodSpec, newVolumeName: () => string): void {
   const existing = spec.volumes?.find(({ name }) => name.startsWith(VOLUME_PREFIX))?.name;
   const name = existing ?? newVolumeName();
   let isNeeded = false;

@@ -101,7 +101,7 @@ export class ApiServiceIndex {
 }
 
 /** Undefined for groups of our own. */
-export function remoteApiOf({ metadata, spec = {}, status }: ApiService): RemoteApi | undefined {
+function remoteApiOf({ metadata, spec = {}, status }: ApiService): RemoteApi | undefined {
   const { service } = spec;
   if (service === undefined) return undefined;
   return {

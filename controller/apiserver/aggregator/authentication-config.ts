@@ -16,7 +16,7 @@ const NAMESPACE = 'kube-system';
 /** Where servers of aggregated APIs look how to tell who speaks to them. */
 const NAME = 'extension-apiserver-authentication';
 
-export function authenticationData({ clientCa, frontProxyCa, allowedNames }: AuthenticationFacts) {
+function authenticationData({ clientCa, frontProxyCa, allowedNames }: AuthenticationFacts) {
   return {
     'client-ca-file': clientCa,
     'requestheader-allowed-names': JSON.stringify(allowedNames),

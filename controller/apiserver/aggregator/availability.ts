@@ -27,7 +27,7 @@ const SLICES = '/registry/endpointslices/';
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 /** Why the server behind `remote` cannot be there, as far as its Service and endpoints tell; undefined when it may be asked. */
-export function serviceProblem(
+function serviceProblem(
   { service: { name, namespace, port } }: RemoteApi,
   service: Service | undefined,
   slices: readonly EndpointSlice[],

@@ -32,7 +32,7 @@ interface WantedService {
  * The APIServices of what the catalog serves. The group of APIServices themselves has none, as in Kubernetes; that of the built-in metrics
  * has none either, so that a user's own server can be registered for it.
  */
-export function localApiServices(catalog: Pick<ResourceCatalog, 'groups'>): readonly WantedService[] {
+function localApiServices(catalog: Pick<ResourceCatalog, 'groups'>): readonly WantedService[] {
   return catalog.groups
     .filter(({ group }) => group !== API_SERVICES.group && group !== METRICS_GROUP)
     .flatMap(({ group, versions }) =>

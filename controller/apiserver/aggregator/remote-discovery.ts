@@ -91,7 +91,7 @@ function aggregatedResources(body: JsonObject | undefined, { group, version }: R
 }
 
 /** APIResourceDiscovery objects from an APIResourceList, whose subresources stand beside their resources. */
-export function resourcesOfList(body: JsonObject | undefined, { group, version }: RemoteApi): object[] {
+function resourcesOfList(body: JsonObject | undefined, { group, version }: RemoteApi): object[] {
   const entries = listOf(body?.resources);
   const kindOf = (entry: JsonObject) => ({
     group: entry.group || group,

@@ -59,7 +59,7 @@ function renderSourceIps(context: RequestContext): string {
 }
 
 /** Where the request came from, through which proxies: the first is what the client claims. */
-export function sourceIps(context: RequestContext): string[] {
+function sourceIps(context: RequestContext): string[] {
   const { request } = context;
   const peer = request.peer.address.replace(/^::ffff:(?=\d+\.)/, '');
   const forwardedFor = request.header('x-forwarded-for');

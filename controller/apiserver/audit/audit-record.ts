@@ -90,7 +90,7 @@ function typeOf(gvk: Parameters<Parameters<typeof decodeProtobuf>[1]>[0]) {
 }
 
 /** Of an object, and of the items of a list. */
-export function withoutManagedFields(value: unknown): unknown {
+function withoutManagedFields(value: unknown): unknown {
   if (!isJsonObject(value)) return value;
   const { metadata, items } = value;
   const result = { ...value };

@@ -26,7 +26,7 @@ export interface PromptTokenVerifier extends TokenVerifier {
 const WEBSOCKET_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
 
 /** The token of the Authorization header, or, as browsers cannot set one on WebSockets, of the protocol list; undefined without. */
-export function bearerTokenOf(request: ApiRequest): string | undefined {
+function bearerTokenOf(request: ApiRequest): string | undefined {
   const header = request.header('authorization');
   if (header !== undefined) {
     return header.length > 7 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7).trim() : undefined;

@@ -16,7 +16,7 @@ export interface BootstrapToken {
 }
 
 /** Parts of `<id>.<secret>`; undefined when the text is no bootstrap token. */
-export function parseBootstrapToken(token: string): BootstrapToken | undefined {
+function parseBootstrapToken(token: string): BootstrapToken | undefined {
   const match = TOKEN.exec(token);
   return match === null ? undefined : { id: match[1]!, secret: match[2]! };
 }
@@ -75,7 +75,7 @@ const isTokenOf = (secret: Secret, token: BootstrapToken): boolean =>
   fieldOf(secret, 'token-id') === token.id && isSameSecret(fieldOf(secret, 'token-secret'), token.secret);
 
 /** Why a token Secret does not authenticate, or undefined when it does. Pure. */
-export function bootstrapTokenProblem(secret: Secret, token: BootstrapToken, nowMs: number): string | undefined {
+function bootstrapTokenProblem(secret: Secret, token: BootstrapToken, nowMs: number): string | undefined {
   const field = (name: string) => fieldOf(secret, name);
   if (secret.type !== 'bootstrap.kubernetes.io/token') return 'wrong type of Secret';
   if (secret.metadata.deletionTimestamp !== undefined) return 'it is being deleted';

@@ -4,7 +4,7 @@ import { parseServiceAccountUserName, serviceAccountGroups } from './service-acc
 /** The API server's own loopback identity: it alone bypasses authorization. */
 export const APISERVER_USER = 'system:apiserver';
 
-export function componentUser(name: string): UserInfo {
+function componentUser(name: string): UserInfo {
   const account = parseServiceAccountUserName(name);
   const groups =
     name === APISERVER_USER ? ['system:masters'] : account === undefined ? [] : serviceAccountGroups(account.namespace);

@@ -51,7 +51,7 @@ function referenceOf(value: unknown): { name: string; uid: string } | undefined 
 }
 
 /** Undefined when a claim that every token of ours carries is missing. */
-export function parseServiceAccountClaims(claims: JsonObject): Claims | undefined {
+function parseServiceAccountClaims(claims: JsonObject): Claims | undefined {
   const kubernetes = claims['kubernetes.io'];
   if (!isJsonObject(kubernetes) || typeof claims.exp !== 'number' || !Array.isArray(claims.aud)) return undefined;
   const namespace = text(kubernetes.namespace);

@@ -53,9 +53,7 @@ const info = (group: string, resource: string, kind: string, namespaced = false)
 });
 
 /** Findings on the part that all access reviews share. */
-export function accessReviewErrors(
-  spec: Pick<ReviewSpec, 'resourceAttributes' | 'nonResourceAttributes'>,
-): FieldError[] {
+function accessReviewErrors(spec: Pick<ReviewSpec, 'resourceAttributes' | 'nonResourceAttributes'>): FieldError[] {
   const { resourceAttributes, nonResourceAttributes } = spec;
   const detail = 'exactly one of nonResourceAttributes or resourceAttributes must be specified';
   if (resourceAttributes !== undefined && nonResourceAttributes !== undefined) {
@@ -82,7 +80,7 @@ function fieldSelectorOf(attributes: NonNullable<ReviewSpec['resourceAttributes'
 }
 
 /** The question of a review as the authorizer understands it. */
-export function reviewedAttributes(
+function reviewedAttributes(
   user: UserInfo,
   { resourceAttributes, nonResourceAttributes }: Pick<ReviewSpec, 'resourceAttributes' | 'nonResourceAttributes'>,
 ): AuthorizationAttributes {

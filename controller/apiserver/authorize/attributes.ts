@@ -42,7 +42,7 @@ export function resourceAttributes(user: UserInfo, question: ResourceQuestion): 
 }
 
 /** `User "x" cannot list resource "pods" in API group "" in the namespace "y"`, in Kubernetes' words. */
-export function denialText(attributes: AuthorizationAttributes): string {
+function denialText(attributes: AuthorizationAttributes): string {
   const { user, verb, isResourceRequest, path, group, resource, subresource, namespace } = attributes;
   const subject = `User ${JSON.stringify(user.name)} cannot ${verb}`;
   if (!isResourceRequest) return `${subject} path ${JSON.stringify(path)}`;

@@ -32,7 +32,7 @@ const bind = (role: string, subjects: readonly ISubject[], name = role): Bootstr
 });
 
 /** Group of the tokens that `coracle token create` makes. */
-export const AGENT_BOOTSTRAP_GROUP = 'system:bootstrappers:coracle:agents';
+const AGENT_BOOTSTRAP_GROUP = 'system:bootstrappers:coracle:agents';
 const NODE_CLIENT = 'system:certificates.k8s.io:certificatesigningrequests:nodeclient';
 const SELF_NODE_CLIENT = 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient';
 

@@ -57,7 +57,7 @@ const binding = (bound: BootstrapBinding, namespace?: string): Wanted<AnyBinding
 const isFrozen = (object: Stored<object>): boolean => object.metadata.annotations?.[AUTOUPDATE] === 'false';
 
 /** What must be added to a role that exists: rules it does not cover (its own additions stay). Undefined when nothing. */
-export function roleUpdate(existing: AnyRole, wanted: Wanted<AnyRole>): AnyRole | undefined {
+function roleUpdate(existing: AnyRole, wanted: Wanted<AnyRole>): AnyRole | undefined {
   const missing = uncoveredRules((existing.rules ?? []).map(compileRule), wanted.rules ?? []);
   const isAggregated = 'aggregationRule' in wanted;
   if (isFrozen(existing) || isAggregated || missing.length === 0) return undefined;
@@ -65,7 +65,7 @@ export function roleUpdate(existing: AnyRole, wanted: Wanted<AnyRole>): AnyRole 
 }
 
 /** The same for subjects. A binding of another role is left alone: roleRef cannot be changed, and somebody meant it. */
-export function bindingUpdate(existing: AnyBinding, wanted: Wanted<AnyBinding>): AnyBinding | undefined {
+function bindingUpdate(existing: AnyBinding, wanted: Wanted<AnyBinding>): AnyBinding | undefined {
   const present = new Set((existing.subjects ?? []).map((s) => `${s.kind}/${s.namespace ?? ''}/${s.name}`));
   const missing = (wanted.subjects ?? []).filter((s) => !present.has(`${s.kind}/${s.namespace ?? ''}/${s.name}`));
   if (isFrozen(existing) || missing.length === 0 || existing.roleRef.name !== wanted.roleRef?.name) return undefined;

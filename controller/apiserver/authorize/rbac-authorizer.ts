@@ -27,7 +27,7 @@ const NO_OPINION: AuthorizerDecision = { decision: 'noOpinion', reason: '' };
  * RBAC over an index that the store keeps current. What a user may is resolved once per UserInfo object and namespace, so
  * authenticators should answer the same object for the same credentials; any RBAC change throws all of it away.
  */
-export class IndexedRbacAuthorizer implements RbacAuthorizer {
+class IndexedRbacAuthorizer implements RbacAuthorizer {
   readonly name = 'rbac';
   readonly #index: RbacIndex;
   readonly #stop: () => void;

@@ -89,7 +89,7 @@ function peerProblem(socket: TLSSocket, nodeName: string, caPem: string | undefi
 }
 
 /** Addresses change and tunnels have none, so what counts is the node's name: every kubelet certificate carries it as its subject. */
-export function checkKubeletIdentity(nodeName: string, certificate: PeerCertificate): Error | undefined {
+function checkKubeletIdentity(nodeName: string, certificate: PeerCertificate): Error | undefined {
   const { CN, O } = certificate.subject ?? {};
   if (CN === `system:node:${nodeName}` && [O ?? []].flat().includes('system:nodes')) return undefined;
   return checkServerIdentity(nodeName, certificate);

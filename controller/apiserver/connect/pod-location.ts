@@ -26,7 +26,7 @@ export function locateKubelet(pod: Pod, { store }: Pick<SubresourceServices, 'st
   return locateNode(nodeName, { store });
 }
 
-export function locateNode(nodeName: string, { store }: Pick<SubresourceServices, 'store'>): KubeletLocation {
+function locateNode(nodeName: string, { store }: Pick<SubresourceServices, 'store'>): KubeletLocation {
   const node = store.snapshot().get(`${NODE_PREFIX}/${nodeName}`)?.object() as Node | undefined;
   if (node === undefined) throw notFound({ group: '', resource: 'nodes' }, nodeName);
   return { name: nodeName, port: kubeletPort(node) };

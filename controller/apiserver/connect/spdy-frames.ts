@@ -6,7 +6,7 @@
 const CONTROL_BIT = 0x80;
 const VERSION = 3;
 const FIN = 0x01;
-export const SPDY_HEADER_BYTES = 8;
+const SPDY_HEADER_BYTES = 8;
 
 const TYPES = { synStream: 1, rstStream: 3, ping: 6, goAway: 7 } as const;
 /** Control frames of this protocol are small; a larger one is a broken peer. */

@@ -87,13 +87,13 @@ function splitterOf(kind: 'watch' | 'log', protocol: string, contentType: string
 }
 
 /** JSON holds no line feed of its own, so each ends a frame. */
-export function splitLines(chunk: Uint8Array): string[] {
+function splitLines(chunk: Uint8Array): string[] {
   const text = new TextDecoder().decode(chunk);
   return text.split('\n').filter((line) => line !== '');
 }
 
 /** Frames of a protobuf stream have their length before them, which a message does not need. */
-export function splitLengthPrefixed(chunk: Uint8Array): Uint8Array[] {
+function splitLengthPrefixed(chunk: Uint8Array): Uint8Array[] {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const frames: Uint8Array[] = [];
   for (let at = 0; at + 4 <= chunk.byteLength; ) {

@@ -10,7 +10,7 @@ const rows = (header: readonly string[], lines: readonly (readonly (string | num
   [header, ...lines].map((line) => `${line.join(',\t')}\n`).join('');
 
 /** The levels with what runs and waits in them. */
-export function dumpPriorityLevels(levels: Iterable<PriorityLevel>): string {
+function dumpPriorityLevels(levels: Iterable<PriorityLevel>): string {
   const lines = [...levels].map((level) => {
     const { name, isExempt, queues, inUse, waiting, limits } = level;
     const active = queues?.queues.filter(({ waiters }) => waiters.length > 0).length ?? 0;
@@ -23,7 +23,7 @@ export function dumpPriorityLevels(levels: Iterable<PriorityLevel>): string {
 }
 
 /** Queues that hold requests. */
-export function dumpQueues(levels: Iterable<PriorityLevel>): string {
+function dumpQueues(levels: Iterable<PriorityLevel>): string {
   const lines = [...levels].flatMap(({ name, queues }) =>
     (queues?.queues ?? [])
       .filter(({ waiters }) => waiters.length > 0)

@@ -8,8 +8,8 @@ import type { Configured, FlowSchemaSpec, PriorityLevelSpec } from './configurat
 import { ensureFlowConfiguration } from './ensure-configuration.ts';
 import type { FlowController } from './flow-controller.ts';
 
-export const LEVEL_PREFIX = '/registry/prioritylevelconfigurations/';
-export const SCHEMA_PREFIX = '/registry/flowschemas/';
+const LEVEL_PREFIX = '/registry/prioritylevelconfigurations/';
+const SCHEMA_PREFIX = '/registry/flowschemas/';
 
 /** Keeps the controller in step with the stored objects; the returned function ends that. */
 export function followFlowConfiguration(store: Store, controller: FlowController): () => void {

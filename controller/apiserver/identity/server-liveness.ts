@@ -3,7 +3,7 @@ import type { Lease } from '#api/object/kinds.ts';
 /** Where the clients of a cluster reach an API server, on its Lease. */
 export const ADDRESS_ANNOTATION = 'coracle.dev/advertise-address';
 /** A server whose Lease was not renewed for so long is gone; Kubernetes' figure. */
-export const SERVER_TTL_MS = 15_000;
+const SERVER_TTL_MS = 15_000;
 /** Kubernetes keeps the Leases of servers that are gone for an hour. */
 const FORGET_AFTER_MS = 3_600_000;
 

@@ -42,7 +42,7 @@ const SCALARS: Partial<Record<ValueKind, Schema>> = {
   stringList: { type: 'array', items: { type: 'string' } },
 };
 
-export function namedScalarSchema(name: string, flavor: Flavor): Schema | undefined {
+function namedScalarSchema(name: string, flavor: Flavor): Schema | undefined {
   switch (name) {
     case QUANTITY:
       return flavor === 3
@@ -71,7 +71,7 @@ export const refTo = (name: string, flavor: Flavor) =>
   flavor === 3 ? `#/components/schemas/${name}` : `#/definitions/${name}`;
 
 /** The schema of a type; types that it refers to are named to `need`. */
-export function typeSchema(type: TypeDef, flavor: Flavor, need: (name: string) => void): Schema {
+function typeSchema(type: TypeDef, flavor: Flavor, need: (name: string) => void): Schema {
   const properties: Schema = {};
   const required: string[] = [];
   for (const [name, field] of type.fields) {

@@ -8,7 +8,7 @@ import type { KubeObject, Stored } from '#api/object/kube-object.ts';
 import { type Clock, delay, systemClock } from '#base/clock.ts';
 import { SYSTEM_PRIORITY_CLASSES } from './priorityclasses.ts';
 
-export const SYSTEM_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+const SYSTEM_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const KUBERNETES = 'kubernetes';
 const DEFAULT = 'default';
 const PRIORITY_CLASSES: ResourceInfo = {

@@ -48,7 +48,7 @@ function validateEndpoints(endpoints: Endpoints): FieldError[] {
 }
 
 /** The Endpoints cell: every ready address with every port, three of them spelled out. */
-export function formatEndpoints(endpoints: Endpoints): string {
+function formatEndpoints(endpoints: Endpoints): string {
   const entries = (endpoints.subsets ?? []).flatMap(({ addresses = [], ports = [] }) =>
     ports.length === 0
       ? addresses.map((address) => address.ip)

@@ -109,13 +109,13 @@ function alignPodCidrs(node: Node): void {
   else if (spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
 }
 
-export function nodeStatusCell(node: Node): string {
+function nodeStatusCell(node: Node): string {
   const ready = node.status?.conditions?.find((condition) => condition.type === 'Ready');
   const status = ready === undefined ? 'Unknown' : ready.status === 'True' ? 'Ready' : 'NotReady';
   return node.spec?.unschedulable ? `${status},SchedulingDisabled` : status;
 }
 
-export function nodeRolesCell(node: Node): string {
+function nodeRolesCell(node: Node): string {
   const roles = new Set<string>();
   for (const [label, value] of Object.entries(node.metadata.labels ?? {})) {
     if (label.startsWith(ROLE_LABEL_PREFIX)) roles.add(label.slice(ROLE_LABEL_PREFIX.length));

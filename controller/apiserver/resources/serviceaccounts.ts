@@ -33,7 +33,7 @@ const BINDABLE: Readonly<Record<string, { resource: string; key(namespace: strin
   Node: { resource: 'nodes', key: (_, name) => `/registry/minions/${name}` },
 };
 
-export function validateTokenRequest(spec: TokenRequestSpec): FieldError[] {
+function validateTokenRequest(spec: TokenRequestSpec): FieldError[] {
   const expiration = spec.expirationSeconds ?? DEFAULT_EXPIRATION_S;
   if (expiration < MIN_EXPIRATION_S) {
     return [invalid('spec.expirationSeconds', expiration, 'may not specify a duration less than 10 minutes')];

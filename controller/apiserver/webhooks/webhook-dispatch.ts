@@ -35,7 +35,7 @@ export interface WebhookDeps {
 }
 
 /** No usable answer came from a webhook: `failurePolicy` decides what that means. */
-export class WebhookFailure extends Error {
+class WebhookFailure extends Error {
   override readonly name = 'WebhookFailure';
   readonly statusCode: number;
   constructor(webhook: string, reason: string, statusCode: number, options?: { cause: unknown }) {

@@ -4,7 +4,7 @@ import { keyOf, type ObjectKey } from '#api/object/kube-object.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
 
 /** Milliseconds since the epoch, or undefined for a token without end. Unreadable counts as expired: it must not live for ever. */
-export function tokenExpiryMs(secret: Secret): number | undefined {
+function tokenExpiryMs(secret: Secret): number | undefined {
   const encoded = secret.data?.expiration;
   if (encoded === undefined) return undefined;
   const atMs = Date.parse(Buffer.from(encoded, 'base64').toString('utf8'));

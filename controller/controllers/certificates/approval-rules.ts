@@ -1,10 +1,10 @@
 import type { CertificateSigningRequest, Node } from '#api/object/kinds.ts';
 import type { RequestedCertificate } from './certificate-signer.ts';
 
-export const KUBELET_CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client-kubelet';
-export const KUBELET_SERVING_SIGNER = 'kubernetes.io/kubelet-serving';
-export const NETD_SIGNER = 'coracle.dev/netd';
-export const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
+const KUBELET_CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client-kubelet';
+const KUBELET_SERVING_SIGNER = 'kubernetes.io/kubelet-serving';
+const NETD_SIGNER = 'coracle.dev/netd';
+const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
 
 /** Parts of the control plane that may run in processes of their own, under certificates. */
 const COMPONENTS: ReadonlySet<string> = new Set([

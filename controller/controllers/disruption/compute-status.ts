@@ -5,7 +5,7 @@ import type { Pod, PodDisruptionBudget } from '#api/object/kinds.ts';
 import { isPodReady } from '../pod-state.ts';
 
 /** A pod whose eviction was granted is expected to begin to end within this; then the grant is taken back. */
-export const DELETION_TIMEOUT_MS = 120_000;
+const DELETION_TIMEOUT_MS = 120_000;
 
 /** What a budget demands, and of how many pods. */
 export interface Demand {

@@ -21,7 +21,7 @@ type Subset = NonNullable<Endpoints['subsets']>[number];
 type Address = NonNullable<Subset['addresses']>[number];
 
 /** The same content in the new form. IPv4 and IPv6 addresses of one subset go to slices of their own. */
-export function computeMirroredGroups(endpoints: Endpoints): readonly SliceContent[] {
+function computeMirroredGroups(endpoints: Endpoints): readonly SliceContent[] {
   const groups = new SliceGroups();
   for (const { addresses = [], notReadyAddresses = [], ports = [] } of endpoints.subsets ?? []) {
     const slicePorts = ports.map((port): EndpointPort => ({ ...port, name: port.name ?? '' }));

@@ -3,7 +3,7 @@ import type { EndpointSlice } from '#api/object/kinds.ts';
 import type { AddressType, Endpoint, EndpointPort } from './pod-endpoints.ts';
 
 /** Kubernetes' default: one change of a pod rewrites at most this many endpoints. */
-export const MAX_ENDPOINTS_PER_SLICE = 100;
+const MAX_ENDPOINTS_PER_SLICE = 100;
 
 export interface SlicePlan {
   readonly create: readonly SliceContent[];
@@ -111,7 +111,7 @@ function updateIfChanged(
 /** An endpoint is the same one as long as it is the same pod at the same address. */
 const endpointKey = (endpoint: Endpoint) => `${endpoint.targetRef?.uid}/${endpoint.addresses[0]}`;
 
-export function portsKey(ports: readonly EndpointPort[]): string {
+function portsKey(ports: readonly EndpointPort[]): string {
   const rows = ports.map((port) => [port.name ?? '', port.port, port.protocol ?? 'TCP', port.appProtocol ?? '']);
   return JSON.stringify(rows.map((row) => row.join('|')).sort());
 }

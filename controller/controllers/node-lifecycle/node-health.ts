@@ -4,7 +4,7 @@ import { toTime } from '#base/clock.ts';
 export type NodeCondition = NonNullable<NonNullable<Node['status']>['conditions']>[number];
 
 /** A node that never posted a status gets this long to do so. */
-export const STARTUP_GRACE_MS = 60_000;
+const STARTUP_GRACE_MS = 60_000;
 /** What a kubelet reports and what nobody knows any more when it is silent. */
 const REPORTED_TYPES = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'] as const;
 

@@ -16,7 +16,7 @@ const TERMINATED = 'terminated' as const;
 type Key = typeof TERMINATED | `node/${string}` | `pod/${string}`;
 
 /** The finished pods beyond the threshold, oldest first. Pods that something else deletes already are not counted. */
-export function chooseTerminatedPods(pods: readonly Pod[], threshold: number): readonly Pod[] {
+function chooseTerminatedPods(pods: readonly Pod[], threshold: number): readonly Pod[] {
   if (threshold <= 0) return [];
   const finished = pods.filter((pod) => isPodTerminal(pod) && pod.metadata.deletionTimestamp === undefined);
   const createdMs = (pod: Pod) => Date.parse(pod.metadata.creationTimestamp);

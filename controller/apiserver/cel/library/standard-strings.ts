@@ -7,7 +7,7 @@ import { ArrayList, type CelValue } from '../values/value.ts';
 import { type EvaluationContext, global, type Implementation, member, type Overload } from './function-table.ts';
 
 /** Throws CelEvaluationError for a pattern that RE2 would refuse. */
-export function compilePattern(source: string): SafePattern {
+function compilePattern(source: string): SafePattern {
   try {
     return SafePattern.compile(source);
   } catch (error) {

@@ -2,7 +2,7 @@ import { CelDuration, CelTimestamp, CelTypeValue, CelUint } from './scalars.ts';
 import { CelList, CelMap, CelOpaque, CelOptional, CelStruct, type CelValue } from './value.ts';
 
 /** A plain number of any of the three types, or undefined. */
-export function numberOf(value: CelValue): bigint | number | undefined {
+function numberOf(value: CelValue): bigint | number | undefined {
   if (typeof value === 'bigint' || typeof value === 'number') return value;
   return value instanceof CelUint ? value.value : undefined;
 }

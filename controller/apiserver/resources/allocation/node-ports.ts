@@ -7,7 +7,7 @@ import { SharedNodePorts, type SharedNodePortsOptions } from './shared-node-port
  * Node ports in use, by their number alone: TCP and UDP of one Service may share a number, two Services may not. Kept in memory and
  * rebuilt from the Services at start; reserving is synchronous, so two requests of one process can never get the same port.
  */
-export class NodePortAllocator {
+class NodePortAllocator {
   readonly #range: PortRange;
   readonly #random: () => number;
   readonly #used = new Set<number>();

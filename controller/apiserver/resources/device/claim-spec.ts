@@ -64,10 +64,7 @@ export function validateConfiguration(
   ];
 }
 
-export function validateToleration(
-  { key, operator, value = '', effect }: IDeviceToleration,
-  path: string,
-): FieldError[] {
+function validateToleration({ key, operator, value = '', effect }: IDeviceToleration, path: string): FieldError[] {
   const errors = key ? validateQualifiedName(key, `${path}.key`) : [];
   if (operator === 'Exists') {
     if (value !== '') errors.push(invalid(`${path}.value`, value, 'must be empty for operator `Exists`'));

@@ -98,7 +98,7 @@ export function validateFailurePolicy(spec: JobSpec, path: string): FieldError[]
 }
 
 /** How many indexes `1,3-5` names, or why it names none. */
-export function countIndexes(text: string, completions: number): number | string {
+function countIndexes(text: string, completions: number): number | string {
   let last = -1;
   let count = 0;
   for (const interval of text === '' ? [] : text.split(',')) {

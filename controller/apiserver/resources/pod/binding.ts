@@ -19,7 +19,7 @@ export interface Binding {
 
 const PODS = { group: '', resource: 'pods' };
 
-export function validateBinding({ target }: Binding): FieldError[] {
+function validateBinding({ target }: Binding): FieldError[] {
   const errors: FieldError[] = [];
   if (target?.kind && target.kind !== 'Node')
     errors.push(notSupported('target.kind', target.kind, ['Node', '<empty>']));
@@ -29,7 +29,7 @@ export function validateBinding({ target }: Binding): FieldError[] {
 }
 
 /** The pod after it was given to a node. Throws 409 when it cannot be. */
-export function bindPod(pod: Pod, binding: Binding, nowMs: number): Pod {
+function bindPod(pod: Pod, binding: Binding, nowMs: number): Pod {
   const { metadata, spec } = pod;
   const refuse = (why: string) => conflict({ group: '', resource: 'pods/binding' }, metadata.name, why);
   const { uid, resourceVersion, annotations, labels } = binding.metadata ?? {};

@@ -8,10 +8,10 @@ import { containersOf } from './pod-types.ts';
 const DEFAULT_MODE = 420;
 const DEFAULT_GRACE_S = 30;
 const DEFAULT_TOKEN_EXPIRATION_S = 3600;
-export const DEFAULT_SCHEDULER = 'default-scheduler';
+const DEFAULT_SCHEDULER = 'default-scheduler';
 
 /** The tag of an image reference; `latest` where neither tag nor digest is given, '' with a digest alone. */
-export function imageTag(image: string): string {
+function imageTag(image: string): string {
   const [reference = '', digest] = image.split('@');
   const colon = reference.lastIndexOf(':');
   // A colon before the last slash belongs to the registry's port.

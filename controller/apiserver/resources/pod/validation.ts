@@ -125,7 +125,7 @@ function validateHostNetworkPorts(spec: PodSpec, path: string): FieldError[] {
   return [...check(spec.containers, 'containers'), ...check(sidecars, 'initContainers')];
 }
 
-export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
+function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
   const { errors: volumeErrors, byName: volumes } = validateVolumes(spec.volumes, `${path}.volumes`);
   const claims = new Set((spec.resourceClaims ?? []).map(({ name }) => name));
   const errors = [

@@ -22,7 +22,7 @@ export function ingressAddresses(ingress: readonly Ingress[] | undefined): strin
   return [...new Set((ingress ?? []).map(({ ip, hostname }) => ip || hostname || '').filter(Boolean))].sort();
 }
 
-export function externalIpCell({ spec, status }: Service): string {
+function externalIpCell({ spec, status }: Service): string {
   const external = spec?.externalIPs ?? [];
   switch (spec?.type) {
     case 'ClusterIP':
@@ -37,7 +37,7 @@ export function externalIpCell({ spec, status }: Service): string {
   }
 }
 
-export function portsCell({ spec }: Service): string {
+function portsCell({ spec }: Service): string {
   const ports = (spec?.ports ?? []).map(({ port, nodePort, protocol }) =>
     nodePort ? `${port}:${nodePort}/${protocol}` : `${port}/${protocol}`,
   );
