@@ -9,9 +9,7 @@ const sources = ['base', 'api', 'controller', 'agent', 'protos', 'scripts', 'doc
 const patience = { testTimeout: 180_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000, interval: 20 } } };
 
 /** What compares this host before and after, or how long somebody waits: beside another test they would judge that one. */
-const alone = ['chaos', 'protocol-abuse', 'rolling-restart', 'several-controllers', 'up-down'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const alone = ['protocol-abuse', 'rolling-restart', 'up-down'].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   test: {
