@@ -67,10 +67,27 @@ export function createFileSystem(): FileSystem {
   };
 }
 
-/** mkdir's mode is cut by the umask and ignored for a directory that exists, so an asked-for mode is set again. */
+/** Read once: nobody changes it. */
+const UMASK = process.umask();
+
+/** mkdir's mode is cut by the umask and ignored for a directory that exists: there the mode is set again. */
 async function makeDirectory(path: string, mode?: number): Promise<void> {
+  // Mostly the parent is there and the directory is not, which then takes one call.
+  if (mode !== undefined && (mode & UMASK) === 0 && (await makeFresh(path, mode))) return;
   await mkdir(path, { recursive: true });
   if (mode !== undefined) await chmod(path, mode);
+}
+
+/** False where it is there already, or its parent is not. */
+async function makeFresh(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code === 'EEXIST' || code === 'ENOENT') return false;
+    throw err;
+  }
 }
 
 async function writeAtomic(
@@ -83,7 +100,8 @@ async function writeAtomic(
     const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(content);
-      await file.chmod(mode);
+      // No umask takes anything from the owner.
+      if ((mode & 0o077) !== 0) await file.chmod(mode);
       if (durable) await file.sync();
     } finally {
       await file.close();

@@ -64,6 +64,16 @@ describe('executor', () => {
 });
 
 describe('file system', () => {
+  it('makes directories with the mode that was asked for, whether they or their parents are there or not', async () => {
+    const made = join(folder, 'modes', 'deep', 'er');
+    await host.fs.makeDirectory(made, 0o777);
+    expect(statSync(made).mode & 0o777).toBe(0o777);
+    await host.fs.makeDirectory(join(made, 'leaf'), 0o755);
+    expect(statSync(join(made, 'leaf')).mode & 0o777).toBe(0o755);
+    await host.fs.makeDirectory(made, 0o700);
+    expect(statSync(made).mode & 0o777).toBe(0o700);
+  });
+
   it('replaces a file at once, with its mode, leaving nothing else behind', async () => {
     const path = join(folder, 'state', 'a.json');
     await host.fs.makeDirectory(join(folder, 'state'), 0o700);

@@ -44,7 +44,7 @@ import type { NodeReports } from './server/node-reports.ts';
 import type { PodLookups } from './server/pod-lookups.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { tiersOf } from './shutdown/shutdown-plan.ts';
-import { StartGate } from './start-gate.ts';
+import type { StartGate } from './start-gate.ts';
 import { MirrorPods } from './static/mirror-pods.ts';
 import { KubeletReports } from './stats/kubelet-reports.ts';
 import { Sampler } from './stats/sampler.ts';
@@ -69,6 +69,8 @@ const WIDTH_PER_CORE = 2;
 export interface KubeletParts {
   readonly deps: KubeletDeps;
   readonly recorder: EventRecorder;
+  /** Nobody is let in before its width is set here. */
+  readonly gate: StartGate;
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
   readonly services: Informer<Service>;
@@ -87,7 +89,7 @@ export interface StartedKubelet {
 
 /** Puts the parts of the kubelet together, in the order in which they need each other; the only place that knows all of them. */
 export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal): Promise<StartedKubelet> {
-  const { deps, recorder, paths } = parts;
+  const { deps, recorder, gate, paths } = parts;
   const { client, runtime, host, prober, clock, log, random, config } = deps;
   await makeDirectories(deps);
   const events = new PodEvents(recorder);
@@ -217,7 +219,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     seccompDefault: config.seccompDefault,
   });
   const { clusterDns, clusterDomain, cgroups } = config;
-  const gate = new StartGate(startWidth(config, facts));
+  gate.setWidth(startWidth(config, facts));
   const podCgroups = new PodCgroups({
     ...{ host, settings: cgroups, log },
     cpuCount: facts.cpuCount,

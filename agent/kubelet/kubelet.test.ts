@@ -51,16 +51,31 @@ describe('a pod', () => {
       'containerStatus',
     ]);
     expect(rig.host.fs.durableWrites.filter((path) => path.includes('/ledger/'))).toHaveLength(1);
+    const patches = rig.cluster.actions.filter(({ verb, resource }) => verb === 'patch' && resource === 'pods');
+    expect(patches).toHaveLength(1);
   });
 
   test('is shown creating while its sandbox is made', async () => {
     const release = rig.runtime.hold('runSandbox');
     await rig.createPod();
+    await rig.advance(2_000);
     expect(rig.pod()?.status?.phase).toBe('Pending');
     expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ContainerCreating');
     release();
     await rig.settle();
     expect(rig.pod()?.status?.phase).toBe('Running');
+  });
+
+  test('has its Events told once nothing is being started, or after five seconds', async () => {
+    const release = rig.runtime.hold('startContainer');
+    await rig.createPod();
+    const told = () => rig.eventTexts().filter((text) => /^(Created|Started):/.test(text));
+    expect(told()).toEqual([]);
+    await rig.advance(5_000);
+    expect(told()).toEqual(['Created: Container created']);
+    release();
+    await rig.settle();
+    expect(told()).toEqual(['Created: Container created', 'Started: Container started']);
   });
 
   test('is taken down and its object removed when deleted', async () => {

@@ -2,6 +2,7 @@ import { createEventRecorder } from '#api/client/event-recorder.ts';
 import type { Informer } from '#api/client/informer.ts';
 import { createInformer } from '#api/client/shared-informer.ts';
 import { type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
+import type { Clock } from '#base/clock.ts';
 import { assembleKubelet, type StartedKubelet } from './assemble-kubelet.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import type { PodResourcesSource } from './devices/pod-resources.ts';
@@ -9,6 +10,11 @@ import type { KubeletDeps } from './kubelet-deps.ts';
 import { ServiceCopy } from './offline/service-copy.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
+import { StartGate } from './start-gate.ts';
+import { withinOrGoOn } from './within-or-go-on.ts';
+
+/** So long at most do Events wait for pods that are being started. */
+const EVENT_PATIENCE_MS = 5_000;
 
 export interface Kubelet {
   /** What the node's HTTP API asks. */
@@ -29,7 +35,10 @@ export interface Kubelet {
 /** A kubelet that can be asked before it has started: the node API and the tunnel are up earlier. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
   const { client, clock, log, random, config } = deps;
-  const recorder = createEventRecorder({ client, component: 'kubelet', host: config.nodeName, clock, log });
+  // Its width is known once the host is.
+  const gate = new StartGate(1);
+  const pace = (atMs: number) => whenCalm(gate, clock, atMs);
+  const recorder = createEventRecorder({ client, component: 'kubelet', host: config.nodeName, clock, log, pace });
   const own = (fieldSelector: string) => ({ fieldSelector, clock, log, random });
   const pods = createInformer<Pod>({
     resource: client.resource<Pod>(resources.pods),
@@ -65,12 +74,18 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       allocatableCpus: () => started?.podResources.allocatableCpus() ?? [],
     },
     async start(signal) {
-      started = await assembleKubelet({ deps, recorder, pods, nodes, services, serviceCopy, paths }, signal);
+      started = await assembleKubelet({ deps, recorder, gate, pods, nodes, services, serviceCopy, paths }, signal);
       await started.run();
     },
     checkNode: () => started?.node.checkNow(),
     clockWasSet: () => started?.clockWasSet(),
   };
+}
+
+/** Nobody waits for an Event, but somebody does for a pod. */
+async function whenCalm(gate: StartGate, clock: Clock, sinceMs: number): Promise<void> {
+  const patienceMs = Math.min(sinceMs + EVENT_PATIENCE_MS - clock.now(), EVENT_PATIENCE_MS);
+  if (patienceMs > 0) await withinOrGoOn(clock, gate.idle(), patienceMs);
 }
 
 /** The node API and the tunnel may be up before the kubelet is. */

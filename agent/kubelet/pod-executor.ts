@@ -62,9 +62,12 @@ export interface PassControl {
 /** One pass: what is shared by its steps. */
 interface Pass extends PassControl {
   readonly pod: Pod;
-  readonly volumes: Promise<ReadonlyMap<string, PreparedVolume>>;
+  /** Begins with the first call. */
+  readonly volumes: () => Promise<ReadonlyMap<string, PreparedVolume>>;
   readonly images: ReadonlyMap<string, Promise<ImageInfo>>;
   readonly holds: Map<string, Hold>;
+  /** Of the sandbox that this pass has made. */
+  sandboxConfig: SandboxConfig | undefined;
   slot: StartSlot;
   /** Steps that no longer make sense: what they build on has failed. */
   isBlocked: boolean;
@@ -116,18 +119,24 @@ export class PodExecutor {
     return pass.holds;
   }
 
-  /** Volumes and images need nothing from the sandbox: they are fetched while it is being made. */
+  /**
+   * Volumes and images need nothing from the sandbox: they are fetched while it is being made. Images at once, because a registry is slow;
+   * volumes once the runtime has its work: of many pods at once, those that wait at the gate take nothing from those that are let in.
+   */
   #begin(pod: Pod, steps: readonly PodAction[], { signal, onWait }: PassControl): Pass {
     const images = new Map<string, Promise<ImageInfo>>();
-    let volumes: Pass['volumes'] = Promise.resolve(new Map());
     const starts = steps.filter((step) => step.kind === 'startContainer');
     for (const { name } of starts) {
       const container = findContainer(pod, name);
       if (container !== undefined) images.set(name, quiet(this.#deps.images.ensure(pod, container, signal)));
     }
-    if (starts.length > 0 || steps.some((step) => step.kind === 'createSandbox'))
-      volumes = quiet(this.#deps.volumes.prepare(pod).then((prepared) => prepared.volumes));
-    return { pod, signal, onWait, volumes, images, holds: new Map(), slot: NO_SLOT, isBlocked: false };
+    let prepared: ReturnType<Pass['volumes']> | undefined;
+    const volumes = () => {
+      prepared ??= quiet(this.#deps.volumes.prepare(pod).then((all) => all.volumes));
+      return prepared;
+    };
+    const holds: Pass['holds'] = new Map();
+    return { pod, signal, onWait, volumes, images, holds, sandboxConfig: undefined, slot: NO_SLOT, isBlocked: false };
   }
 
   #run<K extends PodActionKind>(step: PodAction<K>, pass: Pass): Promise<void> {
@@ -168,7 +177,10 @@ export class PodExecutor {
       ]);
       // Written while the files above were made; the runtime must not know of a pod that the ledger does not.
       await ledger.settled(uidOf(pod));
-      const id = await runtime.runSandbox(config, handler);
+      const running = runtime.runSandbox(config, handler);
+      void pass.volumes();
+      const id = await running;
+      pass.sandboxConfig = config;
       // The runtime has just made the pod's cgroup; its limits need not be there before the first container is.
       void this.#deps.podCgroups.apply(pod);
       await cache.refreshSandbox(identityOf(pod), id);
@@ -208,8 +220,9 @@ export class PodExecutor {
     try {
       const [volumes, image] = await this.#awaitWithoutSlot(pass, args.name);
       if (signal.aborted) return;
-      const userMappings = await this.#deps.userRanges.rangeOf(pod);
-      const sandboxConfig = await this.#sandboxConfig(pod, sandbox.attempt, userMappings);
+      const sandboxConfig =
+        pass.sandboxConfig ??
+        (await this.#sandboxConfig(pod, sandbox.attempt, await this.#deps.userRanges.rangeOf(pod)));
       await this.#writeHostsFile(pod, sandbox);
       const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
       await this.#deps.starter.start({ ...request, volumes, image });
@@ -222,7 +235,7 @@ export class PodExecutor {
 
   /** The place at the gate is for work of the runtime; whoever waits for a registry or the API server gives it back meanwhile. */
   async #awaitWithoutSlot(pass: Pass, name: string): Promise<[ReadonlyMap<string, PreparedVolume>, ImageInfo]> {
-    const ready = Promise.all([pass.volumes.catch(asVolumesError), imageOf(pass, name)]);
+    const ready = Promise.all([pass.volumes().catch(asVolumesError), imageOf(pass, name)]);
     const isSettled = await Promise.race([
       ready.then(
         () => true,

@@ -225,7 +225,8 @@ export class PodWorker {
       this.#finish(plan.outcome);
       return;
     }
-    this.#publish(plan, verdicts);
+    const isToBegin = plan.actions.some(({ kind }) => kind === 'createSandbox');
+    this.#publish(plan, verdicts, isToBegin ? 'soon' : 'now');
     this.#crashLoops.tell(this.#pod, plan.waiting);
     await this.#volumes.refreshIfDue(pod);
     if (plan.actions.length > 0) {
@@ -266,7 +267,7 @@ export class PodWorker {
     return record;
   }
 
-  #publish({ waiting }: { readonly waiting: PodActions['waiting'] }, verdicts: PodVerdicts): void {
+  #publish({ waiting }: Pick<PodActions, 'waiting'>, verdicts: PodVerdicts, when: 'now' | 'soon' = 'now'): void {
     const { statuses, cache, hostIps, clock } = this.#deps;
     if (this.#isObjectGone) return;
     const ledger = this.#record();
@@ -276,7 +277,7 @@ export class PodWorker {
     const nowMs = clock.now();
     const resize = this.#resize.state(this.#pod, ledger, observed, this.#holds);
     const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, resize, nowMs };
-    statuses.set(this.#pod, computePodStatus(input));
+    statuses.set(this.#pod, computePodStatus(input), when);
   }
 
   /** All containers ended for good (or may not run): what is left of the pod goes. */

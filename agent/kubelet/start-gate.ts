@@ -3,13 +3,24 @@
  * pods at once the median starts early and the last no later, instead of all ending together.
  */
 export class StartGate {
-  readonly #width: number;
+  #width: number;
   #inUse = 0;
   readonly #begun: (() => void)[] = [];
   readonly #fresh: (() => void)[] = [];
+  readonly #idle: (() => void)[] = [];
 
   constructor(width: number) {
     this.#width = width;
+  }
+
+  /** Before anybody comes. */
+  setWidth(width: number): void {
+    this.#width = width;
+  }
+
+  /** Resolves when nobody is inside: for work that would take the processor from those who are. */
+  idle(): Promise<void> {
+    return this.#inUse === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
   async acquire(kind: 'begun' | 'fresh'): Promise<StartSlot> {
@@ -24,8 +35,13 @@ export class StartGate {
   #release(): void {
     // The place passes on directly, so that nobody slips in between.
     const next = this.#begun.shift() ?? this.#fresh.shift();
-    if (next === undefined) this.#inUse--;
-    else next();
+    if (next !== undefined) {
+      next();
+      return;
+    }
+    this.#inUse--;
+    // A turn later: whoever left has a status to tell first.
+    if (this.#inUse === 0) for (const resolve of this.#idle.splice(0)) setImmediate(resolve);
   }
 }
 

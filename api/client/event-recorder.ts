@@ -13,6 +13,8 @@ export interface EventRecorderOptions {
   readonly host?: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Awaited before an Event that was recorded at `atMs` is sent; bounds its own wait. Absent: sent at once. */
+  readonly pace?: (atMs: number) => Promise<void>;
 }
 
 /** What an Event is about; any object of ours fits. */
@@ -153,6 +155,7 @@ class ApiEventRecorder implements EventRecorder {
   }
 
   async #send(key: string, occurrence: Occurrence): Promise<void> {
+    await this.#options.pace?.(occurrence.atMs);
     const events = this.#options.client.resource<Event>(resources.events);
     // Combined messages differ each time and still count as one Event.
     const sentKey = key.replace(/\|\(combined from similar events\): .*$/s, '|combined');
