@@ -8,6 +8,7 @@ import { type Lease, resources } from '#api/object/kinds.ts';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
+import { compileDeviceSelector } from '../apiserver/cel/device-selector.ts';
 import { ClientMetrics } from '../apiserver/metrics/client-metrics.ts';
 import { QueueMetrics } from '../apiserver/metrics/queue-metrics.ts';
 import type { CertificateSigner } from '../controllers/certificates/certificate-signer.ts';
@@ -150,6 +151,7 @@ async function leadScheduler(parts: ComponentParts, caching: Caching, leading: A
     await startScheduler(
       {
         ...shared,
+        compileDeviceSelector,
         informers: createInformerFactory({ ...shared, ...caching }),
         events: createEventRecorder({ ...shared, component: 'default-scheduler' }),
       },

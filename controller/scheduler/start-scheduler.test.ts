@@ -62,6 +62,7 @@ describe('scheduler', () => {
       {
         client,
         informers,
+        compileDeviceSelector: () => ({ ok: true, matches: () => true }),
         clock,
         log: silentLogger,
         random: () => 0,

@@ -10,6 +10,9 @@ import { Binder } from './binder.ts';
 import { ClusterCache } from './cache/cluster-cache.ts';
 import { createPodInfo } from './cache/pod-info.ts';
 import { SiblingSelectors } from './cache/sibling-selectors.ts';
+import { DeviceCache } from './devices/device-cache.ts';
+import { type CompileDeviceSelector, DeviceSelectors } from './devices/device-selectors.ts';
+import { createDynamicResources } from './devices/dynamic-resources.ts';
 import { computeNodeChanges, hasNodeChange } from './framework/cluster-event.ts';
 import { DEFAULT_FILTERS, DEFAULT_SCORES } from './plugins/default-plugins.ts';
 import { Scheduler } from './scheduler.ts';
@@ -24,6 +27,8 @@ export interface SchedulerDependencies {
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Understands the expressions by which claims choose devices. */
+  readonly compileDeviceSelector: CompileDeviceSelector;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -46,6 +51,9 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   const services = informers.informer<Service>(resources.services);
   const replicaSets = informers.informer<ReplicaSet>(resources.replicaSets);
   const storage = createStorageCaches(informers);
+  const devices = new DeviceCache(informers);
+  const selectors = new DeviceSelectors(deps.compileDeviceSelector);
+  const dynamicResources = createDynamicResources({ client, cache: devices, selectors });
   const cache = new ClusterCache();
   const scheduler = new Scheduler({
     cache,
@@ -54,9 +62,9 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
     pods,
     volumes: storage.cache,
     profile: {
-      filters: DEFAULT_FILTERS,
+      filters: [...DEFAULT_FILTERS, dynamicResources.filter],
       scores: DEFAULT_SCORES,
-      reserves: [createVolumeReserve({ client, clock, ...storage })],
+      reserves: [createVolumeReserve({ client, clock, ...storage }), dynamicResources.reserve],
     },
     binder: new Binder({ client, events, clock, log }),
     clock,
@@ -64,6 +72,7 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
     random,
   });
   storage.watch((event) => scheduler.queue.onEvent(event));
+  devices.watch((event) => scheduler.queue.onEvent(event));
   nodes.addHandler(createNodeHandler(cache, scheduler));
   pods.addHandler(createPodHandler(cache, scheduler));
   namespaces.addHandler({
@@ -74,9 +83,9 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   });
   informers.start(signal);
   try {
-    await Promise.all(
-      [pods, nodes, namespaces, services, replicaSets, ...storage.informers].map((each) => each.waitForSync(signal)),
-    );
+    const own = [pods, nodes, namespaces, services, replicaSets];
+    const all = [...own, ...storage.informers, ...devices.informers];
+    await Promise.all(all.map((each) => each.waitForSync(signal)));
     scheduler.run();
     log.info('scheduler runs', { nodes: cache.nodes.length });
     await aborted(signal);
@@ -162,13 +171,14 @@ function sizesOf({ status }: Pod): unknown {
   return all.map(({ name, allocatedResources, resources }) => [name, allocatedResources, resources]);
 }
 
-/** Labels, spec, sizes or the beginning of the end: what placement depends on. Any other status wakes nobody. */
+/** Labels, spec, names of claims, sizes or the beginning of the end: what placement depends on. Any other status wakes nobody. */
 function isRelevantChange(previous: Pod, pod: Pod): boolean {
   const differ = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
   return (
     previous.metadata.deletionTimestamp !== pod.metadata.deletionTimestamp ||
     differ(previous.metadata.labels, pod.metadata.labels) ||
     differ(previous.spec, pod.spec) ||
+    differ(previous.status?.resourceClaimStatuses, pod.status?.resourceClaimStatuses) ||
     differ(sizesOf(previous), sizesOf(pod))
   );
 }

@@ -4,6 +4,7 @@ import { createInformerFactory } from '#api/client/informer-factory.ts';
 import { type Event, type Namespace, type Node, type Pod, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
+import { compileDeviceSelector } from '#controller/apiserver/cel/device-selector.ts';
 import { asCertificate, asComponent, createSecuredServer } from '#controller/apiserver/testing/secured-server.ts';
 import { startScheduler } from '#controller/scheduler/start-scheduler.ts';
 
@@ -21,7 +22,7 @@ async function setUp() {
   const shared = { client, clock: systemClock, log: silentLogger };
   const events = createEventRecorder({ ...shared, component: 'default-scheduler' });
   const running = startScheduler(
-    { ...shared, events, informers: createInformerFactory(shared), random: Math.random },
+    { ...shared, compileDeviceSelector, events, informers: createInformerFactory(shared), random: Math.random },
     abort.signal,
   );
   cleanups.push(

@@ -12,7 +12,11 @@ export type ClusterEvent =
   | { readonly kind: 'podRemoved'; readonly pod: PodInfo; readonly nodeName: string }
   | { readonly kind: 'namespaceChanged'; readonly namespace: string }
   | { readonly kind: 'claimChanged'; readonly key: ObjectKey }
-  | { readonly kind: 'storageChanged'; readonly what: StorageChange };
+  | { readonly kind: 'storageChanged'; readonly what: StorageChange }
+  /** `isFreed`: it gave devices back. */
+  | { readonly kind: 'deviceClaimChanged'; readonly key: ObjectKey; readonly isFreed: boolean }
+  /** What devices there are, or what classes of them. */
+  | { readonly kind: 'devicesChanged' };
 
 /** What volumes can be had has changed: one came or changed, a class or a driver did, a driver's room, what a node can hold, what it holds. */
 export type StorageChange = 'volume' | 'class' | 'driver' | 'capacity' | 'csiNode' | 'attachment';

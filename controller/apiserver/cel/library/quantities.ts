@@ -37,6 +37,9 @@ function parse(text: string): CelQuantity {
   );
 }
 
+/** A quantity that an object holds. Throws CelEvaluationError where it is none. */
+export const quantityValue = (text: string): CelOpaque => parse(text);
+
 const of = (value: CelValue | undefined): Quantity => (value as CelQuantity).quantity;
 const whole = (value: CelValue | undefined): Quantity => new Quantity((value as bigint) * NANO, 'DecimalSI');
 

@@ -42,6 +42,12 @@ function parse(text: string): Version | undefined {
   return { major, minor, patch, prerelease };
 }
 
+/** A version that an object holds; undefined where it is none. */
+export function semverValue(text: string): CelOpaque | undefined {
+  const version = parse(text);
+  return version === undefined ? undefined : new CelSemver(version);
+}
+
 /** Without a leading v, with all three numbers, and without their leading zeros. */
 function normalize(text: string): string | undefined {
   const [first = '', second, ...others] = text.replace(/^v/, '').split('.');

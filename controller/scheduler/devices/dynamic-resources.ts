@@ -1,0 +1,202 @@
+import type { IAllocationResult } from 'kubernetes-models/resource.k8s.io/v1/AllocationResult';
+import type { KubeClient } from '#api/client/client.ts';
+import {
+  canBeReserved,
+  isReservedForPod,
+  podResourceClaims,
+  resolveClaimName,
+  whyNotForPod,
+} from '#api/meta/pod-resource-claims.ts';
+import type { Pod, ResourceClaim } from '#api/object/kinds.ts';
+import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { describeError } from '#base/errors.ts';
+import type { NodeInfo } from '../cache/node-info.ts';
+import type { PodInfo } from '../cache/pod-info.ts';
+import type { ClusterEvent } from '../framework/cluster-event.ts';
+import {
+  type FilterPlugin,
+  type FilterPreparation,
+  type PreparedFilter,
+  type Rejection,
+  type Reservation,
+  type ReservePlugin,
+  rejectForGood,
+  SKIP,
+} from '../framework/plugin.ts';
+import { matchesAnyTerm, type NodeSelectorTerm, subjectOf } from '../plugins/node-selector-terms.ts';
+import { allocateDevices } from './allocate-devices.ts';
+import type { DeviceCache } from './device-cache.ts';
+import { requestsOf } from './device-requests.ts';
+import { DeviceSelectorError, type DeviceSelectors } from './device-selectors.ts';
+import { type ClaimToWrite, writeAllocation } from './write-allocation.ts';
+
+export interface DynamicResourcesOptions {
+  readonly client: KubeClient;
+  readonly cache: DeviceCache;
+  readonly selectors: DeviceSelectors;
+}
+
+const NAME = 'DynamicResources';
+/** Devices tried per node: some tens of milliseconds, while everybody else waits. */
+const MAX_STEPS = 50_000;
+
+/** A pod with claims in this cycle: what it has, and what each node that was looked at could give it. */
+interface Cycle {
+  readonly pod: Pod;
+  readonly claims: readonly ResourceClaim[];
+  /** Those that have no devices yet. */
+  readonly open: readonly ResourceClaim[];
+  /** For `open`, by node. */
+  readonly found: Map<string, readonly IAllocationResult[]>;
+}
+
+/** Places pods where the devices of their claims are, and gives the claims these devices. */
+export function createDynamicResources(options: DynamicResourcesOptions): {
+  readonly filter: FilterPlugin;
+  readonly reserve: ReservePlugin;
+} {
+  /** Of the last pod that was looked at: a cycle is one synchronous step. */
+  let cycle: Cycle | undefined;
+  const filter: FilterPlugin = {
+    name: NAME,
+    prepare(info) {
+      cycle = undefined;
+      if (podResourceClaims(info.pod).length === 0) return SKIP;
+      const begun = beginCycle(info, options.cache);
+      if ('kind' in begun) return begun;
+      cycle = begun;
+      return { kind: 'filter', filter: createNodeFilter(begun, options) };
+    },
+    isHelpedBy,
+  };
+  const reserve: ReservePlugin = {
+    name: NAME,
+    reserve(info, node) {
+      if (cycle?.pod !== info.pod) return undefined;
+      const { open, claims, found } = cycle;
+      const allocations = found.get(node.name) ?? [];
+      const writes = claims.map((claim) => ({ claim, allocation: allocations[open.indexOf(claim)] }));
+      return promiseDevices(options, info.pod, writes);
+    },
+  };
+  return { filter, reserve };
+}
+
+/** What the pod's claims are, or why it can be nowhere. */
+function beginCycle({ pod }: PodInfo, cache: DeviceCache): Cycle | FilterPreparation {
+  const claims: ResourceClaim[] = [];
+  try {
+    for (const claim of claimsOf(pod, cache)) if (!claims.includes(claim)) claims.push(claim);
+  } catch (err) {
+    return { kind: 'reject', rejection: rejectForGood(describeError(err)) };
+  }
+  if (claims.length === 0) return SKIP;
+  const open = claims.filter(({ status }) => status?.allocation === undefined);
+  const why = claims.map((claim) => whyNotNow(claim, pod, cache)).find((one) => one !== undefined);
+  if (why !== undefined) return { kind: 'reject', rejection: rejectForGood(why) };
+  return { pod, claims, open, found: new Map() };
+}
+
+/** Throws with Kubernetes' words for what is wrong with a claim. */
+function claimsOf(pod: Pod, cache: DeviceCache): ResourceClaim[] {
+  return podResourceClaims(pod).flatMap((podClaim) => {
+    const { name, isGenerated } = resolveClaimName(pod, podClaim);
+    if (name === undefined) return [];
+    const claim = cache.claim(objectKey(pod.metadata.namespace, name));
+    if (claim === undefined) throw new Error(`resourceclaim.resource.k8s.io ${JSON.stringify(name)} not found`);
+    if (claim.metadata.deletionTimestamp !== undefined)
+      throw new Error(`resourceclaim ${JSON.stringify(name)} is being deleted`);
+    const foreign = isGenerated ? whyNotForPod(pod, claim) : undefined;
+    if (foreign !== undefined) throw new Error(foreign);
+    return [claim];
+  });
+}
+
+function whyNotNow(claim: ResourceClaim, pod: Pod, cache: DeviceCache): string | undefined {
+  const { name, namespace } = claim.metadata;
+  if (claim.status?.allocation !== undefined)
+    return canBeReserved(claim) || isReservedForPod(pod, claim) ? undefined : 'resourceclaim in use';
+  if (cache.isPromised(claim)) return `resource claim ${namespace}/${name} is in the process of being allocated`;
+  for (const { alternatives } of requestsOf(claim))
+    for (const { name: request, spec } of alternatives) {
+      if (cache.deviceClass(spec.deviceClassName) === undefined)
+        return `request ${request}: device class ${spec.deviceClassName} does not exist`;
+      if (Object.keys(spec.capacity?.requests ?? {}).length > 0)
+        return `request ${request}: parts of a device's capacity cannot be allocated by this scheduler`;
+    }
+  return undefined;
+}
+
+function createNodeFilter(
+  { claims, open, found }: Cycle,
+  { cache, selectors }: DynamicResourcesOptions,
+): PreparedFilter {
+  return {
+    check({ node }: NodeInfo): Rejection | undefined {
+      if (node === undefined) return rejectForGood('node not found');
+      const subject = subjectOf(node);
+      for (const { status } of claims) {
+        const terms = status?.allocation?.nodeSelector?.nodeSelectorTerms as readonly NodeSelectorTerm[] | undefined;
+        if (terms !== undefined && !matchesAnyTerm(terms, subject))
+          return rejectForGood('resourceclaim not available on the node');
+      }
+      if (open.length === 0) return undefined;
+      try {
+        const outcome = allocateDevices({
+          ...{ claims: open, node: subject, pools: cache.poolsFor(subject.name), allocated: cache.allocated },
+          classOf: (name) => cache.deviceClass(name),
+          ...{ selectors, maxSteps: MAX_STEPS },
+        });
+        if (outcome.kind === 'none') return rejectForGood(outcome.reason);
+        found.set(subject.name, outcome.allocations);
+        return undefined;
+      } catch (err) {
+        if (err instanceof DeviceSelectorError) return rejectForGood(err.message);
+        throw err;
+      }
+    },
+  };
+}
+
+function promiseDevices(
+  { client, cache }: DynamicResourcesOptions,
+  pod: Pod,
+  writes: readonly ClaimToWrite[],
+): Reservation {
+  for (const { claim, allocation } of writes) if (allocation !== undefined) cache.promise(claim, allocation);
+  return {
+    async fulfil() {
+      try {
+        for (const write of writes) {
+          const written = await writeAllocation(client, pod, write);
+          if (write.allocation !== undefined) cache.keep(written);
+        }
+      } catch (err) {
+        throw new Error(`running PreBind plugin "${NAME}": ${describeError(err)}`, { cause: err });
+      } finally {
+        for (const { claim } of writes) cache.withdraw(claim);
+      }
+    },
+  };
+}
+
+function isHelpedBy(event: ClusterEvent, { pod }: PodInfo): boolean {
+  switch (event.kind) {
+    case 'nodeAdded':
+    case 'devicesChanged':
+      return true;
+    case 'nodeUpdated':
+      return event.changes.labels;
+    case 'deviceClaimChanged':
+      return event.isFreed || claimKeysOf(pod).includes(event.key);
+    default:
+      return false;
+  }
+}
+
+function claimKeysOf(pod: Pod): readonly ObjectKey[] {
+  const told = new Map((pod.status?.resourceClaimStatuses ?? []).map((one) => [one.name, one.resourceClaimName]));
+  return podResourceClaims(pod).flatMap(({ name, resourceClaimName = told.get(name) }) =>
+    resourceClaimName === undefined ? [] : [objectKey(pod.metadata.namespace, resourceClaimName)],
+  );
+}
