@@ -52,8 +52,9 @@ export class DeviceCache {
     const onClaim = (claim: ResourceClaim, isGone: boolean) => {
       const before = this.#shown.get(claim.metadata.uid) ?? [];
       const ids = isGone ? [] : deviceIdsOf(claim.status?.allocation);
+      const isFreed = before.some((id) => !ids.includes(id)) || (isGone && this.isPromised(claim));
       this.#show(claim, ids, isGone);
-      onEvent({ kind: 'deviceClaimChanged', key: keyOf(claim), isFreed: before.some((id) => !ids.includes(id)) });
+      onEvent({ kind: 'deviceClaimChanged', key: keyOf(claim), isFreed });
     };
     const onSlices = () => {
       this.#pools = undefined;
