@@ -35,6 +35,7 @@ import { defaultAdvertiseAddress, ownNames } from './host-names.ts';
 import { openInstanceIdentity } from './instance-identity.ts';
 import { joinCluster } from './join/redeem-join-token.ts';
 import { type Brain, launchBrain } from './launch-brain.ts';
+import { optimizeSooner } from './optimize-sooner.ts';
 import { type ClusterPki, type ClusterPkiOptions, FRONT_PROXY_CLIENT, openClusterPki } from './pki/cluster-pki.ts';
 import { writeDurableFile } from './pki/durable-file.ts';
 import { renderKubeconfig } from './pki/kubeconfig.ts';
@@ -186,6 +187,7 @@ async function runWithApiServer(
     log,
   });
   log.info('the control plane is up', { kubeconfig: config.kubeconfig });
+  optimizeSooner();
 
   await aborted(signal);
   log.info('stopping');
