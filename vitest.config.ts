@@ -1,4 +1,6 @@
+import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const sources = ['base', 'api', 'controller', 'agent', 'protos', 'scripts', 'docs'];
 
@@ -8,6 +10,29 @@ const sources = ['base', 'api', 'controller', 'agent', 'protos', 'scripts', 'doc
  */
 const patience = { testTimeout: 180_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000, interval: 20 } } };
 
+/** Takes longest: what begins last would have one core to itself at the end. */
+const long = new Set(
+  [
+    'store-crash-matrix',
+    'store-kill',
+    'kubectl-everyday',
+    'etcd-faults',
+    'api-contract',
+    'ca-rotation',
+    'cri-containerd',
+  ]
+    .concat(['systemd', 'roles', 'clocks', 'csi', 'chaos', 'workloads', 'pod-network'])
+    .map((name) => `${name}.test.ts`),
+);
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => long.has(basename(moduleId));
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 /** What compares this host before and after, or how long somebody waits: beside another test they would judge that one. */
 const alone = ['protocol-abuse', 'rolling-restart', 'up-down'].map((name) => `test/e2e/${name}.test.ts`);
 
@@ -15,6 +40,7 @@ export default defineConfig({
   test: {
     // One for each core of the machines that tests run on; by itself vitest leaves one core idle.
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {

@@ -1,7 +1,8 @@
 /**
  * Opens a store on the states that a power cut may leave at the indices of a trace, and prints what it finds as JSON (`CutReport`).
- * Arguments: trace file, folder that the trace is of, folder for the states, seed, share of the states in percent. A process of its own, so that a mutant of the store can
- * be loaded in its place (see `mutate.ts`).
+ * Arguments: trace file, folder that the trace is of, folder for the states, seed, share of the states in percent, and the finding (a regular
+ * expression) after which nothing more is looked for. A process of its own, so that a mutant of the store can be loaded in its place (see
+ * `mutate.ts`).
  */
 import { mkdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -40,6 +41,7 @@ const WHOLE_EVERY = 50;
 const BLOCK = 1_000_000;
 
 const [traceFile, traced, scratch, seed, percent] = process.argv.slice(2) as [string, string, string, string, string];
+const enough = process.argv[7] === undefined ? undefined : new RegExp(process.argv[7]);
 const random = seededRandom(Number(seed));
 const events = await readTrace(traceFile, traced);
 const phases = phasesOf(events);
@@ -58,7 +60,9 @@ const failures: { index: number; phase: CutPhase; what: string }[] = [];
 let states = 0;
 let wholeStores = 0;
 
+let isOver = false;
 for (const [index, event] of events.entries()) {
+  if (isOver) break;
   if (event.kind === 'line') promises.take(event.text);
   disk.take(event);
   const phase = phases[index];
@@ -74,6 +78,7 @@ for (const [index, event] of events.entries()) {
     layOut(dir, random() < 0.05 ? disk.stateAfterKill() : disk.stateAfterCut(random));
     const what = isWhole ? await checkWhole(dir) : check(dir);
     if (what !== undefined) failures.push({ index, phase, what });
+    isOver ||= what !== undefined && enough?.test(what) === true;
     rmSync(dir, { recursive: true });
   }
 }
