@@ -148,8 +148,27 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
       await iptables(table, '-F', chain);
       for (const rule of rules) await iptables(table, '-A', chain, ...rule);
     }
-    if (await holds(table, '-C', ...jumpTo(hook, chain))) return;
-    await iptables(table, isFirst ? '-I' : '-A', ...jumpTo(hook, chain));
+    await ensureJump({ table, chain, hook, isFirst });
+  }
+
+  /**
+   * Before whatever may drop, but behind the proxy's jumps: what it refuses (no endpoint, foreign source) must not have been accepted
+   * already. The proxy puts its own in front; here they may have come first or not.
+   */
+  async function ensureJump({ table, chain, hook, isFirst }: Omit<OwnChain, 'rules'>): Promise<void> {
+    const { stdout } = await iptables(table, '-S', hook);
+    const jumps = stdout.split('\n').filter((line) => line.startsWith('-A '));
+    const own = jumps.findIndex((line) => line.endsWith(` -j ${chain}`));
+    if (!isFirst) {
+      if (own === -1) await iptables(table, '-A', ...jumpTo(hook, chain));
+      return;
+    }
+    const proxy = jumps.findLastIndex((line) => / -j KUBE-[A-Z-]+$/.test(line));
+    if (own > proxy) return;
+    const [, ...jump] = jumpTo(hook, chain);
+    await iptables(table, '-I', hook, String(proxy + 2), ...jump);
+    // The old one goes once the new one stands, or packets would pass neither.
+    if (own !== -1) await iptables(table, '-D', hook, String(own + 1));
   }
 
   /** Serial: a new MTU and a new range may come at the same time. */

@@ -75,6 +75,12 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
     for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');
     expect(await tables()).toBe(once);
 
+    // A proxy that comes later, or whose jumps were behind for whatever reason, refuses all the same.
+    await exec.run(['sh', '-c', 'iptables -N KUBE-SERVICES; iptables -A FORWARD -j KUBE-SERVICES']);
+    for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');
+    const jumps = (await exec.run(['iptables', '-S', 'FORWARD'])).stdout.match(/(?<=-j ).*/g);
+    expect(jumps).toEqual(['KUBE-SERVICES', 'CORACLE-FORWARD']);
+
     await network.cleanUp();
     expect(await tables()).not.toContain('CORACLE');
     expect(before).not.toContain('CORACLE');
