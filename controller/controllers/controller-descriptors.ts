@@ -9,6 +9,7 @@ import { startDisruptionController } from './disruption/disruption-controller.ts
 import { startEndpointsController } from './endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
 import { startMirroringController } from './endpointslice/mirroring-controller.ts';
+import { startEphemeralVolumeController } from './ephemeral-volume/ephemeral-volume-controller.ts';
 import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
 import { startNamespaceController } from './namespace/namespace-controller.ts';
 import { startNetworkPolicyController } from './network-policy/network-policy-controller.ts';
@@ -25,6 +26,8 @@ import { startServiceAccountController } from './serviceaccount/serviceaccount-c
 import { startAttributesProtectionController } from './storage-protection/attributes-protection-controller.ts';
 import { startClaimProtectionController } from './storage-protection/claim-protection-controller.ts';
 import { startVolumeProtectionController } from './storage-protection/volume-protection-controller.ts';
+
+import { startVolumeExpandController } from './volume-expand/volume-expand-controller.ts';
 
 export interface ControllerDescriptor {
   /** As in logs. */
@@ -64,6 +67,18 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
       serviceAccount: 'persistent-volume-binder',
       reportsAs: 'persistentvolume-controller',
       start: startPersistentVolumeBinder,
+    },
+    {
+      name: 'ephemeral-volume',
+      serviceAccount: 'ephemeral-volume-controller',
+      reportsAs: 'ephemeral_volume',
+      start: startEphemeralVolumeController,
+    },
+    {
+      name: 'persistentvolume-expander',
+      serviceAccount: 'expand-controller',
+      reportsAs: 'volume_expand',
+      start: startVolumeExpandController,
     },
     { name: 'pvc-protection', serviceAccount: 'pvc-protection-controller', start: startClaimProtectionController },
     { name: 'pv-protection', serviceAccount: 'pv-protection-controller', start: startVolumeProtectionController },

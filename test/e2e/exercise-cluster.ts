@@ -227,8 +227,11 @@ async function quotas({ ok, until }: Hands): Promise<void> {
   await until('the count', 'get quota few -n bounded -o jsonpath={.status.used.configmaps}', /\d/);
 }
 
-/** Deleted at once, and gone once their controllers saw that nobody uses them. */
-async function claims({ apply, ok }: Hands): Promise<void> {
+/**
+ * Some are deleted at once, and gone once their controllers saw that nobody uses them; some are bound and released. One gets its volume when
+ * its pod gets its node, one comes with its pod and waits for a provisioner that never comes, one is to grow.
+ */
+async function claims({ apply, ok, until }: Hands): Promise<void> {
   const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } };
   const volume = {
     accessModes: ['ReadWriteOnce'],
@@ -248,6 +251,43 @@ async function claims({ apply, ok }: Hands): Promise<void> {
     parameters: { a: 'b' },
   });
   await ok('delete persistentvolumeclaim/idle persistentvolume/idle volumeattributesclass/idle --timeout=150s');
+  const late = (name: string, provisioner: string) => ({
+    ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name }, provisioner },
+    volumeBindingMode: 'WaitForFirstConsumer',
+  });
+  const claim = (name: string) => ({
+    ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name } },
+    spec: { ...spec, storageClassName: name },
+  });
+  // The other node is lost meanwhile.
+  const stays = { nodeSelector: { 'kubernetes.io/hostname': 'node-0' } };
+  const path = `/tmp/coracle-exercise-${process.pid}`;
+  const first = { ...volume, storageClassName: 'late', persistentVolumeReclaimPolicy: 'Delete', hostPath: { path } };
+  await apply(
+    late('late', 'kubernetes.io/no-provisioner'),
+    late('never', 'nobody.example.com'),
+    claim('late'),
+    { ...late('grows', 'nobody.example.com'), volumeBindingMode: 'Immediate', allowVolumeExpansion: true },
+    claim('grows'),
+    { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'late' }, spec: first },
+    {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'grows' } },
+      spec: { ...volume, storageClassName: 'grows' },
+    },
+    pod('late', { ...stays, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'late' } }] }),
+    pod('never', {
+      ...stays,
+      volumes: [{ name: 'v', ephemeral: { volumeClaimTemplate: { spec: claim('never').spec } } }],
+    }),
+  );
+  await until('the volume', 'get pvc late -o jsonpath={.status.phase}', /Bound/);
+  await until('the choice of a node', 'get pvc never-v -o jsonpath={.metadata.annotations}', /selected-node/);
+  await until('the other volume', 'get pvc grows -o jsonpath={.status.phase}', /Bound/);
+  await ok('patch pvc grows --type=merge -p {"spec":{"resources":{"requests":{"storage":"2Mi"}}}}');
+  await until('who makes it grow', 'get events', /ExternalExpanding/);
+  await ok('delete pod/late pvc/late pod/never --timeout=150s');
+  await ok('wait --for=delete pvc/never-v --timeout=150s');
+  await ok('wait --for=delete pv/late --timeout=150s');
 }
 
 /** Comes to each node of isolated pods, changes with them, and goes. */

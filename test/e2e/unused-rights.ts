@@ -149,7 +149,6 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
     {
       why: 'for volumes and drivers, which this test does not use: csi.test.ts does',
       rules: [
-        allow('get', 'core', 'persistentvolumeclaims persistentvolumes'),
         allow('get patch update', 'core', 'persistentvolumeclaims/status'),
         allow('delete patch update', 'storage.k8s.io', 'csinodes'),
         allow(READ, 'storage.k8s.io', 'csidrivers'),
@@ -228,6 +227,21 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
     },
     { why: COMPATIBLE, rules: [allow('update', 'core', 'endpoints/finalizers services/finalizers')] },
   ],
+  'system:controller:ephemeral-volume-controller': [
+    REPORTS_NOTHING,
+    { why: OWN_READS, rules: [allow(READ, 'core', 'persistentvolumeclaims pods')] },
+  ],
+  'system:controller:expand-controller': [
+    ...REPORTS,
+    { why: OWN_READS, rules: [allow(READ, 'core', 'persistentvolumeclaims persistentvolumes')] },
+    {
+      why: 'as Kubernetes ships the role, for volumes that it makes larger itself',
+      rules: [
+        allow('patch update', 'core', 'persistentvolumes'),
+        allow('patch update', 'core', 'persistentvolumeclaims/status'),
+      ],
+    },
+  ],
   'system:controller:generic-garbage-collector': [
     ...REPORTS,
     { why: 'informers list where a server has no watch lists; ours has', rules: [allow('list', '*', '*')] },
@@ -247,6 +261,27 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
         allow('delete update', 'core', 'nodes'),
         allow('update', 'core', 'nodes/status pods/status'),
         allow('delete', 'core', 'pods'),
+      ],
+    },
+  ],
+  'system:controller:persistent-volume-binder': [
+    ...REPORTS,
+    {
+      why: OWN_READS,
+      rules: [
+        allow(READ, 'core', 'persistentvolumes'),
+        allow('list watch', 'core', 'persistentvolumeclaims'),
+        allow(READ, 'storage.k8s.io', 'storageclasses'),
+        allow('get list watch', 'core', 'pods'),
+        allow('list watch', 'core', 'nodes'),
+      ],
+    },
+    {
+      why: 'as Kubernetes ships the role, for volumes that it makes itself and for pods that recycle them; ours does neither',
+      rules: [
+        allow('create', 'core', 'persistentvolumes'),
+        allow('create delete', 'core', 'pods'),
+        allow('watch', 'core', 'events'),
       ],
     },
   ],
