@@ -23,7 +23,8 @@ const fileOf = ({ group, version, kind }: ResourceDefinition) =>
 const definitions = servedDefinitions().filter(
   (definition) => definition.verbs.includes('update') && existsSync(fileOf(definition)),
 );
-if (definitions.length === 0) console.log(`missing-parts.test: skipped, nothing at ${roundtrip}`);
+// A file without any test counts as one that has failed.
+if (definitions.length === 0) test.skip(`nothing at ${roundtrip}`, () => {});
 
 function exampleOf(definition: ResourceDefinition): KubeObject {
   const example = JSON.parse(readFileSync(fileOf(definition), 'utf8')) as KubeObject;
