@@ -12,6 +12,7 @@ import { COMPONENT_VERSION, GIT_VERSION } from '#base/version.ts';
 import type { AgentConfig } from './config.ts';
 import { createCriRuntime } from './cri/cri-runtime.ts';
 import type { ContainerRuntime } from './cri/runtime.ts';
+import { RuntimeOperations } from './cri/runtime-operations.ts';
 import { prepareContainerd, startContainerdInstance } from './host/containerd-instance.ts';
 import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
@@ -68,7 +69,11 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
       throw err instanceof JoinError && err.kind === 'configuration' ? new ConfigError(err.message) : err;
     }),
   ]);
-  const runtime = createCriRuntime({ endpoint, clock, log: log.child({ component: 'cri' }) });
+  const operations = new RuntimeOperations();
+  const runtime = createCriRuntime({
+    ...{ endpoint, clock, log: log.child({ component: 'cri' }) },
+    onCall: (method) => operations.count(method),
+  });
   const network = await createNodeNetwork({
     ...{ config, nodeName, host, clock, log },
     onProblems: () => kubelet.checkNode(),
@@ -127,6 +132,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     devicePlugins,
     csiDrivers,
     draDrivers,
+    runtimeOperations: () => operations.counts(),
     onPodCidrs,
     networkTroubles: () => network.problems(),
   });

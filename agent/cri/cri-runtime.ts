@@ -39,6 +39,8 @@ export interface CriRuntimeOptions {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of each call, by its name in CRI. */
+  readonly onCall?: (method: string) => void;
 }
 
 export interface CriRuntime extends ContainerRuntime {
@@ -63,13 +65,17 @@ async function ignoreNotFound(call: Promise<unknown>): Promise<void> {
 }
 
 /** Any CRI v1 runtime over gRPC. The connection is made by the first call and renewed for ever; a call without one fails with code 14. */
-export function createCriRuntime({ endpoint, clock, log }: CriRuntimeOptions): CriRuntime {
+export function createCriRuntime({ endpoint, clock, log, onCall }: CriRuntimeOptions): CriRuntime {
   const caller = createGrpcCaller({ endpoint, clock });
   const protocol = loadWireProtocol();
-  const runtime = <Response>(method: string, request: object, timeoutMs: number | undefined) =>
-    caller.unary<Response>(protocol.runtime, method, request, { timeoutMs });
-  const image = <Response>(method: string, request: object, timeoutMs: number | undefined, signal?: AbortSignal) =>
-    caller.unary<Response>(protocol.image, method, request, { timeoutMs, signal });
+  const runtime = <Response>(method: string, request: object, timeoutMs: number | undefined) => {
+    onCall?.(method);
+    return caller.unary<Response>(protocol.runtime, method, request, { timeoutMs });
+  };
+  const image = <Response>(method: string, request: object, timeoutMs: number | undefined, signal?: AbortSignal) => {
+    onCall?.(method);
+    return caller.unary<Response>(protocol.image, method, request, { timeoutMs, signal });
+  };
 
   /** CRI's container status and stats do not name the sandbox; lists do, and our own creations. */
   let sandboxOf = new Map<string, string>();
@@ -92,9 +98,12 @@ export function createCriRuntime({ endpoint, clock, log }: CriRuntimeOptions): C
     return containerStatusFrom(wire, sandboxOf.get(id) ?? '');
   }
 
+  /** Without asking for its sandbox: containers of others end, too. */
   async function hasExited(id: string): Promise<boolean> {
     try {
-      return (await containerStatus(id)).state === 'EXITED';
+      const request = { container_id: id };
+      const answer = await runtime<{ status: WireContainerStatus | null }>('ContainerStatus', request, READ_MS);
+      return answer.status === null || containerStatusFrom(answer.status, '').state === 'EXITED';
     } catch (err) {
       if (isNotFound(err)) return true;
       throw err;

@@ -317,6 +317,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     imageFsPath: () => health?.images.mountPoint,
     pods: () => workers.list(),
     probeCounts: () => probes.counts(),
+    runtimeOperations: () => deps.runtimeOperations?.() ?? new Map(),
   });
   return {
     lookups,

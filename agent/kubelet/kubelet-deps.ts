@@ -26,6 +26,8 @@ export interface KubeletDeps {
   readonly csiDrivers?: CsiDrivers;
   /** Drivers of dynamically allocated devices that have registered. */
   readonly draDrivers?: DraDrivers;
+  /** Calls of the runtime since the start, by operation. */
+  readonly runtimeOperations?: () => ReadonlyMap<string, number>;
   /** The controller gave this node its pod addresses, or changed them. */
   readonly onPodCidrs?: (podCidrs: readonly string[]) => void;
   /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */

@@ -7,7 +7,7 @@ import { type Node, resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { ContainerRuntime, ImageInfo, RuntimeCondition, RuntimeFeatures } from '../../cri/runtime.ts';
+import type { ContainerRuntime } from '../../cri/runtime.ts';
 import type { Host, HostFacts } from '../../host/host.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
@@ -15,6 +15,7 @@ import type { NetworkTrouble } from './network-conditions.ts';
 import { keepNodeLease } from './node-lease.ts';
 import { registerNode } from './node-registration.ts';
 import { computeNodeStatus, isSameNodeStatus } from './node-status.ts';
+import { RuntimeStateReader } from './runtime-state.ts';
 
 export interface NodeAgentOptions {
   readonly client: KubeClient;
@@ -46,8 +47,8 @@ const REPORT_MS = 300_000;
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #nodes: ResourceClient<Node>;
+  readonly #runtime: RuntimeStateReader;
   #facts: HostFacts | undefined;
-  #features: { readonly of: string; readonly features: RuntimeFeatures } | undefined;
   #node: Node | undefined;
   #sent: { readonly status: INodeStatus; readonly atMs: number } | undefined;
   #current: INodeStatus | undefined;
@@ -56,6 +57,7 @@ export class NodeAgent {
   constructor(options: NodeAgentOptions) {
     this.#options = options;
     this.#nodes = options.client.resource<Node>(resources.nodes);
+    this.#runtime = new RuntimeStateReader(options);
   }
 
   /** The Node as this node sees itself; labels of the API once registered. */
@@ -161,11 +163,11 @@ export class NodeAgent {
   }
 
   async #compute(): Promise<INodeStatus> {
-    const { host, config, runtime, unhealthy, clock } = this.#options;
+    const { host, config, unhealthy, clock } = this.#options;
     const [facts, disk, state] = await Promise.all([
       this.#hostFacts(),
       host.fs.diskUsage(config.rootDir),
-      this.#runtimeState(runtime),
+      this.#runtime.read(),
     ]);
     const previous = this.#sent?.status ?? this.#node?.status;
     return computeNodeStatus({
@@ -194,33 +196,6 @@ export class NodeAgent {
       if (kib > 0 && count > 0) found.set(`hugepages-${bytes(kib)}`, bytes(kib * count));
     }
     return found;
-  }
-
-  async #runtimeState(runtime: ContainerRuntime): Promise<{
-    runtime: { name: string; version: string };
-    runtimeConditions: readonly RuntimeCondition[];
-    images: readonly ImageInfo[];
-    features: RuntimeFeatures;
-  }> {
-    try {
-      const [version, runtimeConditions, images] = await Promise.all([
-        runtime.version(),
-        runtime.status(),
-        runtime.listImages(),
-      ]);
-      return { runtime: version, runtimeConditions, images, features: await this.#featuresOf(runtime, version) };
-    } catch (err) {
-      this.#options.log.warn('container runtime did not tell its state', { err: describeError(err) });
-      const features = this.#features?.features ?? { supplementalGroupsPolicy: false, handlers: [] };
-      return { runtime: { name: 'unknown', version: '' }, runtimeConditions: [], images: [], features };
-    }
-  }
-
-  /** They change with the runtime alone. */
-  async #featuresOf(runtime: ContainerRuntime, { name, version }: { name: string; version: string }) {
-    const of = `${name} ${version}`;
-    if (this.#features?.of !== of) this.#features = { of, features: await runtime.features() };
-    return this.#features.features;
   }
 }
 

@@ -31,6 +31,8 @@ export interface KubeletReportsDeps {
   readonly pods: () => readonly Pod[];
   readonly lookups: Pick<PodLookups, 'findRunningContainer'>;
   readonly probeCounts: () => readonly ProbeCount[];
+  /** Calls of the runtime by operation. */
+  readonly runtimeOperations: () => ReadonlyMap<string, number>;
 }
 
 const UNIMPLEMENTED = 12;
@@ -152,6 +154,15 @@ export class KubeletReports implements NodeReports {
         type: 'gauge',
         help: "[ALPHA] The node's name. The count is always 1.",
         lines: [{ labels: { node: config.nodeName }, value: 1 }],
+      },
+      {
+        name: 'kubelet_runtime_operations_total',
+        type: 'counter',
+        help: '[ALPHA] Cumulative number of runtime operations by operation type.',
+        lines: [...this.#deps.runtimeOperations()].map(([type, value]) => ({
+          labels: { operation_type: type },
+          value,
+        })),
       },
       {
         name: 'process_cpu_seconds_total',
