@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RuntimeEvent } from '#agent/cri/runtime.ts';
 import { containerConfig, runtimeContract, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
 import { type ContainerdPrograms, type ContainerdRelease, findContainerd } from '#test/kit/containerd-releases.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+import { findAbilities } from '#test/kit/runtime-abilities.ts';
 
 const missing = missingForContainerd();
 if (missing !== undefined) console.warn(`cri-containerd: skipped, ${missing}`);
@@ -22,7 +25,25 @@ for (const [index, release] of RELEASES.entries()) {
   describe(`containerd ${programs.version} over CRI`, () => describeContainerd(programs, index));
 }
 
-function describeContainerd({ folders: programFolders }: ContainerdPrograms, index: number): void {
+/** docs/runtimes.md as rows: ability -> version -> `yes` or `no`. */
+function abilitiesOf(version: string): Record<string, boolean> | undefined {
+  const text = readFileSync(join(import.meta.dirname, '../../docs/runtimes.md'), 'utf8');
+  const [head = [], , ...rows] = [...text.matchAll(/^\|(.*)\|$/gm)].map((row) =>
+    row[1]!.split('|').map((cell) => cell.trim()),
+  );
+  const column = head.indexOf(version.replace(/\.\d+$/, ''));
+  if (column < 0) return undefined;
+  return Object.fromEntries(rows.map((cells) => [cells[0]!, cells[column] === 'yes']));
+}
+
+function describeContainerd({ folders: programFolders, version }: ContainerdPrograms, index: number): void {
+  const told = abilitiesOf(version);
+  if (told === undefined) console.warn(`cri-containerd: docs/runtimes.md tells nothing of ${version}`);
+
+  it.skipIf(told === undefined)('can do what docs/runtimes.md tells, and lacks what it says', async () => {
+    expect(await findAbilities(containerd)).toEqual(told);
+  });
+
   let containerd: TestContainerd;
   const run = randomUUID();
   beforeAll(async () => {

@@ -30,7 +30,7 @@ export function renderBusyboxArchive(name = BUSYBOX_IMAGE): Uint8Array {
         mode: 0o644,
         content: 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
       },
-      { path: 'etc/group', mode: 0o644, content: 'root:x:0:\nnogroup:x:65534:\n' },
+      { path: 'etc/group', mode: 0o644, content: 'root:x:0:\ngames:x:60:nobody\nnogroup:x:65534:\n' },
     ],
     command: ['sleep', 'infinity'],
   });
