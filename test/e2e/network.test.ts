@@ -59,8 +59,8 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
   });
   afterAll(() => cluster?.destroy());
 
-  const fetchFrom = (from: string, host: string, port: number) =>
-    inPod(from, `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port}`);
+  const fetchFrom = (from: string, host: string, port: number, seconds = 10) =>
+    inPod(from, `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w ${seconds} ${host} ${port}`);
   const lookup = (from: string, name: string) => inPod(from, `nslookup ${name} 2>&1`);
 
   it.each(['p0', 'p1', 'h1'])(
@@ -70,12 +70,19 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
       await waitUntil('the first answer', 20_000, async () =>
         (await lookup(from, 'web.default.svc.cluster.local')).includes(ip),
       );
+      // A pod that is ready is an endpoint a moment later, and rules another moment.
+      await waitUntil('the first answer of a server', 20_000, async () =>
+        /^[ph]\d$/m.test(await fetchFrom(from, ip, 80)),
+      );
       // Through the search path of the pod, and to a server behind the Service.
       for (const name of ['web', 'web.default', 'web.default.svc', 'web.default.svc.cluster.local.'])
         expect(await fetchFrom(from, name, 80), name).toMatch(/^[ph]\d$/m);
-      const each = await lookup(from, 'each.default.svc.cluster.local');
-      for (const name of ['p0', 'p1'])
-        expect(each).toContain(await ok('get', 'pod', name, '-o', 'jsonpath={.status.podIP}'));
+      for (const name of ['p0', 'p1']) {
+        const podIp = await ok('get', 'pod', name, '-o', 'jsonpath={.status.podIP}');
+        await waitUntil(`the address of ${name}`, 20_000, async () =>
+          (await lookup(from, 'each.default.svc.cluster.local')).includes(podIp),
+        );
+      }
       expect(await lookup(from, 'nobody.default.svc.cluster.local')).toMatch(/NXDOMAIN|can't find/);
     },
   );
@@ -99,7 +106,7 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
   it('loses no lookup of one node while the other and the controller are gone', { timeout: 300_000 }, async () => {
     const [survivor, victim] = [cluster.agents[0]!, cluster.agents[1]!];
     const script =
-      'for i in $(seq 1 60); do dig +short +time=1 +tries=1 @10.96.0.10 web.default.svc.cluster.local | grep -q . || echo lost; done';
+      'for i in $(seq 1 60); do dig +short +time=5 +tries=1 @10.96.0.10 web.default.svc.cluster.local | grep -q . || echo lost; done';
     const ip = await ok('get', 'pod', 'p0', '-o', 'jsonpath={.status.podIP}');
     expect(ip).not.toBe('');
     await victim.kill();
@@ -139,13 +146,14 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
       spec,
     });
     const ip1 = await ok('get', 'pod', 'p1', '-o', 'jsonpath={.status.podIP}');
-    const reaches = async (from: string, to: string) => /^p\d$/m.test(await fetchFrom(from, to, 8080));
+    const reaches = async (from: string, to: string, seconds?: number) =>
+      /^p\d$/m.test(await fetchFrom(from, to, 8080, seconds));
     expect(await reaches('p0', ip1)).toBe(true);
     await apply(
       policy('closed', { podSelector: { matchLabels: { pod: 'p1' } }, policyTypes: ['Ingress'] }),
       policy('mute', { podSelector: { matchLabels: { pod: 'p0' } }, policyTypes: ['Egress'] }),
     );
-    await waitUntil('p1 to be closed', 20_000, async () => !(await reaches('p0', ip1)));
+    await waitUntil('p1 to be closed', 20_000, async () => !(await reaches('p0', ip1, 2)));
     await waitUntil(
       'p0 to be without names',
       20_000,
@@ -163,7 +171,7 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
     await waitUntil('names for p0', 20_000, async () =>
       (await lookup('p0', 'kubernetes.default.svc.cluster.local')).includes('10.96.0.1'),
     );
-    expect(await reaches('p0', ip1)).toBe(false);
+    expect(await reaches('p0', ip1, 2)).toBe(false);
     await ok('delete', 'networkpolicy', '--all');
     await waitUntil('p1 to be open again', 20_000, () => reaches('p0', ip1));
   });

@@ -110,7 +110,7 @@ describe.skipIf(problem !== undefined)('kubectl on a cluster of two nodes', () =
     for (let i = 0; i < 20; i++)
       seen.add(
         (
-          await ok('exec', name!, '--', 'sh', '-c', `printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 ${ip} 80 | tail -1`)
+          await ok('exec', name!, '--', 'sh', '-c', `printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 10 ${ip} 80 | tail -1`)
         ).trim(),
       );
     expect(seen.size).toBe(2);
