@@ -71,6 +71,9 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
     await program(service(), slice([pod(2).address]));
     expect(await fromPod('10.96.0.20')).toBe('pod2 10.244.0.10');
     expect(await lab.nodes[0]!.agent.dial('10.96.0.20', 80)).toBe(`pod2 ${NODE_IP}`);
+    // As kube-proxy does in this mode alone.
+    if (mode !== 'nftables') return;
+    for (const from of [pod(0).agent, lab.nodes[0]!.agent]) expect(await from.dial('10.96.0.20', 81)).toBe('refused');
   });
 
   it('a pod reaches itself through its Service', async () => {

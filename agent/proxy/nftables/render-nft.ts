@@ -1,6 +1,6 @@
 import type { PlanChange } from '../change-tracker.ts';
 import type { ServicePortPlan } from '../service-port-plan.ts';
-import { renderServiceElements, type ServiceElements } from './service-elements.ts';
+import { renderServiceElements, type ServiceElements, type SharedSet } from './service-elements.ts';
 import {
   endpointMap,
   endpointMapDefinition,
@@ -29,9 +29,13 @@ export interface Installed {
 export interface SharedState {
   /** Names of the spread chains that stand. */
   readonly spreads: ReadonlySet<string>;
-  /** Key of `hairpin-connections` -> how many Service ports want it. */
-  readonly hairpins: ReadonlyMap<string, number>;
+  /** Element of a shared set -> how many Service ports want it. */
+  readonly counts: SharedCounts;
 }
+
+type SharedCounts = ReadonlyMap<SharedSet, ReadonlyMap<string, number>>;
+
+export const NOTHING_INSTALLED: SharedState = { spreads: new Set(), counts: new Map() };
 
 export interface Rendered {
   /**
@@ -59,7 +63,7 @@ export function renderFullSync(
   const f = nftFamily(options.family);
   const services = plans.map((plan) => renderServiceElements(plan, options));
   const spreads = uniqueSpreads(services);
-  const hairpins = countHairpins(services);
+  const { counts } = countShared(NOTHING_INSTALLED.counts, [], services);
   const own = new Map(services.flatMap(({ chains }) => [...chains]));
   const fixed = fixedChains(options);
   const sets = setDefinitions(services, spreads, f);
@@ -69,11 +73,11 @@ export function renderFullSync(
     ...own,
   ]);
   const elements = mergeElements(services);
-  elements.set('hairpin-connections', new Map([...hairpins.keys()].map((key) => [key, ''])));
+  for (const [set, wanted] of counts) elements.set(set, new Map([...wanted.keys()].map((key) => [key, ''])));
   const here = installed ?? { chains: [], sets: [], maps: [] };
   const t = `${f} ${TABLE}`;
   return {
-    state: { spreads: new Set(spreads.map(spreadChain)), hairpins },
+    state: { spreads: new Set(spreads.map(spreadChain)), counts },
     preparation: '',
     text: join([
       `add table ${t}`,
@@ -101,15 +105,10 @@ export function renderPartialSync(changes: readonly PlanChange[], state: SharedS
   const before = changes.flatMap(({ previous }) => (previous ? [renderServiceElements(previous, options)] : []));
   const after = changes.flatMap(({ next }) => (next ? [renderServiceElements(next, options)] : []));
   const newSpreads = uniqueSpreads(after).filter((spread) => !state.spreads.has(spreadChain(spread)));
-  const hairpins = new Map(state.hairpins);
-  for (const [key, count] of countHairpins(before)) hairpins.set(key, (hairpins.get(key) ?? 0) - count);
-  for (const [key, count] of countHairpins(after)) hairpins.set(key, (hairpins.get(key) ?? 0) + count);
+  const { counts, ...shared } = countShared(state.counts, before, after);
   const [gone, added] = diffElements(mergeElements(before), mergeElements(after));
-  const goneHairpins = [...hairpins].filter(([key, count]) => count <= 0 && (state.hairpins.get(key) ?? 0) > 0);
-  const newHairpins = [...hairpins].filter(([key, count]) => count > 0 && (state.hairpins.get(key) ?? 0) <= 0);
-  gone.set('hairpin-connections', new Map(goneHairpins.map(([key]) => [key, ''])));
-  added.set('hairpin-connections', new Map(newHairpins.map(([key]) => [key, ''])));
-  for (const [key, count] of hairpins) if (count <= 0) hairpins.delete(key);
+  for (const [set, keys] of shared.gone) gone.set(set, keys);
+  for (const [set, keys] of shared.added) added.set(set, keys);
   const oldChains = new Map(before.flatMap(({ chains }) => [...chains]));
   const newChains = new Map(after.flatMap(({ chains }) => [...chains]));
   const changed = [...newChains].filter(([name, rules]) => oldChains.get(name)?.join('\n') !== rules.join('\n'));
@@ -117,7 +116,7 @@ export function renderPartialSync(changes: readonly PlanChange[], state: SharedS
   const oldSets = new Map(before.flatMap(({ affinitySets }) => [...affinitySets]));
   const newSets = new Map(after.flatMap(({ affinitySets }) => [...affinitySets]));
   return {
-    state: { spreads: new Set([...state.spreads, ...newSpreads.map(spreadChain)]), hairpins },
+    state: { spreads: new Set([...state.spreads, ...newSpreads.map(spreadChain)]), counts },
     preparation: join([
       ...newEndpointMaps(newSpreads, state).map((spread) =>
         addSet(t, endpointMap(spread), endpointMapDefinition(spread, f)),
@@ -179,10 +178,42 @@ function uniqueSpreads(services: readonly ServiceElements[]): Spread[] {
   ];
 }
 
-function countHairpins(services: readonly ServiceElements[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { hairpins } of services) for (const key of hairpins) counts.set(key, (counts.get(key) ?? 0) + 1);
-  return counts;
+/** What Service ports of `before` no longer want and those of `after` do; looks at no key that neither names. */
+function countShared(
+  counts: SharedCounts,
+  before: readonly ServiceElements[],
+  after: readonly ServiceElements[],
+): { readonly counts: SharedCounts; readonly gone: Elements; readonly added: Elements } {
+  const deltas = new Map<SharedSet, Map<string, number>>();
+  const count = (services: readonly ServiceElements[], step: 1 | -1) => {
+    for (const [set, keys] of services.flatMap(({ shared }) => [...shared])) {
+      const ofSet = deltas.get(set) ?? new Map<string, number>();
+      deltas.set(set, ofSet);
+      for (const key of keys) ofSet.set(key, (ofSet.get(key) ?? 0) + step);
+    }
+  };
+  count(before, -1);
+  count(after, 1);
+  const [next, gone, added] = [
+    new Map(counts),
+    new Map<string, Map<string, string>>(),
+    new Map<string, Map<string, string>>(),
+  ];
+  for (const [set, ofSet] of deltas) {
+    const wanted = new Map(counts.get(set));
+    const [goneKeys, addedKeys] = [new Map<string, string>(), new Map<string, string>()];
+    for (const [key, step] of ofSet) {
+      const was = wanted.get(key) ?? 0;
+      if (was + step > 0) wanted.set(key, was + step);
+      else wanted.delete(key);
+      if (was > 0 && was + step <= 0) goneKeys.set(key, '');
+      if (was <= 0 && was + step > 0) addedKeys.set(key, '');
+    }
+    next.set(set, wanted);
+    gone.set(set, goneKeys);
+    added.set(set, addedKeys);
+  }
+  return { counts: next, gone, added };
 }
 
 type Elements = Map<string, Map<string, string>>;

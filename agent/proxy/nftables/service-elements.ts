@@ -19,9 +19,12 @@ export interface ServiceElements {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Sets that remember clients -> seconds. */
   readonly affinitySets: ReadonlyMap<string, number>;
-  /** Keys of `hairpin-connections`; other Service ports may hold the same. */
-  readonly hairpins: readonly string[];
+  /** Set -> keys that other Service ports may want too. */
+  readonly shared: ReadonlyMap<SharedSet, readonly string[]>;
 }
+
+/** Several ports of a Service have one address, several Services may have one endpoint. */
+export type SharedSet = 'hairpin-connections' | 'cluster-ips';
 
 const HASH_CHARACTERS = 8;
 /** The kernel takes 255. */
@@ -81,8 +84,11 @@ export function renderServiceElements(plan: ServicePortPlan, options: NftOptions
 }
 
 function finish({ elements, spreads, chains, affinitySets }: Collector, plan: ServicePortPlan): ServiceElements {
-  const hairpins = plan.localEndpoints.map(({ address }) => `${address} . ${address}`);
-  return { elements, spreads: [...spreads.values()], chains, affinitySets, hairpins };
+  const shared = new Map<SharedSet, readonly string[]>([
+    ['cluster-ips', [plan.clusterIp]],
+    ['hairpin-connections', plan.localEndpoints.map(({ address }) => `${address} . ${address}`)],
+  ]);
+  return { elements, spreads: [...spreads.values()], chains, affinitySets, shared };
 }
 
 function dispatchToSpreads(into: Collector, plan: ServicePortPlan, addresses: readonly string[]): void {

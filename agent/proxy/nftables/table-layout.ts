@@ -46,6 +46,7 @@ export function fixedSets(f: NftFamily): ReadonlyMap<string, string> {
   const map = (key: string) => `{ typeof ${key} : verdict ; }`;
   return new Map([
     ['hairpin-connections', set(`${f} saddr . ${f} daddr`)],
+    ['cluster-ips', set(`${f} daddr`)],
     ['service-ips', map(addressKey(f))],
     ['service-nodeports', map(PORT_KEY)],
     ['no-endpoint-services', map(addressKey(f))],
@@ -80,6 +81,8 @@ export function fixedChains(options: NftOptions): ReadonlyMap<string, { hook: st
       'nodeport-endpoints-check',
       chain('', ...local.map((match) => `${match} ${PORT_KEY} vmap @no-endpoint-nodeports`)),
     ],
+    // What is still for a cluster IP here is for a port that no Service has: without this it would wander off to the default route.
+    ['cluster-ips-check', chain('', `${f} daddr @cluster-ips reject`)],
     ['firewall-check', chain('', `${addressKey(f)} vmap @firewall-ips`)],
     [
       'masquerading',
@@ -105,9 +108,17 @@ export function fixedChains(options: NftOptions): ReadonlyMap<string, { hook: st
     [
       'filter-forward',
       // A packet that conntrack cannot place would leave with the endpoint's own address and reset the client's connection.
-      chain(hook('filter', 'forward', 0), 'ct state invalid drop', `${isNew} jump service-endpoints-check`),
+      chain(
+        hook('filter', 'forward', 0),
+        'ct state invalid drop',
+        `${isNew} jump service-endpoints-check`,
+        `${isNew} jump cluster-ips-check`,
+      ),
     ],
-    ['filter-output', chain(hook('filter', 'output', 0), `${isNew} jump service-endpoints-check`)],
+    [
+      'filter-output',
+      chain(hook('filter', 'output', 0), `${isNew} jump service-endpoints-check`, `${isNew} jump cluster-ips-check`),
+    ],
     ['nat-prerouting', chain(hook('nat', 'prerouting', -100), 'jump services')],
     ['nat-output', chain(hook('nat', 'output', -100), 'jump services')],
     ['nat-postrouting', chain(hook('nat', 'postrouting', 100), 'jump masquerading')],

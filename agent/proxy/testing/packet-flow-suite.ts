@@ -25,6 +25,9 @@ export interface FlowOptions {
   readonly choose?: (count: number) => number;
 }
 
+/** A port of a cluster IP that no Service has: kube-proxy's nftables mode refuses it, its iptables mode lets the packet go where it came from. */
+const NO_SUCH_PORT = 'no such port';
+
 const NODE = '192.0.2.1';
 const POD = '10.244.1.9';
 const OUTSIDE = '198.51.100.7';
@@ -108,7 +111,7 @@ interface FlowCase {
   readonly endpoints: readonly TestEndpoint[];
   readonly protocol?: string;
   readonly packet: Packet;
-  readonly want: Verdict;
+  readonly want: Verdict | typeof NO_SUCH_PORT;
 }
 
 const CASES: readonly FlowCase[] = [
@@ -134,11 +137,11 @@ const CASES: readonly FlowCase[] = [
     want: delivered('10.244.1.5:8080', true),
   },
   {
-    name: 'another port is left alone',
+    name: 'another port leads nowhere',
     service: service('a'),
     endpoints: [REMOTE],
     packet: { ...fromPod, port: 81 },
-    want: delivered('10.96.0.20:81', false),
+    want: NO_SUCH_PORT,
   },
   {
     name: 'no endpoints refuses a pod',
@@ -292,12 +295,12 @@ const CASES: readonly FlowCase[] = [
     want: delivered('10.244.2.5:8080', false),
   },
   {
-    name: 'TCP to a UDP port is left alone',
+    name: 'TCP to a UDP port leads nowhere',
     service: service('a', { ports: [{ port: 80, targetPort: 5353, protocol: 'UDP' }] }),
     endpoints: [REMOTE],
     protocol: 'UDP',
     packet: fromPod,
-    want: delivered('10.96.0.20:80', false),
+    want: NO_SUCH_PORT,
   },
   {
     name: 'the Service of another proxy is left alone',
@@ -343,7 +346,11 @@ const CASES: readonly FlowCase[] = [
 ];
 
 /** Every backend runs the same suite: which packet goes where, never what a rule looks like. */
-export function describePacketFlow(backend: string, createRig: (options: FlowOptions) => FlowRig): void {
+export function describePacketFlow(
+  backend: string,
+  createRig: (options: FlowOptions) => FlowRig,
+  { refusesOtherPorts = false } = {},
+): void {
   const rig = (options: Partial<FlowOptions> = {}): FlowRig =>
     createRig({ nodeAddresses: [NODE, '127.0.0.1'], clusterCidr: '10.244.0.0/16', family: 'IPv4', ...options });
 
@@ -358,7 +365,10 @@ export function describePacketFlow(backend: string, createRig: (options: FlowOpt
 
   describe(`${backend}: where packets go`, () => {
     it.each(CASES)('$name', ({ service: svc, endpoints, protocol, packet, want }) => {
-      expect(loaded(svc, [slice('a', endpoints, protocol)]).trace(packet)).toEqual(want);
+      const untouched = delivered(`${packet.destination}:${packet.port}`, false);
+      const noSuchPort = refusesOtherPorts ? { kind: 'rejected' } : untouched;
+      const verdict = loaded(svc, [slice('a', endpoints, protocol)]).trace(packet);
+      expect(verdict).toEqual(want === NO_SUCH_PORT ? noSuchPort : want);
     });
 
     it('a client with affinity stays with its endpoint while others are chosen anew', () => {
