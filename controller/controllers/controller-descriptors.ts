@@ -1,3 +1,4 @@
+import { startAttachDetachController } from './attach-detach/attach-detach-controller.ts';
 import { startTokenCleaner } from './bootstrap-token/token-cleaner.ts';
 import { createCsrApprover } from './certificates/approver.ts';
 import type { CertificateSigner } from './certificates/certificate-signer.ts';
@@ -61,13 +62,19 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'garbage-collector', serviceAccount: 'generic-garbage-collector', start: startGarbageCollector },
     { name: 'pod-gc', serviceAccount: 'pod-garbage-collector', start: startPodGarbageCollector },
     { name: 'resourcequota', serviceAccount: 'resourcequota-controller', start: startResourceQuotaController },
-    { name: 'resourceclaim', serviceAccount: 'resource-claim-controller', start: startResourceClaimController },
+    {
+      name: 'resourceclaim',
+      serviceAccount: 'resource-claim-controller',
+      reportsAs: 'resource_claim',
+      start: startResourceClaimController,
+    },
     {
       name: 'persistentvolume-binder',
       serviceAccount: 'persistent-volume-binder',
       reportsAs: 'persistentvolume-controller',
       start: startPersistentVolumeBinder,
     },
+    { name: 'attach-detach', serviceAccount: 'attachdetach-controller', start: startAttachDetachController },
     {
       name: 'ephemeral-volume',
       serviceAccount: 'ephemeral-volume-controller',

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attachmentName } from '#agent/kubelet/volumes/csi/csi-volume.ts';
-import type { CSINode, PersistentVolumeClaim, Pod } from '#api/object/kinds.ts';
+import type { CSINode, PersistentVolumeClaim, Pod, VolumeAttachment } from '#api/object/kinds.ts';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
@@ -63,7 +63,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     return all.map((line) => JSON.parse(line) as Call).filter(({ volume_id }) => volume_id === volume);
   }
 
-  /** Nobody binds claims here: done by hand, as the binder would. */
+  /** A volume and a claim that name each other. */
   async function bind(name: string, spec: object, claimSpec: object = {}): Promise<void> {
     const shared = { accessModes: ['ReadWriteOnce'], storageClassName: '' };
     const capacity = { storage: '1Gi' };
@@ -81,10 +81,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
         spec: { ...shared, volumeName: name, resources: { requests: capacity }, ...claimSpec },
       },
     );
-    const { uid } = (await read<PersistentVolumeClaim>(`pvc ${name}`)).metadata;
-    await ok('patch', 'pv', name, '-p', JSON.stringify({ spec: { claimRef: { uid } } }));
-    const status = JSON.stringify({ status: { phase: 'Bound', capacity, accessModes: ['ReadWriteOnce'] } });
-    await ok('patch', 'pvc', name, '--subresource=status', '--type=merge', '-p', status);
+    await ok('wait', '--for=jsonpath={.status.phase}=Bound', `pvc/${name}`, `--timeout=${WAIT_MS}ms`);
   }
 
   const pod = (name: string, volume: object, more: { container?: object; spec?: object } = {}) => ({
@@ -324,13 +321,16 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     await startDriver(ATTACHED);
     await bind('remote', { csi: { driver: ATTACHED, volumeHandle: 'vol-2' } });
     await apply(pod('waiting', claimed('remote')));
-    await waitUntil('the wait', WAIT_MS, async () => (await events('waiting')).includes('has no VolumeAttachment'));
+    await waitUntil('the wait', WAIT_MS, async () =>
+      /has no VolumeAttachment|is not attached/.test(await events('waiting')),
+    );
     const name = attachmentName('vol-2', ATTACHED, 'node-0');
-    const spec = { attacher: ATTACHED, nodeName: 'node-0', source: { persistentVolumeName: 'remote' } };
-    await apply({ apiVersion: 'storage.k8s.io/v1', kind: 'VolumeAttachment', metadata: { name }, spec });
+    const { spec } = await read<VolumeAttachment>(`volumeattachment ${name}`);
+    expect(spec).toEqual({ attacher: ATTACHED, nodeName: 'node-0', source: { persistentVolumeName: 'remote' } });
     const status = JSON.stringify({ status: { attached: true, attachmentMetadata: { device: '/dev/sdx' } } });
     await ok('patch', 'volumeattachment', name, '--subresource=status', '--type=merge', '-p', status);
     await ready('waiting');
+    expect(await events('waiting')).toContain('AttachVolume.Attach succeeded for volume "remote"');
     expect(await calls(ATTACHED, 'vol-2')).toMatchObject([
       { method: 'NodePublishVolume', publish_context: { device: '/dev/sdx' }, staging_target_path: '' },
     ]);
@@ -349,5 +349,11 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     await startDriver(ATTACHED);
     await ok('wait', '--for=delete', 'pod/waiting', `--timeout=${WAIT_MS}ms`);
     expect((await calls(ATTACHED, 'vol-2')).at(-1)).toMatchObject({ method: 'NodeUnpublishVolume' });
+    await ok(
+      'wait',
+      '--for=delete',
+      `volumeattachment/${attachmentName('vol-2', ATTACHED, 'node-0')}`,
+      `--timeout=${WAIT_MS}ms`,
+    );
   });
 });

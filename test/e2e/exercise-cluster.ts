@@ -97,6 +97,7 @@ export async function exerciseCluster(cluster: TestCluster): Promise<void> {
     clientCertificate(hands),
     quotas(hands),
     claims(hands),
+    deviceClaims(hands),
     tokenSecret(hands),
     networkPolicy(hands),
     disruptionBudget(hands),
@@ -229,7 +230,8 @@ async function quotas({ ok, until }: Hands): Promise<void> {
 
 /**
  * Some are deleted at once, and gone once their controllers saw that nobody uses them; some are bound and released. One gets its volume when
- * its pod gets its node, one comes with its pod and waits for a provisioner that never comes, one is to grow.
+ * its pod gets its node, one comes with its pod and waits for a provisioner that never comes, one is to grow, and
+ * one is attached to its node, by our own hand in place of a driver.
  */
 async function claims({ apply, ok, until }: Hands): Promise<void> {
   const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } };
@@ -269,11 +271,20 @@ async function claims({ apply, ok, until }: Hands): Promise<void> {
     claim('late'),
     { ...late('grows', 'nobody.example.com'), volumeBindingMode: 'Immediate', allowVolumeExpansion: true },
     claim('grows'),
+    claim('attached'),
     { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'late' }, spec: first },
     {
       ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'grows' } },
       spec: { ...volume, storageClassName: 'grows' },
     },
+    {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'attached' } },
+      spec: {
+        ...{ ...volume, hostPath: undefined, storageClassName: 'attached' },
+        csi: { driver: 'nobody.example.com', volumeHandle: 'attached' },
+      },
+    },
+    pod('attached', { ...stays, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'attached' } }] }),
     pod('late', { ...stays, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'late' } }] }),
     pod('never', {
       ...stays,
@@ -285,9 +296,41 @@ async function claims({ apply, ok, until }: Hands): Promise<void> {
   await until('the other volume', 'get pvc grows -o jsonpath={.status.phase}', /Bound/);
   await ok('patch pvc grows --type=merge -p {"spec":{"resources":{"requests":{"storage":"2Mi"}}}}');
   await until('who makes it grow', 'get events', /ExternalExpanding/);
+  await until('the wish to attach', 'get volumeattachments -o name', /csi-/);
+  const attachment = (await ok('get volumeattachments -o name')).trim();
+  await ok(`patch ${attachment} --subresource=status --type=merge -p {"status":{"attached":true}}`);
+  await until('the word to the node', 'get node node-0 -o jsonpath={.status.volumesAttached}', /attached/);
+  await ok('delete pod/attached --timeout=150s');
+  await ok(`wait --for=delete ${attachment} --timeout=150s`);
   await ok('delete pod/late pvc/late pod/never --timeout=150s');
   await ok('wait --for=delete pvc/never-v --timeout=150s');
   await ok('wait --for=delete pv/late --timeout=150s');
+}
+
+/** Made for a pod, given a device, and given back when the pod has ended, which waits for a driver that never comes. */
+async function deviceClaims({ apply, ok, until }: Hands): Promise<void> {
+  const driver = 'nobody.example.com';
+  const resource = (kind: string, spec: object) => ({
+    ...{ apiVersion: 'resource.k8s.io/v1', kind, metadata: { name: 'card' } },
+    spec,
+  });
+  const requests = [{ name: 'one', exactly: { deviceClassName: 'card' } }];
+  const pool = { name: 'cards', generation: 1, resourceSliceCount: 1 };
+  await apply(
+    resource('DeviceClass', { selectors: [{ cel: { expression: `device.driver == "${driver}"` } }] }),
+    resource('ResourceSlice', { driver, pool, allNodes: true, devices: [{ name: 'c0' }] }),
+    resource('ResourceClaimTemplate', { spec: { devices: { requests } } }),
+    pod('carded', {
+      activeDeadlineSeconds: 10,
+      resourceClaims: [{ name: 'card', resourceClaimTemplateName: 'card' }],
+      containers: [container('main', { resources: { claims: [{ name: 'card' }] } })],
+    }),
+  );
+  const users = 'get resourceclaims -o jsonpath={.items[*].status.reservedFor[*].name}';
+  await until('the device for the pod', users, /carded/);
+  await until('the wait for the driver', 'get events', /DRA driver nobody\.example\.com is not registered/);
+  await until('the end of the claim', 'get resourceclaims -o name', /^$/);
+  await ok('delete pod carded');
 }
 
 /** Comes to each node of isolated pods, changes with them, and goes. */

@@ -61,15 +61,16 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       ],
     },
     {
-      why: 'as Kubernetes ships the role, for dynamic resource allocation, which our scheduler does not do',
+      why: 'as Kubernetes ships the role, for claims that its scheduler makes for extended resources; ours makes none',
       rules: [
-        allow(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
-        allow('create delete patch update', 'resource.k8s.io', 'resourceclaims'),
-        allow(`${READ} patch update`, 'resource.k8s.io', 'resourceclaims/status'),
+        allow('get list', 'resource.k8s.io', 'deviceclasses resourceslices'),
+        allow('create delete list patch', 'resource.k8s.io', 'resourceclaims'),
+        allow(`${READ} patch`, 'resource.k8s.io', 'resourceclaims/status'),
         allow('patch update', 'resource.k8s.io', 'resourceclaims/binding'),
         allow('update', 'core', 'pods/finalizers'),
       ],
     },
+    { why: RARE, rules: [allow('get', 'resource.k8s.io', 'resourceclaims')], sometimes: true },
   ],
   'system:volume-scheduler': [
     {
@@ -158,6 +159,18 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   ],
   'system:node-bootstrapper': [
     { why: COMPATIBLE, rules: [allow('list', 'certificates.k8s.io', 'certificatesigningrequests')] },
+  ],
+  'system:controller:attachdetach-controller': [
+    ...REPORTS,
+    {
+      why: OWN_READS,
+      rules: [
+        allow('list watch', 'core', 'persistentvolumeclaims persistentvolumes pods'),
+        allow(READ, 'core', 'nodes'),
+        allow(READ, 'storage.k8s.io', 'csidrivers csinodes volumeattachments'),
+      ],
+    },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'nodes/status')] },
   ],
   'system:controller:certificate-controller': [
     ...REPORTS_TROUBLE,
@@ -291,6 +304,22 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   'system:controller:pv-protection-controller': [
     REPORTS_NOTHING,
     { why: OWN_READS, rules: [allow(READ, 'core', 'persistentvolumes')] },
+  ],
+  'system:controller:resource-claim-controller': [
+    ...REPORTS_TROUBLE,
+    {
+      why: OWN_READS,
+      rules: [allow('list watch', 'core', 'pods'), allow(READ, 'resource.k8s.io', 'resourceclaims')],
+    },
+    { why: RARE, rules: [allow('get', 'core', 'pods')], sometimes: true },
+    {
+      why: 'as Kubernetes ships the role; ours writes claims whole, and the status of pods alone',
+      rules: [
+        allow('update', 'core', 'pods/finalizers pods/status'),
+        allow('patch', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
+        allow('patch update', 'resource.k8s.io', 'resourceclaims/binding'),
+      ],
+    },
   ],
   'system:controller:pvc-protection-controller': [
     REPORTS_NOTHING,
