@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type ConfigMap, type Role, type RoleBinding, resources, type ServiceAccount } from '#api/object/kinds.ts';
+import { startBareServer } from '#test/kit/bare-server.ts';
 import { type ControllerProcess, memoryOf } from '#test/kit/controller-process.ts';
+import { cpuOfThreads } from '#test/kit/process-cpu.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 import { type LoopDelay, loopDelayDuring, startMeasuredController } from './loop-delay.ts';
 import { quantile, type Result } from './result.ts';
@@ -20,6 +21,7 @@ const LISTED_BYTES = 1_000;
 const NAMESPACE = 'bench';
 const OTHER_NAMESPACE = 'bench-others';
 const CONNECTIONS = 16;
+const SERVER_CORE = 0;
 const SECONDS = 10;
 /** A change of one of the listed objects this often, so that hardly a list is answered from the last one's bytes. */
 const CHANGE_EVERY_MS = 20;
@@ -29,7 +31,7 @@ const STARTS = 5;
 /** GET, CREATE and LIST over TLS with a ServiceAccount token, RBAC and audit on, 10,000 objects in the store, a core each for server and client. */
 export async function measureApi(): Promise<Result[]> {
   const folder = await mkdtemp(join(tmpdir(), 'coracle-bench-'));
-  const controller = await startMeasuredController({ port: 16_443, core: 0, folder });
+  const controller = await startMeasuredController({ port: 16_443, core: SERVER_CORE, folder });
   try {
     const token = await prepare(controller);
     const idle = memoryOf(controller.pid);
@@ -38,11 +40,12 @@ export async function measureApi(): Promise<Result[]> {
     const list = await load(controller, token, LIST_SCRIPT);
     const changing = await loopDelayDuring({ controller, folder }, () => listWhileChanging(controller, token));
     const create = await load(controller, token, CREATE_SCRIPT);
+    const bare = await loadBare(controller);
     const busy = memoryOf(controller.pid);
     await controller.restart();
     const made = OBJECTS + create.requests;
     return [
-      ...loadResults({ get, list, create }),
+      ...loadResults({ get, list, create }, bare),
       ...changingResults(changing.result, changing.delay),
       {
         name: `controller: start to first answer, ${OBJECTS} objects`,
@@ -80,14 +83,29 @@ async function startsOf(controller: ControllerProcess): Promise<readonly number[
   return starts;
 }
 
-function loadResults({ get, list, create }: Readonly<Record<'get' | 'list' | 'create', Load>>): Result[] {
+/** The same requests to a server that has nothing behind it, on the same core. */
+async function loadBare(controller: ControllerProcess): Promise<Readonly<Record<'get' | 'create', Load>>> {
+  const { url, pid, stop } = await startBareServer(controller, SERVER_CORE);
+  const server = { pid, folder: controller.folder, access: { server: url } };
+  try {
+    return { get: await load(server, '', GET_SCRIPT), create: await load(server, '', CREATE_SCRIPT) };
+  } finally {
+    await stop();
+  }
+}
+
+function loadResults(
+  { get, list, create }: Readonly<Record<'get' | 'list' | 'create', Load>>,
+  bare: Readonly<Record<'get' | 'create', Load>>,
+): Result[] {
   return [
     {
       name: `GET one of ${OBJECTS} objects, ${CONNECTIONS} connections`,
       value: get.rate,
       unit: 'req/s',
       goal: { value: 6 * KUBERNETES.get, better: 'higher' },
-      note: get.note,
+      floor: bare.get.rate,
+      note: beside(get, bare.get),
     },
     {
       name: `LIST ${LISTED} ConfigMaps`,
@@ -101,10 +119,14 @@ function loadResults({ get, list, create }: Readonly<Record<'get' | 'list' | 'cr
       value: create.rate,
       unit: 'req/s',
       goal: { value: 4 * KUBERNETES.create, better: 'higher' },
-      note: create.note,
+      floor: bare.create.rate,
+      note: beside(create, bare.create),
     },
   ];
 }
+
+const beside = (own: Load, bare: Load): string =>
+  `${own.note}: ${(own.cpuUs / bare.cpuUs).toFixed(1)} x the ${bare.cpuUs.toFixed(0)} us of node's server alone`;
 
 function changingResults(list: Load, delay: LoopDelay): Result[] {
   return [
@@ -210,10 +232,19 @@ end`;
 interface Load {
   readonly requests: number;
   readonly rate: number;
+  /** Of the server, for each request. */
+  readonly cpuUs: number;
   readonly note: string;
 }
 
-async function load(controller: ControllerProcess, token: string, script: string): Promise<Load> {
+/** The server under load, and where the load's script may lie. */
+interface Loaded {
+  readonly pid: number;
+  readonly folder: string;
+  readonly access: { readonly server: string };
+}
+
+async function load(controller: Loaded, token: string, script: string): Promise<Load> {
   const path = join(controller.folder, 'load.lua');
   const report = `
 done = function(summary, latency)
@@ -251,29 +282,18 @@ ${script}`;
     number,
   ];
   if (refused + broken > 0) throw new Error(`${refused} requests were refused and ${broken} broke off: ${stdout}`);
-  const cpu = renderCpu(before, cpuOfThreads(controller.pid), requests);
+  const cpu = cpuBetween(before, cpuOfThreads(controller.pid), requests);
   return {
     requests,
     rate: requests / (microseconds / 1e6),
-    note: `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${cpu}`,
+    cpuUs: cpu.totalUs,
+    note: `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${cpu.note}`,
   };
 }
 
-/** Microseconds of CPU by kind of thread: unlike the rate, it says the same on a machine that others use as well. */
-function cpuOfThreads(pid: number): Map<string, number> {
-  const used = new Map<string, number>();
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    const folder = `/proc/${pid}/task/${thread}`;
-    const name = thread === String(pid) ? 'front' : readFileSync(`${folder}/comm`, 'utf8').trim();
-    const [nanoseconds] = readFileSync(`${folder}/schedstat`, 'utf8').split(' ');
-    used.set(name, (used.get(name) ?? 0) + Number(nanoseconds) / 1000);
-  }
-  return used;
-}
-
-function renderCpu(before: Map<string, number>, after: Map<string, number>, requests: number): string {
+function cpuBetween(before: Map<string, number>, after: Map<string, number>, requests: number) {
   const each = [...after].map(([name, us]) => ({ name, us: (us - (before.get(name) ?? 0)) / requests }));
-  const total = each.reduce((sum, { us }) => sum + us, 0);
+  const totalUs = each.reduce((sum, { us }) => sum + us, 0);
   const parts = each.filter(({ us }) => us >= 1).map(({ name, us }) => `${name} ${us.toFixed(0)}`);
-  return `CPU ${total.toFixed(0)} us each (${parts.join(', ')})`;
+  return { totalUs, note: `CPU ${totalUs.toFixed(0)} us each (${parts.join(', ')})` };
 }
