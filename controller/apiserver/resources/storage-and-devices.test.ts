@@ -191,6 +191,16 @@ describe('devices', () => {
       'spec.devices[0].capacity[c].requestPolicy: Forbidden: allowMultipleAllocations must be true',
     ],
     [`${RESOURCE}/deviceclasses`, named({ selectors: [{}] }), 'spec.selectors[0].cel: Required value'],
+    [
+      `${RESOURCE}/deviceclasses`,
+      named({ selectors: [{ cel: { expression: 'device.colour == "red"' } }] }),
+      'spec.selectors[0].cel.expression: Invalid value: "device.colour == \\"red\\"": compilation failed: ERROR: <input>:1:7: undefined field',
+    ],
+    [
+      `${RESOURCE}/deviceclasses`,
+      named({ selectors: [{ cel: { expression: '1 + 1' } }] }),
+      'spec.selectors[0].cel.expression: Invalid value: "1 + 1": must evaluate to bool or the unknown type, not int',
+    ],
     [`${RESOURCE}/deviceclasses`, named({ extendedResourceName: 'cpu' }), 'must be a valid extended resource name'],
   ])('%s refuses %j', async (path, body, message) => {
     expect((await api.expect(422, 'POST', path, body)).message).toContain(message);

@@ -8,6 +8,7 @@ import type { IExactDeviceRequest } from 'kubernetes-models/resource.k8s.io/v1/E
 import type { IOpaqueDeviceConfiguration } from 'kubernetes-models/resource.k8s.io/v1/OpaqueDeviceConfiguration';
 import { type FieldError, invalid, notSupported, required, tooLong } from '#api/object/field-error.ts';
 import { isJsonObject } from '#api/object/json.ts';
+import { compileDeviceSelector } from '../../cel/device-selector.ts';
 import { validateDriverName } from '../storage/validate-class.ts';
 import {
   validateDnsLabel,
@@ -43,7 +44,9 @@ export function validateSelector({ cel }: IDeviceSelector, path: string): FieldE
   if (Buffer.byteLength(expression) > MAX_EXPRESSION_BYTES) {
     return [tooLong(`${path}.cel.expression`, MAX_EXPRESSION_BYTES)];
   }
-  return expression.trim() === '' ? [required(`${path}.cel.expression`)] : [];
+  if (expression.trim() === '') return [required(`${path}.cel.expression`)];
+  const compiled = compileDeviceSelector(expression);
+  return compiled.ok ? [] : [invalid(`${path}.cel.expression`, expression, compiled.message)];
 }
 
 /** Any JSON object, of a size that can be stored. */
