@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attachmentName } from '#agent/kubelet/volumes/csi/csi-volume.ts';
-import type { CSINode, PersistentVolumeClaim, Pod, VolumeAttachment } from '#api/object/kinds.ts';
+import type { CSINode, Node, PersistentVolumeClaim, Pod, VolumeAttachment } from '#api/object/kinds.ts';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
@@ -330,6 +330,12 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     const status = JSON.stringify({ status: { attached: true, attachmentMetadata: { device: '/dev/sdx' } } });
     await ok('patch', 'volumeattachment', name, '--subresource=status', '--type=merge', '-p', status);
     await ready('waiting');
+    await waitUntil('the node to hold it', WAIT_MS, async () => {
+      const { status } = await read<Node>('node node-0');
+      const unique = `kubernetes.io/csi/${ATTACHED}^vol-2`;
+      const isAttached = status?.volumesAttached?.some((attached) => attached.name === unique) === true;
+      return isAttached && status?.volumesInUse?.includes(unique) === true;
+    });
     expect(await events('waiting')).toContain('AttachVolume.Attach succeeded for volume "remote"');
     expect(await calls(ATTACHED, 'vol-2')).toMatchObject([
       { method: 'NodePublishVolume', publish_context: { device: '/dev/sdx' }, staging_target_path: '' },

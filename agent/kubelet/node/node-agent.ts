@@ -11,6 +11,7 @@ import type { ContainerRuntime } from '../../cri/runtime.ts';
 import type { Host, HostFacts } from '../../host/host.ts';
 import type { NodeAllocatable } from '../config/field-ref.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
+import { readVolumesInUse } from '../volumes/csi/volumes-in-use.ts';
 import type { NetworkTrouble } from './network-conditions.ts';
 import { keepNodeLease } from './node-lease.ts';
 import { registerNode } from './node-registration.ts';
@@ -164,10 +165,11 @@ export class NodeAgent {
 
   async #compute(): Promise<INodeStatus> {
     const { host, config, unhealthy, clock } = this.#options;
-    const [facts, disk, state] = await Promise.all([
+    const [facts, disk, state, volumesInUse] = await Promise.all([
       this.#hostFacts(),
       host.fs.diskUsage(config.rootDir),
       this.#runtime.read(),
+      readVolumesInUse(host.fs, config.rootDir),
     ]);
     const previous = this.#sent?.status ?? this.#node?.status;
     return computeNodeStatus({
@@ -178,6 +180,7 @@ export class NodeAgent {
       isShuttingDown: this.#options.isShuttingDown(),
       extended: new Map([...(await this.#hugepages()), ...this.#options.devices()]),
       ...state,
+      volumesInUse,
       unhealthy: unhealthy(),
       networkTroubles: this.#options.networkTroubles(),
       previous,

@@ -28,6 +28,8 @@ export interface NodeStatusInput {
   /** Judged by the eviction thresholds. */
   readonly pressures: ReadonlySet<string>;
   readonly images: readonly ImageInfo[];
+  /** By the names of the attach/detach controller. */
+  readonly volumesInUse: readonly string[];
   /** undefined: the pod network is somebody else's. */
   readonly networkTroubles?: readonly NetworkTrouble[] | undefined;
   readonly previous: Node['status'] | undefined;
@@ -63,8 +65,14 @@ export function computeNodeStatus(input: NodeStatusInput): INodeStatus {
       swap: { capacity: facts.swapBytes },
     },
     images: nodeImages(input.images),
+    ...volumesInUse(input),
     ...abilities(input.features),
   };
+}
+
+/** Once there were some, the last one's end is told too. */
+function volumesInUse({ volumesInUse: names, previous }: NodeStatusInput): Partial<INodeStatus> {
+  return names.length === 0 && previous?.volumesInUse === undefined ? {} : { volumesInUse: [...names] };
 }
 
 /** Schedulers and people see here where a pod can have what it asks for. */
