@@ -243,6 +243,7 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   'system:controller:ephemeral-volume-controller': [
     REPORTS_NOTHING,
     { why: OWN_READS, rules: [allow(READ, 'core', 'persistentvolumeclaims pods')] },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'pods/finalizers')] },
   ],
   'system:controller:expand-controller': [
     ...REPORTS,
