@@ -1,6 +1,7 @@
 /**
  * Runs inside the network of the test cluster's controller: creates pods and tells, per pod, the milliseconds from the create call to the
  * moment a watch shows it Ready. Prints one JSON line. usage: pod-client.ts <kubeconfig> <count> serial|burst
+ * <prefix of their names> [keep]
  */
 import { readFileSync } from 'node:fs';
 import { createKubeClient } from '#api/client/kube-client.ts';
@@ -10,7 +11,7 @@ import { type Pod, resources } from '#api/object/kinds.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
-const [path = '', count = '1', mode = 'serial'] = process.argv.slice(2);
+const [path = '', count = '1', mode = 'serial', prefix = mode, keep] = process.argv.slice(2);
 const access = parseKubeconfig(readFileSync(path, 'utf8'));
 const transport = createKubeconfigTransport(access, 'bench');
 const pods = createKubeClient(transport).resource<Pod>(resources.pods);
@@ -48,14 +49,14 @@ const { resourceVersion } = await pods.fetchList({ namespace: 'default' });
 const watching = watchReady(resourceVersion, stop.signal).catch((err: unknown) => {
   if (!stop.signal.aborted) throw err;
 });
-const names = Array.from({ length: Number(count) }, (_, i) => `${mode}-${i}`);
+const names = Array.from({ length: Number(count) }, (_, i) => `${prefix}-${i}`);
 if (mode === 'burst') await Promise.all(names.map(createPod));
 else for (const name of names) await createPod(name);
 stop.abort();
 await watching;
 console.log(JSON.stringify(names.map((name) => readyMs.get(name)! - createdMs.get(name)!)));
 
-if (process.argv[5] !== 'keep') {
+if (keep !== 'keep') {
   await Promise.all(names.map((name) => pods.delete({ namespace: 'default', name, gracePeriodSeconds: 0 })));
   await waitUntil(
     'the pods to be gone',
