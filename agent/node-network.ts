@@ -89,6 +89,12 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     await podNetwork.reassert();
     trouble.look();
   };
+  /** In whatever table the proxy has its own, those of pods stand in those of iptables, which other programs flush. */
+  const onRulesChanged = async () => {
+    if (config.networkMode !== 'routes' || (await podNetwork.isIntact())) return;
+    log.warn('rules of the pod network were removed by somebody else; writing them again');
+    await reassert();
+  };
   const onPodCidrs = async (podCidrs: readonly string[]) => {
     ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
     await applyPodCidr();
@@ -121,14 +127,17 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
         const start = async () => {
           const dns = await startDns(options, informers, signal);
           const policies = startPolicies(options, informers, dns, signal);
-          const onRulesLost = () => {
-            policies.reassert();
-            // The masquerade of pods stands in the same tables.
-            reassert().catch((err: unknown) =>
-              log.error('the pod network could not be set up again', { err: describeError(err) }),
-            );
-          };
-          startProxier({ options, backend, informers, dns, onRulesLost, signal });
+          const complain = (err: unknown) =>
+            log.error('the pod network could not be set up again', { err: describeError(err) });
+          startProxier({
+            ...{ options, backend, informers, dns, signal },
+            onRulesChanged: () => void onRulesChanged().catch(complain),
+            onRulesLost() {
+              policies.reassert();
+              // The masquerade of pods stands in the same tables.
+              reassert().catch(complain);
+            },
+          });
           informers.start(signal);
         };
         start().catch((err: unknown) => log.error('Services are not programmed', { err: describeError(err) }));
@@ -245,11 +254,14 @@ interface ProxierStart {
   readonly backend: ChosenBackend;
   readonly informers: NodeInformers;
   readonly dns: DnsServer | undefined;
+  /** Somebody, perhaps ourselves, changed rules of the kernel. */
+  readonly onRulesChanged: () => void;
   readonly onRulesLost: () => void;
   readonly signal: AbortSignal;
 }
 
-function startProxier({ options, backend, informers, dns, onRulesLost, signal }: ProxierStart): void {
+function startProxier(start: ProxierStart): void {
+  const { options, backend, informers, dns, onRulesChanged, onRulesLost, signal } = start;
   const { nodeName, host, clock, log, config } = options;
   const proxyLog = log.child({ component: 'proxy' });
   const nodes = informers.nodes();
@@ -274,7 +286,13 @@ function startProxier({ options, backend, informers, dns, onRulesLost, signal }:
         }),
     clock,
     log: proxyLog,
-    watchRules: (onChange, until) => void watchRules({ exec: host.exec, clock, log: proxyLog, onChange }, until),
+    watchRules(onChange, until) {
+      const onEvent = () => {
+        onChange();
+        onRulesChanged();
+      };
+      void watchRules({ exec: host.exec, clock, log: proxyLog, onChange: onEvent }, until);
+    },
     watchZone(onZone) {
       const tell = (node: Node) => {
         if (node.metadata.name !== nodeName) return;

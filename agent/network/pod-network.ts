@@ -39,6 +39,8 @@ export interface PodNetwork {
   applyPodCidr(podCidr: string): Promise<void>;
   /** Keeps routes to the pods of other nodes until aborted. */
   start(nodes: Informer<Node>, signal: AbortSignal): void;
+  /** Whether the kernel still leads packets to our rules; true before there are any. */
+  isIntact(): Promise<boolean>;
   /** Somebody threw rules of the kernel away: ours are put back. */
   reassert(): Promise<void>;
   /** Takes back everything that applyPodCidr and start put into the host. */
@@ -213,6 +215,16 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
     },
 
     start: (nodes, signal) => paths.start(nodes, signal),
+
+    async isIntact() {
+      if (ownPodCidr === undefined) return true;
+      // One that is being set up now is told of by its own events.
+      await applying.catch(() => {});
+      const jumps = ownChains(ownPodCidr, options).map(({ table, chain, hook }) =>
+        holds(table, '-C', ...jumpTo(hook, chain)),
+      );
+      return (await Promise.all(jumps)).every(Boolean);
+    },
 
     async reassert() {
       paths.reassert();

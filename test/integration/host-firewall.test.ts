@@ -75,6 +75,14 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
     for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');
     expect(await tables()).toBe(once);
 
+    // As firewalld does when it starts over iptables.
+    expect(await network.isIntact()).toBe(true);
+    await exec.run(['iptables', '-t', 'nat', '-F']);
+    expect(await network.isIntact()).toBe(false);
+    await network.reassert();
+    expect(await network.isIntact()).toBe(true);
+    expect(await tables()).toBe(once);
+
     // A proxy that comes later, or whose jumps were behind for whatever reason, refuses all the same.
     await exec.run(['sh', '-c', 'iptables -N KUBE-SERVICES; iptables -A FORWARD -j KUBE-SERVICES']);
     for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');

@@ -16,7 +16,7 @@ const problem = labProblem();
 if (problem !== undefined) console.warn(`rules that somebody throws away skipped: ${problem}`);
 
 const LIMIT_MS = 2_000;
-const FLUSHES = ['nft flush ruleset', 'iptables -t nat -F', 'nft flush ruleset'];
+const FLUSHES = ['nft flush ruleset', 'iptables -t nat -F', 'iptables -F FORWARD', 'nft flush ruleset'];
 
 describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('rules of %s', (mode) => {
   let lab: NetworkLab;

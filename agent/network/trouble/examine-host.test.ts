@@ -33,6 +33,11 @@ it.each([
     want: ['FirewalldRefusesPods'],
   },
   {
+    name: 'firewalld, both of whose chains refuse',
+    facts: { ...sound, foreignChains: [firewalld, { ...firewalld, chain: 'filter_INPUT', hook: 'input' as const }] },
+    want: ['FirewalldRefusesPods'],
+  },
+  {
     name: 'firewalld with pods in a zone',
     facts: { ...sound, foreignChains: [{ ...firewalld, rules: [...firewalld.rules, ACCEPTS_PODS] }] },
     want: [],

@@ -8,11 +8,7 @@ export interface ExamineOptions {
 
 /** What on this host is in the way of pods, and what helps. Pure; both the agent's conditions and `coracle doctor network` show it. */
 export function examineHost(facts: HostNetworkFacts, { clusterCidr }: ExamineOptions): NetworkProblem[] {
-  return [
-    ...kernelProblems(facts),
-    ...facts.foreignChains.flatMap((chain) => foreignProblem(chain, clusterCidr)),
-    ...leftoverProblem(facts),
-  ];
+  return [...kernelProblems(facts), ...foreignProblems(facts.foreignChains, clusterCidr), ...leftoverProblem(facts)];
 }
 
 function kernelProblems({ forwarding, bridgeNetfilter, nftProblem }: HostNetworkFacts): NetworkProblem[] {
@@ -45,22 +41,43 @@ function kernelProblems({ forwarding, bridgeNetfilter, nftProblem }: HostNetwork
   return problems;
 }
 
-/** A verdict of another table cannot be undone: whatever ours accept, theirs may still drop. */
-function foreignProblem({ table, chain, hook, policy, rules }: ForeignChain, clusterCidr: string): NetworkProblem[] {
-  const isFirewalld = table.endsWith(' firewalld');
-  const refuses = policy === 'drop' || (isFirewalld && rules.some((rule) => rule.includes('"reject"')));
-  if (!refuses || rules.some((rule) => letsIn(rule, clusterCidr))) return [];
-  const what = hook === 'forward' ? 'packets to and from pods' : 'what pods ask of this node, names first of all';
-  return [
-    {
-      reason: isFirewalld ? 'FirewalldRefusesPods' : 'FirewallRefusesPods',
-      cause: `the chain ${chain} of the table ${table} refuses ${what}`,
-      cure: isFirewalld
-        ? `firewall-cmd --permanent --zone=trusted --add-source=${clusterCidr} && firewall-cmd --reload`
-        : `accept ${clusterCidr} there: nft insert rule ${table} ${chain} ip saddr ${clusterCidr} accept${hook === 'forward' ? `, and the same with daddr` : ''}`,
-      isDegraded: false,
-    },
-  ];
+/** A verdict of another table cannot be undone: whatever ours accept, theirs may still drop. One problem for each table. */
+function foreignProblems(chains: readonly ForeignChain[], clusterCidr: string): NetworkProblem[] {
+  const byTable = Map.groupBy(
+    chains.filter((chain) => isInTheWay(chain, clusterCidr)),
+    ({ table }) => table,
+  );
+  return [...byTable].map(([table, refusing]) => {
+    const whats = refusing.map(({ chain, hook }) => `${chain} refuses ${REFUSED[hook]}`);
+    const cause = `in the table ${table} of nftables, ${whats.join(', and ')}`;
+    if (isFirewalld(table))
+      return {
+        ...{ reason: 'FirewalldRefusesPods', cause, isDegraded: false },
+        cure: `firewall-cmd --permanent --zone=trusted --add-source=${clusterCidr} && firewall-cmd --reload`,
+      };
+    const insert = (chain: string, end: 'saddr' | 'daddr') =>
+      `nft insert rule ${table} ${chain} ip ${end} ${clusterCidr} accept`;
+    const rules = refusing.flatMap(({ chain, hook }) => [
+      insert(chain, 'saddr'),
+      ...(hook === 'forward' ? [insert(chain, 'daddr')] : []),
+    ]);
+    return {
+      ...{ reason: 'FirewallRefusesPods', cause, isDegraded: false },
+      cure: `${rules.join(' && ')}, and the same in the file that makes this table`,
+    };
+  });
+}
+
+const REFUSED = {
+  forward: 'packets to and from pods',
+  input: 'what pods ask of this node, names first of all',
+} as const;
+
+const isFirewalld = (table: string): boolean => table.endsWith(' firewalld');
+
+function isInTheWay({ table, policy, rules }: ForeignChain, clusterCidr: string): boolean {
+  const refuses = policy === 'drop' || (isFirewalld(table) && rules.some((rule) => rule.includes('"reject"')));
+  return refuses && !rules.some((rule) => letsIn(rule, clusterCidr));
 }
 
 /** A rule that speaks of the pods' range and drops nothing: an exception that somebody made. */

@@ -55,11 +55,10 @@ export function createIptablesBackend({ exec, binaries, rules }: IptablesBackend
     },
 
     async isIntact() {
-      // One jump per table stands for the table: a flush takes all rules of a table at once.
-      const checks = await Promise.all(
-        [CHAIN_JUMPS.find((j) => j.table === 'nat')!, CHAIN_JUMPS.find((j) => j.table === 'filter')!].map(hasJump),
-      );
-      return checks.every(Boolean);
+      // Of filter all jumps at once, because somebody may flush a single chain; nat is too large to be told whole.
+      const saved = exec.run([binaries.save, '-t', 'filter'], { keepLine, timeoutMs: BULK_TIMEOUT_MS });
+      const nat = await Promise.all(CHAIN_JUMPS.filter(({ table }) => table === 'nat').map(hasJump));
+      return nat.every(Boolean) && missingJumps((await saved).stdout, ['filter']) === '';
     },
 
     async cleanUp() {
@@ -90,7 +89,7 @@ function jumpArgs(jump: ChainJump): string[] {
 }
 
 /** The jumps that a saved rule set lacks, as restore text. */
-function missingJumps(saved: string): string {
+function missingJumps(saved: string, tables: readonly ChainJump['table'][] = ['nat', 'filter']): string {
   const lines = new Map<string, Set<string>>();
   let current = new Set<string>();
   for (const line of saved.split('\n')) {
@@ -102,11 +101,11 @@ function missingJumps(saved: string): string {
   const text = (jump: ChainJump) =>
     [jump.from, ...jumpArgs(jump).map((word) => (word.includes(' ') ? `"${word}"` : word))].join(' ');
   const missing = CHAIN_JUMPS.filter((jump) => !lines.get(jump.table)?.has(`-A ${text(jump)}`));
-  return (['nat', 'filter'] as const)
-    .map((table) => missing.filter((jump) => jump.table === table).map((jump) => `-I ${text(jump)}\n`))
-    .map((rules, index) =>
-      rules.length === 0 ? '' : `*${index === 0 ? 'nat' : 'filter'}\n${rules.toReversed().join('')}COMMIT\n`,
-    )
+  return tables
+    .map((table) => {
+      const inserts = missing.filter((jump) => jump.table === table).map((jump) => `-I ${text(jump)}\n`);
+      return inserts.length === 0 ? '' : `*${table}\n${inserts.toReversed().join('')}COMMIT\n`;
+    })
     .join('');
 }
 
