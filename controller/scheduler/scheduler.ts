@@ -111,6 +111,10 @@ export class Scheduler {
     log.debug('pod fits nowhere', { pod: info.key, message });
     this.queue.addUnschedulable(queued, result.diagnosis.plugins);
     this.#track(this.#options.binder.reportFailure(info.pod, 'Unschedulable', message));
+    for (const plugin of profile.filters) {
+      const help = plugin.onUnschedulable?.(info);
+      if (help !== undefined) this.#track(help);
+    }
   }
 
   #place(queued: QueuedPod, nodeName: string): void {

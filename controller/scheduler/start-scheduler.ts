@@ -53,7 +53,7 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   const storage = createStorageCaches(informers);
   const devices = new DeviceCache(informers);
   const selectors = new DeviceSelectors(deps.compileDeviceSelector);
-  const dynamicResources = createDynamicResources({ client, cache: devices, selectors });
+  const dynamicResources = createDynamicResources({ client, cache: devices, selectors, log });
   const cache = new ClusterCache();
   const scheduler = new Scheduler({
     cache,

@@ -41,7 +41,7 @@ beforeEach(async () => {
   events = [];
   cache.watch((event) => events.push(event));
   plugin = createDynamicResources({
-    ...{ client, cache },
+    ...{ client, cache, log: silentLogger },
     selectors: new DeviceSelectors(() => ({ ok: true, matches: () => true })),
   });
   factory.start(stop.controller.signal);
@@ -150,6 +150,24 @@ describe('a pod with a claim', () => {
     const helps = (event: ClusterEvent) => plugin.filter.isHelpedBy(event, createPodInfo(waiting), view);
     expect(events.map((event) => [event.kind, helps(event)])).toEqual([['deviceClaimChanged', true]]);
     expect(look(waiting)).toEqual(['a']);
+  });
+
+  it('has its devices taken back when it fits elsewhere only, unless another pod uses them', async () => {
+    await addClaim('c');
+    const pod = podWith('c');
+    await place(pod)?.fulfil(signal);
+    await settle();
+    const b = makeCluster({ nodes: [{ name: 'b' }] }).view;
+    const fail = async (waiting: Pod) => {
+      const info = createPodInfo(waiting);
+      expect(filterNodes(info, b, [plugin.filter]).feasible).toEqual([]);
+      await plugin.filter.onUnschedulable?.(info);
+      await settle();
+      return (await claims().fetch('c', NAMESPACE)).status;
+    };
+    expect((await fail(podWith('c', 'second')))?.allocation).toBeDefined();
+    expect(await fail(pod)).toEqual({});
+    expect(look(pod)).toEqual(['a']);
   });
 
   it('is told what is missing', async () => {

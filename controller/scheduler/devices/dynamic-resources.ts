@@ -7,9 +7,10 @@ import {
   resolveClaimName,
   whyNotForPod,
 } from '#api/meta/pod-resource-claims.ts';
-import type { Pod, ResourceClaim } from '#api/object/kinds.ts';
+import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
 import type { PodInfo } from '../cache/pod-info.ts';
 import type { ClusterEvent } from '../framework/cluster-event.ts';
@@ -23,7 +24,7 @@ import {
   rejectForGood,
   SKIP,
 } from '../framework/plugin.ts';
-import { matchesAnyTerm, type NodeSelectorTerm, subjectOf } from '../plugins/node-selector-terms.ts';
+import { matchesAnyTerm, type NodeSelectorTerm, subjectOf, type TermSubject } from '../plugins/node-selector-terms.ts';
 import { allocateDevices } from './allocate-devices.ts';
 import type { DeviceCache } from './device-cache.ts';
 import { requestsOf } from './device-requests.ts';
@@ -34,6 +35,7 @@ export interface DynamicResourcesOptions {
   readonly client: KubeClient;
   readonly cache: DeviceCache;
   readonly selectors: DeviceSelectors;
+  readonly log: Logger;
 }
 
 const NAME = 'DynamicResources';
@@ -48,6 +50,8 @@ interface Cycle {
   readonly open: readonly ResourceClaim[];
   /** For `open`, by node. */
   readonly found: Map<string, readonly IAllocationResult[]>;
+  /** Those whose devices some node that would otherwise do cannot use. */
+  readonly unavailable: Set<ResourceClaim>;
 }
 
 /** Places pods where the devices of their claims are, and gives the claims these devices. */
@@ -68,6 +72,7 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
       return { kind: 'filter', filter: createNodeFilter(begun, options) };
     },
     isHelpedBy,
+    onUnschedulable: async (info) => (cycle?.pod === info.pod ? takeBackOne(options, cycle) : undefined),
   };
   const reserve: ReservePlugin = {
     name: NAME,
@@ -94,7 +99,7 @@ function beginCycle({ pod }: PodInfo, cache: DeviceCache): Cycle | FilterPrepara
   const open = claims.filter(({ status }) => status?.allocation === undefined);
   const why = claims.map((claim) => whyNotNow(claim, pod, cache)).find((one) => one !== undefined);
   if (why !== undefined) return { kind: 'reject', rejection: rejectForGood(why) };
-  return { pod, claims, open, found: new Map() };
+  return { pod, claims, open, found: new Map(), unavailable: new Set() };
 }
 
 /** Throws with Kubernetes' words for what is wrong with a claim. */
@@ -128,18 +133,16 @@ function whyNotNow(claim: ResourceClaim, pod: Pod, cache: DeviceCache): string |
 }
 
 function createNodeFilter(
-  { claims, open, found }: Cycle,
+  { claims, open, found, unavailable }: Cycle,
   { cache, selectors }: DynamicResourcesOptions,
 ): PreparedFilter {
   return {
     check({ node }: NodeInfo): Rejection | undefined {
       if (node === undefined) return rejectForGood('node not found');
       const subject = subjectOf(node);
-      for (const { status } of claims) {
-        const terms = status?.allocation?.nodeSelector?.nodeSelectorTerms as readonly NodeSelectorTerm[] | undefined;
-        if (terms !== undefined && !matchesAnyTerm(terms, subject))
-          return rejectForGood('resourceclaim not available on the node');
-      }
+      const elsewhere = claims.filter((claim) => !isAvailableOn(claim, subject));
+      for (const claim of elsewhere) unavailable.add(claim);
+      if (elsewhere.length > 0) return rejectForGood('resourceclaim not available on the node');
       if (open.length === 0) return undefined;
       try {
         const outcome = allocateDevices({
@@ -156,6 +159,28 @@ function createNodeFilter(
       }
     },
   };
+}
+
+function isAvailableOn({ status }: ResourceClaim, node: TermSubject): boolean {
+  const terms = status?.allocation?.nodeSelector?.nodeSelectorTerms as readonly NodeSelectorTerm[] | undefined;
+  return terms === undefined || matchesAnyTerm(terms, node);
+}
+
+/** A claim that nobody else uses gives its devices back, so that it may get others where the pod fits. */
+async function takeBackOne({ client, log }: DynamicResourcesOptions, { pod, unavailable }: Cycle): Promise<void> {
+  const claim = [...unavailable].find(({ status }) =>
+    (status?.reservedFor ?? []).every(({ uid }) => uid === pod.metadata.uid),
+  );
+  if (claim === undefined) return;
+  const { name, namespace } = claim.metadata;
+  try {
+    const { allocation: _devices, reservedFor: _users, devices: _told, ...status } = claim.status ?? {};
+    await client.resource<ResourceClaim>(resources.resourceClaims).update({ ...claim, status }, 'status');
+    log.info('a claim gave its devices back for a pod that fits elsewhere', { claim: `${namespace}/${name}` });
+  } catch (err) {
+    // Somebody else wrote it: the next cycle looks again.
+    log.debug('a claim keeps its devices', { claim: `${namespace}/${name}`, err: describeError(err) });
+  }
 }
 
 function promiseDevices(

@@ -56,6 +56,8 @@ export interface FilterPlugin {
   prepare(pod: PodInfo, view: ClusterView): FilterPreparation;
   /** Queueing hint: this plugin turned the pod down; could the event have changed its mind? */
   isHelpedBy(event: ClusterEvent, pod: PodInfo, view: ClusterView): boolean;
+  /** The pod fits nowhere: what may be undone to help it is begun; an event tells when that is done. Never rejects. */
+  onUnschedulable?(pod: PodInfo): Promise<void>;
 }
 
 /** Highest score of a node from one plugin, before its weight. */
