@@ -1,11 +1,15 @@
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LabHost } from './network-lab.ts';
 import { waitUntil } from './wait-until.ts';
 
-/** A copy of this host that systemd has booted, with a network of its own. What is written there is gone with it. */
+/** A host that systemd has booted, with a network of its own. What is written there is gone with it. */
 export interface SystemdHost {
   readonly address: string;
+  /** Its first process, as this host knows it: `/proc/<leader>/root` is its file system. */
+  readonly leader: number;
   /** Runs a bash script there. */
   run(script: string, timeoutMs?: number): SpawnSyncReturns<string>;
   /** Throws with what the script said unless it ended with 0. */
@@ -13,8 +17,18 @@ export interface SystemdHost {
   stop(): Promise<void>;
 }
 
+export interface SystemdHostOptions {
+  /** The root of its file system; absent: a copy of this host's. */
+  readonly tree?: string;
+  /** Whose bridge it is plugged into; absent: nobody's, it is alone. */
+  readonly link?: { readonly network: LabHost; readonly bridge: string; readonly address: string };
+}
+
 const PROGRAMS = ['unshare', 'systemd-nspawn', '/lib/systemd/systemd'];
-const ADDRESS = '192.0.2.10';
+const ALONE = '192.0.2.10';
+/** Nothing of this host's settings is known there. */
+const HOST_ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
+const repository = join(import.meta.dirname, '..', '..');
 
 /** Why this machine cannot boot such a host, or undefined when it can. */
 export function systemdHostProblem(): string | undefined {
@@ -26,8 +40,9 @@ export function systemdHostProblem(): string | undefined {
 }
 
 /**
- * `$1` is a folder of ours, `$2` a name. An overlay in memory over this host's own root, so that nothing is to be installed; a cgroup of
- * its own in each hierarchy of cgroup v1, whose files systemd-nspawn leaves read-only where it can.
+ * `$1` is a folder of ours, `$2` a name, `$3` the tree that it starts from, `$4` this repository. An overlay in memory over the tree (of
+ * this host's own root: nothing is to be installed); a cgroup of its own in each hierarchy of cgroup v1, whose files systemd-nspawn leaves
+ * read-only where it can.
  */
 const BOOT = `
 set -e
@@ -38,9 +53,14 @@ for tree in /sys/fs/cgroup/*/; do
   echo $$ >"$tree/$2/cgroup.procs"
 done
 mount -t tmpfs -o size=3g tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-# Services of this host have nothing to do there.
+mkdir "$1/upper" "$1/work" "$1/root" "$1/upper-repository" "$1/work-repository"
+mount -t overlay overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" "$1/root"
+if [ "$3" != / ]; then
+  echo "$2" >"$1/root/etc/hostname"
+  mkdir -p "$1/root/$4"
+  mount -t overlay overlay -o "lowerdir=$4,upperdir=$1/upper-repository,workdir=$1/work-repository" "$1/root/$4"
+fi
+# Services of that host have nothing to do there.
 rm -rf "$1/root/etc/systemd/system/multi-user.target.wants"
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
 # The tree under test may lie below /tmp, which a boot would hide or empty.
@@ -52,27 +72,35 @@ exec systemd-nspawn -q -D "$1/root" --boot --network-veth --capability=all --sys
   -M "$2" --resolv-conf=off --link-journal=no --tmpfs=/var/lib/coracle --console=pipe
 `;
 
-const PREPARE = `
+const prepare = (address: string, router: string) => `
 set -e
 awk '$3 == "cgroup" {print $2}' /proc/mounts | while read -r tree; do mount -o remount,bind,rw "$tree" || mount -o remount,rw "$tree"; done
-ip addr add ${ADDRESS}/24 dev host0
+ip addr add ${address}/24 dev host0
 ip link set host0 up
-ip route replace default via 192.0.2.1
+ip route replace default via ${router}
 `;
 
-export async function startSystemdHost(name: string): Promise<SystemdHost> {
+export async function startSystemdHost(
+  name: string,
+  { tree = '/', link }: SystemdHostOptions = {},
+): Promise<SystemdHost> {
   const folder = await mkdtemp(`/tmp/coracle-${name}-`);
   const machine = `${name}${process.pid}`;
-  const child = spawn(
-    'unshare',
-    ['--mount', '--net', '--propagation', 'private', 'bash', '-c', BOOT, 'boot', folder, machine],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const boot = ['--propagation', 'private', 'bash', '-c', BOOT, 'boot', folder, machine, tree, repository];
+  const [program = '', ...args] =
+    link === undefined
+      ? ['unshare', '--mount', '--net', ...boot]
+      : [...link.network.enter, 'unshare', '--mount', ...boot];
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
   let leader: number | undefined;
   const run: SystemdHost['run'] = (script, timeoutMs = 60_000) =>
-    spawnSync('nsenter', ['-t', String(leader), '-a', 'bash', '-c', script], { encoding: 'utf8', timeout: timeoutMs });
+    spawnSync('nsenter', ['-t', String(leader), '-a', 'bash', '-c', script], {
+      encoding: 'utf8',
+      timeout: timeoutMs,
+      env: HOST_ENVIRONMENT,
+    });
   const ok: SystemdHost['ok'] = (script, timeoutMs) => {
     const { status, stdout, stderr } = run(script, timeoutMs);
     if (status !== 0) throw new Error(`exit code ${status} of: ${script}\n${stderr}${stdout}`);
@@ -86,9 +114,12 @@ export async function startSystemdHost(name: string): Promise<SystemdHost> {
       return leader !== undefined && /^(running|degraded)/.test(run('systemctl is-system-running').stdout);
     });
     // Its end of the cable, in the network that it shares with nobody.
-    spawnSync('nsenter', ['-t', String(child.pid), '-n', 'ip', 'link', 'set', `ve-${machine}`.slice(0, 15), 'up']);
-    ok(PREPARE);
-    return { address: ADDRESS, run, ok, stop };
+    const cable = `ve-${machine}`.slice(0, 15);
+    const plug = link === undefined ? [] : ['master', link.bridge];
+    spawnSync('nsenter', ['-t', String(child.pid), '-n', 'ip', 'link', 'set', cable, ...plug, 'up']);
+    const address = link?.address ?? ALONE;
+    ok(prepare(address, address.replace(/\d+$/, '1')));
+    return { address, leader: leader!, run, ok, stop };
   } catch (err) {
     await stop();
     throw err;
