@@ -38,11 +38,15 @@ export class BindingWriter {
     const wanted: Record<string, unknown> = { ...rest, phase };
     if (volume !== undefined) {
       const { spec } = volume;
-      wanted.accessModes = spec?.accessModes;
       // Later a volume grows, and who makes it grow tells its claim.
-      wanted.capacity = isNew ? spec?.capacity : capacity;
-      const attributes = isNew ? spec?.volumeAttributesClassName : currentVolumeAttributesClassName;
-      if (attributes) wanted.currentVolumeAttributesClassName = attributes;
+      const fromVolume = {
+        accessModes: spec?.accessModes,
+        capacity: isNew ? spec?.capacity : capacity,
+        currentVolumeAttributesClassName: isNew
+          ? spec?.volumeAttributesClassName || undefined
+          : currentVolumeAttributesClassName,
+      };
+      for (const [key, value] of Object.entries(fromVolume)) if (value !== undefined) wanted[key] = value;
     }
     if (deepEqual(wanted, claim.status ?? {})) return false;
     await this.#claims.update({ ...claim, status: wanted } as PersistentVolumeClaim, 'status');
