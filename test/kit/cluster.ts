@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
@@ -65,6 +65,8 @@ const START_TIMEOUT_MS = 40_000;
 /** A whole cluster on this machine: a controller and real nodes on real containerd, each in a network of its own. */
 export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
   const folder = await mkdtemp(`/tmp/coracle-${options.name}-`);
+  // Whoever is root in a user namespace of a pod is nobody here, and must find the way to its files.
+  await chmod(folder, 0o711);
   const lab = createNetworkLab(options.name, options.nodes, { beyond: options.beyond ?? [] });
   const started: (() => Promise<void>)[] = [];
   const destroy = async () => {
