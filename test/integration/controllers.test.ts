@@ -11,6 +11,8 @@ import {
   type Node,
   type Pod,
   type ReplicaSet,
+  type ResourceClaim,
+  type ResourceClaimTemplate,
   resources,
   type Service,
   type ServiceAccount,
@@ -139,6 +141,8 @@ async function setUp() {
     endpoints: client.resource<Endpoints>(resources.endpoints),
     accounts: client.resource<ServiceAccount>(resources.serviceAccounts),
     configMaps: client.resource<ConfigMap>(resources.configMaps),
+    claims: client.resource<ResourceClaim>(resources.resourceClaims),
+    claimTemplates: client.resource<ResourceClaimTemplate>(resources.resourceClaimTemplates),
   };
   await of.namespaces.create({ metadata: { name: 'shop' } });
   return { denials, of };
@@ -250,6 +254,33 @@ describe('controllers on the real API server', () => {
     await expect.poll(cidrs, soon).toEqual(['10.244.0.0/24', '10.244.1.0/24']);
     const taints = async () => (await of.nodes.fetchList()).items.map(({ spec }) => spec?.taints?.[0]?.key);
     await expect.poll(taints, soon).toEqual(['node.kubernetes.io/unreachable', 'node.kubernetes.io/unreachable']);
+    expect(denials).toEqual([]);
+  });
+
+  it('make the claim of a template, and give its devices back when its pod has ended', async () => {
+    const { denials, of } = await setUp();
+    const requests = [{ name: 'r', exactly: { deviceClassName: 'c' } }];
+    const metadata = { name: 't', namespace: 'shop' };
+    await of.claimTemplates.create({ metadata, spec: { spec: { devices: { requests } } } });
+    const resourceClaims = [{ name: 'card', resourceClaimTemplateName: 't' }];
+    const spec = { nodeName: 'somewhere', resourceClaims, containers: [{ name: 'c', image: 'v1' }] };
+    const pod = await of.pods.create({ metadata: { name: 'web', namespace: 'shop' }, spec });
+    const statuses = async () => (await of.pods.fetch('web', 'shop')).status?.resourceClaimStatuses;
+    await expect
+      .poll(statuses, soon)
+      .toEqual([{ name: 'card', resourceClaimName: expect.stringMatching(/^web-card-/) }]);
+    const name = (await statuses())?.[0]?.resourceClaimName ?? '';
+    // As the scheduler does it, but for the reservation, which is made here for pods that were placed by hand.
+    const made = await of.claims.fetch(name, 'shop');
+    const finalizers = ['resource.kubernetes.io/delete-protection'];
+    const held = await of.claims.update({ ...made, metadata: { ...made.metadata, finalizers } });
+    const results = [{ request: 'r', driver: 'd.example.com', pool: 'p', device: 'x' }];
+    await of.claims.update({ ...held, status: { allocation: { devices: { results } } } }, 'status');
+    const users = async () => (await of.claims.fetch(name, 'shop')).status?.reservedFor?.map(({ uid }) => uid);
+    await expect.poll(users, soon).toEqual([pod.metadata.uid]);
+    const patch = { status: { phase: 'Succeeded' } };
+    await of.pods.patch({ name: 'web', namespace: 'shop', type: 'merge', subresource: 'status', patch });
+    await expect.poll(async () => (await of.claims.fetchList({ namespace: 'shop' })).items, soon).toEqual([]);
     expect(denials).toEqual([]);
   });
 

@@ -1,7 +1,16 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createEventRecorder } from '#api/client/event-recorder.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
-import { type Event, type Namespace, type Node, type Pod, resources } from '#api/object/kinds.ts';
+import {
+  type DeviceClass,
+  type Event,
+  type Namespace,
+  type Node,
+  type Pod,
+  type ResourceClaim,
+  type ResourceSlice,
+  resources,
+} from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { compileDeviceSelector } from '#controller/apiserver/cel/device-selector.ts';
@@ -35,6 +44,9 @@ async function setUp() {
     nodes: admin.resource<Node>(resources.nodes),
     pods: admin.resource<Pod>(resources.pods),
     events: admin.resource<Event>(resources.events),
+    classes: admin.resource<DeviceClass>(resources.deviceClasses),
+    slices: admin.resource<ResourceSlice>(resources.resourceSlices),
+    claims: admin.resource<ResourceClaim>(resources.resourceClaims),
   };
   const account = admin.resource(resources.serviceAccounts);
   await account.create({ metadata: { name: 'default', namespace: 'default' } });
@@ -98,6 +110,37 @@ describe('scheduler on the real API server', () => {
     await of.pods.delete({ name: 'first', namespace: 'default', gracePeriodSeconds: 0 });
     await expect.poll(async () => (await of.pods.fetch('second', 'default')).spec?.nodeName, soon).toBe('b');
     await expect.poll(conditionOf, soon).toEqual(['True', undefined, undefined]);
+    expect(denials()).toEqual([]);
+  });
+
+  it('gives a claim its device and places its pod there, and the next one when it is free again', async () => {
+    const { of, denials } = await setUp();
+    for (const name of ['a', 'b']) await addNode(of, name);
+    const pool = { name: 'b', generation: 1, resourceSliceCount: 1 };
+    const device = { name: 'x', attributes: { model: { string: 'fast' } } };
+    await of.slices.create({
+      metadata: { name: 's' },
+      spec: { driver: 'd.test', nodeName: 'b', pool, devices: [device] },
+    });
+    const expression = 'device.attributes["d.test"].model == "fast"';
+    await of.classes.create({ metadata: { name: 'fast' }, spec: { selectors: [{ cel: { expression } }] } });
+    const devices = { requests: [{ name: 'r', exactly: { deviceClassName: 'fast' } }] };
+    const add = async (name: string) => {
+      await of.claims.create({ metadata: { name, namespace: 'default' }, spec: { devices } });
+      const resourceClaims = [{ name: 'card', resourceClaimName: name }];
+      const spec = { resourceClaims, containers: [{ name: 'c', image: 'app:v1' }] };
+      return of.pods.create({ metadata: { name, namespace: 'default' }, spec });
+    };
+    const nodeOf = async (name: string) => (await of.pods.fetch(name, 'default')).spec?.nodeName;
+    const first = await add('first');
+    await expect.poll(() => nodeOf('first'), soon).toBe('b');
+    const given = await of.claims.fetch('first', 'default');
+    expect(given.status?.reservedFor).toEqual([{ resource: 'pods', name: 'first', uid: first.metadata.uid }]);
+    await add('second');
+    const message = async () => (await of.pods.fetch('second', 'default')).status?.conditions?.[0]?.message;
+    await expect.poll(message, soon).toBe('0/2 nodes are available: 2 cannot allocate all claims.');
+    await of.claims.update({ ...given, status: {} }, 'status');
+    await expect.poll(() => nodeOf('second'), soon).toBe('b');
     expect(denials()).toEqual([]);
   });
 });
