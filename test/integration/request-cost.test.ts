@@ -27,8 +27,9 @@ interface Ask {
 
 it('reads and creations cost a few times what a bare server costs', async () => {
   const controller = await startControllerProcess();
-  const bare = await startBareServer(controller);
+  let bare: BareServer | undefined;
   try {
+    bare = await startBareServer(controller);
     await controller.client
       .resource({ group: '', version: 'v1', resource: 'namespaces', kind: 'Namespace', namespaced: false })
       .create({ metadata: { name: 'cost' } });
@@ -37,7 +38,7 @@ it('reads and creations cost a few times what a bare server costs', async () => 
     expect(ratios.read).toBeLessThan(LIMITS.read);
     expect(ratios.creation).toBeLessThan(LIMITS.creation);
   } finally {
-    await bare.stop();
+    await bare?.stop();
     await controller.stop();
   }
 });
