@@ -46,59 +46,82 @@ const remove = async () => {
   await rig.settle();
 };
 
-/** Dies at the nth changing call: either before the runtime has heard of it, or after it did it and before the agent was told. */
-async function dieAt(call: number, isDone: boolean, act: () => Promise<void>): Promise<boolean> {
+const LEDGER = '/var/lib/coracle/agent/ledger';
+
+/**
+ * Dies at the nth step, a changing call or a write of the ledger: either before anybody has heard of it, or after it was done and before the
+ * agent was told. Nothing that it would have done after that happens.
+ */
+async function dieAt(step: number, isDone: boolean, act: () => Promise<void>): Promise<boolean> {
   let seen = 0;
-  let hasDied = false;
-  rig.onCall = async (method, proceed) => {
-    if (!isChanging(method) || hasDied || ++seen !== call) return proceed();
-    hasDied = true;
+  let isDead = false;
+  const never = () => new Promise<never>(() => undefined);
+  const take = async <T>(isStep: boolean, proceed: () => Promise<T>): Promise<T> => {
+    if (isDead) return never();
+    if (!isStep || ++seen !== step) return proceed();
+    isDead = true;
     if (isDone) await proceed();
-    // The agent never hears of it.
-    await new Promise<never>(() => undefined);
+    return never();
   };
+  const { fs } = rig.host;
+  const { writeAtomic, remove: removeFile } = fs;
+  rig.onCall = (method, proceed) => take(isChanging(method), proceed);
+  fs.writeAtomic = (path, ...rest) => take(path.startsWith(LEDGER), () => writeAtomic.call(fs, path, ...rest));
+  fs.remove = (path) => take(path.startsWith(LEDGER), () => removeFile.call(fs, path));
   await act();
   await rig.settle();
-  rig.onCall = undefined;
-  if (hasDied) await rig.restart();
-  return hasDied;
+  const revive = () => {
+    rig.onCall = undefined;
+    Object.assign(fs, { writeAtomic, remove: removeFile });
+  };
+  if (isDead) await rig.restart(revive);
+  else revive();
+  return isDead;
 }
 
-const points = Array.from({ length: 6 }, (_, index) => index + 1).flatMap((call) => [
-  [call, false] as const,
-  [call, true] as const,
-]);
+const pointsUpTo = (steps: number) =>
+  Array.from({ length: steps }, (_, index) => index + 1).flatMap((step) => [
+    [step, false] as const,
+    [step, true] as const,
+  ]);
+
+/** Counted: the step after the last one finds the agent alive. */
+const STEPS_UP = 14;
+const STEPS_DOWN = 13;
 
 describe('an agent that is killed while a pod comes up', () => {
-  test.each(points)('at call %i (done: %s) starts nothing twice and loses nothing', async (call, isDone) => {
-    rig = new KubeletRig();
-    await rig.start();
-    const hasDied = await dieAt(call, isDone, async () => {
-      await rig.createPod(spec);
-      const first = rig.runtime.findContainer('first');
-      if (first?.state === 'RUNNING') rig.runtime.exitContainer(first.id, 0);
-    });
-    expect(hasDied).toBe(true);
-    await bringUp();
-    expect(rig.condition('Ready')?.status).toBe('True');
-    const running = [...rig.runtime.containers.values()].filter(({ status }) => status.state === 'RUNNING');
-    expect(running.map(({ status }) => status.name).sort()).toEqual(['app', 'other', 'side']);
-    expect([...rig.runtime.sandboxes.values()].filter(({ ready }) => ready)).toHaveLength(1);
-    await remove();
-    await rig.advance(10_000);
-    expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);
-    expect(await rig.host.fs.list('/var/lib/coracle/agent/ledger')).toEqual([]);
-  });
+  test.each(pointsUpTo(STEPS_UP + 1))(
+    'at step %i (done: %s) starts nothing twice and loses nothing',
+    async (step, isDone) => {
+      rig = new KubeletRig();
+      await rig.start();
+      const hasDied = await dieAt(step, isDone, async () => {
+        await rig.createPod(spec);
+        await bringUp();
+      });
+      expect(hasDied).toBe(step <= STEPS_UP);
+      await bringUp();
+      expect(rig.condition('Ready')?.status).toBe('True');
+      const running = [...rig.runtime.containers.values()].filter(({ status }) => status.state === 'RUNNING');
+      expect(running.map(({ status }) => status.name).sort()).toEqual(['app', 'other', 'side']);
+      expect(count('startContainer')).toBe(4);
+      expect([...rig.runtime.sandboxes.values()].filter(({ ready }) => ready)).toHaveLength(1);
+      await remove();
+      await rig.advance(10_000);
+      expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);
+      expect(await rig.host.fs.list('/var/lib/coracle/agent/ledger')).toEqual([]);
+    },
+  );
 });
 
 describe('an agent that is killed while a pod goes', () => {
-  test.each(points)('at call %i (done: %s) leaves nothing behind', async (call, isDone) => {
+  test.each(pointsUpTo(STEPS_DOWN + 1))('at step %i (done: %s) leaves nothing behind', async (step, isDone) => {
     rig = new KubeletRig();
     await rig.start();
     await rig.createPod(spec);
     await bringUp();
     const started = count('startContainer');
-    expect(await dieAt(call, isDone, remove)).toBe(true);
+    expect(await dieAt(step, isDone, remove)).toBe(step <= STEPS_DOWN);
     await rig.advance(30_000);
     expect(rig.pod()).toBeUndefined();
     expect(rig.runtime.containers.size + rig.runtime.sandboxes.size).toBe(0);

@@ -177,7 +177,8 @@ export class ImageManager {
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {
-    if (this.#running >= this.#options.maxParallelPulls)
+    // Somebody who did not wait may have come in between.
+    while (this.#running >= this.#options.maxParallelPulls)
       await new Promise<void>((resolve) => {
         this.#queue.push(resolve);
       });
