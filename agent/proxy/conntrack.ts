@@ -16,22 +16,17 @@ const WIDTH = 8;
 export function createFlowCleaner({ exec, log, addresses }: ConntrackOptions) {
   let told = false;
 
-  async function deleteFlow(path: string, flow: UdpFlow): Promise<void> {
-    const family = flow.source.includes(':') ? 'ipv6' : 'ipv4';
+  /** All flows of one Service address that lead to the same place: a busy Service has thousands, and each run is a program start. */
+  async function deleteFlowsLike(path: string, flow: UdpFlow): Promise<void> {
+    const family = flow.destination.includes(':') ? 'ipv6' : 'ipv4';
     const tuple = [
-      '-s',
-      flow.source,
-      '-d',
-      flow.destination,
-      '--sport',
-      flow.sourcePort,
-      '--dport',
-      flow.destinationPort,
+      ...['-d', flow.destination, '--dport', flow.destinationPort],
+      ...['--reply-src', flow.answerSource, '--reply-port-src', flow.answerPort],
     ];
     try {
       await exec.run([path, '-D', '-f', family, '-p', 'udp', ...tuple.map(String)]);
     } catch (err) {
-      // It ended by itself meanwhile.
+      // They ended by themselves meanwhile.
       if (!(err instanceof ExecError && err.stderr.includes('0 flow entries'))) throw err;
     }
   }
@@ -51,8 +46,12 @@ export function createFlowCleaner({ exec, log, addresses }: ConntrackOptions) {
     });
     const own = new Set((await addresses()).map(({ address }) => address));
     const stale = findStaleFlows((await Promise.all(listings)).flat(), plans, own);
-    for (let start = 0; start < stale.length; start += WIDTH)
-      await Promise.all(stale.slice(start, start + WIDTH).map((flow) => deleteFlow(path, flow)));
+    const kinds = [...new Map(stale.map((flow) => [leadOf(flow), flow])).values()];
+    for (let start = 0; start < kinds.length; start += WIDTH)
+      await Promise.all(kinds.slice(start, start + WIDTH).map((flow) => deleteFlowsLike(path, flow)));
     if (stale.length > 0) log.debug('ended UDP flows to endpoints that are gone', { flows: stale.length });
   };
 }
+
+const leadOf = ({ destination, destinationPort, answerSource, answerPort }: UdpFlow): string =>
+  [destination, destinationPort, answerSource, answerPort].join(' ');
