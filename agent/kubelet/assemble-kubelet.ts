@@ -349,7 +349,11 @@ async function createClaimManager(deps: KubeletDeps, { bootId }: HostFacts): Pro
 /** Devices of the node's own, of plug-ins and of claims. */
 function grants(own: DeviceManager, claims: ClaimManager, why: string | undefined): Pick<DeviceManager, 'grant'> {
   return {
-    grant: async (pod, container) => withCdiIds(await own.grant(pod, container), claims.cdiIds(pod, container), why),
+    async grant(pod, container) {
+      // Ready since its sandbox was made, unless what was known of that was lost.
+      if ((container.resources?.claims ?? []).length > 0) await claims.prepare(pod);
+      return withCdiIds(await own.grant(pod, container), claims.cdiIds(pod, container), why);
+    },
   };
 }
 

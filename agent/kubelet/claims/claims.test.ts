@@ -140,6 +140,18 @@ describe('a pod with a claim', () => {
     expect(drivers.asked).toEqual(['prepare shared', 'prepare shared']);
   });
 
+  test('is prepared anew when what was known of it is damaged: no container starts without its devices', async () => {
+    await createClaim();
+    await reserve(await rig.createPod(SPEC));
+    await rig.advance(10_000);
+    await rig.restart(() => rig.host.fs.write('/var/lib/coracle/agent/ledger/../claims.json', '{"version":', 0o600));
+    rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
+    await rig.advance(30_000);
+    expect(drivers.asked).toEqual(['prepare shared', 'prepare shared']);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
+    expect(cdiOf('app')).toEqual(['example.com/gpu=gpu-0']);
+  });
+
   test('a driver that refuses is asked again, with its own words in the event', async () => {
     drivers.error = 'no such card';
     await createClaim();
