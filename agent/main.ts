@@ -41,6 +41,7 @@ import { watchServerClock } from './servers/server-clock.ts';
 import type { ServerList } from './servers/server-list.ts';
 import { keepFlooredClock, openFlooredClock } from './time-floor.ts';
 import { createCopyGuard } from './tunnel/copy-guard.ts';
+import { PacketLinks } from './tunnel/packet-links.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
 import { hostNetworkPorts, podAddresses } from './tunnel-targets.ts';
 
@@ -74,8 +75,10 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     ...{ endpoint, clock, log: log.child({ component: 'cri' }) },
     onCall: (method) => operations.count(method),
   });
+  const packets = new PacketLinks();
   const network = await createNodeNetwork({
     ...{ config, nodeName, host, clock, log },
+    carrier: packets,
     onProblems: () => kubelet.checkNode(),
   });
 
@@ -185,6 +188,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
       servers,
       agentId: randomUUID(),
       onVerdict: copies.onVerdict,
+      packets,
       onMoved: (listener) => moved.push(listener),
       tls: () => ({ ca: identity.caPem, cert: identity.node.certificatePem, key: identity.node.privateKeyPem }),
       targets: {

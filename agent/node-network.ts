@@ -14,6 +14,7 @@ import { HostChanges } from './network/host-changes.ts';
 import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
 import { createNodeInformers, type NodeInformers } from './network/offline/node-informers.ts';
 import type { PodTransport } from './network/paths/pod-paths.ts';
+import type { PacketCarrier } from './network/paths/relay/packet-relay.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
 import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
@@ -34,6 +35,8 @@ export interface NodeNetworkOptions {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For nodes that cannot be reached otherwise. */
+  readonly carrier?: PacketCarrier;
   /** What is in the way of pod traffic changed. */
   readonly onProblems?: () => void;
 }
@@ -70,6 +73,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     transport: config.podTransport as PodTransport,
     vxlanPort: config.vxlanPort,
     probePort: config.proxyHealthzPort || config.nodeApiPort,
+    carrier: options.carrier,
     onProblems: (found) => problems.tell('paths', found),
     resolver: { address: DNS_ADDRESS, port: config.dnsPort },
     iptables: binaries.iptables,

@@ -225,12 +225,28 @@ export interface DnsSockets {
   readonly exchange: DnsExchange;
 }
 
+export interface DatagramOptions {
+  readonly address: string;
+  /** 0 asks for a free one. */
+  readonly port: number;
+  readonly onMessage: (message: Uint8Array) => void;
+}
+
+export interface DatagramSocket {
+  readonly port: number;
+  /** What cannot be sent is lost. */
+  send(message: Uint8Array, to: { readonly address: string; readonly port: number }): void;
+  close(): void;
+}
+
 export interface Host {
   readonly exec: Executor;
   readonly fs: FileSystem;
   readonly mounts: Mounter;
   readonly dialer: Dialer;
   readonly dns: DnsSockets;
+  /** Plain UDP. Rejects when the address is taken or is not this host's. */
+  readonly openDatagrams: (options: DatagramOptions) => Promise<DatagramSocket>;
   facts(): Promise<HostFacts>;
   addresses(): Promise<readonly HostAddress[]>;
   /** Source address that the kernel would use towards `destination`. */

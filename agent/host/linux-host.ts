@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect, isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { openDatagrams } from './datagrams.ts';
 import { dnsSockets } from './dns-sockets.ts';
 import { createExecutor } from './executor.ts';
 import { readAddresses, readFacts, readResolvConf } from './facts.ts';
@@ -20,6 +21,7 @@ export function createLinuxHost(): Host {
     mounts: createMounter(exec),
     dialer: { tcp: dialTcp },
     dns: dnsSockets,
+    openDatagrams,
     facts: readFacts,
     addresses: async () => readAddresses(),
     sourceAddressTo,

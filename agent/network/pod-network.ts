@@ -9,6 +9,7 @@ import type { HostChanges } from './host-changes.ts';
 import type { NetworkProblem } from './network-problem.ts';
 import { createPathKeeper } from './paths/path-keeper.ts';
 import type { PodTransport } from './paths/pod-paths.ts';
+import type { PacketCarrier } from './paths/relay/packet-relay.ts';
 
 export interface PodNetworkOptions {
   readonly host: Host;
@@ -26,6 +27,8 @@ export interface PodNetworkOptions {
   readonly vxlanPort: number;
   /** TCP port that every node answers or refuses. */
   readonly probePort: number;
+  /** For nodes that cannot be reached otherwise; absent: they are not. */
+  readonly carrier?: PacketCarrier | undefined;
   /** What is in the way of pod traffic changed; told once everything else stands. */
   readonly onProblems: (problems: readonly NetworkProblem[]) => void;
   /** Where pods find the cluster DNS on this node. */

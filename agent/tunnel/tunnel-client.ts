@@ -12,6 +12,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Dialer } from '../host/host.ts';
 import { type AllowedTargetsOptions, resolveTunnelTarget } from './allowed-targets.ts';
 import type { TunnelVerdict } from './copy-guard.ts';
+import type { PacketLink, PacketLinks } from './packet-links.ts';
 import type { TunnelClaims } from './tunnel-claims.ts';
 
 export interface TunnelTls {
@@ -32,6 +33,8 @@ export interface TunnelClientOptions {
   readonly agentId?: string;
   readonly onVerdict?: (server: string, verdict: TunnelVerdict) => void;
   readonly targets: AllowedTargetsOptions;
+  /** Where datagrams of other nodes go; absent: they are dropped. */
+  readonly packets?: PacketLinks;
   readonly dialer: Dialer;
   readonly clock: Clock;
   readonly log: Logger;
@@ -46,6 +49,8 @@ const SETTLED_MS = 10_000;
 /** How long a stopping agent waits for a controller that may be gone. */
 const GOODBYE_MS = 1000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** Datagrams give way to streams: beyond this they are lost, and whoever sends too fast slows down. */
+const MAX_WAITING_BYTES = 256 * 1024;
 
 /** Keeps the tunnel to the controller up until aborted: connects outwards, so that it works behind NAT, and reconnects for ever. */
 export async function runTunnelClient(options: TunnelClientOptions, signal: AbortSignal): Promise<void> {
@@ -102,7 +107,13 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     const session = new TunnelSession({
       send: (message, sent) => socket.send(message, sent),
       connect: (target, abort) => connectTarget(options, target, abort),
+      onPacket: (node, bytes) => options.packets?.receive(link, node, bytes),
     });
+    const link: PacketLink = {
+      send(node, bytes) {
+        if (socket.bufferedAmount < MAX_WAITING_BYTES) session.sendPacket(node, bytes);
+      },
+    };
     let reason = 'closed by the controller';
     let cancelPing = () => {};
     let cancelTerminate = () => {};
@@ -134,6 +145,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
       }
       options.onVerdict?.(options.server, { kind: 'open' });
       log.info('tunnel is up', { server: url.host });
+      options.packets?.add(link);
       cancelPing = pingPeer(socket, clock);
     });
     socket.on('message', (data: Buffer) => {
@@ -157,6 +169,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
       cancelPing();
       cancelTerminate();
       signal.removeEventListener('abort', onAbort);
+      options.packets?.remove(link);
       session.close(new Error('tunnel to the controller is down'));
       release();
       const why = refusal?.message ?? (text.length > 0 ? text.toString() : reason);

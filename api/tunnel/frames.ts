@@ -14,7 +14,12 @@ export type TunnelFrame =
   /** No more data in this direction. */
   | { readonly type: 'end'; readonly stream: number }
   /** The stream is over, both ways; also the refusal of an `open`. */
-  | { readonly type: 'reset'; readonly stream: number; readonly reason: string };
+  | { readonly type: 'reset'; readonly stream: number; readonly reason: string }
+  /**
+   * One datagram between two nodes, of no stream: `node` is where it goes on the way to the controller, and where it came from afterwards.
+   * It may be lost. Without bytes, to an agent: that node has no tunnel here.
+   */
+  | { readonly type: 'packet'; readonly stream: 0; readonly node: string; readonly bytes: Uint8Array };
 
 export interface TunnelTarget {
   /** IP address; the empty string means the agent's own host. */
@@ -37,7 +42,7 @@ export const INITIAL_CREDIT_BYTES = 256 * 1024;
 export const MAX_DATA_BYTES = 32 * 1024;
 
 const HEADER_BYTES = 5;
-const CODES = { open: 1, opened: 2, data: 3, credit: 4, end: 5, reset: 6 } as const;
+const CODES = { open: 1, opened: 2, data: 3, credit: 4, end: 5, reset: 6, packet: 7 } as const;
 
 export function encodeFrame(frame: TunnelFrame): Uint8Array {
   const payload = encodePayload(frame);
@@ -61,6 +66,14 @@ function encodePayload(frame: TunnelFrame): Uint8Array {
     }
     case 'reset':
       return new TextEncoder().encode(frame.reason);
+    case 'packet': {
+      const name = new TextEncoder().encode(frame.node);
+      const bytes = new Uint8Array(1 + name.length + frame.bytes.length);
+      bytes[0] = name.length;
+      bytes.set(name, 1);
+      bytes.set(frame.bytes, 1 + name.length);
+      return bytes;
+    }
     default:
       return new Uint8Array();
   }
@@ -86,6 +99,16 @@ export function decodeFrame(bytes: Uint8Array): TunnelFrame | undefined {
       return { type: 'end', stream };
     case CODES.reset:
       return { type: 'reset', stream, reason: new TextDecoder().decode(payload) };
+    case CODES.packet: {
+      const end = 1 + (payload[0] ?? 0);
+      if (payload.length < end) throw new Error('tunnel packet that ends within the name of its node');
+      return {
+        type: 'packet',
+        stream: 0,
+        node: new TextDecoder().decode(payload.subarray(1, end)),
+        bytes: payload.subarray(end),
+      };
+    }
     default:
       return undefined;
   }

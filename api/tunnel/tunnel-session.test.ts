@@ -11,6 +11,8 @@ describe('tunnel frames', () => {
     { type: 'credit', stream: 3, bytes: 65536 },
     { type: 'end', stream: 3 },
     { type: 'reset', stream: 3, reason: 'connect ECONNREFUSED' },
+    { type: 'packet', stream: 0, node: 'node-1', bytes: new Uint8Array([8, 0, 255]) },
+    { type: 'packet', stream: 0, node: 'node-1', bytes: new Uint8Array() },
   ])('survive the wire: $type', (frame) => {
     expect(decodeFrame(encodeFrame(frame))).toEqual(frame);
   });
@@ -18,6 +20,7 @@ describe('tunnel frames', () => {
   it('of an unknown type are ignored, broken ones refused', () => {
     expect(decodeFrame(new Uint8Array([99, 0, 0, 0, 1]))).toBeUndefined();
     expect(() => decodeFrame(new Uint8Array([1, 0]))).toThrow('header');
+    expect(() => decodeFrame(new Uint8Array([7, 0, 0, 0, 0, 9, 97]))).toThrow('name of its node');
     expect(() =>
       decodeFrame(encodeFrame({ type: 'data', stream: 1, bytes: new Uint8Array() }).fill(1, 0, 1)),
     ).toThrow();

@@ -8,6 +8,8 @@ export interface TunnelSessionOptions {
   readonly send: (message: Uint8Array, sent?: (err?: Error | null) => void) => void;
   /** Agent side: connects to the target or rejects with a reason that the caller may see. Absent = this side opens streams. */
   readonly connect?: (target: TunnelTarget, signal: AbortSignal) => Promise<Duplex>;
+  /** A datagram for another node (controller side), or from one (agent side). The bytes are those of the message: copy what is kept. */
+  readonly onPacket?: (node: string, bytes: Uint8Array) => void;
 }
 
 interface OpenRequest {
@@ -64,6 +66,10 @@ export class TunnelSession {
     });
   }
 
+  sendPacket(node: string, bytes: Uint8Array): void {
+    this.#send({ type: 'packet', stream: 0, node, bytes });
+  }
+
   /** Throws when the peer breaks the format or its credit: close the channel then. */
   receive(message: Uint8Array): void {
     const frame = decodeFrame(message);
@@ -77,6 +83,9 @@ export class TunnelSession {
         return;
       case 'reset':
         this.#onReset(frame.stream, frame.reason);
+        return;
+      case 'packet':
+        this.#options.onPacket?.(frame.node, frame.bytes);
         return;
       default:
         // Frames of a stream that we reset meanwhile are still under way and mean nothing.

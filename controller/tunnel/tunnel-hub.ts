@@ -48,6 +48,9 @@ interface NodeSession {
 /** A connection that does not answer a ping for so long is that of a host that was switched off, and gives way. */
 const TWIN_PATIENCE_MS = 3_000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** Datagrams between nodes give way to streams: beyond this they are lost, and whoever sends too fast slows down. */
+const MAX_WAITING_BYTES = 256 * 1024;
+const NOT_HERE = new Uint8Array();
 
 /** The tunnels of all nodes that are connected to this API server. */
 export class TunnelHub {
@@ -150,7 +153,10 @@ export class TunnelHub {
   ): void {
     const agentId = [headers[TUNNEL_AGENT_HEADER]].flat()[0];
     const { log, clock } = this.#options;
-    const session = new TunnelSession({ send: (message, sent) => socket.send(message, sent) });
+    const session: TunnelSession = new TunnelSession({
+      send: (message, sent) => socket.send(message, sent),
+      onPacket: (to, bytes) => this.#relay(nodeName, session, to, bytes),
+    });
     const entry: NodeSession = { session, socket, address, agentId };
     const others = this.#sessions.get(nodeName) ?? [];
     this.#sessions.set(nodeName, [...others, entry]);
@@ -172,6 +178,14 @@ export class TunnelHub {
       session.close(new Error(`tunnel to node ${nodeName} is down`));
       log.info('tunnel is down', { node: nodeName, address });
     });
+  }
+
+  /** From one node to another that it cannot reach by itself. */
+  #relay(from: string, sender: TunnelSession, to: string, bytes: Uint8Array): void {
+    const newest = this.#sessions.get(to)?.at(-1);
+    if (newest === undefined) sender.sendPacket(to, NOT_HERE);
+    else if (bytes.length > 0 && newest.socket.bufferedAmount < MAX_WAITING_BYTES)
+      newest.session.sendPacket(from, bytes);
   }
 
   /** Agents that tell no id of their process are kept, both: closing one would make them throw each other out for ever. */

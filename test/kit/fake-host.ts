@@ -126,6 +126,7 @@ export class FakeHost implements Host {
   };
 
   /** Nobody can be asked; listening succeeds and hears nothing. */
+  readonly openDatagrams: Host['openDatagrams'] = async ({ port }) => ({ port, send() {}, close() {} });
   readonly dns: DnsSockets = {
     listen: async ({ port }) => ({ port, close: async () => {} }),
     exchange: async ({ address }) => {

@@ -1,12 +1,26 @@
+import { RELAY_ADDRESS } from './relay/relay-frames.ts';
 import { VXLAN_ID } from './vxlan.ts';
 
 export const GUARD_TABLE = 'coracle-overlay';
 
 /**
  * Who may send us frames of our VXLAN: the other nodes. Without it, whoever can send a datagram to this host could talk to pods as a pod.
- * The packets of other VXLANs on the same port are not looked at. Input of `nft -f`; one transaction.
+ * The packets of other VXLANs on the same port are not looked at. `relayPort`: of the agent's own socket, which takes what is to be relayed
+ * and hands over what was; without connection tracking, which would hold on to the way that a flow took first. Input of `nft -f`; one
+ * transaction. Its source is the loopback's too: kube-proxy's rules (KUBE-FIREWALL) let no other address talk to 127.0.0.1.
+ * And it goes without a checksum, which may stand for the inner packet's by then (local checksum offload): changed with the addresses, it would
+ * be wrong.
  */
-export function renderGuard(port: number, nodeAddresses: readonly string[]): string {
+export function renderGuard(port: number, nodeAddresses: readonly string[], relayPort?: number): string {
+  const fromRelay =
+    relayPort === undefined ? '' : `iif "lo" ip saddr 127.0.0.1 udp sport ${relayPort} udp dport ${port} accept`;
+  const toRelay =
+    relayPort === undefined
+      ? ''
+      : `chain output {
+    type route hook output priority mangle; policy accept;
+    ip daddr ${RELAY_ADDRESS} udp dport ${port} udp dport set ${relayPort} ip saddr set 127.0.0.1 ip daddr set 127.0.0.1 udp checksum set 0
+  }`;
   const elements = nodeAddresses.length === 0 ? '' : `elements = { ${[...nodeAddresses].sort().join(', ')} }`;
   return `table ip ${GUARD_TABLE}
 delete table ip ${GUARD_TABLE}
@@ -17,8 +31,10 @@ table ip ${GUARD_TABLE} {
   }
   chain input {
     type filter hook input priority filter - 5; policy accept;
+    ${fromRelay}
     udp dport ${port} @th,96,24 ${VXLAN_ID} ip saddr != @nodes counter drop
   }
+  ${toRelay}
 }
 `;
 }

@@ -12,6 +12,9 @@ import { GUARD_TABLE, renderGuard } from './overlay-guard.ts';
 import { podMtu, vxlanMtu } from './pod-mtu.ts';
 import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrOf } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
+import { nodesRelayed, type PacketCarrier, PacketRelay, type PacketRelayOptions } from './relay/packet-relay.ts';
+import { probeAddressOf } from './relay/relay-frames.ts';
+import { type RelayScope, relayPeers, relayRoutes } from './relay/relay-paths.ts';
 import { TunnelHealth } from './tunnel-health.ts';
 import { diffPeers, parsePeerTables, parseVxlanDevice, peersOf, planDevice, tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
 
@@ -29,6 +32,8 @@ export interface PathKeeperOptions {
   readonly probePort: number;
   /** MTU of pods' interfaces as configured; 0: worked out. */
   readonly mtu: number;
+  /** For nodes that cannot be reached otherwise; absent: they are not. */
+  readonly carrier?: PacketCarrier | undefined;
   /** The MTU of pods, worked out anew: the runtime's configuration may have to be written again. */
   readonly onMtu: (mtu: number) => void;
   /** What is in the way of pod traffic changed. */
@@ -62,11 +67,19 @@ class Keeper implements PathKeeper {
   #guard = '';
   #setupProblem: NetworkProblem | undefined;
   #tunnelProblem: NetworkProblem | undefined;
+  #relayProblem: NetworkProblem | undefined;
+  readonly #relay: PacketRelay | undefined;
+  readonly #relayOptions: PacketRelayOptions | undefined;
   readonly #tunnel: TunnelHealth;
 
   constructor(options: PathKeeperOptions) {
     this.#options = options;
-    const { host, clock, log, probePort, vxlanPort } = options;
+    const { host, clock, log, probePort, vxlanPort, clusterCidr, carrier } = options;
+    const shared = { host, clock, log, clusterCidr, probePort, vxlanPort };
+    // Without a device of ours there is nothing that frames could be taken from.
+    if (carrier !== undefined && options.transport !== 'direct')
+      this.#relayOptions = { ...shared, carrier, onChange: () => this.#touch() };
+    if (this.#relayOptions !== undefined) this.#relay = new PacketRelay(this.#relayOptions);
     this.#tunnel = new TunnelHealth({
       exec: host.exec,
       dialer: host.dialer,
@@ -120,6 +133,9 @@ class Keeper implements PathKeeper {
     const { log } = this.#options;
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     await nodes.waitForSync(signal);
+    await this.#relay
+      ?.start(signal)
+      .catch((err: unknown) => log.warn('no node can be relayed', { err: describeError(err) }));
     for (let failures = 0; !signal.aborted; ) {
       this.#dirty = false;
       try {
@@ -150,18 +166,25 @@ class Keeper implements PathKeeper {
     const facts = await this.#facts();
     const own = this.#nodes.find(({ metadata }) => metadata.name === nodeName);
     const ownCidr = own === undefined ? undefined : podCidrOf(own, clusterCidr);
-    const scope = { ownName: nodeName, clusterCidr, transport, links: facts.links };
+    const { links } = facts;
+    const relayed = this.#relay?.relayed ?? new Set<string>();
+    const scope = { ownName: nodeName, clusterCidr, transport, links, relayed };
     const paths = computePodPaths(this.#nodes, scope);
     const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidr, vxlanMtu(facts), paths));
-    const usable = isReady ? paths : paths.filter(({ directDevice }) => directDevice !== undefined);
+    const usable = isReady
+      ? paths
+      : paths.filter(({ directDevice, isRelayed }) => directDevice !== undefined && !isRelayed);
+    const relay = isReady && this.#relay !== undefined ? { ownCidr, clusterCidr, links } : undefined;
     const failures: unknown[] = [];
     const attempt = (step: Promise<unknown>) => step.catch((err: unknown) => failures.push(err));
-    if (isReady) await attempt(this.#syncPeers(usable));
-    const routes = diffRoutes(await this.#ownRoutes(), routesOf(usable));
+    if (isReady) await attempt(this.#syncPeers(usable, relay));
+    const desired = [...routesOf(usable), ...(relay === undefined ? [] : relayRoutes(usable, relay))];
+    const routes = diffRoutes(await this.#ownRoutes(), desired);
     // One node that cannot be reached must not cost the others their routes: a batch goes on after what fails.
     await attempt(this.#batch('ip', routes));
     if (routes.length > 0) log.info('changed pod routes', { changes: routes.length, nodes: usable.length });
     if (failures.length === 0) this.#tunnel.look(peersOf(usable), signal);
+    this.#lookAtRelay(usable, relay);
     this.#tellProblems();
     const wanted = podMtu(mtu, transport, facts);
     if (wanted !== this.#mtu) this.#options.onMtu(wanted);
@@ -178,7 +201,8 @@ class Keeper implements PathKeeper {
       if (actual !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
       return false;
     }
-    const lines = planDevice(actual, { ...tunnelOf(ownCidr), port: vxlanPort, mtu });
+    const probeAddress = this.#relay === undefined ? undefined : probeAddressOf(ownCidr, this.#options.clusterCidr);
+    const lines = planDevice(actual, { ...tunnelOf(ownCidr), probeAddress, port: vxlanPort, mtu });
     try {
       if (lines.length > 0) {
         await host.exec.run(['ip', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
@@ -202,7 +226,7 @@ class Keeper implements PathKeeper {
     const others = this.#nodes
       .filter(({ metadata }) => metadata.name !== nodeName)
       .flatMap((node) => addressOf(node) ?? []);
-    const guard = renderGuard(vxlanPort, [...new Set(others)]);
+    const guard = renderGuard(vxlanPort, [...new Set(others)], this.#relay?.port);
     if (guard === this.#guard) return;
     try {
       await host.exec.run(['nft', '-f', '-'], { stdin: guard });
@@ -212,19 +236,28 @@ class Keeper implements PathKeeper {
     this.#guard = guard;
   }
 
-  async #syncPeers(paths: readonly PodPath[]): Promise<void> {
+  #lookAtRelay(paths: readonly PodPath[], scope: RelayScope | undefined): void {
+    if (this.#relay === undefined || this.#relayOptions === undefined || scope === undefined) return;
+    this.#relay.look(paths);
+    const relayed = paths.filter(({ isRelayed }) => isRelayed);
+    this.#relayProblem = relayed.length === 0 ? undefined : nodesRelayed(relayed, this.#relayOptions);
+  }
+
+  async #syncPeers(paths: readonly PodPath[], relay: RelayScope | undefined): Promise<void> {
     const { exec } = this.#options.host;
     const [forwarding, neighbours] = await Promise.all([
       exec.run(['bridge', '-j', 'fdb', 'show', 'dev', VXLAN_DEVICE]),
       exec.run(['ip', '-j', '-4', 'neighbour', 'show', 'dev', VXLAN_DEVICE]),
     ]);
-    const changes = diffPeers(parsePeerTables(forwarding.stdout, neighbours.stdout), peersOf(paths));
+    const peers = [...peersOf(paths), ...(relay === undefined ? [] : relayPeers(paths, relay))];
+    const changes = diffPeers(parsePeerTables(forwarding.stdout, neighbours.stdout), peers);
     await this.#batch('bridge', changes.bridge);
     await this.#batch('ip', changes.ip);
   }
 
   #tellProblems(): void {
-    this.#options.onProblems([this.#setupProblem, this.#tunnelProblem].filter((problem) => problem !== undefined));
+    const problems = [this.#setupProblem, this.#tunnelProblem, this.#relayProblem];
+    this.#options.onProblems(problems.filter((problem) => problem !== undefined));
   }
 
   async #facts(): Promise<{ links: LinkTable; nodeAddresses: string[] }> {

@@ -34,7 +34,7 @@ const links = parseLinkTable(
   JSON.stringify([{ ifname: 'eth0', mtu: 1500 }, { ifname: 'wlan0', mtu: 1492 }, {}]),
 );
 const scope = { ownName: 'me', clusterCidr: '10.244.0.0/16', transport: 'auto', links } as const;
-const b = { node: 'b', podCidr: '10.244.1.0/24', nodeAddress: '192.0.2.2', directDevice: 'wlan0' };
+const b = { node: 'b', podCidr: '10.244.1.0/24', nodeAddress: '192.0.2.2', directDevice: 'wlan0', isRelayed: false };
 
 describe('computePodPaths', () => {
   it.each([
@@ -46,17 +46,17 @@ describe('computePodPaths', () => {
     {
       name: 'in a tunnel beyond a router',
       nodes: [node('b', '10.244.1.0/24', '198.51.100.7')],
-      want: [{ ...b, nodeAddress: '198.51.100.7', directDevice: undefined }],
+      want: [{ ...b, nodeAddress: '198.51.100.7', directDevice: undefined, isRelayed: false }],
     },
     {
       name: 'in a tunnel over a link without carrier',
       nodes: [node('b', '10.244.1.0/24', '198.51.100.8')],
-      want: [{ ...b, nodeAddress: '198.51.100.8', directDevice: undefined }],
+      want: [{ ...b, nodeAddress: '198.51.100.8', directDevice: undefined, isRelayed: false }],
     },
     {
       name: 'in a tunnel where the router is one of IPv6',
       nodes: [node('b', '10.244.1.0/24', '203.0.113.9')],
-      want: [{ ...b, nodeAddress: '203.0.113.9', directDevice: undefined }],
+      want: [{ ...b, nodeAddress: '203.0.113.9', directDevice: undefined, isRelayed: false }],
     },
     { name: 'none to itself', nodes: [node('me', '10.244.0.0/24', '192.0.2.1')], want: [] },
     { name: 'none without an address', nodes: [node('b', '10.244.1.0/24')], want: [] },
@@ -116,8 +116,8 @@ describe('routes', () => {
   it('lead to the device of the peer in a tunnel, to the node on a link', () => {
     expect(
       routesOf([
-        { ...b, directDevice: 'eth0' },
-        { ...b, directDevice: undefined },
+        { ...b, directDevice: 'eth0', isRelayed: false },
+        { ...b, directDevice: undefined, isRelayed: false },
       ]),
     ).toEqual([direct, tunnel]);
   });

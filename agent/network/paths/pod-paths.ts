@@ -12,6 +12,8 @@ export interface PodPath {
   readonly nodeAddress: string;
   /** Device of the direct route; undefined: in VXLAN. */
   readonly directDevice: string | undefined;
+  /** By way of the controller, because nothing arrives by the path itself. */
+  readonly isRelayed: boolean;
 }
 
 export interface PathScope {
@@ -20,6 +22,8 @@ export interface PathScope {
   readonly clusterCidr: string;
   readonly transport: PodTransport;
   readonly links: LinkTable;
+  /** Nodes that cannot be reached. */
+  readonly relayed?: ReadonlySet<string>;
 }
 
 /**
@@ -31,7 +35,9 @@ export function computePodPaths(nodes: readonly Node[], scope: PathScope): PodPa
     const podCidr = podCidrOf(node, scope.clusterCidr);
     const nodeAddress = addressOf(node);
     if (node.metadata.name === scope.ownName || podCidr === undefined || nodeAddress === undefined) return [];
-    return [{ node: node.metadata.name, podCidr, nodeAddress, directDevice: directDevice(nodeAddress, scope) }];
+    const { name } = node.metadata;
+    const isRelayed = scope.relayed?.has(name) === true;
+    return [{ node: name, podCidr, nodeAddress, directDevice: directDevice(nodeAddress, scope), isRelayed }];
   });
 }
 

@@ -6,13 +6,16 @@ export const ROUTE_PROTOCOL = '177';
 
 export interface PodRoute {
   readonly podCidr: string;
-  readonly gateway: string;
+  /** undefined: what is meant is on the link itself. */
+  readonly gateway: string | undefined;
   readonly device: string;
+  /** Of packets of this host; undefined: the kernel chooses. */
+  readonly source?: string | undefined;
 }
 
 export const routesOf = (paths: readonly PodPath[]): PodRoute[] =>
-  paths.map(({ podCidr, nodeAddress, directDevice }) =>
-    directDevice === undefined
+  paths.map(({ podCidr, nodeAddress, directDevice, isRelayed }) =>
+    directDevice === undefined || isRelayed
       ? { podCidr, gateway: tunnelOf(podCidr).address, device: VXLAN_DEVICE }
       : { podCidr, gateway: nodeAddress, device: directDevice },
   );
@@ -23,26 +26,29 @@ export function parseRoutes(json: string): PodRoute[] {
     dst?: string;
     gateway?: string;
     dev?: string;
+    prefsrc?: string;
     flags?: readonly string[];
   }[];
-  return entries.flatMap(({ dst, gateway, dev }) =>
-    dst === undefined || gateway === undefined || dev === undefined
+  return entries.flatMap(({ dst, gateway, dev, prefsrc }) =>
+    dst === undefined || dev === undefined
       ? []
-      : [{ podCidr: dst.includes('/') ? dst : `${dst}/32`, gateway, device: dev }],
+      : [{ podCidr: dst.includes('/') ? dst : `${dst}/32`, gateway, device: dev, source: prefsrc }],
   );
 }
 
 /** Lines of `ip -batch`. A route that changes is replaced in place, without a gap. */
 export function diffRoutes(actual: readonly PodRoute[], desired: readonly PodRoute[]): string[] {
   const same = (a: PodRoute, b: PodRoute) =>
-    a.podCidr === b.podCidr && a.gateway === b.gateway && a.device === b.device;
+    a.podCidr === b.podCidr && a.gateway === b.gateway && a.device === b.device && a.source === b.source;
   const replace = desired.filter((route) => !actual.some((other) => same(route, other)));
   const remove = actual.filter((route) => !desired.some((other) => route.podCidr === other.podCidr));
   return [
-    ...replace.map(({ podCidr, gateway, device }) => {
+    ...replace.map(({ podCidr, gateway, device, source }) => {
+      const via = gateway === undefined ? '' : ` via ${gateway}`;
       // The address of a peer's tunnel lies in no range that this host is on.
       const flag = device === VXLAN_DEVICE ? ' onlink' : '';
-      return `route replace ${podCidr} via ${gateway} dev ${device}${flag} proto ${ROUTE_PROTOCOL}`;
+      const from = source === undefined ? '' : ` src ${source}`;
+      return `route replace ${podCidr}${via} dev ${device}${flag}${from} proto ${ROUTE_PROTOCOL}`;
     }),
     ...remove.map(({ podCidr }) => `route delete ${podCidr} proto ${ROUTE_PROTOCOL}`),
   ];

@@ -24,14 +24,14 @@ export function tunnelOf(podCidr: string): Tunnel {
   return { address: addressAt(range, 0n), mac };
 }
 
-/** Where the frames for a peer's device go. */
+/** Where the frames for an address of a peer's device go. */
 export interface Peer extends Tunnel {
   readonly nodeAddress: string;
 }
 
 export const peersOf = (paths: readonly PodPath[]): Peer[] =>
   paths
-    .filter(({ directDevice }) => directDevice === undefined)
+    .filter(({ directDevice, isRelayed }) => directDevice === undefined && !isRelayed)
     .map(({ podCidr, nodeAddress }) => ({ ...tunnelOf(podCidr), nodeAddress }));
 
 /** The device as the kernel describes it. */
@@ -76,12 +76,15 @@ export function parseVxlanDevice(json: string): VxlanDevice | undefined {
 }
 
 export interface DeviceWish extends Tunnel {
+  /** A second address, which nodes probe each other with. */
+  readonly probeAddress?: string | undefined;
   readonly port: number;
   readonly mtu: number;
 }
 
 /** Lines of `ip -batch` that make the device what it shall be; one that cannot be changed in place is made anew. */
-export function planDevice(actual: VxlanDevice | undefined, { address, mac, port, mtu }: DeviceWish): string[] {
+export function planDevice(actual: VxlanDevice | undefined, wish: DeviceWish): string[] {
+  const { address, probeAddress, mac, port, mtu } = wish;
   const isOurs =
     actual !== undefined && actual.id === VXLAN_ID && actual.port === port && actual.mac === mac && !actual.isLearning;
   const lines: string[] = [];
@@ -93,8 +96,13 @@ export function planDevice(actual: VxlanDevice | undefined, { address, mac, port
   if (!isOurs || actual?.mtu !== mtu) lines.push(`link set ${VXLAN_DEVICE} mtu ${mtu}`);
   const own = `${address}/32`;
   const present = isOurs ? (actual?.addresses ?? []) : [];
-  for (const other of present) if (other !== own) lines.push(`address delete ${other} dev ${VXLAN_DEVICE}`);
+  const probe = probeAddress === undefined ? undefined : `${probeAddress}/32`;
+  for (const other of present)
+    if (other !== own && other !== probe) lines.push(`address delete ${other} dev ${VXLAN_DEVICE}`);
   if (!present.includes(own)) lines.push(`address add ${own} dev ${VXLAN_DEVICE}`);
+  // Of the link's scope: no packet that is masqueraded gets it for its source.
+  if (probe !== undefined && !present.includes(probe))
+    lines.push(`address add ${probe} dev ${VXLAN_DEVICE} scope link`);
   if (!isOurs || actual?.isUp !== true) lines.push(`link set ${VXLAN_DEVICE} up`);
   return lines;
 }
@@ -130,14 +138,15 @@ export interface PeerChanges {
 /** What differs, replaced in place: a peer that moves loses nothing but what was under way to its old address. */
 export function diffPeers({ forwarding, neighbours }: PeerTables, peers: readonly Peer[]): PeerChanges {
   const dev = `dev ${VXLAN_DEVICE}`;
-  const [macs, addresses] = [new Set(peers.map(({ mac }) => mac)), new Set(peers.map(({ address }) => address))];
+  const wanted = new Map(peers.map(({ mac, nodeAddress }) => [mac, nodeAddress]));
+  const addresses = new Set(peers.map(({ address }) => address));
   return {
     bridge: [
-      ...peers
-        .filter(({ mac, nodeAddress }) => forwarding.get(mac) !== nodeAddress)
-        .map(({ mac, nodeAddress }) => `fdb replace ${mac} ${dev} dst ${nodeAddress} self permanent`),
+      ...[...wanted]
+        .filter(([mac, nodeAddress]) => forwarding.get(mac) !== nodeAddress)
+        .map(([mac, nodeAddress]) => `fdb replace ${mac} ${dev} dst ${nodeAddress} self permanent`),
       ...[...forwarding]
-        .filter(([mac]) => !macs.has(mac))
+        .filter(([mac]) => !wanted.has(mac))
         .map(([mac, dst]) => `fdb delete ${mac} ${dev} dst ${dst} self`),
     ],
     ip: [

@@ -1,0 +1,45 @@
+import type { LinkTable } from '../link-table.ts';
+import type { PodPath } from '../pod-paths.ts';
+import type { PodRoute } from '../pod-routes.ts';
+import { type Peer, tunnelOf, VXLAN_DEVICE } from '../vxlan.ts';
+import { probeAddressOf, RELAY_ADDRESS, relayMacOf } from './relay-frames.ts';
+
+/** Only the default route leads there. */
+const SOMEWHERE = '0.0.0.0';
+
+export interface RelayScope {
+  readonly ownCidr: string;
+  readonly clusterCidr: string;
+  readonly links: LinkTable;
+}
+
+/** Entries of the device for what is relayed, and for probes of the tunnels themselves, which are never relayed. */
+export function relayPeers(paths: readonly PodPath[], { clusterCidr }: RelayScope): Peer[] {
+  return paths.flatMap(({ podCidr, nodeAddress, directDevice, isRelayed }) => {
+    const { address, mac } = tunnelOf(podCidr);
+    const probe = probeAddressOf(podCidr, clusterCidr);
+    return [
+      ...(isRelayed ? [{ address, mac: relayMacOf(podCidr), nodeAddress: RELAY_ADDRESS }] : []),
+      ...(directDevice === undefined && probe !== undefined ? [{ address: probe, mac, nodeAddress }] : []),
+    ];
+  });
+}
+
+/** Routes of probes, and that by which frames leave for the socket of the relay: any device will do that is not the host's own loopback. */
+export function relayRoutes(paths: readonly PodPath[], { ownCidr, clusterCidr, links }: RelayScope): PodRoute[] {
+  const source = probeAddressOf(ownCidr, clusterCidr);
+  const exit = links.nextHopTo(SOMEWHERE) ?? paths.map(({ nodeAddress }) => links.nextHopTo(nodeAddress)).find(Boolean);
+  const isNeeded = exit !== undefined && paths.some(({ isRelayed }) => isRelayed);
+  return [
+    ...paths.flatMap(({ podCidr, nodeAddress, directDevice }) => {
+      const probe = probeAddressOf(podCidr, clusterCidr);
+      if (probe === undefined || source === undefined) return [];
+      const way =
+        directDevice === undefined
+          ? { gateway: probe, device: VXLAN_DEVICE }
+          : { gateway: nodeAddress, device: directDevice };
+      return [{ podCidr: `${probe}/32`, ...way, source }];
+    }),
+    ...(isNeeded ? [{ podCidr: `${RELAY_ADDRESS}/32`, gateway: undefined, device: exit.device }] : []),
+  ];
+}
