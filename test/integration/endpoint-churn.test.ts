@@ -169,8 +169,6 @@ async function churn({ isOver, syncs, set, agent, tell }: Churn): Promise<number
         await before;
         await agent.serve(nameOf(pod), 8080, { host: addressOf(pod) });
       } else clearTimeout(before);
-      if (before === undefined && changes > 0)
-        await agent.serve(nameOf(pod), 8080, { host: addressOf(pod) }).catch(() => {});
       set.add(pod);
       tell(slice(set.ready));
     }

@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { containerConfig, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
+import { attachUntilEnd, END_TICKER, TICKER } from '#test/kit/attach.ts';
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
 import { type ExecPath, type PathPod, startExecPath } from '#test/kit/exec-path.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
@@ -106,10 +107,13 @@ describe.skipIf(missing !== undefined)('streaming through API server, tunnel and
     });
 
     it('attaches to the running process until it ends', async () => {
-      await startPod(`ticker-${protocol}`, {
-        main: ['sh', '-c', 'for n in 1 2 3 4 5 6 7 8; do echo tick; sleep 0.2; done'],
+      const name = `ticker-${protocol}`;
+      await startPod(name, { main: TICKER });
+      const result = await attachUntilEnd({
+        program: kubectlPath(),
+        args: ['--kubeconfig', path.kubeconfig, 'attach', name],
+        end: () => kubectl(['exec', name, '--', ...END_TICKER]),
       });
-      const result = await kubectl(['attach', `ticker-${protocol}`]);
       expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/^(tick\n)+$/) });
     });
 

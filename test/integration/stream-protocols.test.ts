@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { containerConfig, sandboxConfig } from '#agent/cri/testing/runtime-contract.ts';
+import { attachUntilEnd, END_TICKER, TICKER } from '#test/kit/attach.ts';
 import { missingForContainerd, startTestContainerd, type TestContainerd } from '#test/kit/containerd.ts';
 import { type ExecPath, startExecPath } from '#test/kit/exec-path.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
@@ -160,7 +161,6 @@ describe.skipIf(missing !== undefined)('stream protocols', () => {
       runKubectl(args, {
         program: old!,
         kubeconfig: path.kubeconfig,
-        timeoutMs: 20_000,
         ...(stdin === undefined ? {} : { stdin }),
       });
 
@@ -179,8 +179,13 @@ describe.skipIf(missing !== undefined)('stream protocols', () => {
 
     it('shows logs and attaches', async () => {
       expect(await kubectl(['logs', 'web', '--tail=1'])).toMatchObject({ code: 0, stdout: 'ready\n' });
-      await startPod('ticker', ['sh', '-c', 'for n in 1 2 3 4 5; do echo tick; sleep 0.2; done']);
-      expect(await kubectl(['attach', 'ticker'])).toMatchObject({ code: 0, stdout: expect.stringContaining('tick\n') });
+      await startPod('ticker', TICKER);
+      const result = await attachUntilEnd({
+        program: old!,
+        args: ['--kubeconfig', path.kubeconfig, 'attach', 'ticker'],
+        end: () => kubectl(['exec', 'ticker', '--', ...END_TICKER]),
+      });
+      expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('tick\n') });
     });
 
     it('forwards ports', async () => {

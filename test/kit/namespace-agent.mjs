@@ -18,8 +18,10 @@ const commands = {
           socket.on('error', () => {});
           socket.end(`${name} ${plain(socket.remoteAddress ?? '')}`);
         });
-        listening.set(`${host} ${port}`, server);
-        server.once('error', reject).listen(port, host, () => resolve('serving'));
+        server.once('error', reject).listen(port, host, () => {
+          listening.set(`${host} ${port}`, server);
+          resolve('serving');
+        });
       }
     }),
   /** Takes no further connection there. */
