@@ -11,7 +11,7 @@ import { waitUntil } from '#test/kit/wait-until.ts';
 const problem = labProblem();
 if (problem !== undefined) console.warn(`e2e claims skipped: ${problem}`);
 
-const WAIT_MS = 60_000;
+const WAIT_MS = 150_000;
 
 describe.skipIf(problem !== undefined)('claims, from the volume to the pod that reads', () => {
   let cluster: TestCluster;
@@ -75,7 +75,7 @@ describe.skipIf(problem !== undefined)('claims, from the volume to the pod that 
 
   beforeAll(async () => {
     cluster = await startCluster({ name: 'claims', nodes: 2 });
-  }, 120_000);
+  });
   afterAll(() => cluster?.destroy());
 
   it('what a pod wrote is read by the next one, on the node of the volume', async () => {
@@ -92,7 +92,7 @@ describe.skipIf(problem !== undefined)('claims, from the volume to the pod that 
     await untilPhase('pod', 'writer', 'Succeeded');
     expect((await read<Pod>('pod writer')).spec?.nodeName).toBe('node-1');
     expect(await phaseOf('pv', 'disk')).toBe('Bound');
-    await ok('delete', 'pod', 'writer', '--timeout=60s');
+    await ok('delete', 'pod', 'writer', '--timeout=150s');
     await apply(pod('reader', 'disk', 'cat /data/file'));
     await untilPhase('pod', 'reader', 'Succeeded');
     expect([(await read<Pod>('pod reader')).spec?.nodeName, await ok('logs', 'reader')]).toEqual(['node-1', 'kept\n']);
@@ -100,12 +100,12 @@ describe.skipIf(problem !== undefined)('claims, from the volume to the pod that 
 
   it('a claim in use stays until its pod is gone, and leaves its volume behind', async () => {
     await apply(pod('user', 'disk', 'sleep 600'));
-    await ok('wait', '--for=condition=Ready', 'pod/user', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/user', '--timeout=150s');
     await ok('delete', 'pvc', 'disk', '--wait=false');
-    await ok('delete', 'pod', 'reader', '--timeout=60s');
+    await ok('delete', 'pod', 'reader', '--timeout=150s');
     expect(await ok('get', 'pvc', 'disk')).toContain('Terminating');
-    await ok('delete', 'pod', 'user', '--timeout=60s');
-    await ok('wait', '--for=delete', 'pvc/disk', '--timeout=60s');
+    await ok('delete', 'pod', 'user', '--timeout=150s');
+    await ok('wait', '--for=delete', 'pvc/disk', '--timeout=150s');
     await untilPhase('pv', 'disk', 'Released');
     expect(await readFile(join(cluster.folder, 'disk', 'file'), 'utf8')).toBe('kept\n');
   });
@@ -124,7 +124,7 @@ describe.skipIf(problem !== undefined)('claims, from the volume to the pod that 
         hostPath: { path, type: 'DirectoryOrCreate' },
       }),
     );
-    await ok('wait', '--for=condition=Ready', 'pod/early', '--timeout=60s');
+    await ok('wait', '--for=condition=Ready', 'pod/early', '--timeout=150s');
     const bound = await read<PersistentVolumeClaim>('pvc later');
     expect(bound.status).toMatchObject({
       phase: 'Bound',
@@ -133,9 +133,9 @@ describe.skipIf(problem !== undefined)('claims, from the volume to the pod that 
     });
     expect((await read<PersistentVolume>('pv given')).spec?.claimRef?.uid).toBe(bound.metadata.uid);
     expect(await readdir(path)).toEqual(['file']);
-    await ok('delete', 'pod/early', 'pvc/later', '--timeout=60s');
+    await ok('delete', 'pod/early', 'pvc/later', '--timeout=150s');
     // Controller and nodes share this machine's /tmp, as on a cluster of one.
-    await ok('wait', '--for=delete', 'pv/given', '--timeout=60s');
+    await ok('wait', '--for=delete', 'pv/given', '--timeout=150s');
     expect(existsSync(path)).toBe(false);
   });
 });
