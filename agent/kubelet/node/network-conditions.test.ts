@@ -35,3 +35,12 @@ it.each([
 ])('$name', ({ troubles, want }) => {
   expect(networkVerdicts(troubles)).toEqual(want);
 });
+
+it('a condition that the Node has turns false, for a patch takes none away', () => {
+  expect(networkVerdicts([], true).NetworkDegraded).toEqual({
+    isTrue: false,
+    reason: 'NetworkWhole',
+    message: 'nothing that was asked for is missing',
+  });
+  expect(networkVerdicts([unguarded], true).NetworkDegraded?.isTrue).toBe(true);
+});

@@ -15,10 +15,11 @@ export interface NetworkVerdict {
 
 /**
  * `NetworkUnavailable` keeps pods away from the node, as in Kubernetes; `NetworkDegraded` is ours and does not. undefined: the network is
- * somebody else's, who sets the conditions too.
+ * somebody else's, who sets the conditions too. `wasDegraded`: the Node has the second condition, which stays and turns false.
  */
 export function networkVerdicts(
   troubles: readonly NetworkTrouble[] | undefined,
+  wasDegraded = false,
 ): Readonly<Record<string, NetworkVerdict>> {
   if (troubles === undefined) return {};
   const degraded = troubles.filter(({ isDegraded }) => isDegraded);
@@ -26,7 +27,9 @@ export function networkVerdicts(
   return {
     NetworkUnavailable: verdict(severe, 'PodNetworkReady', 'pods reach each other on every node'),
     // Not shown where there is nothing to say: other tools know no such condition.
-    ...(degraded.length === 0 ? {} : { NetworkDegraded: verdict(degraded, '', '') }),
+    ...(degraded.length === 0 && !wasDegraded
+      ? {}
+      : { NetworkDegraded: verdict(degraded, 'NetworkWhole', 'nothing that was asked for is missing') }),
   };
 }
 

@@ -134,7 +134,10 @@ function conditions(input: NodeStatusInput): INodeCondition[] {
       'sufficient PID available',
       'insufficient PID available',
     ),
-    ...networkVerdicts(input.networkTroubles),
+    ...networkVerdicts(
+      input.networkTroubles,
+      previous?.conditions?.some(({ type }) => type === 'NetworkDegraded'),
+    ),
     Ready: readiness(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {
