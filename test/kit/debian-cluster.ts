@@ -32,7 +32,8 @@ const PROGRAMS = ['mmdebstrap'];
 
 /** Why there are no such hosts here, or undefined where there are. They take minutes, so they must be asked for. */
 export function debianClusterProblem(): string | undefined {
-  if (process.env.CORACLE_DEBIAN_HOSTS !== '1') return 'CORACLE_DEBIAN_HOSTS=1 is not set (4 minutes)';
+  if (process.env.CORACLE_DEBIAN_HOSTS !== '1')
+    return 'CORACLE_DEBIAN_HOSTS=1 is not set (10 minutes for all, 90 s more the first time)';
   const missing = PROGRAMS.find((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0);
   return labProblem() ?? systemdHostProblem() ?? (missing === undefined ? undefined : `needs ${missing}`);
 }
