@@ -61,7 +61,11 @@ function describeContainerd({ folders: programFolders, version }: ContainerdProg
     podUid: (n) => `${run}-${n}`,
     logRoot: `${containerd.folder}/logs`,
     async exit(id, exitCode) {
-      await containerd.runtime.execSync(id, ['/bin/sh', '-c', `echo ${exitCode} > /exit`], 10);
+      await containerd.runtime.execSync(
+        id,
+        ['/bin/sh', '-c', `echo ${exitCode} > /exit.new && mv /exit.new /exit`],
+        10,
+      );
     },
   }));
 

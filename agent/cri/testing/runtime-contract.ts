@@ -128,7 +128,7 @@ export function runtimeContract(under: () => RuntimeUnderTest): void {
     expect(running.startedAtMs).toBeGreaterThan(0);
     await exit(containerId, 7);
     await expect
-      .poll(() => runtime.containerStatus(containerId), { timeout: 5000 })
+      .poll(() => runtime.containerStatus(containerId), { timeout: 30_000 })
       .toMatchObject({ state: 'EXITED', exitCode: 7, reason: 'Error' });
     const listed = (await runtime.listContainers()).find(({ id }) => id === containerId);
     expect(listed).toMatchObject({ state: 'EXITED', sandboxId, labels: { 'io.kubernetes.container.name': 'main' } });
@@ -171,7 +171,9 @@ export function runtimeContract(under: () => RuntimeUnderTest): void {
     await runtime.startContainer(containerId);
     await runtime.stopSandbox(sandboxId);
     expect((await runtime.sandboxStatus(sandboxId)).ready).toBe(false);
-    await expect.poll(async () => (await runtime.containerStatus(containerId)).state).toBe('EXITED');
+    await expect
+      .poll(async () => (await runtime.containerStatus(containerId)).state, { timeout: 30_000 })
+      .toBe('EXITED');
     await runtime.removeSandbox(sandboxId);
     await runtime.removeSandbox(sandboxId);
     await runtime.stopSandbox(sandboxId);
