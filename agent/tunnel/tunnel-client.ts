@@ -3,6 +3,7 @@ import { WebSocket } from 'ws';
 import { expiredPeer } from '#api/client/peer-expiry.ts';
 import { API_SERVER_NAME } from '#api/client/server-addresses.ts';
 import { TUNNEL_AGENT_HEADER, TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, tunnelPath } from '#api/tunnel/frames.ts';
+import { isPacketSent } from '#api/tunnel/packet-limits.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
@@ -49,8 +50,6 @@ const SETTLED_MS = 10_000;
 /** How long a stopping agent waits for a controller that may be gone. */
 const GOODBYE_MS = 1000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** Datagrams give way to streams: beyond this they are lost, and whoever sends too fast slows down. */
-const MAX_WAITING_BYTES = 256 * 1024;
 
 /** Keeps the tunnel to the controller up until aborted: connects outwards, so that it works behind NAT, and reconnects for ever. */
 export async function runTunnelClient(options: TunnelClientOptions, signal: AbortSignal): Promise<void> {
@@ -111,7 +110,7 @@ function runSession(options: TunnelClientOptions, signal: AbortSignal): Promise<
     });
     const link: PacketLink = {
       send(node, bytes) {
-        if (socket.bufferedAmount < MAX_WAITING_BYTES) session.sendPacket(node, bytes);
+        if (isPacketSent(bytes, socket.bufferedAmount)) session.sendPacket(node, bytes);
       },
     };
     let reason = 'closed by the controller';

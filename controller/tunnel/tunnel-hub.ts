@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { TUNNEL_AGENT_HEADER, TUNNEL_PROTOCOL, TUNNEL_SERVER_HEADER, type TunnelTarget } from '#api/tunnel/frames.ts';
+import { isPacketSent } from '#api/tunnel/packet-limits.ts';
 import { pingPeer } from '#api/tunnel/ping-peer.ts';
 import { TunnelSession } from '#api/tunnel/tunnel-session.ts';
 import type { Clock } from '#base/clock.ts';
@@ -48,8 +49,6 @@ interface NodeSession {
 /** A connection that does not answer a ping for so long is that of a host that was switched off, and gives way. */
 const TWIN_PATIENCE_MS = 3_000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** Datagrams between nodes give way to streams: beyond this they are lost, and whoever sends too fast slows down. */
-const MAX_WAITING_BYTES = 256 * 1024;
 const NOT_HERE = new Uint8Array();
 
 /** The tunnels of all nodes that are connected to this API server. */
@@ -153,9 +152,9 @@ export class TunnelHub {
   ): void {
     const agentId = [headers[TUNNEL_AGENT_HEADER]].flat()[0];
     const { log, clock } = this.#options;
-    const session: TunnelSession = new TunnelSession({
+    const session = new TunnelSession({
       send: (message, sent) => socket.send(message, sent),
-      onPacket: (to, bytes) => this.#relay(nodeName, session, to, bytes),
+      onPacket: (to, bytes) => this.#relay(entry, nodeName, to, bytes),
     });
     const entry: NodeSession = { session, socket, address, agentId };
     const others = this.#sessions.get(nodeName) ?? [];
@@ -181,10 +180,11 @@ export class TunnelHub {
   }
 
   /** From one node to another that it cannot reach by itself. */
-  #relay(from: string, sender: TunnelSession, to: string, bytes: Uint8Array): void {
+  #relay(sender: NodeSession, from: string, to: string, bytes: Uint8Array): void {
     const newest = this.#sessions.get(to)?.at(-1);
-    if (newest === undefined) sender.sendPacket(to, NOT_HERE);
-    else if (bytes.length > 0 && newest.socket.bufferedAmount < MAX_WAITING_BYTES)
+    if (newest === undefined) {
+      if (isPacketSent(NOT_HERE, sender.socket.bufferedAmount)) sender.session.sendPacket(to, NOT_HERE);
+    } else if (bytes.length > 0 && isPacketSent(bytes, newest.socket.bufferedAmount))
       newest.session.sendPacket(from, bytes);
   }
 

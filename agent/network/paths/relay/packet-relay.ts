@@ -101,8 +101,10 @@ export class PacketRelay {
   #onPacket(from: string, bytes: Uint8Array): void {
     const hello = decodeHello(bytes);
     if (hello !== undefined) this.#reachability.onHello(from, hello);
-    else if (isRelayFrame(bytes) && sourceMac(bytes) === this.#macs.get(from))
+    else if (isRelayFrame(bytes) && sourceMac(bytes) === this.#macs.get(from)) {
+      this.#reachability.onTraffic(from);
       this.#socket?.send(bytes, { address: LOOPBACK, port: this.#options.vxlanPort });
+    }
   }
 
   async #isAnswered(address: string): Promise<boolean> {

@@ -93,6 +93,15 @@ export class Reachability {
     this.#settle();
   }
 
+  /**
+   * Something else of the node came through the relay: where traffic crowds out hellos, the relay works nevertheless. It says nothing of what
+   * the node gets from us: taken for that, the traffic of two nodes would keep both of them relayed for ever.
+   */
+  onTraffic(node: string): void {
+    const state = this.#states.get(node);
+    if (state !== undefined) state.heardMs = this.#options.clock.monotonic();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     signal.addEventListener('abort', () => this.#wake(), { once: true });
