@@ -27,7 +27,7 @@ function slice(
 
 function zoneAndFeed(): { it: ClusterZone; feed: NamesFeed } {
   const it = new ClusterZone('Cluster.Local');
-  const feed = new NamesFeed((change) => it.onNames(structuredClone(change)));
+  const feed = new NamesFeed((service) => it.onNames(structuredClone(feed.changeOf(service))));
   const http = { name: 'http', port: 80, protocol: 'TCP' };
   feed.onService(service('web', { clusterIP: '10.96.0.20', clusterIPs: ['10.96.0.20', 'fd00:96::20'], ports: [http] }));
   feed.onService(service('db', { clusterIP: 'None', ports: [http] }));
@@ -139,7 +139,7 @@ describe('names of the cluster', () => {
   it('are told once more to a zone that begins late', () => {
     const late = new ClusterZone('cluster.local');
     let isLate = false;
-    const feed = new NamesFeed((change) => isLate && late.onNames(change));
+    const feed = new NamesFeed((service) => isLate && late.onNames(feed.changeOf(service)));
     feed.onService(service('db', { clusterIP: 'None', ports: [] }));
     feed.onSlice(slice('db', [{ addresses: ['10.244.1.5'] }], []));
     feed.onService(service('gone', { clusterIP: '10.96.0.21' }));

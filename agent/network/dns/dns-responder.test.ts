@@ -32,7 +32,7 @@ function rig(upstream: Upstream, servers: readonly string[] = ['192.0.2.1']) {
   };
   const zone = new ClusterZone('cluster.local');
   const metadata = { namespace: 'ns', uid: '', resourceVersion: '1', creationTimestamp: '' };
-  const feed = new NamesFeed((change) => zone.onNames(change));
+  const feed = new NamesFeed((service) => zone.onNames(feed.changeOf(service)));
   feed.onService({ metadata: { ...metadata, name: 'web' }, spec: { clusterIP: '10.96.0.20' } } as unknown as Service);
   feed.onService({
     metadata: { ...metadata, name: 'out' },

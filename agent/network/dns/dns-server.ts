@@ -1,11 +1,12 @@
 import type { Informer } from '#api/client/informer.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
+import type { ObjectKey } from '#api/object/kube-object.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from '../../host/host.ts';
 import type { FromResolver, ResolverSettings, ResolverThread, ToResolver } from './resolver-messages.ts';
-import { type NamesChange, NamesFeed } from './service-names.ts';
+import { NamesFeed } from './service-names.ts';
 
 /** Of the node itself, on its loopback: stays when other addresses change, and is nobody else's. */
 export const DNS_ADDRESS = '169.254.10.53';
@@ -52,9 +53,10 @@ export async function removeDnsAddress({ exec }: Host): Promise<void> {
 class ResolverKeeper {
   readonly #options: DnsServerOptions;
   readonly #signal: AbortSignal;
-  readonly #feed = new NamesFeed((change) => this.#onChange(change));
+  readonly #feed = new NamesFeed((service) => this.#onChange(service));
   #thread: ResolverThread | undefined;
-  #waiting: NamesChange[] = [];
+  /** Services that changed: those of many slices once, not once for each. */
+  readonly #waiting = new Set<ObjectKey>();
   #isSynced = false;
   #onMetrics: ((text: string) => void)[] = [];
 
@@ -76,7 +78,10 @@ class ResolverKeeper {
         cancel();
         resolve(text);
       };
-      const cancel = this.#options.clock.after(METRICS_TIMEOUT_MS, () => settle(''));
+      const cancel = this.#options.clock.after(METRICS_TIMEOUT_MS, () => {
+        this.#onMetrics = this.#onMetrics.filter((other) => other !== settle);
+        settle('');
+      });
       this.#onMetrics.push(settle);
       this.#post({ kind: 'render-metrics' });
     });
@@ -86,7 +91,8 @@ class ResolverKeeper {
     const { clusterDomain, clusterDns, clusterCidrs, upstreams, stubDomains, launch } = this.#options;
     const settings = { clusterDomain, clusterDns, clusterCidrs, upstreams, stubDomains };
     const thread = launch({ ...settings, address: DNS_ADDRESS, port });
-    this.#signal.addEventListener('abort', () => thread.end(), { once: true });
+    const onAbort = () => thread.end();
+    this.#signal.addEventListener('abort', onAbort, { once: true });
     return new Promise((resolve, reject) => {
       let bound: number | undefined;
       thread.onMessage((message) => {
@@ -98,6 +104,7 @@ class ResolverKeeper {
         else this.#onMessage(message);
       });
       thread.onEnd((reason) => {
+        this.#signal.removeEventListener('abort', onAbort);
         reject(new Error(reason));
         if (this.#thread !== thread || this.#signal.aborted) return;
         this.#thread = undefined;
@@ -114,7 +121,7 @@ class ResolverKeeper {
       if (this.#signal.aborted) return;
       try {
         await this.#launch(port);
-        this.#waiting = [];
+        this.#waiting.clear();
         this.#feed.replay();
         this.#flush();
         if (this.#isSynced) this.#post({ kind: 'synced' });
@@ -153,17 +160,17 @@ class ResolverKeeper {
     );
   }
 
-  #onChange(change: NamesChange): void {
+  #onChange(service: ObjectKey): void {
     // Those of one list come in one turn and travel together.
-    if (this.#waiting.length === 0) queueMicrotask(() => this.#flush());
-    this.#waiting.push(change);
-    if (this.#waiting.length >= MAX_CHANGES) this.#flush();
+    if (this.#waiting.size === 0) queueMicrotask(() => this.#flush());
+    this.#waiting.add(service);
+    if (this.#waiting.size >= MAX_CHANGES) this.#flush();
   }
 
   #flush(): void {
-    const changes = this.#waiting;
-    if (changes.length === 0) return;
-    this.#waiting = [];
+    if (this.#waiting.size === 0) return;
+    const changes = [...this.#waiting].map((service) => this.#feed.changeOf(service));
+    this.#waiting.clear();
     this.#post({ kind: 'names', changes });
   }
 

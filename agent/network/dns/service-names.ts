@@ -1,6 +1,6 @@
 import { parseIp } from '#api/meta/ip-address.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
-import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { keyOf, type ObjectKey, objectKey, splitKey } from '#api/object/kube-object.ts';
 
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
@@ -30,24 +30,26 @@ export interface NamesChange {
   readonly names: ServiceNames | undefined;
 }
 
-/** Turns Services and EndpointSlices into what their names lead to. Slices count for headless Services alone. */
+/**
+ * Turns Services and EndpointSlices into what their names lead to. Slices count for headless Services alone. It tells which Service changed;
+ * what its names lead to is made when asked for, since a Service of many slices changes with each of them.
+ */
 export class NamesFeed {
   readonly #services = new Map<ObjectKey, Service>();
   readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
-  readonly #onChange: (change: NamesChange) => void;
+  readonly #onChange: (service: ObjectKey) => void;
 
-  constructor(onChange: (change: NamesChange) => void) {
+  constructor(onChange: (service: ObjectKey) => void) {
     this.#onChange = onChange;
   }
 
   onService(service: Service): void {
     this.#services.set(keyOf(service), service);
-    this.#tell(service);
+    this.#onChange(keyOf(service));
   }
 
-  onServiceDeleted({ metadata }: Service): void {
-    const { namespace = '', name } = metadata;
-    if (this.#services.delete(objectKey(namespace, name))) this.#onChange({ namespace, name, names: undefined });
+  onServiceDeleted(service: Service): void {
+    if (this.#services.delete(keyOf(service))) this.#onChange(keyOf(service));
   }
 
   onSlice(slice: EndpointSlice): void {
@@ -70,18 +72,21 @@ export class NamesFeed {
 
   /** Everything once more, for who has just begun to listen. */
   replay(): void {
-    for (const service of this.#services.values()) this.#tell(service);
+    for (const key of this.#services.keys()) this.#onChange(key);
+  }
+
+  /** The Service as it is now. */
+  changeOf(key: ObjectKey): NamesChange {
+    const { namespace = '', name } = splitKey(key);
+    const service = this.#services.get(key);
+    if (service === undefined) return { namespace, name, names: undefined };
+    const slices = isHeadless(service) ? [...(this.#slices.get(key)?.values() ?? [])] : [];
+    return { namespace, name, names: namesOf(service, slices) };
   }
 
   #onEndpoints(key: ObjectKey): void {
     const service = this.#services.get(key);
-    if (service !== undefined && isHeadless(service)) this.#tell(service);
-  }
-
-  #tell(service: Service): void {
-    const { namespace = '', name } = service.metadata;
-    const slices = isHeadless(service) ? [...(this.#slices.get(keyOf(service))?.values() ?? [])] : [];
-    this.#onChange({ namespace, name, names: namesOf(service, slices) });
+    if (service !== undefined && isHeadless(service)) this.#onChange(key);
   }
 }
 
