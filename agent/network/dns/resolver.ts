@@ -26,6 +26,9 @@ export interface Resolver {
   close(): Promise<void>;
 }
 
+/** Strangers who ask again and again do not make this node read its addresses more often. */
+const ADDRESSES_AGE_MS = 1_000;
+
 /** Answers names of the cluster from what it is told, and all others with what other resolvers say. Rejects when it cannot listen. */
 export async function startResolver(options: ResolverOptions): Promise<Resolver> {
   const { host, clock, log, address, port, clusterDns } = options;
@@ -73,25 +76,32 @@ export async function startResolver(options: ResolverOptions): Promise<Resolver>
 }
 
 /**
- * Pods and the node itself: an open resolver would be a weapon against third parties. An address that is not known is looked for once
- * among the node's own.
+ * Pods and the node itself: an open resolver would be a weapon against third parties. An address that is not known is looked for
+ * among the node's own, which change: one that was a stranger's may be the node's soon after.
  */
 function clientFilter({
   host,
+  clock,
   address: ownAddress,
   clusterCidrs,
 }: ResolverOptions): (address: string) => Promise<boolean> {
   const ranges = clusterCidrs.flatMap((cidr) => parseCidr(cidr) ?? []);
   const known = new Set([ownAddress, '127.0.0.1']);
-  const strangers = new Set<string>();
+  let readMs = Number.NEGATIVE_INFINITY;
+  let reading = Promise.resolve();
+  const readOwn = async () => {
+    for (const { address } of await host.addresses()) known.add(address);
+  };
   return async (address) => {
     if (known.has(address)) return true;
     const ip = parseIp(address);
     if (ip === undefined) return false;
     if (ranges.some((range) => rangeContains(range, ip))) return true;
-    if (strangers.has(address)) return false;
-    for (const own of await host.addresses()) known.add(own.address);
-    if (!known.has(address) && strangers.size < 1_000) strangers.add(address);
+    if (clock.monotonic() - readMs >= ADDRESSES_AGE_MS) {
+      readMs = clock.monotonic();
+      reading = readOwn();
+    }
+    await reading;
     return known.has(address);
   };
 }
