@@ -177,7 +177,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
   const claims = new PersistentClaims(client, copies);
-  const csi = csiVolumes(deps, claims, secrets, tokens);
+  const csi = csiVolumes({ ...deps, node }, claims, secrets, tokens);
   const volumes = new VolumeManager({
     ...csi,
     host,
@@ -369,7 +369,7 @@ async function createCpuManager(
 }
 
 function csiVolumes(
-  { host, config, csiDrivers: drivers = NO_DRIVERS, clock, log }: KubeletDeps,
+  { host, config, csiDrivers: drivers = NO_DRIVERS, clock, log, node }: KubeletDeps & { readonly node: NodeAgent },
   reads: PersistentClaims,
   secrets: ReferencedObjects<Secret>,
   tokens: TokenSource,
@@ -380,7 +380,8 @@ function csiVolumes(
     secret: (uid, { namespace, name }) => secrets.read(uid, namespace, name),
     token: (pod, spec) => tokens.token(pod, spec),
   });
-  const options = { host, root, nodeName, drivers, calls, locks: new KeyLock(), clock, log };
+  const tellInUse = (name: string) => node.tellInUse(name);
+  const options = { host, root, nodeName, drivers, calls, tellInUse, locks: new KeyLock(), clock, log };
   return { csi: new CsiVolumes(options), csiBlock: new CsiBlockVolumes(options) };
 }
 

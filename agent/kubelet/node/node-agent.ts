@@ -41,6 +41,8 @@ const HUGEPAGES_DIR = '/sys/kernel/mm/hugepages';
 const CHECK_MS = 10_000;
 /** A node that is not ready looks more often, so that it is ready soon after its network is. */
 const CHECK_UNREADY_MS = 500;
+/** Longer than this nobody is held up for a status: who waits asks again later. */
+const MAX_WAIT_MS = 10_000;
 /** Unchanged status is repeated this often. */
 const REPORT_MS = 300_000;
 
@@ -53,6 +55,9 @@ export class NodeAgent {
   #node: Node | undefined;
   #sent: { readonly status: INodeStatus; readonly atMs: number } | undefined;
   #current: INodeStatus | undefined;
+  /** The last report failed: what the API holds now is not known. */
+  #isUnsure = false;
+  #waiting: PromiseWithResolvers<INodeStatus>[] = [];
   #wake = new AbortController();
 
   constructor(options: NodeAgentOptions) {
@@ -102,6 +107,24 @@ export class NodeAgent {
     this.#wake.abort();
   }
 
+  /**
+   * Resolves once the API has accepted a status, read after the call, that names the volume as in use: nobody detaches it from then on.
+   * Rejects when the report fails or takes too long; to be asked again.
+   */
+  async tellInUse(volume: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<INodeStatus>();
+    const late = new Error(`the API was not told within ${MAX_WAIT_MS / 1000}s that the volume is in use`);
+    const cancel = this.#options.clock.after(MAX_WAIT_MS, () => reject(late));
+    this.#waiting.push({ promise, resolve, reject });
+    this.checkNow();
+    try {
+      const { volumesInUse = [] } = await promise;
+      if (!volumesInUse.includes(volume)) throw new Error(`${volume} is not in use on this node`);
+    } finally {
+      cancel();
+    }
+  }
+
   start(signal: AbortSignal): void {
     void this.#loop(signal);
   }
@@ -112,8 +135,11 @@ export class NodeAgent {
     let isFailing = false;
     while (!signal.aborted) {
       this.#wake = new AbortController();
+      // Who comes later may have missed what this report reads.
+      const waiting = this.#waiting.splice(0);
       try {
-        await this.#report(signal);
+        const accepted = await this.#report(signal);
+        for (const { resolve } of waiting) resolve(accepted);
         isFailing = false;
         if (!isAnnounced) {
           isAnnounced = true;
@@ -123,6 +149,7 @@ export class NodeAgent {
           recorder.record(subject, 'Normal', 'Starting', 'Starting kubelet.');
         }
       } catch (err) {
+        for (const { reject } of waiting) reject(err);
         if (isAbortError(err) && signal.aborted) return;
         // Told once: the server may be away for days.
         log[isFailing ? 'debug' : 'warn']('node status was not reported', { err: describeError(err) });
@@ -134,7 +161,8 @@ export class NodeAgent {
     }
   }
 
-  async #report(signal: AbortSignal): Promise<void> {
+  /** Returns the status that the API holds now. */
+  async #report(signal: AbortSignal): Promise<INodeStatus> {
     const { config, clock, log } = this.#options;
     await this.#options.lookForDevices();
     const status = await this.#compute();
@@ -144,13 +172,16 @@ export class NodeAgent {
       log.info('node is registered', { node: config.nodeName });
     }
     const sent = this.#sent;
-    if (sent !== undefined && isSameNodeStatus(sent.status, status) && clock.monotonic() - sent.atMs < REPORT_MS)
-      return;
+    const isKnown = sent !== undefined && !this.#isUnsure && isSameNodeStatus(sent.status, status);
+    if (isKnown && clock.monotonic() - sent.atMs < REPORT_MS) return status;
+    this.#isUnsure = true;
     try {
       const patch = { status: withAddresses(status, this.#node.status?.addresses ?? []) };
       const request = { name: config.nodeName, type: 'strategic', subresource: 'status', patch, signal } as const;
       this.#node = await this.#nodes.patch(request);
       this.#sent = { status, atMs: clock.monotonic() };
+      this.#isUnsure = false;
+      return status;
     } catch (err) {
       // Somebody deleted the Node: register anew.
       if (isNotFound(err)) this.#node = undefined;

@@ -1,6 +1,6 @@
 import type { Pod } from '#api/object/kinds.ts';
 import { type PodUid, uidOf } from '../../pod-spec.ts';
-import { readRecord, recordOf, writeRecord } from './csi-record.ts';
+import { claimUse, readRecord, recordOf } from './csi-record.ts';
 import type { CsiVolume } from './csi-volume.ts';
 import { type CsiVolumesOptions, lockOf, type PreparedCsiVolume } from './csi-volumes.ts';
 
@@ -34,14 +34,15 @@ export class CsiBlockVolumes {
   }
 
   async #setUp(pod: Pod, volume: CsiVolume): Promise<PreparedCsiVolume> {
-    const { host, calls, nodeName } = this.#options;
+    const { host, calls, nodeName, tellInUse } = this.#options;
     const { specName } = volume;
     const uid = uidOf(pod);
     const use = await calls.begin(pod, volume, `${this.#devices()}/staging/${specName}`);
     const target = this.#target(specName, uid);
     const link = `${this.#podFolder(uid)}/${specName}`;
     if ((await host.fs.readLink(link)) === undefined || (await host.fs.info(target)) === undefined) {
-      await writeRecord(host.fs, this.#dataFolder(specName), recordOf(volume, nodeName, calls.attachmentName(use)));
+      const record = recordOf(volume, nodeName, calls.attachmentName(use));
+      await claimUse(host.fs, this.#dataFolder(specName), { record, tellInUse });
       // The link comes first: it is what take-down goes by.
       await host.fs.makeDirectory(this.#podFolder(uid), 0o750);
       if ((await host.fs.readLink(link)) === undefined) await host.fs.symlink(target, link);

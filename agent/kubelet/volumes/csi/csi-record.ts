@@ -9,6 +9,8 @@ export interface CsiRecord {
   readonly nodeName: string;
   readonly attachmentID: string;
   readonly volumeLifecycleMode: 'Persistent' | 'Ephemeral';
+  /** The API holds since that the volume is in use here. A text, as all that tools expect in here. */
+  readonly toldInUse?: 'true';
 }
 
 const FILE = 'vol_data.json';
@@ -21,6 +23,28 @@ export const recordOf = (volume: CsiVolume, nodeName: string, attachmentID: stri
   attachmentID,
   volumeLifecycleMode: volume.lifecycle,
 });
+
+/**
+ * Writes the record and, for what is attached, sees to it that the API knows of the use before a driver is asked for anything: else the
+ * volume could be detached while it is mounted. What was told once holds while the record stands, also when the API is away. Throws
+ * what `tellInUse` throws.
+ */
+export async function claimUse(
+  fs: FileSystem,
+  folder: string,
+  { record, tellInUse }: { readonly record: CsiRecord; readonly tellInUse: (name: string) => Promise<void> },
+): Promise<void> {
+  const before = await readRecord(fs, folder);
+  if (record.attachmentID === '') return writeRecord(fs, folder, record);
+  if (before?.toldInUse === 'true' && before.attachmentID === record.attachmentID) return;
+  await writeRecord(fs, folder, record);
+  await tellInUse(inUseName(record));
+  await writeRecord(fs, folder, { ...record, toldInUse: 'true' });
+}
+
+/** The volume in `status.volumesInUse`. */
+export const inUseName = ({ driverName, volumeHandle }: CsiRecord): string =>
+  `kubernetes.io/csi/${driverName}^${volumeHandle}`;
 
 export async function writeRecord(fs: FileSystem, folder: string, record: Partial<CsiRecord>): Promise<void> {
   await fs.makeDirectory(folder, 0o750);

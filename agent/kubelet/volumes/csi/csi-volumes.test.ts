@@ -4,11 +4,13 @@ import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { uidOf } from '../../pod-spec.ts';
 import { podWith } from '../../testing/pod-fixtures.ts';
+import { CsiBlockVolumes } from './csi-block-volumes.ts';
 import { CsiCalls } from './csi-calls.ts';
 import type { CsiDriver } from './csi-driver.ts';
 import { type CsiVolume, stagingFolder } from './csi-volume.ts';
 import { CsiVolumes } from './csi-volumes.ts';
 import { KeyLock } from './key-lock.ts';
+import { readVolumesInUse } from './volumes-in-use.ts';
 
 const ROOT = '/var/lib/kubelet';
 const volume: CsiVolume = {
@@ -46,15 +48,21 @@ function setUp() {
     },
   };
   /** As an agent that starts: nothing is known but what stands on the host. */
-  const create = () => {
-    const reads = { csiDriver: async () => ({ spec: { attachRequired: false } }), attachment: async () => undefined };
+  const create = (attachment?: object) => {
+    const attachRequired = attachment !== undefined;
+    const reads = { csiDriver: async () => ({ spec: { attachRequired } }), attachment: async () => attachment };
     const calls = new CsiCalls({
       ...{ nodeName: 'node-1', drivers, reads: reads as never },
       secret: async () => undefined,
       token: async () => ({ token: '', refreshAtMs: 0 }),
     });
     const common = { host, root: ROOT, nodeName: 'node-1', drivers, calls, locks: new KeyLock() };
-    return new CsiVolumes({ ...common, clock: new FakeClock(), log: silentLogger });
+    const tellInUse = async (name: string) => {
+      expect(await readVolumesInUse(host.fs, ROOT)).toContain(name);
+      await call('tell')({});
+    };
+    const options = { ...common, tellInUse, clock: new FakeClock(), log: silentLogger };
+    return Object.assign(new CsiVolumes(options), { block: new CsiBlockVolumes(options) });
   };
   return {
     ...{ host, asked, create },
@@ -83,6 +91,32 @@ test('what failed half-way is taken back without its objects', async () => {
   expect(asked).toEqual(['stage', 'publish', 'unpublish', 'unstage']);
   expect(host.fs.paths(`${ROOT}/pods/${uidOf(pod)}/volumes/kubernetes.io~csi`).slice(1)).toEqual([]);
   expect(await host.fs.info(staged)).toBeUndefined();
+});
+
+const ATTACHED = { metadata: { name: 'a' }, status: { attached: true } };
+
+test('no driver is asked before the API knows that an attached volume is in use; what was told holds while the API is away', async () => {
+  const { asked, create, fail, register } = setUp();
+  fail('tell');
+  await expect(create(ATTACHED).setUp(podWith(), volume)).rejects.toThrow('tell failed');
+  expect(asked).toEqual(['tell']);
+  fail('publish');
+  await expect(create(ATTACHED).setUp(podWith(), volume)).rejects.toThrow('publish failed');
+  fail('tell');
+  register(true);
+  await create(ATTACHED).setUp(podWith(), volume);
+  expect(asked).toEqual(['tell', 'tell', 'stage', 'publish', 'stage', 'publish']);
+});
+
+test('nor for a raw block volume', async () => {
+  const { asked, create, fail } = setUp();
+  const device = { ...volume, isBlock: true };
+  fail('tell');
+  await expect(create(ATTACHED).block.setUp(podWith(), device)).rejects.toThrow('tell failed');
+  expect(asked).toEqual(['tell']);
+  fail(undefined);
+  await create(ATTACHED).block.setUp(podWith(), device);
+  expect(asked).toEqual(['tell', 'tell', 'stage', 'publish']);
 });
 
 test('a volume that is mounted is left alone', async () => {

@@ -7,7 +7,7 @@ import type { PreparedVolume } from '../../config/container-config.ts';
 import { type PodUid, specOf, uidOf } from '../../pod-spec.ts';
 import type { CsiCalls, CsiUse } from './csi-calls.ts';
 import type { CsiDriver, CsiDrivers } from './csi-driver.ts';
-import { type CsiRecord, readRecord, recordOf, writeRecord } from './csi-record.ts';
+import { type CsiRecord, claimUse, readRecord, recordOf, writeRecord } from './csi-record.ts';
 import { type CsiVolume, mustGiveToGroup, stagingFolder } from './csi-volume.ts';
 import type { KeyLock } from './key-lock.ts';
 
@@ -18,6 +18,8 @@ export interface CsiVolumesOptions {
   readonly nodeName: string;
   readonly drivers: CsiDrivers;
   readonly calls: CsiCalls;
+  /** Resolves once the API holds that the volume, by its name in `volumesInUse`, is in use here. */
+  readonly tellInUse: (name: string) => Promise<void>;
   /** What is done to one volume is done in turn. */
   readonly locks: KeyLock;
   readonly clock: Clock;
@@ -68,14 +70,17 @@ export class CsiVolumes {
   }
 
   async #setUp(pod: Pod, volume: CsiVolume): Promise<PreparedCsiVolume> {
-    const { host, calls, nodeName, root, clock } = this.#options;
+    const { host, calls, nodeName, root, clock, tellInUse } = this.#options;
     const use = await calls.begin(pod, volume, `${stagingFolder(root, volume)}/globalmount`);
     const folder = `${this.#podFolders(uidOf(pod))}/${volume.specName}`;
     const target = `${folder}/mount`;
     const isMounted = (await host.mounts.list()).some(({ path }) => path === target);
     const isAskedAgain = use.object?.spec?.requiresRepublish === true;
     if (!isMounted) {
-      await writeRecord(host.fs, folder, recordOf(volume, nodeName, calls.attachmentName(use)));
+      const record = recordOf(volume, nodeName, calls.attachmentName(use));
+      // Where it is not there, nobody looks for volumes in use.
+      await host.fs.makeDirectory(`${root}/plugins/kubernetes.io/csi`, 0o750);
+      await claimUse(host.fs, folder, { record, tellInUse });
       await this.#stage(use);
     }
     // The driver makes the last folder of the path itself.

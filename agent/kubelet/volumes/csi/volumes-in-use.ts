@@ -1,5 +1,5 @@
 import type { FileSystem } from '../../../host/host.ts';
-import { type CsiRecord, readRecord } from './csi-record.ts';
+import { type CsiRecord, inUseName, readRecord } from './csi-record.ts';
 
 const DEVICES = 'volumeDevices';
 
@@ -24,6 +24,4 @@ export async function readVolumesInUse(fs: FileSystem, root: string): Promise<re
 }
 
 const nameOf = (record: CsiRecord | undefined): string[] =>
-  record === undefined || record.volumeLifecycleMode === 'Ephemeral'
-    ? []
-    : [`kubernetes.io/csi/${record.driverName}^${record.volumeHandle}`];
+  record === undefined || record.volumeLifecycleMode === 'Ephemeral' ? [] : [inUseName(record)];
