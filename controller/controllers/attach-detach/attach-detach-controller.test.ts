@@ -89,6 +89,50 @@ it('a volume of one node goes to the next one when the first is free of it, or h
   expect(await attachedTo()).toEqual(['b']);
 });
 
+it('a node that was deleted may run on: its volume is waited for, unless it is known to be off', async () => {
+  await addPod('p', 'a');
+  await harness.start(startAttachDetachController);
+  await nodes().delete({ name: 'a' });
+  await remove('p');
+  await harness.advance(5 * 60_000);
+  expect(await attachedTo()).toEqual(['a']);
+  await harness.advance(2 * 60_000);
+  expect(await attachedTo()).toEqual([]);
+});
+
+it('an attachment that comes again under the same name is waited for anew', async () => {
+  await addPod('p', 'a');
+  await harness.start(startAttachDetachController);
+  const [attachment] = (await attachments().fetchList()).items;
+  const { name } = attachment!.metadata;
+  await attachments().patch({ name, type: 'merge', patch: { metadata: { finalizers: ['disk.test/attacher'] } } });
+  await remove('p');
+  await setStatus('b', { volumesInUse: [] });
+  expect((await attachments().fetch(name)).metadata.deletionTimestamp).toBeDefined();
+  await attachments().patch({ name, type: 'merge', patch: { metadata: { finalizers: null } } });
+  await harness.advance(10 * 60_000);
+  expect(await attachedTo()).toEqual([]);
+  await setStatus('a', { volumesInUse: [UNIQUE], conditions: [{ type: 'Ready', status: 'Unknown' }] });
+  await create(resources.volumeAttachments, { metadata: { name }, spec: attachment!.spec });
+  await harness.settle();
+  expect(await attachedTo()).toEqual(['a']);
+});
+
+it('what is left of a volume whose object is gone is detached once its node has let go', async () => {
+  await addPod('p', 'a');
+  await harness.start(startAttachDetachController);
+  await setStatus('a', { volumesInUse: [UNIQUE] });
+  await create(resources.volumeAttachments, {
+    metadata: { name: 'by-hand' },
+    spec: { attacher: 'disk.test', nodeName: 'b', source: { persistentVolumeName: 'v' } },
+  });
+  await harness.client.resource(resources.persistentVolumes).delete({ name: 'v' });
+  await remove('p');
+  expect((await attachedTo()).sort()).toEqual(['a', 'b']);
+  await setStatus('a', { volumesInUse: [] });
+  expect(await attachedTo()).toEqual(['b']);
+});
+
 it('leaves to nobody what needs no attaching, and alone what others attached', async () => {
   await create(resources.csiDrivers, { metadata: { name: 'disk.test' }, spec: { attachRequired: false } });
   await create(resources.volumeAttachments, {

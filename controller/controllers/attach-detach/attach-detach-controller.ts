@@ -15,8 +15,8 @@ import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { claimsOf } from '#api/storage/claims.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
 import { isPodTerminal } from '../pod-state.ts';
-import { attachmentName, computeAttached, uniqueName } from './attached-volumes.ts';
-import { MAX_WAIT_MS, type NodeState, planAttachments } from './plan-attachments.ts';
+import { attachmentName, computeAttached, holdsAttached, isMadeByUs, uniqueName } from './attached-volumes.ts';
+import { MAX_WAIT_MS, mustWait, type NodeState, planAttachments } from './plan-attachments.ts';
 
 const BY_CLAIM = 'placedByClaim';
 const BY_VOLUME = 'volume';
@@ -85,7 +85,7 @@ class AttachDetachController {
     const onVolume = ({ metadata, spec }: PersistentVolume) => {
       if (spec?.csi !== undefined) this.#queue.add(volumeKey(metadata.name));
     };
-    this.#volumes.addHandler({ onAdd: onVolume, onUpdate: (_, volume) => onVolume(volume) });
+    this.#volumes.addHandler({ onAdd: onVolume, onUpdate: (_, volume) => onVolume(volume), onDelete: onVolume });
     this.#drivers.addHandler({ onAdd: () => this.#volumes.list().forEach(onVolume) });
     const onAttachment = (attachment: VolumeAttachment) => {
       this.#queue.add(volumeKey(volumeOf(attachment)));
@@ -97,7 +97,11 @@ class AttachDetachController {
         onAttachment(attachment);
         this.#tellOutcome(before, attachment);
       },
-      onDelete: onAttachment,
+      onDelete: (attachment) => {
+        // Not before: while a finalizer keeps it, each look at its volume notes it again.
+        this.#idleSince.delete(attachment.metadata.name);
+        onAttachment(attachment);
+      },
     });
     const onNode = ({ metadata }: Node) => {
       for (const attachment of this.#attachments.byIndex(BY_NODE, metadata.name)) onAttachment(attachment);
@@ -109,7 +113,8 @@ class AttachDetachController {
 
   async #syncVolume(name: string): Promise<void> {
     const volume = this.#volumes.byKey(objectKey(undefined, name));
-    if (volume?.spec?.csi === undefined) return;
+    if (volume === undefined) return this.#detachLeftovers(name);
+    if (volume.spec?.csi === undefined) return;
     const attachments = this.#attachments
       .byIndex(BY_VOLUME, name)
       .filter(({ metadata, spec }) => metadata.name === attachmentName(volume, spec?.nodeName ?? ''));
@@ -119,13 +124,46 @@ class AttachDetachController {
       volume,
       pods,
       attachments,
-      node: (nodeName) => this.#stateOf(nodeName, volume),
-      waitedMs: ({ metadata }) => this.#context.clock.monotonic() - (this.#idleSince.get(metadata.name) ?? 0),
+      node: (nodeName) => {
+        const node = this.#nodes.byKey(objectKey(undefined, nodeName));
+        return stateOf(node, node?.status?.volumesInUse?.includes(uniqueName(volume)) === true);
+      },
+      waitedMs: (attachment) => this.#waitedMs(attachment),
     });
     for (const { pod, message } of plan.refused) this.#refuse(pod, volume, message);
     for (const nodeName of plan.attach) await this.#attach(volume, nodeName);
     for (const attachment of plan.detach) await this.#detach(attachment);
     if (plan.held.length > 0) this.#queue.addAfter(volumeKey(name), MAX_WAIT_MS);
+  }
+
+  /** Attachments of a volume whose object is gone: nobody can need them any more. */
+  async #detachLeftovers(volumeName: string): Promise<void> {
+    const leftovers = this.#attachments
+      .byIndex(BY_VOLUME, volumeName)
+      .filter((one) => isMadeByUs(one) && one.metadata.deletionTimestamp === undefined);
+    if (leftovers.length === 0 || (await this.#isThere(volumeName))) return;
+    this.#noteIdle(leftovers, []);
+    for (const attachment of leftovers) {
+      const node = this.#nodes.byKey(objectKey(undefined, attachment.spec?.nodeName ?? ''));
+      const mustStay = mustWait(stateOf(node, holdsAttached(node, attachment)), this.#waitedMs(attachment));
+      if (mustStay) this.#queue.addAfter(volumeKey(volumeName), MAX_WAIT_MS);
+      else await this.#detach(attachment);
+    }
+  }
+
+  /** Asks the server itself: a cache that is late must not take a volume from a pod. */
+  async #isThere(volumeName: string): Promise<boolean> {
+    try {
+      await this.#context.client.resource<PersistentVolume>(resources.persistentVolumes).fetch(volumeName);
+      return true;
+    } catch (err) {
+      if (isNotFound(err)) return false;
+      throw err;
+    }
+  }
+
+  #waitedMs({ metadata }: VolumeAttachment): number {
+    return this.#context.clock.monotonic() - (this.#idleSince.get(metadata.name) ?? 0);
   }
 
   #mustBeAttached({ spec }: PersistentVolume): boolean {
@@ -149,15 +187,6 @@ class AttachDetachController {
     }
   }
 
-  #stateOf(nodeName: string, volume: PersistentVolume): NodeState {
-    const node = this.#nodes.byKey(objectKey(undefined, nodeName));
-    return {
-      isOff: node === undefined || (node.spec?.taints ?? []).some(({ key }) => key === OUT_OF_SERVICE),
-      isReady: node?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True',
-      holdsVolume: node?.status?.volumesInUse?.includes(uniqueName(volume)) === true,
-    };
-  }
-
   async #attach(volume: PersistentVolume, nodeName: string): Promise<void> {
     const { name } = volume.metadata;
     try {
@@ -179,7 +208,6 @@ class AttachDetachController {
     } catch (err) {
       if (!isNotFound(err)) throw err;
     }
-    this.#idleSince.delete(name);
   }
 
   /** Writes what is attached to the node, but for the attachment that is about to go. */
@@ -226,6 +254,15 @@ class AttachDetachController {
       }
     }
   }
+}
+
+function stateOf(node: Node | undefined, holdsVolume: boolean): NodeState {
+  return {
+    isGone: node === undefined,
+    isOff: (node?.spec?.taints ?? []).some(({ key }) => key === OUT_OF_SERVICE),
+    isReady: node?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True',
+    holdsVolume,
+  };
 }
 
 export function startAttachDetachController(context: ControllerContext, signal: AbortSignal): Promise<void> {

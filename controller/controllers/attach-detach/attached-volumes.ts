@@ -5,7 +5,23 @@ type Attached = NonNullable<NonNullable<Node['status']>['volumesAttached']>;
 
 /** The name that nodes look for. */
 export const attachmentName = ({ spec }: PersistentVolume, nodeName: string): string =>
-  `csi-${createHash('sha256').update(`${spec?.csi?.volumeHandle}${spec?.csi?.driver}${nodeName}`).digest('hex')}`;
+  nameFor(spec?.csi?.volumeHandle, spec?.csi?.driver, nodeName);
+
+const nameFor = (handle: string | undefined, driver: string | undefined, nodeName: string): string =>
+  `csi-${createHash('sha256').update(`${handle}${driver}${nodeName}`).digest('hex')}`;
+
+/** Made by a controller of this kind, for whatever volume. */
+export const isMadeByUs = ({ metadata }: VolumeAttachment): boolean => /^csi-[0-9a-f]{64}$/.test(metadata.name);
+
+/** Whether the node holds what was attached to it, when nothing but the attachment is left to tell which volume that was. */
+export function holdsAttached(node: Node | undefined, { metadata, spec }: VolumeAttachment): boolean {
+  const prefix = `kubernetes.io/csi/${spec?.attacher}^`;
+  return (node?.status?.volumesInUse ?? []).some(
+    (name) =>
+      name.startsWith(prefix) &&
+      nameFor(name.slice(prefix.length), spec?.attacher, spec?.nodeName ?? '') === metadata.name,
+  );
+}
 
 /** What nodes call the volume in `volumesInUse` and are told in `volumesAttached`. */
 export const uniqueName = ({ spec }: PersistentVolume): string =>

@@ -7,7 +7,7 @@ const on = (...nodes: string[]) =>
   nodes.map((nodeName, i) => ({ metadata: { name: `p${i}` }, spec: { nodeName, containers: [] } }) as unknown as Pod);
 const at = (nodeName: string, deletionTimestamp?: string) =>
   ({ metadata: { name: `to-${nodeName}`, deletionTimestamp }, spec: { nodeName } }) as VolumeAttachment;
-const READY: NodeState = { isOff: false, isReady: true, holdsVolume: false };
+const READY: NodeState = { isGone: false, isOff: false, isReady: true, holdsVolume: false };
 const GOING = '2026-01-01T00:00:00Z';
 
 interface Case {
@@ -55,6 +55,29 @@ it.each<Case>([
     attachments: [at('a')],
     node: { holdsVolume: true, isOff: true },
     plan: { detach: ['to-a'] },
+  },
+  {
+    name: 'a node that is gone may run on: it is waited for as a silent one',
+    pods: [],
+    attachments: [at('a')],
+    node: { isGone: true, isReady: false },
+    waitedMs: MAX_WAIT_MS - 1,
+    plan: { held: ['to-a'] },
+  },
+  {
+    name: 'and no longer',
+    pods: [],
+    attachments: [at('a')],
+    node: { isGone: true, isReady: false },
+    waitedMs: MAX_WAIT_MS,
+    plan: { detach: ['to-a'] },
+  },
+  {
+    name: 'nothing is attached to a node that is gone',
+    pods: on('a'),
+    attachments: [],
+    node: { isGone: true, isReady: false },
+    plan: {},
   },
   {
     name: 'nothing is attached to a node that is off',

@@ -2,7 +2,9 @@ import type { PersistentVolume, Pod, VolumeAttachment } from '#api/object/kinds.
 
 /** A node that is, or was, to have the volume. */
 export interface NodeState {
-  /** The Node is gone, or somebody vouches that the machine is off. */
+  /** There is no Node. Its machine may run on, cut off, with the volume mounted. */
+  readonly isGone: boolean;
+  /** Somebody vouches that the machine is off. */
   readonly isOff: boolean;
   readonly isReady: boolean;
   /** By its own word it still holds the volume. */
@@ -46,11 +48,11 @@ export function planAttachments(input: AttachmentInput): AttachmentPlan {
   const idle = attachments.filter(
     (attachment) => !wanted.has(nodeOf(attachment)) && attachment.metadata.deletionTimestamp === undefined,
   );
-  const held = idle.filter((attachment) => mustWait(attachment, input));
+  const held = idle.filter((attachment) => mustWait(input.node(nodeOf(attachment)), input.waitedMs(attachment)));
   const plan = { detach: idle.filter((attachment) => !held.includes(attachment)), held };
   const present = new Set(attachments.map(nodeOf));
   // One that is on its way out is made again once it is gone.
-  const missing = [...wanted].filter((node) => !present.has(node) && !input.node(node).isOff).sort();
+  const missing = [...wanted].filter((node) => !present.has(node) && canHave(input.node(node))).sort();
   if (isShared(volume)) return { ...plan, attach: missing, refused: [] };
   const attach = present.size === 0 ? missing.slice(0, 1) : [];
   const refused = pods.filter(
@@ -62,9 +64,12 @@ export function planAttachments(input: AttachmentInput): AttachmentPlan {
 const isShared = ({ spec }: PersistentVolume): boolean =>
   (spec?.accessModes ?? []).some((mode) => mode === 'ReadWriteMany' || mode === 'ReadOnlyMany');
 
-function mustWait(attachment: VolumeAttachment, { node, waitedMs }: AttachmentInput): boolean {
-  const { isOff, isReady, holdsVolume } = node(nodeOf(attachment));
-  return holdsVolume && !isOff && (isReady || waitedMs(attachment) < MAX_WAIT_MS);
+const canHave = ({ isGone, isOff }: NodeState): boolean => !isGone && !isOff;
+
+/** Whether an attachment that nobody has needed for `waitedMs` stays. A node that is gone says nothing: it may hold the volume. */
+export function mustWait({ isGone, isOff, isReady, holdsVolume }: NodeState, waitedMs: number): boolean {
+  if (isOff || !(holdsVolume || isGone)) return false;
+  return (isReady && !isGone) || waitedMs < MAX_WAIT_MS;
 }
 
 /** Kubernetes' words for a volume that one node alone can have. */
