@@ -85,12 +85,20 @@ export class BindingWriter {
     }
   }
 
-  async fetchClaim(name: string, namespace: string | undefined): Promise<PersistentVolumeClaim | undefined> {
-    try {
-      return await this.#claims.fetch(name, namespace);
-    } catch (err) {
-      if (isNotFound(err)) return undefined;
-      throw err;
-    }
+  fetchClaim(name: string, namespace: string | undefined): Promise<PersistentVolumeClaim | undefined> {
+    return orNone(this.#claims.fetch(name, namespace));
+  }
+
+  fetchVolume(name: string): Promise<PersistentVolume | undefined> {
+    return orNone(this.#volumes.fetch(name));
+  }
+}
+
+async function orNone<T>(fetched: Promise<T>): Promise<T | undefined> {
+  try {
+    return await fetched;
+  } catch (err) {
+    if (isNotFound(err)) return undefined;
+    throw err;
   }
 }

@@ -1,5 +1,6 @@
 import type { PersistentVolume } from '#api/object/kinds.ts';
 import { PROVISIONED_BY } from '#api/storage/claims.ts';
+import { temporaryFolderNames } from '#api/storage/temporary-folder-names.ts';
 import type { Notice } from './storage-view.ts';
 
 /** What becomes of a volume whose claim is gone. */
@@ -10,8 +11,6 @@ export type ReclaimAction =
   | { readonly kind: 'removeFolder'; readonly path: string }
   | { readonly kind: 'fail'; readonly notice: Notice };
 
-/** All that Kubernetes removes of a host: it has hostPath deletion for trying things out. */
-const REMOVABLE = /^\/tmp\/.+/;
 const BUILT_IN = 'kubernetes.io/host-path';
 
 const fail = (reason: string, message: string): ReclaimAction => ({
@@ -36,6 +35,7 @@ export function decideReclaim({ metadata, spec }: PersistentVolume): ReclaimActi
     const message = `error getting deleter volume plugin for volume "${metadata.name}": no deletable volume plugin matched`;
     return fail('VolumeFailedDelete', message);
   }
-  if (REMOVABLE.test(path) && !path.split('/').includes('..')) return { kind: 'removeFolder', path };
+  // All that Kubernetes removes of a host: it has hostPath deletion for trying things out.
+  if (temporaryFolderNames(path) !== undefined) return { kind: 'removeFolder', path };
   return fail('VolumeFailedDelete', `host_path deleter only supports /tmp/.+ but received provided ${path}`);
 }

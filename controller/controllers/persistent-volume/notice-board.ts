@@ -28,7 +28,11 @@ export class NoticeBoard {
     const key = keyOf(about);
     const [text, nowMs] = [`${about.metadata.uid} ${reason} ${message}`, this.#clock.monotonic()];
     const told = this.#told.get(key);
-    if (told?.text === text && nowMs - told.atMs < REPEAT_MS) return;
+    if (told?.text === text && nowMs - told.atMs < REPEAT_MS) {
+      // What brought us here has taken the place of the look that was due later.
+      this.#queue.addAfter(key, told.atMs + REPEAT_MS - nowMs);
+      return;
+    }
     this.#told.set(key, { text, atMs: nowMs });
     this.#events.record(about, type, reason, message);
     this.#queue.addAfter(key, REPEAT_MS);

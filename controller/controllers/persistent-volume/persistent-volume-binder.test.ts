@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type PersistentVolume, type PersistentVolumeClaim, resources } from '#api/object/kinds.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
+import { BindingWriter } from './binding-writer.ts';
 import { startPersistentVolumeBinder } from './persistent-volume-binder.ts';
+import { VolumeReclaimer, type VolumeReclaimerOptions } from './reclaimer.ts';
 
 const ANNOTATION = 'pv.kubernetes.io/bind-completed';
 const OURS = 'pv.kubernetes.io/bound-by-controller';
@@ -230,6 +232,14 @@ describe('persistentvolume-binder', () => {
       [],
       ['VolumeFailedDelete: host_path deleter only supports /tmp/.+ but received provided /tmp/../etc'],
     ],
+    ...['/tmp/.', '/tmp/./', '/tmp//', '/tmp/./v'].map((path): [string, object, object, string, string[], string[]] => [
+      `Delete, of what is no folder below /tmp: ${path}`,
+      { persistentVolumeReclaimPolicy: 'Delete', hostPath: { path } },
+      {},
+      'Failed',
+      [],
+      [`VolumeFailedDelete: host_path deleter only supports /tmp/.+ but received provided ${path}`],
+    ]),
     [
       'Delete, and its provisioner does so',
       { persistentVolumeReclaimPolicy: 'Delete' },
@@ -259,6 +269,38 @@ describe('persistentvolume-binder', () => {
     await addClaim('c');
     await harness.settle();
     expect((await claim('c')).status?.phase).toBe('Pending');
+  });
+
+  it.each<[string, (volume: PersistentVolume) => Promise<unknown>]>([
+    [
+      'is to be kept',
+      (old) => volumes().update({ ...old, spec: { ...old.spec, persistentVolumeReclaimPolicy: 'Retain' } } as never),
+    ],
+    [
+      'is another claim’s',
+      (old) =>
+        volumes().update({ ...old, spec: { ...old.spec, claimRef: { namespace: 'n', name: 'd', uid: 'd' } } } as never),
+    ],
+    ['is gone', () => volumes().delete({ name: 'v' })],
+    [
+      'is another of its name',
+      async (old) => {
+        await volumes().delete({ name: 'v' });
+        await addVolume('v', old.spec);
+      },
+    ],
+  ])('a folder stays whose volume, by the word of the API, %s', async (_, change) => {
+    const claimRef = { namespace: 'n', name: 'c', uid: 'u' };
+    await addVolume('v', { persistentVolumeReclaimPolicy: 'Delete', claimRef });
+    const late = await volumes().update(
+      { ...(await volume('v')), status: { phase: 'Failed', message: 'EBUSY' } },
+      'status',
+    );
+    await change(late);
+    const { context } = harness;
+    const queue = { addAfter: () => {} } as unknown as VolumeReclaimerOptions['queue'];
+    await new VolumeReclaimer({ context, writer: new BindingWriter(context.client), queue }).release(late);
+    expect(removed).toEqual([]);
   });
 
   it('a folder that cannot be removed is tried again', async () => {

@@ -34,7 +34,8 @@ class PersistentVolumeBinder {
   readonly #view: StorageView;
   readonly #writer: BindingWriter;
   readonly #reclaimer: VolumeReclaimer;
-  readonly #notices: NoticeBoard;
+  readonly #claimNotices: NoticeBoard;
+  readonly #volumeNotices: NoticeBoard;
 
   constructor(context: ControllerContext) {
     const { informers } = context;
@@ -53,7 +54,8 @@ class PersistentVolumeBinder {
     this.#volumeQueue = queue('persistentvolume-volumes', (key) => this.#syncVolume(key));
     this.#view = this.#createView();
     this.#writer = new BindingWriter(context.client);
-    this.#notices = new NoticeBoard(context, this.#claimQueue);
+    this.#claimNotices = new NoticeBoard(context, this.#claimQueue);
+    this.#volumeNotices = new NoticeBoard(context, this.#volumeQueue);
     this.#reclaimer = new VolumeReclaimer({ context, writer: this.#writer, queue: this.#volumeQueue });
   }
 
@@ -89,14 +91,17 @@ class PersistentVolumeBinder {
       onAdd: onClaim,
       onUpdate: (_, claim) => onClaim(claim),
       onDelete: (claim) => {
-        this.#notices.forget(keyOf(claim));
+        this.#claimNotices.forget(keyOf(claim));
         this.#enqueueVolumesOf(claim);
       },
     });
     this.#volumes.addHandler({
       onAdd: (volume) => this.#onVolume(volume),
       onUpdate: (_, volume) => this.#onVolume(volume),
-      onDelete: (volume) => this.#enqueueClaimOf(volume),
+      onDelete: (volume) => {
+        this.#volumeNotices.forget(keyOf(volume));
+        this.#enqueueClaimOf(volume);
+      },
     });
     const onClass = ({ metadata }: StorageClass) => {
       this.#enqueueWaiting(metadata.name);
@@ -146,19 +151,19 @@ class PersistentVolumeBinder {
       case 'nothing':
         return;
       case 'bind':
-        this.#notices.forget(key);
+        this.#claimNotices.forget(key);
         return this.#writer.bind(claim, action.volume);
       case 'lose':
-        if (await this.#writer.setClaimPhase(claim, 'Lost')) this.#notices.tell(claim, action.notice);
+        if (await this.#writer.setClaimPhase(claim, 'Lost')) this.#claimNotices.tell(claim, action.notice);
         return;
       case 'giveClass':
         return this.#writer.giveClass(claim, action.className);
       case 'askProvisioner':
         await this.#writer.askProvisioner(claim, action.provisioner);
-        this.#notices.tell(claim, action.notice);
+        this.#claimNotices.tell(claim, action.notice);
         return;
       case 'wait':
-        if (action.notice !== undefined) this.#notices.tell(claim, action.notice);
+        if (action.notice !== undefined) this.#claimNotices.tell(claim, action.notice);
         await this.#writer.setClaimPhase(claim, 'Pending');
     }
   }
@@ -173,8 +178,8 @@ class PersistentVolumeBinder {
       case 'syncClaim':
         return this.#claimQueue.add(action.key);
       case 'refuse':
-        this.#notices.tell(volume, action.notice);
-        this.#notices.tell(action.claim, action.claimNotice);
+        this.#volumeNotices.tell(volume, action.notice);
+        this.#claimNotices.tell(action.claim, action.claimNotice);
         return;
       case 'unbind':
         return this.#writer.unbind(volume);

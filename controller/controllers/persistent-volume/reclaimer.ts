@@ -1,4 +1,5 @@
 import type { WorkQueue } from '#api/client/work-queue.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import type { PersistentVolume } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey } from '#api/object/kube-object.ts';
 import { describeError } from '#base/errors.ts';
@@ -32,6 +33,7 @@ export class VolumeReclaimer {
     const action = decideReclaim(released);
     if (action.kind === 'leave') return;
     if (action.kind === 'fail') return this.#fail(released, action.notice);
+    if (!(await this.#isStillDue(released))) return;
     try {
       await context.config.removeFolder(action.path);
     } catch (err) {
@@ -41,6 +43,17 @@ export class VolumeReclaimer {
     }
     context.log.info('the folder of a released volume is gone', { volume: volume.metadata.name, path: action.path });
     await writer.deleteVolume(released);
+  }
+
+  /** By the API's own word: caches are late, and nobody brings a folder back whose volume was to be kept a moment ago. */
+  async #isStillDue(volume: PersistentVolume): Promise<boolean> {
+    const current = await this.#options.writer.fetchVolume(volume.metadata.name);
+    return (
+      current !== undefined &&
+      current.metadata.uid === volume.metadata.uid &&
+      current.spec?.claimRef?.uid === volume.spec?.claimRef?.uid &&
+      deepEqual(decideReclaim(current), decideReclaim(volume))
+    );
   }
 
   async #fail(volume: PersistentVolume, { type, reason, message }: Notice): Promise<void> {
