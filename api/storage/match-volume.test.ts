@@ -87,6 +87,11 @@ describe('volumes for a claim', () => {
   ])('a volume that is asked for by name: %s', (expected, spec) => {
     expect(mismatchOf(volumeOf('v', spec), claimOf())).toBe(expected);
   });
+
+  it('a volume that is asked for by name: on its way out', () => {
+    const leaving = volumeOf('v', {}, { metadata: { name: 'v', deletionTimestamp: '2026-01-01T00:00:00Z' } });
+    expect(mismatchOf(leaving, claimOf())).toBe('the volume is marked for deletion "v"');
+  });
 });
 
 describe('a binding', () => {

@@ -19,6 +19,8 @@ const offersAccess = (volume: PersistentVolume, claim: PersistentVolumeClaim): b
 
 /** Why a volume that the claim names cannot be its own, in Kubernetes' words; undefined: it can. */
 export function mismatchOf(volume: PersistentVolume, claim: PersistentVolumeClaim): string | undefined {
+  const { deletionTimestamp, name } = volume.metadata;
+  if (deletionTimestamp !== undefined) return `the volume is marked for deletion "${name}"`;
   if (volumeSize(volume).compare(requestedSize(claim)) < 0) return 'requested PV is too small';
   if (classOf(volume) !== classOf(claim)) return 'storageClassName does not match';
   if ((volume.spec?.volumeAttributesClassName ?? '') !== (claim.spec?.volumeAttributesClassName ?? ''))
