@@ -11,6 +11,7 @@ import { createPodInfo } from './cache/pod-info.ts';
 import type { SiblingSelectors } from './cache/sibling-selectors.ts';
 import type { VolumeCache } from './cache/volume-cache.ts';
 import type { ClusterEvent } from './framework/cluster-event.ts';
+import { fulfilAll } from './framework/fulfil-all.ts';
 import type { ClusterView, Reservation } from './framework/plugin.ts';
 import { type Profile, schedulePod } from './framework/schedule-pod.ts';
 import { renderUnschedulable } from './framework/unschedulable-message.ts';
@@ -133,7 +134,7 @@ export class Scheduler {
     const waiting = new AbortController();
     this.#reserving.set(key, waiting);
     try {
-      await Promise.all(reservations.map((reservation) => reservation.fulfil(waiting.signal)));
+      await fulfilAll(reservations, waiting);
     } catch (err) {
       this.#track(this.#giveUp(queued, nodeName, describeError(err)));
       return;

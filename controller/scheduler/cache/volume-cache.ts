@@ -100,10 +100,16 @@ export class VolumeCache implements VolumeView {
     this.#assumedClaims.set(keyOf(claim), claim);
   }
 
-  /** The API's word counts again. */
+  /** The API's word counts again, but for what another cycle has decided since. */
   forget(volumes: readonly PersistentVolume[], claims: readonly PersistentVolumeClaim[]): void {
-    for (const { metadata } of volumes) this.#assumedVolumes.delete(metadata.name);
-    for (const claim of claims) this.#assumedClaims.delete(keyOf(claim));
+    for (const volume of volumes) {
+      const { name } = volume.metadata;
+      if (this.#assumedVolumes.get(name) === volume) this.#assumedVolumes.delete(name);
+    }
+    for (const claim of claims) {
+      const key = keyOf(claim);
+      if (this.#assumedClaims.get(key) === claim) this.#assumedClaims.delete(key);
+    }
   }
 
   #asAssumed<T extends PersistentVolume | undefined>(current: T): T {

@@ -106,6 +106,68 @@ describe('the volumes of a pod that was given a node', () => {
     expect(await end).toBe(expected);
   });
 
+  it.each<[string, object, string]>([
+    [
+      'another claim',
+      { name: 'other', namespace: 'default', uid: 'other' },
+      'volume "v" already bound to a different claim',
+    ],
+    [
+      'an older claim of the name',
+      { name: 'x', namespace: 'default', uid: 'older' },
+      'volume "v" already bound to a different claim',
+    ],
+  ])('are not taken from %s that was given one since', async (_, claimRef, expected) => {
+    add(resources.persistentVolumes, makeVolume('v'));
+    const reservation = await reserve();
+    const volume = await volumes().fetch('v');
+    await volumes().update({ ...volume, spec: { ...volume.spec, claimRef } } as PersistentVolume);
+    await settle();
+    expect(await endOf(reservation.fulfil(stop.signal))).toBe(expected);
+    expect((await volumes().fetch('v')).spec?.claimRef).toEqual(claimRef);
+  });
+
+  it.each<[string, object, string]>([
+    [
+      'another scheduler has chosen a node',
+      { annotations: { 'volume.kubernetes.io/selected-node': 'b' } },
+      'selectedNode annotation value "b" not set to scheduled node "a"',
+    ],
+    ['the claim is another of its name', { uid: 'uid-new' }, 'persistentvolumeclaim "x" not found'],
+  ])('are asked for nowhere when meanwhile %s', async (_, metadata, expected) => {
+    add(resources.storageClasses, makeClass('made', { provisioner: 'disk.test' }));
+    const claim = makeClaim('x', { storageClassName: 'made' });
+    cluster.commit(resources.persistentVolumeClaims, 'MODIFIED', claim as unknown as KubeObject);
+    const reservation = await reserve();
+    const changed = { ...claim, metadata: { ...claim.metadata, ...metadata } };
+    cluster.commit(resources.persistentVolumeClaims, 'MODIFIED', changed as unknown as KubeObject);
+    await settle();
+    const { revision } = cluster;
+    expect(await endOf(reservation.fulfil(stop.signal))).toBe(expected);
+    expect(cluster.revision).toBe(revision);
+  });
+
+  it('stay promised to a later try when an earlier one comes to its end', async () => {
+    add(resources.persistentVolumes, makeVolume('v'));
+    const earlier = new AbortController();
+    const end = endOf((await reserve()).fulfil(earlier.signal));
+    await settle();
+    const later = {
+      volume: { ...storage.cache.volume('v')! },
+      claim: { ...storage.cache.claim('default/x' as never)! },
+    };
+    storage.cache.assumeVolume(later.volume);
+    storage.cache.assumeClaim(later.claim);
+    earlier.abort(new Error('pod does not exist any more'));
+    expect(await end).toBe('pod does not exist any more');
+    expect(storage.cache.volume('v')).toBe(later.volume);
+    storage.cache.forget([], [{ ...later.claim }]);
+    expect(storage.cache.claim('default/x' as never)).toBe(later.claim);
+    storage.cache.forget([later.volume], [later.claim]);
+    expect(storage.cache.volume('v')).not.toBe(later.volume);
+    expect(storage.cache.claim('default/x' as never)).not.toBe(later.claim);
+  });
+
   it('are not waited for once the pod is gone', async () => {
     add(resources.persistentVolumes, makeVolume('v'));
     const gone = new AbortController();

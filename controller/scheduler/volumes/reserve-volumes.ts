@@ -3,7 +3,7 @@ import type { Informer } from '#api/client/informer.ts';
 import { type PersistentVolume, type PersistentVolumeClaim, resources } from '#api/object/kinds.ts';
 import { keyOf, objectKey, type Stored } from '#api/object/kube-object.ts';
 import { isFullyBound, SELECTED_NODE } from '#api/storage/claims.ts';
-import { volumeBoundTo } from '#api/storage/match-volume.ts';
+import { belongsTo, volumeBoundTo } from '#api/storage/match-volume.ts';
 import type { Clock } from '#base/clock.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
 import type { VolumeCache } from '../cache/volume-cache.ts';
@@ -78,16 +78,24 @@ class VolumeReservation implements Reservation {
   }
 
   async #write(): Promise<void> {
-    const { client, claims, volumes } = this.#options;
+    const { client, volumes } = this.#options;
     for (const { volume, claim } of this.#bindings) {
+      this.#claimNow(claim);
       const current = volumes.byKey(keyOf(volume));
-      const bound = current && volumeBoundTo(current, claim);
+      if (current?.metadata.uid !== volume.metadata.uid)
+        throw new Error(`PersistentVolume "${volume.metadata.name}" not found`);
+      // Others bind too: the binder, another scheduler, a person.
+      if (current.spec?.claimRef !== undefined && !belongsTo(current, claim))
+        throw new Error(`volume "${volume.metadata.name}" already bound to a different claim`);
+      const bound = volumeBoundTo(current, claim);
       if (bound === undefined) continue;
       this.#note(await client.resource<PersistentVolume>(resources.persistentVolumes).update(bound));
     }
     for (const claim of this.#provisions) {
-      const current = claims.byKey(keyOf(claim));
-      if (current === undefined || current.metadata.annotations?.[SELECTED_NODE] === this.#node.name) continue;
+      const current = this.#claimNow(claim);
+      const selected = current.metadata.annotations?.[SELECTED_NODE];
+      if (selected === this.#node.name) continue;
+      if (selected !== undefined) throw this.#selectedElsewhere(selected);
       const chosen = withNode(current, this.#node.name);
       this.#note(await client.resource<PersistentVolumeClaim>(resources.persistentVolumeClaims).update(chosen));
     }
@@ -118,19 +126,26 @@ class VolumeReservation implements Reservation {
     if (this.#isBound(claim)) return true;
     const current = this.#options.claims.byKey(keyOf(claim))!;
     const selected = current.metadata.annotations?.[SELECTED_NODE];
-    if (!this.#isOld(current) && selected !== this.#node.name)
-      throw new Error(
-        selected === undefined
-          ? `selectedNode annotation reset for PVC "${claim.metadata.name}"`
-          : `selectedNode annotation value "${selected}" not set to scheduled node "${this.#node.name}"`,
-      );
-    return false;
+    if (this.#isOld(current) || selected === this.#node.name) return false;
+    throw selected === undefined
+      ? new Error(`selectedNode annotation reset for PVC "${claim.metadata.name}"`)
+      : this.#selectedElsewhere(selected);
+  }
+
+  #selectedElsewhere(selected: string): Error {
+    return new Error(`selectedNode annotation value "${selected}" not set to scheduled node "${this.#node.name}"`);
+  }
+
+  /** The newest version of the very claim, not of one that has its name by now. */
+  #claimNow({ metadata }: PersistentVolumeClaim): PersistentVolumeClaim {
+    const current = this.#options.claims.byKey(objectKey(metadata.namespace, metadata.name));
+    if (current?.metadata.uid !== metadata.uid) throw new Error(`persistentvolumeclaim "${metadata.name}" not found`);
+    return current;
   }
 
   /** Bound, to a volume that this node can reach. */
-  #isBound({ metadata }: PersistentVolumeClaim): boolean {
-    const current = this.#options.claims.byKey(objectKey(metadata.namespace, metadata.name));
-    if (current?.metadata.uid !== metadata.uid) throw new Error(`persistentvolumeclaim "${metadata.name}" not found`);
+  #isBound(claim: PersistentVolumeClaim): boolean {
+    const current = this.#claimNow(claim);
     if (!isFullyBound(current)) return false;
     const volume = this.#options.volumes.byKey(objectKey(undefined, current.spec?.volumeName ?? ''));
     // Caches of different kinds: the volume may come a moment later.
