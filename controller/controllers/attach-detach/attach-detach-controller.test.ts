@@ -126,11 +126,15 @@ it('what is left of a volume whose object is gone is detached once its node has 
     metadata: { name: 'by-hand' },
     spec: { attacher: 'disk.test', nodeName: 'b', source: { persistentVolumeName: 'v' } },
   });
+  await create(resources.volumeAttachments, {
+    metadata: { name: `csi-${'0'.repeat(64)}` },
+    spec: { attacher: 'disk.test', nodeName: 'b', source: { inlineVolumeSpec: {} } },
+  });
   await harness.client.resource(resources.persistentVolumes).delete({ name: 'v' });
   await remove('p');
-  expect((await attachedTo()).sort()).toEqual(['a', 'b']);
+  expect((await attachedTo()).sort()).toEqual(['a', 'b', 'b']);
   await setStatus('a', { volumesInUse: [] });
-  expect(await attachedTo()).toEqual(['b']);
+  expect(await attachedTo()).toEqual(['b', 'b']);
 });
 
 it('leaves to nobody what needs no attaching, and alone what others attached', async () => {

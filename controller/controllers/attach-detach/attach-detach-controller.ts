@@ -138,6 +138,8 @@ class AttachDetachController {
 
   /** Attachments of a volume whose object is gone: nobody can need them any more. */
   async #detachLeftovers(volumeName: string): Promise<void> {
+    // Volumes without an object, which are written into their attachment, are not ours.
+    if (volumeName === '') return;
     const leftovers = this.#attachments
       .byIndex(BY_VOLUME, volumeName)
       .filter((one) => isMadeByUs(one) && one.metadata.deletionTimestamp === undefined);
@@ -153,13 +155,10 @@ class AttachDetachController {
 
   /** Asks the server itself: a cache that is late must not take a volume from a pod. */
   async #isThere(volumeName: string): Promise<boolean> {
-    try {
-      await this.#context.client.resource<PersistentVolume>(resources.persistentVolumes).fetch(volumeName);
-      return true;
-    } catch (err) {
-      if (isNotFound(err)) return false;
-      throw err;
-    }
+    const volumes = this.#context.client.resource<PersistentVolume>(resources.persistentVolumes);
+    // A list, since the controller's role does not let it get one.
+    const { items } = await volumes.fetchList({ fieldSelector: `metadata.name=${volumeName}` });
+    return items.length > 0;
   }
 
   #waitedMs({ metadata }: VolumeAttachment): number {
