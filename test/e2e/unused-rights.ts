@@ -283,8 +283,7 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
     {
       why: OWN_READS,
       rules: [
-        allow(READ, 'core', 'persistentvolumes'),
-        allow('list watch', 'core', 'persistentvolumeclaims'),
+        allow('list watch', 'core', 'persistentvolumes persistentvolumeclaims'),
         allow(READ, 'storage.k8s.io', 'storageclasses'),
         allow('get list watch', 'core', 'pods'),
         allow('list watch', 'core', 'nodes'),
