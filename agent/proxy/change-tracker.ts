@@ -1,9 +1,8 @@
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
-import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { keyOf, type ObjectKey } from '#api/object/kube-object.ts';
+import { SlicesByService } from '#api/object/slices-by-service.ts';
 import { type NodePlace, planService } from './plan.ts';
 import type { ServicePortPlan } from './service-port-plan.ts';
-
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 export interface PlanChange {
   /** What the kernel holds now; undefined for a new Service port. */
@@ -30,7 +29,7 @@ const planKey = (plan: ServicePortPlan): string => `${plan.id}|${plan.protocol}|
 export class ChangeTracker {
   #place: NodePlace;
   readonly #services = new Map<ObjectKey, Service>();
-  readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
+  readonly #slices = new SlicesByService();
   readonly #dirty = new Set<ObjectKey>();
   #installed = new Map<ObjectKey, readonly ServicePortPlan[]>();
 
@@ -57,24 +56,13 @@ export class ChangeTracker {
   }
 
   onSlice(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    let slices = this.#slices.get(key);
-    if (slices === undefined) {
-      slices = new Map();
-      this.#slices.set(key, slices);
-    }
-    slices.set(slice.metadata.name, slice);
-    this.#markDirty(key);
+    const key = this.#slices.set(slice);
+    if (key !== undefined) this.#markDirty(key);
   }
 
   onSliceDeleted(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    const slices = this.#slices.get(key);
-    slices?.delete(slice.metadata.name);
-    if (slices?.size === 0) this.#slices.delete(key);
-    this.#markDirty(key);
+    const key = this.#slices.delete(slice);
+    if (key !== undefined) this.#markDirty(key);
   }
 
   /** Takes what is dirty; after a failure call `forget`. */
@@ -120,13 +108,8 @@ export class ChangeTracker {
   #planOf(key: ObjectKey): ServicePortPlan[] {
     const service = this.#services.get(key);
     if (service === undefined) return [];
-    return planService({ service, slices: [...(this.#slices.get(key)?.values() ?? [])], ...this.#place });
+    return planService({ service, slices: this.#slices.of(key), ...this.#place });
   }
-}
-
-function serviceKeyOf(slice: EndpointSlice): ObjectKey | undefined {
-  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL];
-  return name === undefined ? undefined : objectKey(slice.metadata.namespace, name);
 }
 
 function diffPlans(before: readonly ServicePortPlan[], after: readonly ServicePortPlan[]): PlanChange[] {

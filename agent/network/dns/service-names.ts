@@ -1,8 +1,7 @@
 import { parseIp } from '#api/meta/ip-address.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
-import { keyOf, type ObjectKey, objectKey, splitKey } from '#api/object/kube-object.ts';
-
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+import { keyOf, type ObjectKey, splitKey } from '#api/object/kube-object.ts';
+import { SlicesByService } from '#api/object/slices-by-service.ts';
 
 export interface Endpoint {
   readonly hostname: string;
@@ -36,7 +35,7 @@ export interface NamesChange {
  */
 export class NamesFeed {
   readonly #services = new Map<ObjectKey, Service>();
-  readonly #slices = new Map<ObjectKey, Map<string, EndpointSlice>>();
+  readonly #slices = new SlicesByService();
   readonly #onChange: (service: ObjectKey) => void;
 
   constructor(onChange: (service: ObjectKey) => void) {
@@ -53,21 +52,11 @@ export class NamesFeed {
   }
 
   onSlice(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    const slices = this.#slices.get(key) ?? new Map<string, EndpointSlice>();
-    slices.set(slice.metadata.name, slice);
-    this.#slices.set(key, slices);
-    this.#onEndpoints(key);
+    this.#onEndpoints(this.#slices.set(slice));
   }
 
   onSliceDeleted(slice: EndpointSlice): void {
-    const key = serviceKeyOf(slice);
-    if (key === undefined) return;
-    const slices = this.#slices.get(key);
-    slices?.delete(slice.metadata.name);
-    if (slices?.size === 0) this.#slices.delete(key);
-    this.#onEndpoints(key);
+    this.#onEndpoints(this.#slices.delete(slice));
   }
 
   /** Everything once more, for who has just begun to listen. */
@@ -80,22 +69,17 @@ export class NamesFeed {
     const { namespace = '', name } = splitKey(key);
     const service = this.#services.get(key);
     if (service === undefined) return { namespace, name, names: undefined };
-    const slices = isHeadless(service) ? [...(this.#slices.get(key)?.values() ?? [])] : [];
+    const slices = isHeadless(service) ? this.#slices.of(key) : [];
     return { namespace, name, names: namesOf(service, slices) };
   }
 
-  #onEndpoints(key: ObjectKey): void {
-    const service = this.#services.get(key);
-    if (service !== undefined && isHeadless(service)) this.#onChange(key);
+  #onEndpoints(key: ObjectKey | undefined): void {
+    const service = key === undefined ? undefined : this.#services.get(key);
+    if (key !== undefined && service !== undefined && isHeadless(service)) this.#onChange(key);
   }
 }
 
 const isHeadless = (service: Service): boolean => service.spec?.clusterIP === 'None';
-
-function serviceKeyOf(slice: EndpointSlice): ObjectKey | undefined {
-  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL];
-  return name === undefined ? undefined : objectKey(slice.metadata.namespace, name);
-}
 
 function namesOf(service: Service, slices: readonly EndpointSlice[]): ServiceNames {
   const { spec } = service;

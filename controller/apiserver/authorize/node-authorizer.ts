@@ -52,13 +52,13 @@ function resourceTable(graph: Pick<NodeGraph, 'refersTo'>): ReadonlyMap<string, 
     ['/secrets', readReferenced('secrets')],
     ['/configmaps', readReferenced('configmaps')],
     ['/persistentvolumeclaims', (attributes, node) => decideClaim(graph, attributes, node)],
-    ['/persistentvolumes', (attributes, node) => decideVolume(graph, attributes, node)],
+    ['/persistentvolumes', (attributes, node) => decideReferred(graph, 'persistentvolumes', attributes, node)],
     ['/serviceaccounts', (attributes, node) => decideServiceAccount(graph, attributes, node)],
     ['/pods', (attributes, node) => decidePod(graph, attributes, node)],
     ['/nodes', decideNode],
     ['coordination.k8s.io/leases', decideLease],
     ['storage.k8s.io/csinodes', decideCsiNode],
-    ['resource.k8s.io/resourceclaims', (attributes, node) => decideDeviceClaim(graph, attributes, node)],
+    ['resource.k8s.io/resourceclaims', (attributes, node) => decideReferred(graph, 'resourceclaims', attributes, node)],
     ['resource.k8s.io/resourceslices', decideSlices],
   ]);
 }
@@ -79,15 +79,16 @@ function decideRead(
   return graph.refersTo(nodeName, kind, attributes) ? ALLOW : UNRELATED(nodeName);
 }
 
-/** Cluster-wide, so there is no namespace to compare: the claims of the node's pods lead to it. */
-function decideVolume(
+/** Single objects that the pods of a node lead to: volumes, which are cluster-wide and have no namespace to compare, and claims of devices. */
+function decideReferred(
   graph: Pick<NodeGraph, 'refersTo'>,
+  kind: 'persistentvolumes' | 'resourceclaims',
   { verb, subresource, name, namespace }: AuthorizationAttributes,
   nodeName: string,
 ): AuthorizerDecision {
   if (verb !== 'get' || subresource !== '') return noOpinion('can only get individual resources of this type');
   if (name === '') return noOpinion('No Object name found');
-  return graph.refersTo(nodeName, 'persistentvolumes', { namespace, name }) ? ALLOW : UNRELATED(nodeName);
+  return graph.refersTo(nodeName, kind, { namespace, name }) ? ALLOW : UNRELATED(nodeName);
 }
 
 function decideClaim(
@@ -156,16 +157,6 @@ function decideNode({ verb, subresource, name }: AuthorizationAttributes, nodeNa
   }
   if (!UPDATE_VERBS.has(verb)) return noOpinion(`node '${nodeName}' cannot ${verb} Node objects`);
   return name === nodeName ? ALLOW : noOpinion(`node '${nodeName}' cannot write '${name}', only its own Node object`);
-}
-
-function decideDeviceClaim(
-  graph: Pick<NodeGraph, 'refersTo'>,
-  { verb, subresource, name, namespace }: AuthorizationAttributes,
-  nodeName: string,
-): AuthorizerDecision {
-  if (verb !== 'get' || subresource !== '') return noOpinion('can only get individual resources of this type');
-  if (name === '') return noOpinion('No Object name found');
-  return graph.refersTo(nodeName, 'resourceclaims', { namespace, name }) ? ALLOW : UNRELATED(nodeName);
 }
 
 const COLLECTION_VERBS: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection']);
