@@ -1,0 +1,40 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const page = readFileSync(join(import.meta.dirname, 'node-features.md'), 'utf8');
+
+interface Row {
+  readonly feature: string;
+  /** `file` "test name", `file` "test name"; or why nobody has seen it. */
+  readonly seen: string;
+}
+
+const rows: readonly Row[] = [...page.matchAll(/^\| (?!feature |---)(.*) \|$/gm)].map(([, line = '']) => {
+  const [feature = '', seen = ''] = line.split(' | ');
+  return { feature, seen };
+});
+
+/** A file and the name of a test in it, as the source spells it. */
+const named = rows.flatMap(({ seen }) =>
+  [...seen.matchAll(/`([\w./-]+\.test\.ts)`((?: "[^"]+")*)/g)].map(([, file = '', names = '']) => ({
+    file,
+    names: [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name),
+  })),
+);
+
+describe('docs/node-features.md', () => {
+  it('names tests that exist', () => {
+    const lost = named.flatMap(({ file, names }) => {
+      if (!existsSync(join(root, file))) return [file];
+      const source = readFileSync(join(root, file), 'utf8');
+      return names.filter((name) => !source.includes(name)).map((name) => `${file}: ${name}`);
+    });
+    expect(lost).toEqual([]);
+  });
+
+  it('says of every feature which test shows it, or that it is unverified', () => {
+    expect(rows.filter(({ seen }) => !/`[\w./-]+\.test\.ts` "/.test(seen) && !seen.includes('unverified'))).toEqual([]);
+  });
+});
