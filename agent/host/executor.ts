@@ -22,7 +22,33 @@ const SEARCH_PATH = [
 const environment = () => ({ ...process.env, PATH: SEARCH_PATH.join(':'), LC_ALL: 'C' });
 
 export function createExecutor(): Executor {
-  return { run, find, stream };
+  let leash: Promise<readonly string[]> | undefined;
+  return {
+    run,
+    find,
+    async stream(argv, onLine, signal) {
+      const [program, ...args] = argv;
+      const path = program.includes('/') ? program : await find(program);
+      if (path === undefined) throw new ExecError(argv, null, 'no such program');
+      leash ??= findLeash();
+      return stream([...(await leash), path, ...args], onLine, signal);
+    },
+  };
+}
+
+/**
+ * What a command line begins with so that the program ends with us, even where we are killed: it would go on until its next line finds
+ * nobody who reads, which on a quiet host is days later. Empty where the host has no such thing.
+ */
+async function findLeash(): Promise<readonly string[]> {
+  const setpriv = await find('setpriv');
+  if (setpriv === undefined) return [];
+  const leash = [setpriv, '--pdeathsig', 'TERM'] as const;
+  // That of busybox has the name and not the option.
+  return run([...leash, 'true']).then(
+    () => leash,
+    () => [],
+  );
 }
 
 async function find(program: string): Promise<string | undefined> {
@@ -109,17 +135,13 @@ function collectLines(
   return () => lines.map((line) => `${line}\n`).join('');
 }
 
-function stream(
-  argv: readonly [string, ...string[]],
-  onLine: (line: string) => void,
-  signal: AbortSignal,
-): Promise<number | null> {
+function stream(argv: readonly string[], onLine: (line: string) => void, signal: AbortSignal): Promise<number | null> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
       resolve(null);
       return;
     }
-    const [program, ...args] = argv;
+    const [program = '', ...args] = argv;
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: environment() });
     createInterface({ input: child.stdout }).on('line', onLine);
     const onAbort = () => child.kill('SIGTERM');

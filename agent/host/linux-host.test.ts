@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +61,28 @@ describe('executor', () => {
     await expect.poll(() => lines).toEqual(['one', 'two']);
     stop.abort();
     expect(await done).toBeNull();
+    await expect(host.exec.stream(['no-such-program'], () => {}, new AbortController().signal)).rejects.toMatchObject({
+      name: 'ExecError',
+      exitCode: null,
+    });
+  });
+
+  it('a program that streams ends with whoever is killed', async ({ skip }) => {
+    skip((await host.exec.find('setpriv')) === undefined, 'needs setpriv');
+    const script = `
+      import { createExecutor } from ${JSON.stringify(join(import.meta.dirname, 'executor.ts'))};
+      const argv = ['sh', '-c', 'echo $$; exec sleep 1000'];
+      await createExecutor().stream(argv, (line) => console.log(line), new AbortController().signal);
+    `;
+    const agent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const pid = Number(
+      await new Promise<string>((resolve) => agent.stdout.once('data', (data) => resolve(String(data)))),
+    );
+    expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toMatch(/^(sh|sleep)$/m);
+    agent.kill('SIGKILL');
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
   });
 });
 

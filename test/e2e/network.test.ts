@@ -8,6 +8,13 @@ import { waitUntil } from '#test/kit/wait-until.ts';
 const problem = labProblem();
 if (problem !== undefined) console.warn(`e2e network skipped: ${problem}`);
 
+/** Programs that run in a network namespace. */
+const programsIn = (namespace: string): string[] =>
+  spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean)
+    .map((pid) => spawnSync('ps', ['-o', 'comm=', '-p', pid], { encoding: 'utf8' }).stdout.trim());
+
 /** Node 0 programs iptables, node 1 nftables: what works from pods of both works on both. */
 describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes', () => {
   let cluster: TestCluster;
@@ -109,7 +116,12 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
       'for i in $(seq 1 60); do dig +short +time=5 +tries=1 @10.96.0.10 web.default.svc.cluster.local | grep -q . || echo lost; done';
     const ip = await ok('get', 'pod', 'p0', '-o', 'jsonpath={.status.podIP}');
     expect(ip).not.toBe('');
+    const monitors = () =>
+      programsIn(victim.host.namespace).filter((name) => /^(ip|nft|xtables-monitor|xtables-nft-mul.*)$/.test(name));
+    expect(monitors().length).toBeGreaterThan(1);
     await victim.kill();
+    // What listens for a killed agent would hear nothing on a quiet host, for days.
+    await waitUntil('its monitors to end', 20_000, () => monitors().length === 0);
     await cluster.controller.kill();
     const { enter } = survivor.host;
     const { stdout } = spawnSync(enter[0]!, [...enter.slice(1), 'sh', '-c', script], { encoding: 'utf8' });
