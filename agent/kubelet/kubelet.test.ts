@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Node, type Pod, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Node, type Pod, resources } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
@@ -272,6 +272,20 @@ describe('a restart of the agent', () => {
     expect(changing).toEqual([]);
     expect(rig.containerStatus()).toMatchObject({ restartCount: 0, ready: true });
     expect(rig.runtime.findContainer('app')!.id).toBe(before);
+  });
+
+  test('goes on keeping the volumes of running containers up to date', async () => {
+    const settings = rig.client.resource<ConfigMap>(resources.configMaps);
+    const name = { name: 'settings', namespace: 'default' };
+    await settings.create({ metadata: name, data: { greeting: 'hello' } });
+    const pod = await rig.createPod({ volumes: [{ name: 'v', configMap: { name: 'settings' } }] });
+    const file = `/var/lib/kubelet/pods/${pod.metadata.uid}/volumes/kubernetes.io~configmap/v/greeting`;
+    expect(await rig.host.fs.readText(file)).toBe('hello');
+    await rig.restart();
+    await settings.patch({ ...name, type: 'merge', patch: { data: { greeting: 'good night' } } });
+    await rig.advance(1000);
+    expect(await rig.host.fs.readText(file)).toBe('good night');
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 0, ready: true });
   });
 
   test('keeps the restart count and the back-off without a ledger too', async () => {

@@ -2,6 +2,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
+import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { ClaimManager } from './claims/claim-manager.ts';
 import { stopContainer } from './container-stopper.ts';
 import { CrashLoopEvents } from './crash-loop-events.ts';
@@ -9,7 +10,6 @@ import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from 
 import { newestInstance } from './observed-pod.ts';
 import type { PodActions, WaitingReason } from './pod-action.ts';
 import { computePodActions } from './pod-actions.ts';
-import type { PodCgroups } from './pod-cgroups.ts';
 import { isSameDemand } from './pod-demand.ts';
 import type { PodExecutor } from './pod-executor.ts';
 import { type PodRemainsDeps, removePodRemains } from './pod-remains.ts';
@@ -228,7 +228,11 @@ export class PodWorker {
     const isToBegin = plan.actions.some(({ kind }) => kind === 'createSandbox');
     this.#publish(plan, verdicts, isToBegin ? 'soon' : 'now');
     this.#crashLoops.tell(this.#pod, plan.waiting);
-    await this.#volumes.refreshIfDue(pod);
+    const { containers } = this.#deps.cache.observe(this.uid);
+    await this.#volumes.refreshIfDue(
+      pod,
+      containers.some(({ state }) => state === 'RUNNING'),
+    );
     if (plan.actions.length > 0) {
       const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
       const onWait = () => this.#publish(plan, this.#probe());

@@ -33,3 +33,32 @@ test('a payload that is there already is not written again', async () => {
   expect(await write(fs, { a: '1' }, 'n2')).toBe(false);
   expect(await fs.readLink('/v/..data')).toContain('n1');
 });
+
+test('whoever was killed at any step of it, the next one ends with the new payload alone', async () => {
+  const changing = ['makeDirectory', 'write', 'chmod', 'symlink', 'rename', 'remove'] as const;
+  for (let step = 1, hasDied = true; hasDied; step++) {
+    const fs = new FakeFileSystem();
+    await fs.makeDirectory(DIRECTORY);
+    await write(fs, { a: '1', gone: 'x' }, 'n1');
+    let seen = 0;
+    const dying = new Proxy(fs, {
+      get(target, key) {
+        const value = Reflect.get(target, key);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          if ((changing as readonly unknown[]).includes(key) && ++seen >= step) throw new Error('killed');
+          return Reflect.apply(value, target, args);
+        };
+      },
+    });
+    hasDied = await write(dying, { a: '2', new: 'y' }, 'n2').then(
+      () => false,
+      () => true,
+    );
+    await write(fs, { a: '2', new: 'y' }, 'n3');
+    const names = await fs.list(DIRECTORY);
+    expect([step, ...names.filter((name) => !name.startsWith('..1970'))]).toEqual([step, '..data', 'a', 'new']);
+    expect(names).toHaveLength(4);
+    expect([await fs.readText('/v/a'), await fs.readText('/v/new')]).toEqual(['2', 'y']);
+  }
+});

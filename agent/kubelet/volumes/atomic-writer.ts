@@ -24,16 +24,20 @@ export async function writePayload(
 ): Promise<boolean> {
   const { fs, directory, nowMs, nonce, fsGroup } = options;
   const current = await fs.readLink(`${directory}/${DATA}`);
-  if (current !== undefined && (await isSame(fs, `${directory}/${current}`, files))) return false;
+  if (current !== undefined && (await isSame(fs, `${directory}/${current}`, files))) {
+    await alignNames(fs, directory, { files, version: current });
+    return false;
+  }
 
   const version = `..${timestamp(nowMs)}.${nonce}`;
   const target = `${directory}/${version}`;
   await fs.makeDirectory(target, 0o755);
   await Promise.all([...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)));
+  // An agent that was killed here before us has left its own.
+  await fs.remove(`${directory}/${NEXT}`);
   await fs.symlink(version, `${directory}/${NEXT}`);
   await fs.rename(`${directory}/${NEXT}`, `${directory}/${DATA}`);
-  await alignVisibleNames(fs, directory, files);
-  if (current !== undefined) await fs.remove(`${directory}/${current}`);
+  await alignNames(fs, directory, { files, version });
   return true;
 }
 
@@ -41,23 +45,29 @@ async function writeFile(fs: FileSystem, path: string, file: VolumeFile, fsGroup
   await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o755);
   await fs.write(path, file.content, file.mode);
   // The mode of a write is subject to the umask.
-  await fs.chmod(path, fsGroup === undefined ? file.mode : file.mode | 0o040);
+  await fs.chmod(path, fsGroup === undefined ? file.mode : file.mode | 0o440);
   if (fsGroup !== undefined || file.uid !== undefined) await fs.chown(path, file.uid ?? 0, fsGroup ?? 0);
 }
 
-/** First path elements are the names that users see: each is a link through `..data`. */
-async function alignVisibleNames(
-  fs: FileSystem,
-  directory: string,
-  files: ReadonlyMap<string, VolumeFile>,
-): Promise<void> {
+interface Present {
+  readonly files: ReadonlyMap<string, VolumeFile>;
+  /** The folder that `..data` leads to. */
+  readonly version: string;
+}
+
+/**
+ * First path elements are the names that users see: each is a link through `..data`. Versions but the present one go, also those that an
+ * agent left behind which was killed on the way.
+ */
+async function alignNames(fs: FileSystem, directory: string, { files, version }: Present): Promise<void> {
   const wanted = new Set([...files.keys()].map((path) => path.split('/')[0] ?? path));
-  const present = (await fs.list(directory)).filter((name) => !name.startsWith('..'));
+  const present = new Set(await fs.list(directory));
+  const kept = new Set([...wanted, DATA, version]);
   await Promise.all([
     ...[...wanted]
-      .filter((name) => !present.includes(name))
+      .filter((name) => !present.has(name))
       .map((name) => fs.symlink(`${DATA}/${name}`, `${directory}/${name}`)),
-    ...present.filter((name) => !wanted.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
+    ...[...present].filter((name) => !kept.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
   ]);
 }
 

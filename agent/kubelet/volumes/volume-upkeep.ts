@@ -33,12 +33,17 @@ export class VolumeUpkeep {
     this.#isStale = true;
   }
 
-  /** Call in the pod's own passes; never throws for a refresh that fails: running containers keep what they have. */
-  async refreshIfDue(pod: Pod): Promise<void> {
+  /**
+   * Call in the pod's own passes; never throws for a refresh that fails: running containers keep what they have. `isRunning`: volumes of
+   * a pod that runs already are an earlier agent's, and are looked after from now on. Those of others stand when they are to start.
+   */
+  async refreshIfDue(pod: Pod, isRunning: boolean): Promise<void> {
     const { volumes, clock, log } = this.#deps;
-    if (!volumes.isPrepared(uidOf(pod))) return;
-    const isDue = this.#dueMs !== undefined && clock.now() >= this.#dueMs;
+    const isOurs = volumes.isPrepared(uidOf(pod));
+    if (!isOurs && !isRunning) return;
+    const isDue = this.#dueMs === undefined ? !isOurs : clock.now() >= this.#dueMs;
     if (!this.#isStale && !isDue) {
+      if (!isOurs) return;
       this.#dueMs ??= (await volumes.prepare(pod)).refreshAtMs;
       return;
     }
