@@ -1,11 +1,12 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, openSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
 import { type KubectlResult, runKubectl } from './kubectl.ts';
 import { createNetworkLab, type LabHost, type NetworkLab, processesMatching } from './network-lab.ts';
+import { endProcesses, removePodLeftovers, unmountBelow } from './pod-leftovers.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** One of our processes, run from bin/coracle (the bundle where one was built) in one host of the lab. */
@@ -62,6 +63,11 @@ export interface ClusterOptions {
 const root = join(import.meta.dirname, '..', '..');
 const START_TIMEOUT_MS = 40_000;
 
+const folderOfNode = (folder: string, index: number) => join(folder, `n${index}`);
+const dataOfNode = (home: string) => join(home, 'data');
+/** Where the agent has its containerd keep images, snapshots and its database. */
+const containerdRoot = (folder: string, index: number) => join(dataOfNode(folderOfNode(folder, index)), 'containerd');
+
 /** A whole cluster on this machine: a controller and real nodes on real containerd, each in a network of its own. */
 export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
   const folder = await mkdtemp(`/tmp/coracle-${options.name}-`);
@@ -70,11 +76,16 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
   const lab = createNetworkLab(options.name, options.nodes, { beyond: options.beyond ?? [] });
   const started: (() => Promise<void>)[] = [];
   const destroy = async () => {
-    for (const stop of started.toReversed()) await stop();
+    // What cannot be ended is told, after all else has gone.
+    const failures: unknown[] = [];
+    for (const stop of started.toReversed()) await stop().catch((err: unknown) => failures.push(err));
     endProcesses(folder);
     unmountBelow(folder);
+    for (let index = 0; index < options.nodes; index++)
+      await removePodLeftovers(containerdRoot(folder, index)).catch((err: unknown) => failures.push(err));
     lab.destroy();
     await rm(folder, { recursive: true, force: true });
+    if (failures.length > 0) throw new AggregateError(failures, `the cluster ${options.name} did not end well`);
   };
   try {
     const kubeconfig = join(folder, 'admin.kubeconfig');
@@ -155,7 +166,7 @@ interface AgentStart {
 }
 
 async function startAgent({ options, folder, host, index, joinToken }: AgentStart): Promise<TestAgent> {
-  const home = join(folder, `n${index}`);
+  const home = folderOfNode(folder, index);
   await mkdir(home, { recursive: true });
   const nodeName = `node-${index}`;
   const socketPath = join(home, 'run', 'containerd.sock');
@@ -164,7 +175,7 @@ async function startAgent({ options, folder, host, index, joinToken }: AgentStar
     token: joinToken,
     'node-name': nodeName,
     'node-ip': host.address,
-    'data-dir': join(home, 'data'),
+    'data-dir': dataOfNode(home),
     'run-dir': join(home, 'run'),
     'kubelet-dir': join(home, 'kubelet'),
     'pod-logs-dir': join(home, 'pod-logs'),
@@ -249,40 +260,4 @@ function launch(
   const log = openSync(logPath, 'a');
   const env = { ...withPrograms(programFoldersOfEnvironment()), ...environment };
   return spawn(program!, args, { stdio: ['ignore', log, log], env });
-}
-
-/** Processes with the text in their command line, and the containers of those that are shims: a container outlives its shim. */
-function endProcesses(text: string): void {
-  const pids = processesMatching(text);
-  for (const pid of [...pids.flatMap(containersOf), ...pids]) killQuietly(pid);
-}
-
-function containersOf(pid: number): number[] {
-  try {
-    if (!readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('containerd-shim')) return [];
-    // The shim has several threads, and each lists the children that it started.
-    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-      readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-    );
-  } catch (err) {
-    // Gone meanwhile.
-    if (['ENOENT', 'ESRCH'].includes((err as NodeJS.ErrnoException).code ?? '')) return [];
-    throw err;
-  }
-}
-
-function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (err) {
-    if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
-  }
-}
-
-function unmountBelow(folder: string): void {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
-    .filter((path) => path.startsWith(`${folder}/`));
-  for (const path of mounts.toReversed()) spawnSync('umount', ['-l', path]);
 }

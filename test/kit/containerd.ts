@@ -8,6 +8,7 @@ import { delay, systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
+import { endProcesses, removePodLeftovers, unmountBelow } from './pod-leftovers.ts';
 
 export interface TestContainerd extends ContainerdInstance {
   /** Temporary folder of this instance: root, state, logs, CNI configuration. */
@@ -102,7 +103,9 @@ export async function startTestContainerd(options: TestContainerdOptions = {}): 
       } finally {
         runtime.close();
         await kill();
-        await unmountBelow(host, folder);
+        endProcesses(`${folder}/`);
+        unmountBelow(folder);
+        await removePodLeftovers(`${folder}/root`);
         await deleteBridge(host, options);
         await rm(folder, { recursive: true, force: true });
       }
@@ -165,9 +168,4 @@ async function killAndWait(pid: number): Promise<void> {
     if (stat === '' || / Z /.test(stat)) return;
     await delay(systemClock, 10);
   }
-}
-
-async function unmountBelow(host: Host, folder: string): Promise<void> {
-  const mounts = await host.mounts.list();
-  for (const { path } of mounts.toReversed()) if (path.startsWith(`${folder}/`)) await host.mounts.unmount(path);
 }

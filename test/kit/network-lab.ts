@@ -53,13 +53,27 @@ const LINKS = [
 /** Of the names of namespaces: of this process alone, so that a run neither meets another one nor what one that was killed has left. */
 export const labPrefix = (name: string): string => `${name}-${process.pid.toString(36)}`;
 
+const linkOf = (index: number, beyond: readonly number[]) => LINKS[beyond.includes(index) ? 1 : 0];
+
 export function createNetworkLab(name: string, nodeCount: number, { beyond = [] }: NetworkLabOptions = {}): NetworkLab {
-  const linkOf = (index: number) => LINKS[beyond.includes(index) ? 1 : 0];
   const prefix = labPrefix(name);
   const hub = host(`${prefix}-hub`, '198.51.100.1');
   const nodes = Array.from({ length: nodeCount }, (_, index) =>
-    host(`${prefix}-n${index}`, `${linkOf(index).prefix}.${10 + index}`),
+    host(`${prefix}-n${index}`, `${linkOf(index, beyond).prefix}.${10 + index}`),
   );
+  const destroy = () => {
+    for (const { namespace } of [...nodes, hub]) spawnSync('ip', ['netns', 'del', namespace]);
+  };
+  try {
+    wireUp(hub, nodes, beyond);
+  } catch (err) {
+    destroy();
+    throw err;
+  }
+  return { hub, nodes, destroy };
+}
+
+function wireUp(hub: LabHost, nodes: readonly LabHost[], beyond: readonly number[]): void {
   for (const { namespace } of [hub, ...nodes]) {
     ip('netns', 'add', namespace);
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
@@ -86,18 +100,11 @@ export function createNetworkLab(name: string, nodeCount: number, { beyond = [] 
       'netns',
       node.namespace,
     );
-    ip('-n', hub.namespace, 'link', 'set', `port${index}`, 'master', linkOf(index).bridge, 'up');
+    ip('-n', hub.namespace, 'link', 'set', `port${index}`, 'master', linkOf(index, beyond).bridge, 'up');
     ip('-n', node.namespace, 'addr', 'add', `${node.address}/24`, 'dev', 'eth0');
     ip('-n', node.namespace, 'link', 'set', 'eth0', 'up');
-    ip('-n', node.namespace, 'route', 'add', 'default', 'via', `${linkOf(index).prefix}.1`);
+    ip('-n', node.namespace, 'route', 'add', 'default', 'via', `${linkOf(index, beyond).prefix}.1`);
   });
-  return {
-    hub,
-    nodes,
-    destroy() {
-      for (const { namespace } of [...nodes, hub]) spawnSync('ip', ['netns', 'del', namespace]);
-    },
-  };
 }
 
 function host(namespace: string, address: string): LabHost {
