@@ -162,6 +162,17 @@ export const AGENT_CONFIG = {
     default: 16_384,
     description: 'processes and threads that one pod may have; 0 means no limit',
   },
+  serializeImagePulls: {
+    type: 'boolean',
+    default: false,
+    description: 'whether images are pulled one after the other',
+  },
+  maxParallelImagePulls: {
+    type: 'number',
+    default: 0,
+    range: [0, 1000],
+    description: 'how many images are pulled at once; 0 means 2, or 1 with serializeImagePulls',
+  },
   imageCredentialProviderConfig: {
     type: 'string',
     default: '',

@@ -10,7 +10,13 @@ import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/evic
 import { parseCredentialConfig } from './kubelet/images/credential-plugins.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
 
-type NodeSettings = Pick<KubeletConfig, 'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices'>;
+type NodeSettings = Pick<
+  KubeletConfig,
+  'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices' | 'maxParallelPulls'
+>;
+
+/** More at once would only fight for the same disk. */
+const DEFAULT_PARALLEL_PULLS = 2;
 
 /** What the user says about the health of the node, read. Throws ConfigError naming the key that is wrong. */
 export function nodeSettings(config: AgentConfig): NodeSettings {
@@ -42,6 +48,7 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       lowPercent: config.imageGcLowThresholdPercent,
       minAgeMs: of('imageMinimumGcAge', () => parseDurationMs(config.imageMinimumGcAge)),
     },
+    maxParallelPulls: parallelPullsOf(config),
     shutdown: shutdownOf(config),
     devices: of('devices', () => config.devices.map(parseDeviceSelector)),
     containerLogs: {
@@ -49,6 +56,12 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       maxFiles: config.containerLogMaxFiles,
     },
   };
+}
+
+function parallelPullsOf({ serializeImagePulls, maxParallelImagePulls }: AgentConfig): number {
+  if (serializeImagePulls && maxParallelImagePulls > 1)
+    throw new ConfigError('maxParallelImagePulls cannot be larger than 1 unless serializeImagePulls is false');
+  return maxParallelImagePulls || (serializeImagePulls ? 1 : DEFAULT_PARALLEL_PULLS);
 }
 
 function shutdownOf(config: AgentConfig): NodeSettings['shutdown'] {

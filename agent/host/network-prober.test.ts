@@ -62,3 +62,10 @@ test('a TCP probe tells an open port from a closed one', async () => {
   const closed = await networkProber.tcp('127.0.0.1', port, 1000);
   expect(closed).toEqual({ ok: false, message: `dial tcp 127.0.0.1:${port}: connect: connection refused` });
 });
+
+test('an HTTP probe says where nobody listens, in the words of Kubernetes', async () => {
+  const port = await serve(() => undefined);
+  server?.close();
+  const message = `Get "http://127.0.0.1:${port}/": dial tcp 127.0.0.1:${port}: connect: connection refused`;
+  expect(await http(port)).toEqual({ ok: false, message });
+});

@@ -53,7 +53,13 @@ async function checkHttp(check: NetworkHttpCheck): Promise<NetworkCheckResult> {
       return { ok, message: ok ? '' : `HTTP probe failed with statuscode: ${answer.statusCode}` };
     }
   } catch (err) {
-    return { ok: false, message: `Get "${url}": ${describe(err, signal)}` };
+    const reason = describe(err, signal);
+    const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+    const isUnconnected = reason.startsWith('connect: ');
+    return {
+      ok: false,
+      message: `Get "${url}": ${isUnconnected ? `dial tcp ${url.hostname}:${port}: ` : ''}${reason}`,
+    };
   }
 }
 

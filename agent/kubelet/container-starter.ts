@@ -22,19 +22,29 @@ import {
 import type { NodeAllocatable } from './config/field-ref.ts';
 import type { SwapSettings } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
+import { stopContainer } from './container-stopper.ts';
 import type { CpuManager } from './cpus/cpu-manager.ts';
 import type { DeviceManager } from './devices/device-manager.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { withContainer } from './ledger-record.ts';
-import { HookError, runHook } from './lifecycle-hooks.ts';
+import { runHook } from './lifecycle-hooks.ts';
 import { newestInstance } from './observed-pod.ts';
 import type { PodActionArgs } from './pod-action.ts';
 import type { PodEvents } from './pod-events.ts';
-import { ephemeralContainers, isHostNetwork, namespaceOf, type PodUid, restartPolicyOf, uidOf } from './pod-spec.ts';
+import {
+  ephemeralContainers,
+  gracePeriodSeconds,
+  identityOf,
+  isHostNetwork,
+  namespaceOf,
+  type PodUid,
+  restartPolicyOf,
+  uidOf,
+} from './pod-spec.ts';
 import type { Prober } from './prober.ts';
 import type { ReferencedObjects } from './referenced-objects.ts';
-import { isCriNotFound, type PodIdentity, type RuntimeCache } from './runtime-cache.ts';
+import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
 import { isStaticPod } from './static/static-manifest.ts';
 import type { UserRanges } from './user-ranges.ts';
@@ -76,9 +86,10 @@ export interface StartRequest {
   readonly podIps: readonly string[];
   readonly volumes: ReadonlyMap<string, PreparedVolume>;
   readonly image: ImageInfo;
+  /** The pod is to end: nobody waits for its hooks any longer. */
+  readonly signal: AbortSignal;
 }
 
-const HOOK_TIMEOUT_SECONDS = 120;
 const MAX_ENV_FILE_BYTES = 64 * 1024;
 
 /** Creates and starts one container: the last and hottest part of a pod's start. */
@@ -303,23 +314,37 @@ export class ContainerStarter {
       .catch((err) => log.warn('log link could not be made', { link, err: describeError(err) }));
   }
 
-  async #postStart({ pod, container, podIps }: StartRequest, containerId: string): Promise<void> {
+  /** May take as long as it likes, as in Kubernetes. What it said goes into the log alone: it may hold secrets. */
+  async #postStart({ pod, container, podIps, signal }: StartRequest, containerId: string): Promise<void> {
     const handler = container.lifecycle?.postStart;
     if (handler === undefined) return;
-    const { runtime, cache, events } = this.#deps;
+    const { events, log } = this.#deps;
+    const [podIp] = podIps;
     try {
-      const context = { container, containerId, podIp: podIps[0], timeoutSeconds: HOOK_TIMEOUT_SECONDS };
-      await runHook(this.#deps, handler, context);
+      await untilAborted(runHook(this.#deps, handler, { container, containerId, podIp, timeoutSeconds: 0 }), signal);
     } catch (err) {
-      const message = err instanceof HookError ? err.message : describeError(err);
-      events.container(pod, container.name, 'Warning', 'FailedPostStartHook', `PostStartHook failed: ${message}`);
-      await runtime.stopContainer(containerId, 0);
-      await cache.refreshContainer(identityOf(pod), containerId);
-      throw new StartError('PostStartHookError', message, undefined, { cause: err });
+      signal.throwIfAborted();
+      const { name } = container;
+      log.warn('postStart failed', { pod: pod.metadata.name, container: name, err: describeError(err) });
+      events.container(pod, name, 'Warning', 'FailedPostStartHook', 'PostStartHook failed');
+      const message = 'FailedPostStartHook';
+      await stopContainer(this.#deps, {
+        pod,
+        containerId,
+        name,
+        message,
+        graceSeconds: gracePeriodSeconds(pod),
+        podIp,
+      });
+      throw new StartError('PostStartHookError', describeError(err), undefined, { cause: err });
     }
   }
 }
 
-export function identityOf(pod: Pod): PodIdentity {
-  return { uid: uidOf(pod), namespace: namespaceOf(pod), name: pod.metadata.name };
+/** Rejects as soon as the signal says so; the work itself goes on. */
+function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', onAbort));
 }

@@ -1,11 +1,11 @@
 import type { Pod } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime } from '../cri/runtime.ts';
-import { identityOf } from './container-starter.ts';
 import { runHook } from './lifecycle-hooks.ts';
 import type { PodEvents } from './pod-events.ts';
-import { findContainer } from './pod-spec.ts';
+import { findContainer, identityOf } from './pod-spec.ts';
 import type { Prober } from './prober.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 
@@ -15,6 +15,7 @@ export interface ContainerStopperDeps {
   readonly prober: Prober;
   readonly events: PodEvents;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 export interface StopRequest {
@@ -26,6 +27,8 @@ export interface StopRequest {
   /** Until SIGKILL, preStop included; 0 kills at once and skips preStop. */
   readonly graceSeconds: number;
   readonly podIp: string | undefined;
+  /** Those that end before this one have ended; it is waited for no longer than the grace period, and after preStop. */
+  readonly turn?: Promise<unknown>;
 }
 
 /** What preStop leaves for SIGTERM at least, so that a slow hook does not turn into an instant kill. */
@@ -38,6 +41,8 @@ export async function stopContainer(deps: ContainerStopperDeps, request: StopReq
   events.container(pod, name, 'Normal', 'Killing', message);
   const startedMs = clock.monotonic();
   if (graceSeconds > 0) await preStop(deps, request);
+  const waitedMs = clock.monotonic() - startedMs;
+  if (request.turn !== undefined) await within(clock, graceSeconds * 1000 - waitedMs, request.turn);
   const elapsedSeconds = Math.ceil((clock.monotonic() - startedMs) / 1000);
   const leftSeconds = graceSeconds === 0 ? 0 : Math.max(graceSeconds - elapsedSeconds, MIN_TERM_SECONDS);
   try {
@@ -48,21 +53,26 @@ export async function stopContainer(deps: ContainerStopperDeps, request: StopReq
   await cache.refreshContainer(identityOf(pod), containerId);
 }
 
-/** A hook that fails or takes longer than the grace period does not stop the stopping. */
+/** A hook that fails or takes longer than the grace period does not stop the stopping. What it said may hold secrets: no event tells it. */
 async function preStop(deps: ContainerStopperDeps, request: StopRequest): Promise<void> {
   const { pod, containerId, name, graceSeconds, podIp } = request;
   const container = findContainer(pod, name);
   const handler = container?.lifecycle?.preStop;
   if (container === undefined || handler === undefined) return;
+  try {
+    const hook = runHook(deps, handler, { container, containerId, podIp, timeoutSeconds: graceSeconds });
+    await within(deps.clock, graceSeconds * 1000, hook);
+  } catch (err) {
+    deps.log.warn('preStop failed', { pod: pod.metadata.name, container: name, err: describeError(err) });
+    deps.events.container(pod, name, 'Warning', 'FailedPreStopHook', 'PreStopHook failed');
+  }
+}
+
+/** Waits for `work`, but no longer than so; rejects as it does. */
+async function within(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<void> {
   const limit = new AbortController();
   try {
-    await Promise.race([
-      runHook(deps, handler, { container, containerId, podIp, timeoutSeconds: graceSeconds }),
-      delay(deps.clock, graceSeconds * 1000, limit.signal),
-    ]);
-  } catch (err) {
-    const text = `PreStopHook failed: ${describeError(err)}`;
-    deps.events.container(pod, name, 'Warning', 'FailedPreStopHook', text);
+    await Promise.race([work, delay(clock, Math.max(0, limitMs), limit.signal)]);
   } finally {
     limit.abort();
   }

@@ -9,6 +9,7 @@ export interface HookContext {
   readonly container: IContainer;
   readonly containerId: string;
   readonly podIp: string | undefined;
+  /** Of commands and requests; 0 = no limit. */
   readonly timeoutSeconds: number;
 }
 

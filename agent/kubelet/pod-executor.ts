@@ -10,7 +10,7 @@ import type { PreparedVolume } from './config/container-config.ts';
 import { computeHostname, renderHostsFile } from './config/hostname.ts';
 import type { PodPaths } from './config/pod-paths.ts';
 import { computeSandboxConfig } from './config/sandbox-config.ts';
-import { type ContainerStarter, identityOf } from './container-starter.ts';
+import type { ContainerStarter } from './container-starter.ts';
 import { type ContainerStopperDeps, stopContainer } from './container-stopper.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
@@ -18,7 +18,7 @@ import { liveSandbox, type ObservedSandbox } from './observed-pod.ts';
 import type { PodAction, PodActionArgs, PodActionKind, PodActions } from './pod-action.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 import type { PodEvents } from './pod-events.ts';
-import { findContainer, isHostNetwork, uidOf } from './pod-spec.ts';
+import { findContainer, identityOf, isHostNetwork, uidOf } from './pod-spec.ts';
 import type { ContainerResizer } from './resize/container-resizer.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import type { RuntimeClasses } from './runtime-classes.ts';
@@ -225,7 +225,7 @@ export class PodExecutor {
         (await this.#sandboxConfig(pod, sandbox.attempt, await this.#deps.userRanges.rangeOf(pod)));
       await this.#writeHostsFile(pod, sandbox);
       const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
-      await this.#deps.starter.start({ ...request, volumes, image });
+      await this.#deps.starter.start({ ...request, volumes, image, signal });
     } catch (err) {
       if (signal.aborted) return;
       if (args.role === 'init' || args.role === 'sidecar') pass.isBlocked = true;
@@ -266,7 +266,7 @@ export class PodExecutor {
     if (!(err instanceof StartError)) log.warn('container could not be started', { pod: pod.metadata.name, err });
     const reason = err instanceof StartError ? err.reason : 'CreateContainerError';
     const message = describeError(err instanceof StartError ? new Error(err.message) : err);
-    if (reason.startsWith('ErrImage') || reason === 'ImagePullBackOff' || reason === 'InvalidImageName')
+    if (reason.startsWith('ErrImage') || /^(ImagePullBackOff|InvalidImageName|ImageInspectError)$/.test(reason))
       events.container(pod, name, 'Warning', 'Failed', `Error: ${reason}`);
     const untilMs = (err instanceof StartError ? err.retryAtMs : undefined) ?? clock.now() + RETRY_MS;
     pass.holds.set(name, { untilMs, waiting: { reason, message } });

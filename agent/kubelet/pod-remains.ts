@@ -2,11 +2,10 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { ContainerRuntime } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import type { PodPaths } from './config/pod-paths.ts';
-import { identityOf } from './container-starter.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import type { PodCopies } from './offline/pod-copies.ts';
-import { uidOf } from './pod-spec.ts';
+import { identityOf, uidOf } from './pod-spec.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
 import type { StatusManager } from './status/status-manager.ts';
 

@@ -3,6 +3,7 @@ import type { IEphemeralContainer } from 'kubernetes-models/v1/EphemeralContaine
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import { computeQosClass, type QosClass } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
+import type { PodIdentity } from './runtime-cache.ts';
 
 /** Identity of one pod instance; a pod that is deleted and created again under the same name has another one. */
 export type PodUid = string & { readonly __brand: 'PodUid' };
@@ -17,6 +18,11 @@ const DEFAULT_GRACE_SECONDS = 30;
 export const uidOf = (pod: Pod): PodUid => pod.metadata.uid as PodUid;
 export const specOf = (pod: Pod): IPodSpec => pod.spec ?? EMPTY_SPEC;
 export const namespaceOf = (pod: Pod): string => pod.metadata.namespace ?? 'default';
+export const identityOf = (pod: Pod): PodIdentity => ({
+  uid: uidOf(pod),
+  namespace: namespaceOf(pod),
+  name: pod.metadata.name,
+});
 export const restartPolicyOf = (pod: Pod): RestartPolicy => specOf(pod).restartPolicy ?? 'Always';
 export const isHostNetwork = (pod: Pod): boolean => specOf(pod).hostNetwork === true;
 

@@ -24,7 +24,7 @@ export function remainingGraceSeconds(termination: Termination, nowMs: number): 
 export interface StopPlan {
   /** Ended side by side. */
   readonly first: readonly ObservedContainer[];
-  /** Sidecars, ended one after the other in reverse order once the others are gone. */
+  /** Sidecars, sent SIGTERM one after the other in reverse order once the others are gone. */
   readonly last: readonly ObservedContainer[];
 }
 
@@ -52,20 +52,16 @@ export async function stopPod(deps: TerminationDeps, pod: Pod, termination: () =
   const { runtime, cache, clock } = deps;
   const observed = cache.observe(uidOf(pod));
   const podIp = observed.sandboxes[0]?.ips[0];
-  const stop = ({ id, name }: ObservedContainer) => {
-    const graceSeconds = remainingGraceSeconds(termination(), clock.now());
-    return stopContainer(deps, {
-      pod,
-      containerId: id,
-      name,
-      message: `Stopping container ${name}`,
-      graceSeconds,
-      podIp,
-    });
+  const graceSeconds = remainingGraceSeconds(termination(), clock.now());
+  const stop = ({ id, name }: ObservedContainer, turn: Promise<unknown>) => {
+    const message = `Stopping container ${name}`;
+    return stopContainer(deps, { pod, containerId: id, name, message, graceSeconds, podIp, turn });
   };
+  // Hooks of all containers run at once; what waits for its turn is SIGTERM.
   const plan = planStops(pod, observed);
-  await Promise.all(plan.first.map(stop));
-  for (const container of plan.last) await stop(container);
+  const stops = plan.first.map((container) => stop(container, Promise.resolve()));
+  for (const container of plan.last) stops.push(stop(container, Promise.allSettled(stops.slice())));
+  for (const result of await Promise.allSettled(stops)) if (result.status === 'rejected') throw result.reason;
   for (const sandbox of observed.sandboxes) {
     try {
       await runtime.stopSandbox(sandbox.id);

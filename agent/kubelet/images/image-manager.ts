@@ -5,7 +5,7 @@ import type { Clock } from '#base/clock.ts';
 import { isStillAhead } from '#base/clock-jumps.ts';
 import { describeError } from '#base/errors.ts';
 import type { ContainerRuntime, ImageInfo, RegistryAuth } from '../../cri/runtime.ts';
-import type { PodEvents } from '../pod-events.ts';
+import type { EventType, PodEvents } from '../pod-events.ts';
 import { StartError } from '../start-error.ts';
 import { formatImageReference, type ImageReference, parseImageReference } from './image-reference.ts';
 
@@ -31,7 +31,10 @@ interface Failure {
   message: string;
 }
 
-/** Sees to it that images are present, by each container's pull policy. */
+/** Who needs an image: a container by its name, or without one a volume of the pod. */
+export type ImageDemand = Pick<IContainer, 'image' | 'imagePullPolicy'> & { readonly name?: string };
+
+/** Sees to it that images are present, by the pull policy of each container or volume. */
 export class ImageManager {
   readonly #options: ImageManagerOptions;
   /** What the runtime said about images that it has. Dropped when a container cannot be made from one. */
@@ -46,28 +49,28 @@ export class ImageManager {
   }
 
   /** Throws StartError with the waiting reason of the status. Safe to call ahead of need: results are shared. */
-  async ensure(pod: Pod, container: IContainer, signal: AbortSignal): Promise<ImageInfo> {
-    const image = container.image ?? '';
+  async ensure(pod: Pod, demand: ImageDemand, signal: AbortSignal): Promise<ImageInfo> {
+    const image = demand.image ?? '';
     const reference = parseImageReference(image);
     if (reference === undefined) {
       const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
-      this.#options.events.container(pod, container.name, 'Warning', 'InspectFailed', message);
+      this.#tell(pod, demand, 'Warning', 'InspectFailed', message);
       throw new StartError('InvalidImageName', message);
     }
     const name = formatImageReference(reference);
-    const policy = container.imagePullPolicy ?? (reference.tag === 'latest' ? 'Always' : 'IfNotPresent');
+    const policy = demand.imagePullPolicy ?? (reference.tag === 'latest' ? 'Always' : 'IfNotPresent');
     const present = policy === 'Always' ? undefined : await this.#status(name);
     if (present !== undefined) {
       const message = `Container image "${image}" already present on machine and can be accessed by the pod`;
-      this.#options.events.container(pod, container.name, 'Normal', 'Pulled', message);
+      this.#tell(pod, demand, 'Normal', 'Pulled', message);
       return present;
     }
     if (policy === 'Never') {
       const message = `Container image "${image}" is not present with pull policy of Never`;
-      this.#options.events.container(pod, container.name, 'Warning', 'ErrImageNeverPull', message);
+      this.#tell(pod, demand, 'Warning', 'ErrImageNeverPull', message);
       throw new StartError('ErrImageNeverPull', message);
     }
-    await this.#pullUnlessBackingOff(pod, container, reference, signal);
+    await this.#pullUnlessBackingOff(pod, demand, reference, signal);
     const pulled = await this.#status(name);
     if (pulled === undefined) throw new StartError('ImageInspectError', `image "${image}" is gone after it was pulled`);
     return pulled;
@@ -98,20 +101,20 @@ export class ImageManager {
 
   async #pullUnlessBackingOff(
     pod: Pod,
-    container: IContainer,
+    demand: ImageDemand,
     reference: ImageReference,
     signal: AbortSignal,
   ): Promise<void> {
-    const { clock, events } = this.#options;
-    const key = `${pod.metadata.uid}/${container.image}`;
+    const { clock } = this.#options;
+    const key = `${pod.metadata.uid}/${demand.image}`;
     const failure = this.#failures.get(key);
     if (failure !== undefined && isStillAhead(failure.retryAtMs, clock.now(), BACKOFF.maxMs)) {
-      const message = `Back-off pulling image "${container.image}"`;
-      events.container(pod, container.name, 'Normal', 'BackOff', message);
+      const message = `Back-off pulling image "${demand.image}"`;
+      this.#tell(pod, demand, 'Normal', 'BackOff', message);
       throw new StartError('ImagePullBackOff', `${message}: ErrImagePull: ${failure.message}`, failure.retryAtMs);
     }
     try {
-      await this.#pull(pod, container, reference, signal);
+      await this.#pull(pod, demand, reference, signal);
       this.#failures.delete(key);
     } catch (err) {
       signal.throwIfAborted();
@@ -119,17 +122,17 @@ export class ImageManager {
       const count = (failure?.count ?? 0) + 1;
       const retryAtMs = clock.now() + backoffDelayMs(count, BACKOFF);
       this.#failures.set(key, { count, retryAtMs, message });
-      const text = `Failed to pull image "${container.image}": ${message}`;
-      events.container(pod, container.name, 'Warning', 'Failed', text);
+      const text = `Failed to pull image "${demand.image}": ${message}`;
+      this.#tell(pod, demand, 'Warning', 'Failed', text);
       throw new StartError('ErrImagePull', message, clock.now() + ERROR_SHOWN_MS, { cause: err });
     }
   }
 
-  async #pull(pod: Pod, container: IContainer, reference: ImageReference, signal: AbortSignal): Promise<void> {
-    const { clock, events, credentials } = this.#options;
+  async #pull(pod: Pod, demand: ImageDemand, reference: ImageReference, signal: AbortSignal): Promise<void> {
+    const { clock, credentials } = this.#options;
     const name = formatImageReference(reference);
     const askedMs = clock.monotonic();
-    events.container(pod, container.name, 'Normal', 'Pulling', `Pulling image "${container.image}"`);
+    this.#tell(pod, demand, 'Normal', 'Pulling', `Pulling image "${demand.image}"`);
     const auths = await credentials(pod, reference);
     const identity = auths.map((auth) => `${auth.username}@${auth.serverAddress}`).join(' ');
     const key = `${name} ${identity}`;
@@ -148,8 +151,14 @@ export class ImageManager {
     const info = await this.#fresh(name);
     const took = formatMs(clock.monotonic() - startedMs);
     const waited = formatMs(clock.monotonic() - askedMs);
-    const message = `Successfully pulled image "${container.image}" in ${took} (${waited} including waiting). Image size: ${info?.sizeBytes ?? 0} bytes.`;
-    events.container(pod, container.name, 'Normal', 'Pulled', message);
+    const message = `Successfully pulled image "${demand.image}" in ${took} (${waited} including waiting). Image size: ${info?.sizeBytes ?? 0} bytes.`;
+    this.#tell(pod, demand, 'Normal', 'Pulled', message);
+  }
+
+  #tell(pod: Pod, { name }: ImageDemand, ...what: [type: EventType, reason: string, message: string]): void {
+    const { events } = this.#options;
+    if (name === undefined) events.pod(pod, ...what);
+    else events.container(pod, name, ...what);
   }
 
   /** A pull may have moved the tag. */

@@ -24,8 +24,8 @@ export async function pullVolumeImage(
       throw new VolumeError(`subPath of image volumes needs containerd 2.2, this node has ${version}`);
   }
   const imagePullPolicy = policy as 'Always' | 'IfNotPresent' | 'Never' | undefined;
-  const container = { name: volume, image: reference, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
-  return (await images.ensure(pod, container, AbortSignal.timeout(VOLUME_PULL_MS))).id;
+  const demand = { image: reference, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
+  return (await images.ensure(pod, demand, AbortSignal.timeout(VOLUME_PULL_MS))).id;
 }
 
 function isBefore(version: string, [major, minor]: readonly [number, number]): boolean {

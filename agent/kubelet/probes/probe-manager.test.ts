@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { CriError } from '../../cri/runtime.ts';
 import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -59,6 +60,29 @@ test('an exec probe runs in the container', async () => {
   await rig.advance(0);
   expect(rig.runtime.callsOf('execSync')[0]?.args[1]).toEqual(['check']);
   expect(rig.eventTexts()).toContain('Unhealthy: Readiness probe failed: not yet');
+});
+
+test.each([
+  ['a port that nobody has named', { httpGet: { port: 'nope' } }, `couldn't find port "nope" in container app`],
+  ['a program that is not there', { exec: { command: ['nope'] } }, 'exec: "nope": executable file not found'],
+])('%s is an error of the probe and ends no container', async (_, handler, message) => {
+  rig.runtime.onExecSync = () => {
+    throw new CriError(2, 'exec: "nope": executable file not found');
+  };
+  await withProbes({ livenessProbe: { ...handler, periodSeconds: 1, failureThreshold: 1 } });
+  await rig.advance(10_000);
+  expect(rig.containerStatus()).toMatchObject({ ready: true, restartCount: 0 });
+  expect(rig.eventTexts()).toContain(`Unhealthy: Liveness probe errored and resulted in unknown state: ${message}`);
+});
+
+test('a command that takes too long has failed', async () => {
+  rig.runtime.onExecSync = () => {
+    throw new CriError(4, 'failed to exec in container: timeout 2s exceeded: context deadline exceeded');
+  };
+  await withProbes({ readinessProbe: { exec: { command: ['sleep', '9'] }, timeoutSeconds: 2 } });
+  await rig.advance(0);
+  const message = 'Readiness probe failed: command timed out: "sleep 9" timed out after 2s';
+  expect(rig.eventTexts()).toContain(`Unhealthy: ${message}`);
 });
 
 test('a gRPC probe asks for its service', async () => {

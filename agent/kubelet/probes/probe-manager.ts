@@ -3,7 +3,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import { liveSandbox, newestInstance, type ObservedContainer, type ObservedPod } from '../observed-pod.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { allContainers, isHostNetwork, type PodUid, roleOf, uidOf } from '../pod-spec.ts';
-import { type ProbeDeps, type ProbeKind, ProbeWorker } from './probe-worker.ts';
+import { type ProbeDeps, type ProbeKind, type ProbeOutcome, ProbeWorker } from './probe-worker.ts';
 
 export interface ProbeManagerOptions extends ProbeDeps {
   readonly events: PodEvents;
@@ -89,11 +89,10 @@ export class ProbeManager {
     return [...this.#counts.values()].flatMap((counts) => [...counts.values()]);
   }
 
-  #count(pod: Pod, container: string, kind: ProbeKind, ok: boolean): void {
+  #count(pod: Pod, container: string, kind: ProbeKind, result: ProbeOutcome): void {
     const { name, namespace = '', uid } = pod.metadata;
     const counts = this.#counts.get(uidOf(pod)) ?? new Map();
     this.#counts.set(uidOf(pod), counts);
-    const result = ok ? 'successful' : 'failed';
     const labels = { container, namespace, pod: name, pod_uid: uid, probe_type: TITLE[kind], result };
     const key = `${container} ${kind} ${result}`;
     counts.set(key, { labels, count: (counts.get(key)?.count ?? 0) + 1 });
@@ -112,15 +111,17 @@ export class ProbeManager {
       if (initial !== undefined) probed.verdicts.set(kind, initial);
       if (kind === 'startup' && initial === true) continue;
       const { startedAtMs, id: containerId } = instance;
+      const tell = (what: string) =>
+        events.container(pod, container.name, 'Warning', 'Unhealthy', `${TITLE[kind]} probe ${what}`);
       const worker = new ProbeWorker(
         { kind, probe, container, containerId, podIp, startedAtMs },
         this.#options,
         {
           isDue: () =>
             kind === 'startup' || container.startupProbe === undefined || probed.verdicts.get('startup') === true,
-          onResult: (ok) => this.#count(pod, container.name, kind, ok),
-          onFailure: (message) =>
-            events.container(pod, container.name, 'Warning', 'Unhealthy', `${TITLE[kind]} probe failed: ${message}`),
+          onResult: (result) => this.#count(pod, container.name, kind, result),
+          onFailure: (message) => tell(`failed: ${message}`),
+          onError: (message) => tell(`errored and resulted in unknown state: ${message}`),
           onVerdict: (ok) => {
             probed.verdicts.set(kind, ok);
             if (kind === 'startup' && ok) {

@@ -2,11 +2,13 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IProbe } from 'kubernetes-models/v1/Probe';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
-import type { ContainerRuntime } from '../../cri/runtime.ts';
+import { type ContainerRuntime, CriError } from '../../cri/runtime.ts';
 import type { ProbeResult, Prober } from '../prober.ts';
 import { resolvePort } from './probe-target.ts';
 
 export type ProbeKind = 'readiness' | 'liveness' | 'startup';
+
+export type ProbeOutcome = 'successful' | 'failed' | 'unknown';
 
 export interface ProbeTarget {
   readonly kind: ProbeKind;
@@ -28,7 +30,9 @@ export interface ProbeListener {
   /** The verdict turned over: thresholds were reached. */
   onVerdict(ok: boolean): void;
   onFailure(message: string): void;
-  onResult(ok: boolean): void;
+  /** It could not be asked at all, which says nothing of the container. */
+  onError(message: string): void;
+  onResult(result: ProbeOutcome): void;
   /** False while the probe has to hold still (startup has not passed, container is being stopped). */
   isDue(): boolean;
 }
@@ -84,9 +88,13 @@ export class ProbeWorker {
 
   async #look(): Promise<void> {
     if (!this.#listener.isDue()) return;
-    const result = await this.#run();
-    this.#listener.onResult(result.ok);
+    const result = await this.#run().catch((err: unknown) => describeError(err));
+    this.#listener.onResult(typeof result === 'string' ? 'unknown' : result.ok ? 'successful' : 'failed');
     if (this.#isStopped || !this.#listener.isDue()) return;
+    if (typeof result === 'string') {
+      this.#listener.onError(result);
+      return;
+    }
     if (!result.ok) this.#listener.onFailure(result.message);
     this.#count(result.ok);
   }
@@ -102,39 +110,45 @@ export class ProbeWorker {
     this.#listener.onVerdict(ok);
   }
 
+  /** Throws where there is nothing to ask: a port of an unknown name, a program that the container does not have. */
   async #run(): Promise<ProbeResult> {
     const { probe, container, podIp } = this.#target;
     const timeoutMs = (probe.timeoutSeconds ?? DEFAULTS.timeoutSeconds) * 1000;
-    try {
-      if (probe.exec !== undefined) return await this.#exec(probe.exec.command ?? [], timeoutMs);
-      if (probe.tcpSocket !== undefined) {
-        const { host, port } = probe.tcpSocket;
-        return await this.#deps.prober.tcp(host || podIp, resolvePort(container, port), timeoutMs);
-      }
-      if (probe.grpc !== undefined) {
-        const { port, service = '' } = probe.grpc;
-        return await this.#deps.prober.grpc({ host: podIp, port, service, timeoutMs });
-      }
-      if (probe.httpGet !== undefined) {
-        const { scheme, host, port, path = '/', httpHeaders = [] } = probe.httpGet;
-        return await this.#deps.prober.http({
-          scheme: scheme === 'HTTPS' ? 'https' : 'http',
-          host: host || podIp,
-          port: resolvePort(container, port),
-          path,
-          headers: httpHeaders.map(({ name, value }) => [name, value] as const),
-          timeoutMs,
-        });
-      }
-    } catch (err) {
-      return { ok: false, message: describeError(err) };
+    if (probe.exec !== undefined) return this.#exec(probe.exec.command ?? [], timeoutMs);
+    if (probe.tcpSocket !== undefined) {
+      const { host, port } = probe.tcpSocket;
+      return this.#deps.prober.tcp(host || podIp, resolvePort(container, port), timeoutMs);
     }
-    return { ok: false, message: `missing probe handler for container ${container.name}` };
+    if (probe.grpc !== undefined) {
+      const { port, service = '' } = probe.grpc;
+      return this.#deps.prober.grpc({ host: podIp, port, service, timeoutMs });
+    }
+    if (probe.httpGet !== undefined) {
+      const { scheme, host, port, path = '/', httpHeaders = [] } = probe.httpGet;
+      return this.#deps.prober.http({
+        scheme: scheme === 'HTTPS' ? 'https' : 'http',
+        host: host || podIp,
+        port: resolvePort(container, port),
+        path,
+        headers: httpHeaders.map(({ name, value }) => [name, value] as const),
+        timeoutMs,
+      });
+    }
+    throw new Error(`missing probe handler for ${container.name}`);
   }
 
   async #exec(command: readonly string[], timeoutMs: number): Promise<ProbeResult> {
     const { containerId } = this.#target;
-    const { exitCode, stdout, stderr } = await this.#deps.runtime.execSync(containerId, command, timeoutMs / 1000);
-    return { ok: exitCode === 0, message: Buffer.concat([stdout, stderr]).toString('utf8').slice(0, 10_240) };
+    try {
+      const { exitCode, stdout, stderr } = await this.#deps.runtime.execSync(containerId, command, timeoutMs / 1000);
+      return { ok: exitCode === 0, message: Buffer.concat([stdout, stderr]).toString('utf8').slice(0, 10_240) };
+    } catch (err) {
+      if (!isTimeout(err)) throw err;
+      return { ok: false, message: `command timed out: "${command.join(' ')}" timed out after ${timeoutMs / 1000}s` };
+    }
   }
 }
+
+const DEADLINE_EXCEEDED = 4;
+
+const isTimeout = (err: unknown) => err instanceof CriError && err.code === DEADLINE_EXCEEDED;
