@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -33,13 +33,15 @@ test('refuses more than it may read', async () => {
   await expect(readTextBeneath(join(root, 'volume'), 'sub/file', 3)).rejects.toMatchObject({ code: 'EFBIG' });
 });
 
-test('makes missing directories, and its handle outlives a swap of the path', async () => {
-  const handle = await openBeneath(join(root, 'volume'), 'a/b', { create: 0o750 });
+test('makes missing directories with the mode of the root, and its handle outlives a swap of the path', async () => {
+  await chmod(join(root, 'volume'), 0o2777);
+  const handle = await openBeneath(join(root, 'volume'), 'a/b', { create: true });
   try {
     expect(await readlink(handlePath(handle))).toBe(join(root, 'volume/a/b'));
-    expect((await stat(join(root, 'volume/a/b'))).mode & 0o777).toBe(0o750);
+    expect((await stat(join(root, 'volume/a'))).mode & 0o7777).toBe(0o2777);
+    expect((await stat(join(root, 'volume/a/b'))).mode & 0o7777).toBe(0o2777);
   } finally {
     await handle.close();
   }
-  await expect(openBeneath(join(root, 'volume'), 'up/x', { create: 0o750 })).rejects.toMatchObject({ code: 'ENOTDIR' });
+  await expect(openBeneath(join(root, 'volume'), 'up/x', { create: true })).rejects.toMatchObject({ code: 'ENOTDIR' });
 });

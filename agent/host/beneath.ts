@@ -1,28 +1,31 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open } from 'node:fs/promises';
 
 /** Not in Node's own table: a handle that names a file without opening it for reading. */
 const O_PATH = 0o10_000_000;
+/** Permissions, and whether a directory passes its group on. */
+const DIRECTORY_MODE = 0o2777;
 
 /**
  * Opens what a relative path leads to below `root`, element by element, each through the handle of the one before and never through a
  * symbolic link: whoever can write below the root (a container into its volume) can change nothing about where this ends, not even
- * while it is under way. With `create`, missing elements become directories of that mode. Throws with Node's `code`: ELOOP or ENOTDIR
- * for a link on the way, ENOENT for what is missing. The caller closes the handle.
+ * while it is under way. With `create`, missing elements become directories with the mode of the root: whoever may write there may write in
+ * them. Throws with Node's `code`: ELOOP or ENOTDIR for a link on the way, ENOENT for what is missing. The caller closes the handle.
  */
 export async function openBeneath(
   root: string,
   path: string,
-  { create }: { readonly create?: number } = {},
+  { create = false }: { readonly create?: boolean } = {},
 ): Promise<FileHandle> {
   let current = await open(root, O_PATH | constants.O_DIRECTORY);
   try {
+    const mode = create ? (await current.stat()).mode & DIRECTORY_MODE : undefined;
     const elements = path.split('/').filter((element) => element !== '' && element !== '.');
     if (elements.includes('..')) throw Object.assign(new Error(`path ${path} leads upwards`), { code: 'EINVAL' });
     for (const [index, element] of elements.entries()) {
       const next = `${handlePath(current)}/${element}`;
       const isLast = index === elements.length - 1;
-      const opened = await openElement(next, isLast, create);
+      const opened = await openElement(next, isLast, mode);
       await current.close();
       current = opened;
       // A handle that only names a file takes a link for a file.
@@ -36,15 +39,18 @@ export async function openBeneath(
   }
 }
 
-async function openElement(path: string, isLast: boolean, create: number | undefined): Promise<FileHandle> {
+async function openElement(path: string, isLast: boolean, mode: number | undefined): Promise<FileHandle> {
   const flags = O_PATH | constants.O_NOFOLLOW | (isLast ? 0 : constants.O_DIRECTORY);
   try {
     return await open(path, flags);
   } catch (err) {
-    if (create === undefined || (err as NodeJS.ErrnoException).code !== 'ENOENT') throw err;
-    await mkdir(path, { mode: create });
-    return open(path, flags);
+    if (mode === undefined || (err as NodeJS.ErrnoException).code !== 'ENOENT') throw err;
+    await mkdir(path, { mode: 0o700 });
   }
+  const made = await open(path, flags | constants.O_DIRECTORY);
+  // Not by mkdir, which the umask cuts; and by the handle, since the name may be another's by now.
+  await chmod(handlePath(made), mode);
+  return made;
 }
 
 /** By this path others may open what the handle names, while it is open. */

@@ -135,12 +135,15 @@ export interface MountPoint {
 
 export interface Mounter {
   list(): Promise<readonly MountPoint[]>;
-  mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode?: number }): Promise<void>;
+  mountTmpfs(
+    path: string,
+    options: { readonly sizeBytes?: number; readonly mode?: number; readonly gid?: number | undefined },
+  ): Promise<void>;
   bind(source: string, path: string, readOnly: boolean): Promise<void>;
   mount(request: MountRequest): Promise<void>;
   /**
    * Mounts what `path` leads to below `root` at `target`, never through a symbolic link: whoever writes below the root while this is under
-   * way changes nothing about it. Missing directories are made. What was mounted at the target before is unmounted.
+   * way changes nothing about it. Missing directories are made, with the mode of the root. What was mounted at the target before is unmounted.
    */
   bindBeneath(root: string, path: string, target: string): Promise<void>;
   /** Unmounts, lazily if busy; absent is fine. */

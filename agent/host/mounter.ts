@@ -28,8 +28,12 @@ export function createMounter(exec: Executor): Mounter {
   const list = async () => parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
   return {
     list,
-    async mountTmpfs(path, { sizeBytes, mode = 0o777 }) {
-      const options = [`mode=${mode.toString(8)}`, ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`])];
+    async mountTmpfs(path, { sizeBytes, mode = 0o777, gid }) {
+      const options = [
+        `mode=${mode.toString(8)}`,
+        ...(gid === undefined ? [] : [`gid=${gid}`]),
+        ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`]),
+      ];
       await exec.run(['mount', '-t', 'tmpfs', '-o', options.join(','), 'tmpfs', path]);
     },
     async bind(source, path, readOnly) {
@@ -44,7 +48,7 @@ export function createMounter(exec: Executor): Mounter {
       await exec.run([...scope, '-t', fsType, ...flags, source, path], timeoutMs === undefined ? {} : { timeoutMs });
     },
     async bindBeneath(root, path, target) {
-      const handle = await openBeneath(root, path, { create: 0o750 });
+      const handle = await openBeneath(root, path, { create: true });
       try {
         if ((await list()).some((mount) => mount.path === target)) await exec.run(['umount', '--lazy', target]);
         await mkdir(dirname(target), { recursive: true, mode: 0o750 });

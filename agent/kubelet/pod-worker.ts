@@ -328,7 +328,7 @@ export class PodWorker {
     const verdicts = this.#probe();
     probes.forget(this.uid);
     await this.#deps.claims.unprepare(this.uid);
-    await volumes.tearDown(this.#pod);
+    await volumes.tearDown(this.uid);
     await this.#deps.cgroups.remove(this.#pod);
     await ledger.save({ ...this.#record(), terminatedAtMs: clock.now() }, { durable: true });
     this.#advance('terminated');

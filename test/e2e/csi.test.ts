@@ -293,7 +293,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     expect(await readdir(folder)).toEqual(['writer']);
     await waitUntil('the refusal', WAIT_MS, async () =>
       (await events('no-block')).includes(
-        `MapVolume.SetUpDevice failed for volume "v" : ${folder} is not a block device`,
+        `MapVolume.SetUpDevice failed for volume "no-device" : ${folder} is not a block device`,
       ),
     );
     await Promise.all(['writer', 'local-block', 'no-block'].map(remove));

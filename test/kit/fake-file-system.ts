@@ -41,6 +41,12 @@ export class FakeFileSystem implements FileSystem {
     this.#setContent(normalize(path), encode(content), 0o644);
   }
 
+  /** Test helper: something that is neither file nor directory. */
+  seedDevice(path: string, type: 'block' | 'char' | 'socket'): void {
+    this.#makeParents(path);
+    this.#put(normalize(path), type, 0o660);
+  }
+
   /** Test helper: appends to a file as a container's log writer does. */
   append(path: string, text: string): void {
     const node = this.#nodes.get(normalize(path));

@@ -68,8 +68,12 @@ export class FakeMounter implements Mounter {
     return [...this.points];
   }
 
-  async mountTmpfs(path: string): Promise<void> {
-    this.points.push({ path, source: 'tmpfs', fsType: 'tmpfs' });
+  /** What was asked for of each tmpfs, in order. */
+  readonly tmpfsRequests: Parameters<Mounter['mountTmpfs']>[] = [];
+
+  async mountTmpfs(...request: Parameters<Mounter['mountTmpfs']>): Promise<void> {
+    this.tmpfsRequests.push(request);
+    this.points.push({ path: request[0], source: 'tmpfs', fsType: 'tmpfs' });
   }
 
   /** What was mounted by `mount`, in order. */

@@ -8,6 +8,6 @@ export async function applyFsGroup(fs: FileSystem, path: string, fsGroup: number
   if (fsGroup === undefined) return;
   const info = await fs.info(path);
   if (info === undefined) return;
-  await fs.chown(path, info.uid, fsGroup);
   await fs.chmod(path, (info.mode & 0o7777) | SET_GID | GROUP_RW | 0o010);
+  await fs.chown(path, info.uid, fsGroup);
 }

@@ -25,9 +25,4 @@ export const nfs: VolumeKind = {
     }
     return { hostPath: path, readOnly };
   },
-  async tearDown(context, volume) {
-    const path = pathOf(context, volume);
-    await context.host.mounts.unmount(path);
-    await context.host.fs.remove(path);
-  },
 };

@@ -27,18 +27,18 @@ const claimNameOf = ({ pod }: VolumeContext, volume: IVolume) =>
   volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
 
 /**
- * The volume as if the pod had named it itself: `spec.volumes[]` and PersistentVolumes call their sources alike, but for `local`, a
- * directory of this host.
+ * The volume as if the pod had named it itself, under the name of the PersistentVolume, by which users look for it: `spec.volumes[]` and
+ * PersistentVolumes call their sources alike.
  */
-export function sourceOf({ volume: { metadata, spec }, readOnly }: BoundClaim, name: string): IVolume {
-  const { hostPath, local, nfs, mountOptions } = spec ?? {};
+export function sourceOf({ volume: { metadata, spec }, readOnly }: BoundClaim): IVolume {
+  const { name } = metadata;
+  const { hostPath, nfs, mountOptions } = spec ?? {};
   if (hostPath !== undefined) return { name, hostPath };
-  if (local !== undefined) return { name, hostPath: { path: local.path, type: 'Directory' } };
   if (nfs !== undefined) {
     const withOptions = { ...nfs, readOnly: readOnly || nfs.readOnly === true, mountOptions };
     return { name, nfs: withOptions as NonNullable<IVolume['nfs']> };
   }
   const known = ['capacity', 'accessModes', 'claimRef', 'persistentVolumeReclaimPolicy', 'storageClassName'];
   const type = Object.keys(spec ?? {}).find((key) => !known.includes(key)) ?? 'unknown';
-  throw new VolumeError(`persistentvolume "${metadata.name}": type ${type} is not supported by this agent`);
+  throw new VolumeError(`persistentvolume "${name}": type ${type} is not supported by this agent`);
 }

@@ -1,5 +1,6 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
-import { specOf } from '../pod-spec.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { allContainers, specOf } from '../pod-spec.ts';
 import { configMapFiles } from './config-map.ts';
 import { downwardFiles } from './downward-api.ts';
 import { secretFiles } from './secret.ts';
@@ -51,13 +52,19 @@ async function tokenFile(
 ): Promise<SourceFiles> {
   const { audience, expirationSeconds = DEFAULT_TOKEN_SECONDS, path } = source;
   const { token, refreshAtMs } = await context.token({ audience, expirationSeconds });
-  const { fsGroup, runAsUser } = specOf(context.pod).securityContext ?? {};
+  const { fsGroup } = specOf(context.pod).securityContext ?? {};
+  const user = onlyUserOf(context.pod);
   // A token belongs to the pod's processes alone: readable by their group, or by their one user.
-  const access =
-    fsGroup !== undefined
-      ? { mode: 0o640 }
-      : runAsUser !== undefined
-        ? { mode: 0o600, uid: runAsUser }
-        : { mode: defaultMode };
+  const access = {
+    mode: fsGroup !== undefined ? 0o640 : user !== undefined ? 0o600 : defaultMode,
+    ...(user === undefined ? {} : { uid: user }),
+  };
   return { files: new Map([[safePath(path), { content: encodeText(token), ...access }]]), refreshAtMs };
+}
+
+/** The user that all containers run as; undefined where one does not say, or they differ: then none may be shut out. */
+function onlyUserOf(pod: Pod): number | undefined {
+  const ofPod = specOf(pod).securityContext?.runAsUser;
+  const users = new Set(allContainers(pod).map(({ securityContext }) => securityContext?.runAsUser ?? ofPod));
+  return users.size === 1 ? [...users][0] : undefined;
 }

@@ -55,8 +55,8 @@ export interface Payload {
 export type VolumeKind =
   | {
       readonly type: 'directory';
+      /** What it mounts is below `pods/<uid>/volumes`, where take-down finds it. Called again for what stands already. */
       setUp(context: VolumeContext, volume: IVolume): Promise<PreparedVolume>;
-      tearDown?(context: VolumeContext, volume: IVolume): Promise<void>;
     }
   | {
       readonly type: 'payload';

@@ -19,6 +19,7 @@ import { emptyDir } from './empty-dir.ts';
 import { hostPath } from './host-path.ts';
 import { imageVolume } from './image-volume.ts';
 import { linkLocalDevice } from './local-block.ts';
+import { setUpLocal } from './local-volume.ts';
 import { nfs } from './nfs.ts';
 import type { PersistentClaims } from './persistent-claims.ts';
 import { boundClaim, sourceOf } from './persistent-volume.ts';
@@ -26,6 +27,9 @@ import { projected } from './projected.ts';
 import { secret } from './secret.ts';
 import type { TokenSource } from './token-source.ts';
 import { type VolumeContext, VolumeError, type VolumeKind } from './volume-kind.ts';
+
+/** What is mounted there is their drivers' to unmount. */
+const CSI_PLUGIN = 'kubernetes.io~csi';
 
 /** By the field of `spec.volumes[]` that is set. */
 const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
@@ -106,23 +110,21 @@ export class VolumeManager {
     return this.#prepared.has(uid);
   }
 
-  /** Only after every container has ended. Mounts go first, then files. */
-  async tearDown(pod: Pod): Promise<void> {
-    const uid = uidOf(pod);
+  /** Only after every container has ended. Mounts go first, then files. Throws while a driver that is needed for it is away. */
+  async tearDown(uid: PodUid): Promise<void> {
     this.#prepared.delete(uid);
     const { configMaps, secrets, tokens, host, paths, volatileRoot, csi, csiBlock } = this.#options;
     configMaps.release(uid);
     secrets.release(uid);
     tokens.forgetPod(uid);
-    const context = this.#context(pod);
-    const subPaths = `${paths.pod(uid)}/volume-subpaths/`;
-    const mounted = (await host.mounts.list()).filter(({ path }) => path.startsWith(subPaths));
-    for (const { path } of mounted.toReversed()) await host.mounts.unmount(path);
-    // By what stands on the host rather than by the claim, which may be gone by now.
-    for (const volume of specOf(pod).volumes ?? []) {
-      const kinds = isClaim(volume) ? [nfs] : [kindOf(volume)];
-      for (const kind of kinds) if (kind?.type === 'directory') await kind.tearDown?.(context, volume);
-    }
+    // By what stands on the host rather than by the pod: its claims may be gone by now, and of an orphan nothing else is known.
+    const folder = paths.pod(uid);
+    const ours = (await host.mounts.list()).filter(
+      ({ path }) =>
+        path.startsWith(`${folder}/volume-subpaths/`) ||
+        (path.startsWith(`${folder}/volumes/`) && !path.startsWith(`${folder}/volumes/${CSI_PLUGIN}/`)),
+    );
+    for (const { path } of ours.toReversed()) await host.mounts.unmount(path);
     await csi.tearDown(uid);
     await csiBlock.tearDown(uid);
     await host.fs.remove(`${paths.pod(uid)}/volumeDevices`);
@@ -137,14 +139,19 @@ export class VolumeManager {
     }
     if (!isClaim(given)) return this.#setUpPlain(context, given);
     const bound = await boundClaim(context, given);
-    const isBlock = bound.volume.spec?.volumeMode === 'Block';
-    if (bound.volume.spec?.csi === undefined) {
-      if (!isBlock) return this.#setUpPlain(context, sourceOf(bound, given.name));
-      return this.#mapped(given.name, () => linkLocalDevice(context, bound));
+    const { csi, local, volumeMode } = bound.volume.spec ?? {};
+    const names = [given.name, bound.volume.metadata.name] as const;
+    if (volumeMode === 'Block') {
+      const { csiBlock } = this.#options;
+      if (csi === undefined) return this.#mapped(...names, () => linkLocalDevice(context, bound));
+      return this.#mapped(...names, () => csiBlock.setUp(context.pod, persistentVolume(bound)));
     }
-    const volume = persistentVolume(bound);
-    if (isBlock) return this.#mapped(given.name, () => this.#options.csiBlock.setUp(context.pod, volume));
-    return this.#named(given.name, volume.specName, () => this.#options.csi.setUp(context.pod, volume));
+    if (csi !== undefined)
+      return this.#named(...names, () => this.#options.csi.setUp(context.pod, persistentVolume(bound)));
+    if (local !== undefined) return this.#named(...names, () => setUpLocal(context, bound));
+    const { prepared, refreshAtMs } = await this.#setUpPlain(context, sourceOf(bound));
+    const readOnly = prepared.readOnly || bound.readOnly;
+    return { name: given.name, prepared: { ...prepared, readOnly }, refreshAtMs };
   }
 
   /** `shown` is the name that users look for: that of the PersistentVolume. */
@@ -162,11 +169,11 @@ export class VolumeManager {
     }
   }
 
-  async #mapped(name: string, map: () => Promise<PreparedVolume>): Promise<SetUpVolume> {
+  async #mapped(name: string, shown: string, map: () => Promise<PreparedVolume>): Promise<SetUpVolume> {
     try {
       return { name, prepared: await map() };
     } catch (err) {
-      const message = `MapVolume.SetUpDevice failed for volume "${name}" : ${describeError(err)}`;
+      const message = `MapVolume.SetUpDevice failed for volume "${shown}" : ${describeError(err)}`;
       throw new VolumeError(message, { cause: err, reason: 'FailedMapVolume' });
     }
   }

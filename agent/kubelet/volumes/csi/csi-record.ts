@@ -11,6 +11,8 @@ export interface CsiRecord {
   readonly volumeLifecycleMode: 'Persistent' | 'Ephemeral';
   /** The API holds since that the volume is in use here. A text, as all that tools expect in here. */
   readonly toldInUse?: 'true';
+  /** Its files were given to the pod's group since it was mounted. */
+  readonly hasGroup?: 'true';
 }
 
 const FILE = 'vol_data.json';

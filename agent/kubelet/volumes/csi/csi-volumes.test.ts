@@ -154,3 +154,22 @@ test('what was staged for pods that have gone is unstaged once its driver is the
   expect(asked.at(-1)).toBe('unstage');
   expect(await host.fs.info(staged)).toBeUndefined();
 });
+
+test('a volume that was mounted when the agent was killed gets its group from the next one, once', async () => {
+  const { host, create } = setUp();
+  const pod = podWith({ securityContext: { fsGroup: 7 } });
+  const grouped = { ...volume, fsType: 'ext4' };
+  const target = `${ROOT}/pods/${uidOf(pod)}/volumes/kubernetes.io~csi/pv/mount`;
+  await host.fs.makeDirectory(target);
+  const { giveToGroup } = host.fs;
+  host.fs.giveToGroup = async () => {
+    throw new Error('killed');
+  };
+  await expect(create().setUp(pod, grouped)).rejects.toThrow('killed');
+  host.fs.giveToGroup = giveToGroup;
+  await create().setUp(pod, grouped);
+  expect((await host.fs.info(target))?.gid).toBe(7);
+  await host.fs.chown(target, 0, 8);
+  await create().setUp(pod, grouped);
+  expect((await host.fs.info(target))?.gid).toBe(8);
+});

@@ -85,7 +85,7 @@ export class CsiVolumes {
     }
     // The driver makes the last folder of the path itself.
     if (!isMounted || isAskedAgain) await calls.publish(use, target);
-    if (!isMounted) await this.#giveToGroup(use, target);
+    await this.#giveToGroup(use, folder, isMounted);
     await calls.grow(use, target);
     const mayChange =
       isAskedAgain || (volume.lifecycle === 'Persistent' && use.driver.capabilities.has('EXPAND_VOLUME'));
@@ -107,10 +107,15 @@ export class CsiVolumes {
     this.#staged.add(lockOf(volume));
   }
 
-  async #giveToGroup({ pod, volume, driver, object }: CsiUse, target: string): Promise<void> {
+  /** Once for each mount, also when the agent before us was killed between the two. */
+  async #giveToGroup({ pod, volume, driver, object }: CsiUse, folder: string, wasMounted: boolean): Promise<void> {
+    const { fs } = this.#options.host;
     const { fsGroup, fsGroupChangePolicy } = specOf(pod).securityContext ?? {};
     if (fsGroup === undefined || !mustGiveToGroup(volume, object, driver.capabilities)) return;
-    await this.#options.host.fs.giveToGroup(target, fsGroup, fsGroupChangePolicy === 'OnRootMismatch');
+    const record = await readRecord(fs, folder);
+    if (wasMounted && record?.hasGroup === 'true') return;
+    await fs.giveToGroup(`${folder}/mount`, fsGroup, fsGroupChangePolicy === 'OnRootMismatch');
+    if (record !== undefined) await writeRecord(fs, folder, { ...record, hasGroup: 'true' });
   }
 
   async #takeDown(folder: string, volume: VolumeKey): Promise<void> {
