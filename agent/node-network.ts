@@ -1,12 +1,12 @@
 import type { KubeClient } from '#api/client/client.ts';
 import type { Informer } from '#api/client/informer.ts';
-import { type IpFamily, parseCidr } from '#api/meta/ip-address.ts';
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
-import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
+import { cidrsByFamily, configuredBackend } from './configured-backend.ts';
 import type { Host } from './host/host.ts';
 import { launchResolver } from './launch-resolver.ts';
 import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
@@ -20,7 +20,7 @@ import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from '.
 import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
 import type { PlanChange } from './proxy/change-tracker.ts';
-import { type ChosenBackend, chooseBackend, type ProxyMode } from './proxy/choose-backend.ts';
+import type { ChosenBackend } from './proxy/choose-backend.ts';
 import { createFlowCleaner } from './proxy/conntrack.ts';
 import { computeHealthChecks, HealthCheckPorts } from './proxy/health/health-check-ports.ts';
 import { ProxyMetrics } from './proxy/health/proxy-metrics.ts';
@@ -28,6 +28,7 @@ import { isProxyHealthy, startProxyServers } from './proxy/health/proxy-server.t
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
 import { createProxier } from './proxy/proxier.ts';
 import { watchRules } from './proxy/rules-monitor.ts';
+import { syncProblem } from './services-problem.ts';
 
 export interface NodeNetworkOptions {
   readonly config: AgentConfig;
@@ -83,7 +84,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     clusterCidr: cidrsByFamily(config.clusterCidr).IPv4 ?? '',
     onProblems: (found) => problems.tell('host', found),
   });
-  const backend = await proxyBackend(options);
+  const backend = await configuredBackend(config, host.exec, log.child({ component: 'proxy' }));
   let ownPodCidr: string | undefined;
   const applyPodCidr = async () => {
     if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
@@ -135,6 +136,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
             log.error('the pod network could not be set up again', { err: describeError(err) });
           startProxier({
             ...{ options, backend, informers, dns, signal },
+            onProblems: (found) => problems.tell('services', found),
             onRulesChanged: () => void onRulesChanged().catch(complain),
             onRulesLost() {
               policies.reassert();
@@ -168,37 +170,6 @@ async function allowLocalhostNodePorts(changes: HostChanges, log: Logger): Promi
       sysctl: 'route_localnet',
       consequence: 'node ports are deaf on 127.0.0.1',
     });
-}
-
-/** Also where nothing is proxied: `coracle agent cleanup` takes back what an earlier configuration brought. */
-function proxyBackend({ host, config, log }: NodeNetworkOptions): Promise<ChosenBackend> {
-  return chooseBackend(config.proxyMode === 'none' ? 'auto' : (config.proxyMode as 'auto' | ProxyMode), {
-    exec: host.exec,
-    log: log.child({ component: 'proxy' }),
-    clusterCidrs: cidrsByFamily(config.clusterCidr),
-    nodePortRanges: nodePortRanges(config),
-    localhostNodePorts: config.localhostNodePorts,
-  });
-}
-
-function nodePortRanges({ nodePortAddresses, nodeIp }: AgentConfig): readonly string[] | undefined {
-  if (nodePortAddresses.length === 0) return undefined;
-  return nodePortAddresses.flatMap((range) => {
-    if (range !== 'primary') return [range];
-    return nodeIp === '' ? [] : [`${nodeIp}/${nodeIp.includes(':') ? 128 : 32}`];
-  });
-}
-
-/** One range per family, comma-separated, as the API server has its service ranges. */
-function cidrsByFamily(clusterCidr: string): Partial<Record<IpFamily, string>> {
-  const ranges = clusterCidr.split(',').map((range) => range.trim());
-  return Object.fromEntries(
-    ranges.flatMap((range) => {
-      const family = parseCidr(range)?.family;
-      if (family === undefined) throw new ConfigError(`clusterCidr: "${range}" is no range of addresses`);
-      return [[family, range]];
-    }),
-  );
 }
 
 const DNS_PORT = 53;
@@ -261,6 +232,8 @@ interface ProxierStart {
   /** Somebody, perhaps ourselves, changed rules of the kernel. */
   readonly onRulesChanged: () => void;
   readonly onRulesLost: () => void;
+  /** Why Services cannot be programmed; none: they are. */
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
   readonly signal: AbortSignal;
 }
 
@@ -311,7 +284,17 @@ function startProxier(start: ProxierStart): void {
       metrics.onRulesLost();
       onRulesLost();
     },
+    onSyncFailed(err, failures) {
+      const complain = (reason: unknown) =>
+        proxyLog.debug('the kernel could not be asked what it lacks', { err: describeError(reason) });
+      const failedMs = clock.monotonic();
+      backend.findLacks().then((found) => {
+        // It may have been brought meanwhile.
+        if ((proxier.lastSyncMs ?? 0) < failedMs) start.onProblems(syncProblem(found, err, failures));
+      }, complain);
+    },
     onSynced(sync) {
+      start.onProblems([]);
       metrics.onSynced(sync);
       if (sync.full || sync.changes.some(hasHealthCheck)) healthChecks.apply(computeHealthChecks(sync.plans()));
     },

@@ -4,6 +4,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Executor } from '../host/host.ts';
 import { createIptablesBackend } from './iptables/iptables-backend.ts';
 import { chooseIptables, type IptablesBinaries, otherVariant } from './iptables/iptables-binaries.ts';
+import { findIptablesLack, findNftablesLack, type KernelLack } from './kernel-needs.ts';
 import { createNftablesBackend } from './nftables/nftables-backend.ts';
 import type { ProxyBackend } from './proxy-backend.ts';
 
@@ -21,23 +22,34 @@ export interface BackendOptions {
 
 export interface ChosenBackend extends ProxyBackend {
   readonly mode: ProxyMode;
+  /** What this kernel refuses of what the backend asks of it, and which one it would take instead. Asks the kernel; leaves nothing there. */
+  findLacks(): Promise<BackendLacks>;
   /** Removes what an earlier agent left through the other backend, and through the other variant of iptables. Call after a full sync. */
   cleanOthers(): Promise<void>;
 }
 
+export interface BackendLacks {
+  readonly mode: ProxyMode;
+  /** Empty: the kernel takes all of it. */
+  readonly lacks: readonly KernelLack[];
+  /** Undefined: the other one lacks something too, or its program. */
+  readonly otherMode: ProxyMode | undefined;
+}
+
 /**
  * `auto` takes iptables where the host has it: firewalls that drop forwarded packets (Docker, ufw) can only be passed in their own tables.
- * Throws a plain Error that names the missing package.
+ * And nftables where the kernel takes its rules alone. Throws a plain Error that names the missing package.
  */
 export async function chooseBackend(wanted: 'auto' | ProxyMode, options: BackendOptions): Promise<ChosenBackend> {
   const { exec } = options;
   const hasIptables = (await exec.find('iptables')) !== undefined;
   const nft = await exec.find('nft');
-  const mode = wanted === 'auto' ? (hasIptables ? 'iptables' : 'nftables') : wanted;
-  if (mode === 'nftables' && nft === undefined) throw new Error('no nft on this host: install the package "nftables"');
   const families = (['IPv4', 'IPv6'] as const).filter((family) => options.clusterCidrs[family] !== undefined);
   const binaries = new Map<IpFamily, IptablesBinaries>();
   if (hasIptables) for (const family of families) binaries.set(family, await chooseIptables(exec, family));
+  const programs = { exec, families, binaries, nft };
+  const mode = wanted === 'auto' ? await suitableMode(programs, options.log) : wanted;
+  if (mode === 'nftables' && nft === undefined) throw new Error('no nft on this host: install the package "nftables"');
   const nftBackends = new Map(
     nft === undefined ? [] : families.map((family) => [family, nftBackend(nft, family, options)] as const),
   );
@@ -49,6 +61,12 @@ export async function chooseBackend(wanted: 'auto' | ProxyMode, options: Backend
   return {
     mode,
     ...splitByFamily(chosen),
+    async findLacks() {
+      const lacks = await findLacks(mode, programs);
+      const other = mode === 'nftables' ? 'iptables' : 'nftables';
+      const isOtherUsable = lacks.length > 0 && has(other, programs) && (await findLacks(other, programs)).length === 0;
+      return { mode, lacks, otherMode: isOtherUsable ? other : undefined };
+    },
     async cleanOthers() {
       const others = [...(mode === 'nftables' ? iptablesBackends : nftBackends).values()];
       for (const [family, programs] of binaries) {
@@ -67,6 +85,46 @@ export async function chooseBackend(wanted: 'auto' | ProxyMode, options: Backend
       for (const backend of [...nftBackends.values(), ...iptablesBackends.values()]) await backend.cleanUp();
     },
   };
+}
+
+interface Programs {
+  readonly exec: Executor;
+  readonly families: readonly IpFamily[];
+  /** Empty: there is no iptables. */
+  readonly binaries: ReadonlyMap<IpFamily, IptablesBinaries>;
+  readonly nft: string | undefined;
+}
+
+const has = (mode: ProxyMode, { binaries, nft }: Programs): boolean =>
+  mode === 'nftables' ? nft !== undefined : binaries.size > 0;
+
+async function suitableMode(programs: Programs, log: Logger): Promise<ProxyMode> {
+  if (!has('iptables', programs)) return 'nftables';
+  if (!has('nftables', programs)) return 'iptables';
+  const lacks = await findLacks('iptables', programs);
+  if (lacks.length === 0 || (await findLacks('nftables', programs)).length > 0) return 'iptables';
+  log.warn('the kernel lacks what iptables needs; Services are programmed through nftables', {
+    lacks: lacks.flatMap(({ needs }) => needs.map(({ feature, option }) => `${feature} (${option})`)),
+    said: lacks[0]?.said,
+  });
+  return 'nftables';
+}
+
+async function findLacks(mode: ProxyMode, { exec, families, binaries, nft }: Programs): Promise<KernelLack[]> {
+  const found: KernelLack[] = [];
+  for (const family of families) {
+    const own = binaries.get(family);
+    const lack =
+      mode === 'nftables'
+        ? nft === undefined
+          ? undefined
+          : await findNftablesLack(exec, nft, family)
+        : own === undefined
+          ? undefined
+          : await findIptablesLack(exec, own, family);
+    if (lack !== undefined) found.push(lack);
+  }
+  return found;
 }
 
 function iptablesBackend(binaries: IptablesBinaries, family: IpFamily, options: BackendOptions): ProxyBackend {

@@ -29,6 +29,8 @@ export interface ProxierDeps {
   readonly cleanFlows?: (plans: readonly ServicePortPlan[]) => Promise<void>;
   /** Rules of other backends may go now. Called once, after the first sync. */
   readonly onFirstSync?: () => Promise<void>;
+  /** The kernel, or the program that talks to it, refused the rules so often in a row. */
+  readonly onSyncFailed?: (err: unknown, failures: number) => void;
   /** What was brought into the kernel. */
   readonly onSynced?: (sync: SyncResult) => void;
 }
@@ -158,6 +160,7 @@ export function createProxier(deps: ProxierDeps): Proxier {
         failures += 1;
         requireFullSync();
         log.error('proxy sync failed; trying again with a full sync', { err: describeError(err), failures });
+        if (!signal.aborted) deps.onSyncFailed?.(err, failures);
         await delay(clock, backoffDelayMs(failures, RETRY), signal);
       }
     }

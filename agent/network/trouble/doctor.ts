@@ -7,9 +7,15 @@ export interface NetworkReport {
   readonly lines: readonly string[];
 }
 
+export interface DoctorOptions extends FactSources, ExamineOptions {
+  /** What else is looked at, by whom it concerns. */
+  readonly findMore?: () => Promise<readonly NetworkProblem[]>;
+}
+
 /** What `coracle doctor network` prints. Changes nothing. */
-export async function examineNetwork(options: FactSources & ExamineOptions): Promise<NetworkReport> {
-  return renderNetworkReport(examineHost(await readHostNetworkFacts(options), options));
+export async function examineNetwork(options: DoctorOptions): Promise<NetworkReport> {
+  const found = examineHost(await readHostNetworkFacts(options), options);
+  return renderNetworkReport([...found, ...((await options.findMore?.()) ?? [])]);
 }
 
 export function renderNetworkReport(problems: readonly NetworkProblem[]): NetworkReport {
