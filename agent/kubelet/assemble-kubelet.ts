@@ -29,7 +29,7 @@ import { NodeHealth } from './node/node-health.ts';
 import { refuseIsolation } from './node/pod-security-admission.ts';
 import { PodCopies } from './offline/pod-copies.ts';
 import type { ServiceCopy } from './offline/service-copy.ts';
-import { PodCgroups } from './pod-cgroups.ts';
+import { removeOrphanFolders } from './orphan-folders.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { PodManager } from './pod-manager.ts';
@@ -336,6 +336,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       void resourceClaims.follow((uid) => workers.worker(uid) !== undefined, signal);
     },
   };
+      void removeOrphanFolders({ host, paths, volumes, pods: workers, clock, log }, signal);
 }
 
 async function createClaimManager(deps: KubeletDeps, { bootId }: HostFacts): Promise<ClaimManager> {

@@ -97,6 +97,14 @@ export class PodManager {
     return this.#workers.get(uid);
   }
 
+  /** Somebody looks after this pod, or will: the API, the ledger or the runtime has it. */
+  isKnown(uid: PodUid): boolean {
+    const { ledger, cache } = this.#options;
+    return (
+      this.#workers.has(uid) || ledger.record(uid) !== undefined || cache.listPods().some((known) => known.uid === uid)
+    );
+  }
+
   /** Pods of this node by namespace and name, as last known. */
   podByName(namespace: string, name: string): Pod | undefined {
     const uid = this.#uids.get(objectKey(namespace, name));

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Pod, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -85,6 +85,60 @@ const pointsUpTo = (steps: number) =>
     [step, true] as const,
   ]);
 
+const VOLATILE = '/run/coracle/pods';
+const PODS = '/var/lib/kubelet/pods';
+const withVolumes = {
+  terminationGracePeriodSeconds: 5,
+  volumes: [
+    { name: 'disk', emptyDir: {} },
+    { name: 'memory', emptyDir: { medium: 'Memory' } },
+    { name: 'settings', configMap: { name: 'settings' } },
+    { name: 'keys', secret: { secretName: 'keys' } },
+  ],
+};
+
+/** As `dieAt`, at the nth change of what volumes are made of. */
+async function dieAtVolume(step: number, isDone: boolean, act: () => Promise<void>): Promise<boolean> {
+  const { fs, mounts } = rig.host;
+  let seen = 0;
+  let isDead = false;
+  const never = () => new Promise<never>(() => undefined);
+  const restore: (() => void)[] = [];
+  const guard = <T extends object>(owner: T, methods: readonly (keyof T & string)[]) => {
+    for (const method of methods) {
+      const own = owner[method] as (...args: unknown[]) => Promise<unknown>;
+      const guarded = async (path: unknown, ...rest: unknown[]) => {
+        if (isDead) return never();
+        const isStep = [path, ...rest].some((one) => String(one).startsWith(PODS) || String(one).startsWith(VOLATILE));
+        if (!isStep || ++seen !== step) return Reflect.apply(own, owner, [path, ...rest]);
+        isDead = true;
+        if (isDone) await Reflect.apply(own, owner, [path, ...rest]);
+        return never();
+      };
+      Object.assign(owner, { [method]: guarded });
+      restore.push(() => Object.assign(owner, { [method]: own }));
+    }
+  };
+  guard(fs, ['makeDirectory', 'rename', 'symlink', 'remove', 'write']);
+  guard(mounts, ['mountTmpfs', 'unmount']);
+  await act();
+  await rig.settle();
+  const revive = () => {
+    for (const undo of restore) undo();
+  };
+  if (isDead) await rig.restart(revive);
+  else revive();
+  return isDead;
+}
+
+async function startWithVolumes(): Promise<void> {
+  rig = new KubeletRig();
+  await rig.start();
+  const named = (name: string) => ({ metadata: { name, namespace: 'default' } });
+  await rig.client.resource<ConfigMap>(resources.configMaps).create({ ...named('settings'), data: { a: '1' } });
+  await rig.client.resource<Secret>(resources.secrets).create({ ...named('keys'), data: { b: 'Mg==' } });
+}
+
 /** Counted: the step after the last one finds the agent alive. */
 const STEPS_UP = 14;
 const STEPS_DOWN = 13;
@@ -128,4 +182,73 @@ describe('an agent that is killed while a pod goes', () => {
     expect(count('startContainer')).toBe(started);
     expect(await rig.host.fs.list('/var/lib/kubelet/pods')).toEqual([]);
   });
+});
+
+test('folders and mounts of pods that nothing else remembers go, those of others stay', async () => {
+  rig = new KubeletRig();
+  const { fs, mounts } = rig.host;
+  const folder = '/var/lib/kubelet/pods/forgotten';
+  fs.seed(`${folder}/volumes/kubernetes.io~empty-dir/data/file`, 'x');
+  await mounts.mountTmpfs(`${folder}/volumes/kubernetes.io~empty-dir/memory`, {});
+  fs.seed('/var/log/pods/default_gone_forgotten/app/0.log', 'x');
+  await rig.start();
+  const pod = await rig.createPod({ volumes: [{ name: 'v', emptyDir: {} }] });
+  await rig.restart();
+  expect(await fs.list('/var/lib/kubelet/pods')).toEqual([pod.metadata.uid]);
+  expect(await fs.list('/var/log/pods')).toEqual([`default_web_${pod.metadata.uid}`]);
+  expect(mounts.points).toEqual([]);
+});
+
+describe('an agent that is killed while volumes are made and taken down', () => {
+  const bringUpVolumes = async () => {
+    await rig.createPod(withVolumes);
+    await rig.advance(1000);
+  };
+
+  test.each([false, true])(
+    'at any step on the way up (done: %s) has them whole afterwards',
+    { timeout: 120_000 },
+    async (isDone) => {
+      for (let step = 1, hasDied = true; hasDied; step++) {
+        await startWithVolumes();
+        hasDied = await dieAtVolume(step, isDone, bringUpVolumes);
+        await rig.advance(20_000);
+        expect([step, rig.condition('Ready')?.status]).toEqual([step, 'True']);
+        const uid = rig.pod()?.metadata.uid;
+        const { fs, mounts } = rig.host;
+        const files = [
+          `${PODS}/${uid}/volumes/kubernetes.io~configmap/settings/a`,
+          `${VOLATILE}/${uid}/kubernetes.io~secret/keys/b`,
+        ];
+        expect(await Promise.all(files.map((file) => fs.readText(file)))).toEqual(['1', '2']);
+        const folder = `${PODS}/${uid}/volumes/kubernetes.io~empty-dir`;
+        expect([step, ...(await fs.list(folder))]).toEqual([step, 'disk', 'memory']);
+        expect(mounts.points.map(({ path }) => path)).toEqual([`${folder}/memory`]);
+        expect(count('startContainer')).toBe(1);
+        rig.stop();
+        if (step > 100) throw new Error('never ends');
+      }
+    },
+  );
+
+  test.each([false, true])(
+    'at any step on the way down (done: %s) leaves nothing behind',
+    { timeout: 120_000 },
+    async (isDone) => {
+      for (let step = 1, hasDied = true; hasDied; step++) {
+        await startWithVolumes();
+        await bringUpVolumes();
+        hasDied = await dieAtVolume(step, isDone, remove);
+        await rig.advance(30_000);
+        expect([step, rig.pod()]).toEqual([step, undefined]);
+        const left = [
+          ...rig.host.mounts.points,
+          ...(await rig.host.fs.list(PODS)),
+          ...(await rig.host.fs.list(VOLATILE)),
+        ];
+        expect([step, ...left]).toEqual([step]);
+        rig.stop();
+      }
+    },
+  );
 });

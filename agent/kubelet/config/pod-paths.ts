@@ -21,6 +21,10 @@ export class PodPaths {
     return `${this.#roots.kubelet}/pods`;
   }
 
+  podLogsRoot(): string {
+    return this.#roots.podLogs;
+  }
+
   pod(uid: string): string {
     return `${this.#roots.kubelet}/pods/${uid}`;
   }
