@@ -30,6 +30,7 @@ import { refuseIsolation } from './node/pod-security-admission.ts';
 import { PodCopies } from './offline/pod-copies.ts';
 import type { ServiceCopy } from './offline/service-copy.ts';
 import { removeOrphanFolders } from './orphan-folders.ts';
+import { PodCgroups } from './pod-cgroups.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { PodManager } from './pod-manager.ts';
