@@ -96,7 +96,9 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
   };
   /** In whatever table the proxy has its own, those of pods stand in those of iptables, which other programs flush. */
   const onRulesChanged = async () => {
-    if (config.networkMode !== 'routes' || (await podNetwork.isIntact())) return;
+    if (config.networkMode !== 'routes') return;
+    trouble.lookSoon();
+    if (await podNetwork.isIntact()) return;
     log.warn('rules of the pod network were removed by somebody else; writing them again');
     await reassert();
   };
