@@ -1,3 +1,5 @@
+import type { CgroupFacts } from './cgroups.ts';
+
 /** The one door to the operating system: everything else in the agent asks here, so that it can run against a fake. */
 
 export interface ExecResult {
@@ -254,7 +256,7 @@ export interface Host {
   addresses(): Promise<readonly HostAddress[]>;
   /** Source address that the kernel would use towards `destination`. */
   sourceAddressTo(destination: string): Promise<string | undefined>;
-  cgroups(): Promise<{ readonly version: 1 | 2; readonly root: string }>;
+  cgroups(): Promise<CgroupFacts>;
   /** Milliseconds since boot, suspended time included. */
   bootTimeMs(): Promise<number>;
   resolvConf(): Promise<{

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect, isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { readCgroups } from './cgroups.ts';
 import { openDatagrams } from './datagrams.ts';
 import { dnsSockets } from './dns-sockets.ts';
 import { createExecutor } from './executor.ts';
@@ -15,9 +16,10 @@ const DIAL_TIMEOUT_MS = 10_000;
 /** The real host. Every call asks the kernel afresh; nothing is cached. */
 export function createLinuxHost(): Host {
   const exec = createExecutor();
+  const fs = createFileSystem();
   return {
     exec,
-    fs: createFileSystem(),
+    fs,
     mounts: createMounter(exec),
     dialer: { tcp: dialTcp },
     dns: dnsSockets,
@@ -25,7 +27,7 @@ export function createLinuxHost(): Host {
     facts: readFacts,
     addresses: async () => readAddresses(),
     sourceAddressTo,
-    cgroups,
+    cgroups: () => readCgroups(fs),
     bootTimeMs,
     resolvConf: readResolvConf,
     readSysctl,
@@ -74,13 +76,6 @@ function sourceAddressTo(destination: string): Promise<string | undefined> {
     socket.once('error', () => finish(undefined));
     socket.connect(9, destination, () => finish(socket.address().address));
   });
-}
-
-/** v2 only where the unified tree holds the controllers; a hybrid host with an empty `unified` tree counts as v1. */
-async function cgroups(): Promise<{ version: 1 | 2; root: string }> {
-  const root = '/sys/fs/cgroup';
-  const controllers = await readFile(`${root}/cgroup.controllers`, 'utf8').catch(() => '');
-  return { version: controllers.trim() === '' ? 1 : 2, root };
 }
 
 /** /proc/uptime counts on CLOCK_BOOTTIME, so suspended time is in it. */

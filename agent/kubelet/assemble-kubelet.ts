@@ -2,12 +2,14 @@ import type { EventRecorder } from '#api/client/event-recorder.ts';
 import type { Informer } from '#api/client/informer.ts';
 import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
 import type { HostFacts } from '../host/host.ts';
+import { PodCgroups } from './cgroups/pod-cgroups.ts';
 import { whyNoCdi, withCdiIds } from './claims/cdi-support.ts';
 import { ClaimCheckpoint } from './claims/claim-checkpoint.ts';
 import { ClaimManager } from './claims/claim-manager.ts';
 import { NO_DRA_DRIVERS } from './claims/dra-driver.ts';
 import { keepResourceSlices } from './claims/slice-wiper.ts';
 import type { PodPaths } from './config/pod-paths.ts';
+import { readResourceRules } from './config/resource-rules.ts';
 import { ContainerStarter } from './container-starter.ts';
 import { CpuManager, type CpuManagerOptions, readCpuTopology } from './cpus/cpu-manager.ts';
 import { DeviceManager } from './devices/device-manager.ts';
@@ -30,7 +32,6 @@ import { refuseIsolation } from './node/pod-security-admission.ts';
 import { PodCopies } from './offline/pod-copies.ts';
 import type { ServiceCopy } from './offline/service-copy.ts';
 import { removeOrphanFolders } from './orphan-folders.ts';
-import { PodCgroups } from './pod-cgroups.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { PodManager } from './pod-manager.ts';
@@ -198,11 +199,12 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const shared = { runtime, cache, ledger, images, host, paths, events, prober, clock, log, hostIps, userRanges };
   if (deps.draDrivers !== undefined)
     keepResourceSlices({ client, nodeName: config.nodeName, drivers: deps.draDrivers, clock, log }, signal);
+  const rules = await readResourceRules(deps, facts, () => node.allocatable().memory);
   const cpus = await createCpuManager(deps, {
     ledger,
     pods: () => manager?.listActive() ?? [],
     observe: (uid) => cache.observe(uid),
-    nodeMemoryBytes: () => facts.memoryBytes,
+    rules,
   });
   void cpus?.run(signal);
   const resourceClaims = await createClaimManager(deps, facts);
@@ -212,8 +214,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     secrets,
     services: () => parts.serviceCopy.list(),
     allocatable,
-    nodeMemoryBytes: () => facts.memoryBytes,
-    swap: await swapSettings(deps, facts),
+    rules,
     devices: grants(deviceManager, resourceClaims, whyNoCdi(await runtime.version())),
     cpus,
     canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
@@ -222,8 +223,8 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const { clusterDns, clusterDomain, cgroups } = config;
   gate.setWidth(startWidth(config, facts));
   const podCgroups = new PodCgroups({
-    ...{ host, settings: cgroups, log },
-    cpuCount: facts.cpuCount,
+    ...{ host, settings: cgroups, rules, log },
+    pods: () => manager?.listActive() ?? [],
     podPidsLimit: config.podPidsLimit,
     allPods: {
       milliCpu: facts.cpuCount * 1000 - config.reserved.milliCpu,
@@ -231,8 +232,8 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       memoryBytes: config.reserved.memoryBytes === 0 ? 0 : facts.memoryBytes - config.reserved.memoryBytes,
     },
   });
-  const nodeMemoryBytes = () => facts.memoryBytes;
-  const resizer = new ContainerResizer({ runtime, ledger, podCgroups, nodeMemoryBytes });
+  void podCgroups.run(clock, signal);
+  const resizer = new ContainerResizer({ runtime, ledger, podCgroups, rules });
   const executor = new PodExecutor({
     ...shared,
     volumes,
@@ -335,9 +336,9 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     async run() {
       await runKubelet(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal);
       void resourceClaims.follow((uid) => workers.worker(uid) !== undefined, signal);
+      void removeOrphanFolders({ host, paths, volumes, pods: workers, clock, log }, signal);
     },
   };
-      void removeOrphanFolders({ host, paths, volumes, pods: workers, clock, log }, signal);
 }
 
 async function createClaimManager(deps: KubeletDeps, { bootId }: HostFacts): Promise<ClaimManager> {
@@ -362,7 +363,7 @@ function grants(own: DeviceManager, claims: ClaimManager, why: string | undefine
 /** Only the static policy has something to manage. */
 async function createCpuManager(
   { runtime, host, config, clock, log }: KubeletDeps,
-  parts: Pick<CpuManagerOptions, 'ledger' | 'pods' | 'observe' | 'nodeMemoryBytes'>,
+  parts: Pick<CpuManagerOptions, 'ledger' | 'pods' | 'observe' | 'rules'>,
 ): Promise<CpuManager | undefined> {
   if (config.cpuManagerPolicy === 'none') return undefined;
   const topology = await readCpuTopology(host.fs);
@@ -385,12 +386,6 @@ function csiVolumes(
   const tellInUse = (name: string) => node.tellInUse(name);
   const options = { host, root, nodeName, drivers, calls, tellInUse, locks: new KeyLock(), clock, log };
   return { csi: new CsiVolumes(options), csiBlock: new CsiBlockVolumes(options) };
-}
-
-/** Only the unified hierarchy has a limit of swap alone. */
-async function swapSettings({ host, config }: KubeletDeps, { swapBytes }: HostFacts) {
-  if (swapBytes === 0 || (await host.cgroups()).version !== 2) return undefined;
-  return { behavior: config.swapBehavior, nodeSwapBytes: swapBytes };
 }
 
 async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {

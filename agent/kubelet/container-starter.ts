@@ -20,7 +20,7 @@ import {
   type SourceObjects,
 } from './config/environment.ts';
 import type { NodeAllocatable } from './config/field-ref.ts';
-import type { SwapSettings } from './config/linux-resources.ts';
+import type { ResourceRules } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import { stopContainer } from './container-stopper.ts';
 import type { CpuManager } from './cpus/cpu-manager.ts';
@@ -66,8 +66,7 @@ export interface ContainerStarterDeps {
   readonly services: () => readonly Service[] | undefined;
   readonly hostIps: readonly string[];
   readonly allocatable: () => NodeAllocatable;
-  readonly nodeMemoryBytes: () => number;
-  readonly swap: SwapSettings | undefined;
+  readonly rules: ResourceRules;
   readonly canRecurseReadOnly: () => boolean;
   readonly userRanges: Pick<UserRanges, 'rangeOf'>;
   readonly devices: Pick<DeviceManager, 'grant'>;
@@ -179,7 +178,7 @@ export class ContainerStarter {
 
   async #configure(request: StartRequest) {
     const { pod, container, step, podIps, volumes, image } = request;
-    const { host, paths, hostIps, services, allocatable, nodeMemoryBytes, seccompDefault, events } = this.#deps;
+    const { host, paths, hostIps, services, allocatable, rules, seccompDefault, events } = this.#deps;
     const { uid } = pod.metadata;
     const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
@@ -204,8 +203,7 @@ export class ContainerStarter {
         volumes,
         hostsFile: paths.hostsFile(uid),
         terminationLog,
-        nodeMemoryBytes: nodeMemoryBytes(),
-        swap: this.#deps.swap,
+        rules,
         seccompDefault,
         userMappings: await this.#deps.userRanges.rangeOf(pod),
         targetContainerId: this.#targetOf(pod, container.name),

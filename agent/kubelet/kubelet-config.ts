@@ -1,4 +1,4 @@
-import type { CgroupSettings } from './config/cgroup-names.ts';
+import type { CgroupSettings } from './cgroups/cgroup-names.ts';
 import type { DeviceSelector } from './devices/device-selector.ts';
 import type { EvictionConfig } from './eviction/eviction-manager.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
@@ -53,6 +53,10 @@ export interface KubeletConfig {
   /** `static`: containers of Guaranteed pods that ask for whole CPUs have them alone. */
   readonly cpuManagerPolicy: 'none' | 'static';
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap';
+  /** Kubernetes' MemoryQoS, for cgroup v2: see `MemoryQos`. */
+  readonly memoryQos: { readonly throttlingFactor: number | undefined; readonly isReserved: boolean };
+  /** Out of memory, a container loses one process and not all; cgroup v2 alone can do the latter. */
+  readonly singleProcessOomKill: boolean;
   /** Folder of manifests of static pods; empty = none. */
   readonly staticPodDir: string;
   /** Port of the node API. */
@@ -100,6 +104,8 @@ export const KUBELET_DEFAULTS = {
   podPidsLimit: 16_384,
   cpuManagerPolicy: 'none',
   swapBehavior: 'NoSwap',
+  memoryQos: { throttlingFactor: undefined, isReserved: false },
+  singleProcessOomKill: false,
   staticPodDir: '',
   nodeApiPort: 10_250,
 } as const satisfies Partial<KubeletConfig>;

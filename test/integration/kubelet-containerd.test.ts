@@ -5,7 +5,7 @@ import { networkProber } from '#agent/host/network-prober.ts';
 import { parseCpuSet } from '#agent/kubelet/cpus/cpu-set.ts';
 import { createKubelet, type Kubelet } from '#agent/kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '#agent/kubelet/kubelet-config.ts';
-import { removeAllPodCgroups } from '#agent/kubelet/pod-cgroups.ts';
+import { removeAllPodCgroups } from '#agent/kubelet/cgroups/pod-cgroups.ts';
 import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
 import { systemClock } from '#base/clock.ts';

@@ -1,3 +1,4 @@
+import { type CgroupFacts, readCgroups } from '#agent/host/cgroups.ts';
 import {
   type Dialer,
   type DnsSockets,
@@ -114,7 +115,7 @@ const FACTS: HostFacts = {
 /** A host in memory: a file tree, recorded programs, scripted facts. */
 export class FakeHost implements Host {
   readonly exec = new FakeExecutor();
-  readonly fs = new FakeFileSystem();
+  readonly fs: FakeFileSystem;
   readonly mounts = new FakeMounter();
   readonly sysctls = new Map<string, string>();
   factsValue: HostFacts = FACTS;
@@ -122,6 +123,7 @@ export class FakeHost implements Host {
     { interfaceName: 'lo', address: '127.0.0.1', family: 4, prefixLength: 8 },
     { interfaceName: 'eth0', address: '192.168.1.10', family: 4, prefixLength: 24 },
   ];
+  /** Where no file of the kernel says it. */
   cgroupVersion: 1 | 2 = 2;
   bootTime = 3_600_000;
   /** How `dialer.tcp` answers; refuses by default. */
@@ -138,6 +140,10 @@ export class FakeHost implements Host {
     },
   };
 
+  constructor(fs = new FakeFileSystem()) {
+    this.fs = fs;
+  }
+
   readonly dialer: Dialer = { tcp: (host, port, options) => this.onDial(host, port, options) };
 
   async facts(): Promise<HostFacts> {
@@ -152,8 +158,10 @@ export class FakeHost implements Host {
     return this.addressList.find((address) => address.interfaceName !== 'lo')?.address;
   }
 
-  async cgroups(): Promise<{ version: 1 | 2; root: string }> {
-    return { version: this.cgroupVersion, root: '/sys/fs/cgroup' };
+  async cgroups(): Promise<CgroupFacts> {
+    const { version, controllers } = await readCgroups(this.fs);
+    if (controllers.length > 0) return { version, root: '/sys/fs/cgroup', controllers };
+    return { version: this.cgroupVersion, root: '/sys/fs/cgroup', controllers: ['cpuset', 'cpu', 'memory', 'pids'] };
   }
 
   async bootTimeMs(): Promise<number> {

@@ -6,7 +6,7 @@ import { containerAnnotations, containerLabels } from '../runtime-labels.ts';
 import { ConfigError } from './config-error.ts';
 import { computeEnvironment, type EnvironmentInput } from './environment.ts';
 import { expandReferences } from './expansion.ts';
-import { containerResources, type SwapSettings } from './linux-resources.ts';
+import { containerResources, type ResourceRules } from './linux-resources.ts';
 import { PodPaths } from './pod-paths.ts';
 import { containerNamespaces, containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
@@ -30,9 +30,7 @@ export interface ContainerConfigInput extends EnvironmentInput {
   readonly hostsFile: string;
   /** Host file that becomes the termination message. */
   readonly terminationLog: string;
-  readonly nodeMemoryBytes: number;
-  /** Absent where swap is off or cannot be limited. */
-  readonly swap?: SwapSettings | undefined;
+  readonly rules: ResourceRules;
   /** Containers that say nothing of seccomp get the runtime's profile. */
   readonly seccompDefault: boolean;
   /** Of the pod's own user namespace; absent: the host's. */
@@ -74,7 +72,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     tty: container.tty === true,
     namespaces: containerNamespaces(pod, input.targetContainerId, input.userMappings),
     security: containerSecurity(pod, container, input.seccompDefault),
-    resources: { ...containerResources(pod, container, input.nodeMemoryBytes, input.swap), ...cpuBounds(input.cpus) },
+    resources: { ...containerResources(pod, container, input.rules), ...cpuBounds(input.cpus) },
     ...(allDevices.length === 0 ? {} : { devices: allDevices }),
     ...(devices.cdiDevices.length === 0 ? {} : { cdiDevices: devices.cdiDevices }),
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { ImageInfo } from '../../cri/runtime.ts';
-import { container, podWith } from '../testing/pod-fixtures.ts';
-import { podCgroupParent, podCgroupPath } from './cgroup-names.ts';
+import { podCgroupParent, podCgroupPath } from '../cgroups/cgroup-names.ts';
+import { container, podWith, RULES } from '../testing/pod-fixtures.ts';
 import { type ContainerConfigInput, computeContainerConfig } from './container-config.ts';
 import { computeDns } from './dns.ts';
 import { computeHostname, renderHostsFile } from './hostname.ts';
-import { containerResources, cpuQuota, cpuShares } from './linux-resources.ts';
+import { containerResources, cpuQuota, cpuShares, type ResourceRules } from './linux-resources.ts';
 import { computeSandboxConfig } from './sandbox-config.ts';
 import { containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
@@ -27,7 +27,61 @@ describe('resources', () => {
     ['Burstable with next to nothing', sized({ memory: '1Mi' }), 999],
     ['Burstable with nearly all', sized({ memory: '8191Mi' }), 3],
   ])('OOM score of a %s container', (_name, item, expected) => {
-    expect(containerResources(podOf(item), item, 8 * GIB).oomScoreAdj).toBe(expected);
+    expect(containerResources(podOf(item), item, RULES).oomScoreAdj).toBe(expected);
+  });
+
+  test('limits of memory are told to nobody where the kernel has no memory cgroup', () => {
+    const item = sized(undefined, { memory: '1Gi' });
+    const swap = { behavior: 'LimitedSwap', nodeSwapBytes: GIB } as const;
+    const rules = { ...RULES, swap, singleProcessOomKill: false, hasMemoryLimits: false };
+    const made = containerResources(podOf(item), item, rules);
+    expect([made.memoryLimitBytes, made.unified]).toEqual([0, undefined]);
+  });
+
+  test('who asks for no huge pages of a size gets none of it', () => {
+    const item = sized(undefined, { 'hugepages-2Mi': '4Mi' });
+    expect(containerResources(podOf(item), item, { ...RULES, hugePageSizes: ['2MB', '1GB'] }).hugepages).toEqual([
+      { pageSize: '2MB', limitBytes: 4 * 2 ** 20 },
+      { pageSize: '1GB', limitBytes: 0 },
+    ]);
+    expect(containerResources(podOf(item), item, { ...RULES, hugePageSizes: [] }).hugepages).toHaveLength(1);
+  });
+
+  const burstable = sized({ memory: '1Gi' }, { memory: '3Gi' });
+  const guaranteed = sized(undefined, { cpu: '1', memory: '1Gi' });
+  const limited = { swap: { behavior: 'LimitedSwap', nodeSwapBytes: 4 * GIB } } as const;
+  const qos = { memoryQos: { throttlingFactor: 0.9, isReserved: true, allocatableBytes: () => 7 * GIB } };
+  test.each([
+    [
+      'all processes of a container end together',
+      sized(),
+      { singleProcessOomKill: false },
+      { 'memory.oom.group': '1' },
+    ],
+    ['one of its processes may end alone', sized(), {}, undefined],
+    [
+      'swap is off for everybody',
+      burstable,
+      { swap: { ...limited.swap, behavior: 'NoSwap' } },
+      { 'memory.swap.max': '0' },
+    ],
+    ['swap as its share of memory: Burstable', burstable, limited, { 'memory.swap.max': String(GIB / 2) }],
+    ['swap as its share of memory: Guaranteed', guaranteed, limited, { 'memory.swap.max': '0' }],
+    ['swap as its share of memory: BestEffort', sized(), limited, { 'memory.swap.max': '0' }],
+    // 1 GiB + 0.9 * 2 GiB, in whole pages.
+    ['memory QoS: Burstable', burstable, qos, { 'memory.low': String(GIB), 'memory.high': '3006476288' }],
+    // Towards what the node can give.
+    ['memory QoS: no limit', sized({ memory: '1Gi' }), qos, { 'memory.low': String(GIB), 'memory.high': '6871945216' }],
+    ['memory QoS: Guaranteed', guaranteed, qos, { 'memory.min': String(GIB) }],
+    ['memory QoS: BestEffort', sized(), qos, undefined],
+    ['version 1 knows none of it', burstable, { ...qos, ...limited, cgroupVersion: 1 }, undefined],
+  ] as const)('files of the unified hierarchy: %s', (_name, item, rules, expected) => {
+    expect(containerResources(podOf(item), item, { ...RULES, ...rules } as ResourceRules).unified).toEqual(expected);
+  });
+
+  test('critical pods never swap', () => {
+    const pod = podWith({ priority: 2_000_000_000, containers: [burstable] });
+    expect(containerResources(pod, burstable, { ...RULES, ...limited }).unified).toEqual({ 'memory.swap.max': '0' });
   });
 });
 
@@ -160,7 +214,7 @@ describe('computeContainerConfig', () => {
       volumes: new Map([['data', { hostPath: '/v/data', readOnly: false }]]),
       hostsFile: '/pods/etc-hosts',
       terminationLog: '/pods/term',
-      nodeMemoryBytes: GIB,
+      rules: RULES,
       seccompDefault: true,
       ...input,
     });

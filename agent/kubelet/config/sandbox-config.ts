@@ -1,8 +1,8 @@
 import type { Pod } from '#api/object/kinds.ts';
 import type { IdMapping, SandboxConfig } from '../../cri/runtime.ts';
+import { type CgroupSettings, podCgroupParent } from '../cgroups/cgroup-names.ts';
 import { allContainers, isHostNetwork, namespaceOf, specOf } from '../pod-spec.ts';
 import { sandboxAnnotations, sandboxLabels } from '../runtime-labels.ts';
-import { type CgroupSettings, podCgroupParent } from './cgroup-names.ts';
 import { computeDns, type ResolvConf } from './dns.ts';
 import { computeHostname } from './hostname.ts';
 import { isAnyPrivileged, sandboxNamespaces, sandboxSecurity } from './security.ts';

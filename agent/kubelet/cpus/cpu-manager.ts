@@ -6,7 +6,7 @@ import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime } from '../../cri/runtime.ts';
 import type { FileSystem } from '../../host/host.ts';
 import { ConfigError } from '../config/config-error.ts';
-import { containerResources } from '../config/linux-resources.ts';
+import { containerResources, type ResourceRules } from '../config/linux-resources.ts';
 import type { Ledger } from '../ledger.ts';
 import { newestInstance, type ObservedPod } from '../observed-pod.ts';
 import { allContainers, type PodUid, uidOf } from '../pod-spec.ts';
@@ -21,7 +21,7 @@ export interface CpuManagerOptions {
   readonly reservedCpus: number;
   readonly pods: () => readonly Pod[];
   readonly observe: (uid: PodUid) => ObservedPod;
-  readonly nodeMemoryBytes: () => number;
+  readonly rules: ResourceRules;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -90,7 +90,7 @@ export class CpuManager {
   }
 
   async #reconcile(): Promise<void> {
-    const { runtime, pods, observe, nodeMemoryBytes, log } = this.#options;
+    const { runtime, pods, observe, rules, log } = this.#options;
     const cpusetCpus = this.#shared();
     const seen = new Set<string>();
     for (const pod of pods())
@@ -100,7 +100,7 @@ export class CpuManager {
         seen.add(instance.id);
         if (this.#shown.get(instance.id) === cpusetCpus) continue;
         try {
-          const resources = containerResources(pod, container, nodeMemoryBytes());
+          const resources = containerResources(pod, container, rules);
           // 0 would mean "as before" to the runtime; -1 is no limit.
           const cpuQuota = resources.cpuQuota === 0 ? -1 : resources.cpuQuota;
           await runtime.updateResources(instance.id, { ...resources, cpuQuota, cpusetCpus });

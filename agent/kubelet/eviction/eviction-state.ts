@@ -12,6 +12,7 @@ export type Pressure = 'MemoryPressure' | 'DiskPressure' | 'PIDPressure';
 
 export const PRESSURE_OF: Readonly<Record<Signal, Pressure>> = {
   'memory.available': 'MemoryPressure',
+  'allocatableMemory.available': 'MemoryPressure',
   'nodefs.available': 'DiskPressure',
   'nodefs.inodesFree': 'DiskPressure',
   'imagefs.available': 'DiskPressure',

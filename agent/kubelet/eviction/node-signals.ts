@@ -1,6 +1,6 @@
 import type { FileSystem } from '../../host/host.ts';
 import type { Observation, Observations } from './eviction-state.ts';
-import type { Signal } from './thresholds.ts';
+import { ALLOCATABLE_MEMORY, type Signal } from './thresholds.ts';
 
 export interface NodeSignalsOptions {
   readonly fs: FileSystem;
@@ -8,14 +8,18 @@ export interface NodeSignalsOptions {
   readonly nodeFsPath: string;
   /** A path on the disk of images and writable layers; undefined until the runtime has told. */
   readonly imageFsPath: () => string | undefined;
+  /** What all pods together have left; undefined where they have no limit of their own. */
+  readonly podsMemory?: () => Promise<Observation | undefined>;
 }
 
 /** Reads what of the node is left. What cannot be read is left out. */
-export async function readNodeSignals({ fs, nodeFsPath, imageFsPath }: NodeSignalsOptions): Promise<Observations> {
+export async function readNodeSignals(options: NodeSignalsOptions): Promise<Observations> {
+  const { fs, nodeFsPath, imageFsPath, podsMemory } = options;
   const signals = new Map<Signal, Observation>();
   const imagePath = imageFsPath();
-  const [memory, processes] = await Promise.all([readMemory(fs), readProcesses(fs)]);
+  const [memory, processes, ofPods] = await Promise.all([readMemory(fs), readProcesses(fs), podsMemory?.()]);
   if (memory !== undefined) signals.set('memory.available', memory);
+  if (ofPods !== undefined) signals.set(ALLOCATABLE_MEMORY, ofPods);
   if (processes !== undefined) signals.set('pid.available', processes);
   await readDisk(fs, nodeFsPath, 'nodefs', signals);
   if (imagePath !== undefined) await readDisk(fs, imagePath, 'imagefs', signals);

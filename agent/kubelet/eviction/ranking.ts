@@ -48,8 +48,10 @@ interface Measure {
 
 const DISK: Measure = { of: diskOf, resource: 'ephemeral-storage', name: 'ephemeral-storage' };
 const INODES: Measure = { of: inodesOf, name: 'inodes' };
+const MEMORY: Measure = { of: memoryOf, resource: 'memory', name: 'memory' };
 const MEASURES: Readonly<Record<Signal, Measure>> = {
-  'memory.available': { of: memoryOf, resource: 'memory', name: 'memory' },
+  'memory.available': MEMORY,
+  'allocatableMemory.available': MEMORY,
   'nodefs.available': DISK,
   'imagefs.available': DISK,
   'nodefs.inodesFree': INODES,

@@ -9,7 +9,10 @@ export const SIGNALS = [
   'imagefs.inodesFree',
   'pid.available',
 ] as const;
-export type Signal = (typeof SIGNALS)[number];
+
+/** Nobody configures it: it follows from what is reserved for the system. */
+export const ALLOCATABLE_MEMORY = 'allocatableMemory.available';
+export type Signal = (typeof SIGNALS)[number] | typeof ALLOCATABLE_MEMORY;
 
 /** An amount, or a share of the capacity (0 to 1). */
 export type ThresholdValue =
@@ -62,10 +65,20 @@ export function parseThresholds(config: ThresholdConfig): Threshold[] {
   return [...config.hard.map((text) => parse(text, () => 0)), ...config.soft.map((text) => parse(text, softGrace))];
 }
 
+/**
+ * With memory reserved for the system, all pods together have a limit of their own, at which the kernel would end any process of theirs:
+ * what holds for the node's memory holds for theirs too, so that it is pods that end, in their order.
+ */
+export function withAllocatable(thresholds: readonly Threshold[], reservedMemoryBytes: number): readonly Threshold[] {
+  if (reservedMemoryBytes === 0) return thresholds;
+  const hard = thresholds.filter(({ signal, gracePeriodMs }) => signal === 'memory.available' && gracePeriodMs === 0);
+  return [...thresholds, ...hard.map((threshold) => ({ ...threshold, signal: ALLOCATABLE_MEMORY }) as const)];
+}
+
 function parsePair(text: string, separator: string): [Signal, string] {
   const at = text.indexOf(separator);
   const signal = text.slice(0, Math.max(at, 0)).trim();
-  if (at < 0 || !SIGNALS.includes(signal as Signal))
+  if (at < 0 || !SIGNALS.some((known) => known === signal))
     throw new ThresholdError(
       `${JSON.stringify(text)} is not <signal>${separator}<value>; signals: ${SIGNALS.join(', ')}`,
     );

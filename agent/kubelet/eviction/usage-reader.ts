@@ -2,7 +2,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import type { ContainerRuntime, ContainerStats } from '../../cri/runtime.ts';
 import type { Host } from '../../host/host.ts';
-import { type CgroupSettings, podCgroupPath } from '../config/cgroup-names.ts';
+import { type CgroupSettings, podCgroupPath } from '../cgroups/cgroup-names.ts';
 import type { PodPaths } from '../config/pod-paths.ts';
 import { newestInstance } from '../observed-pod.ts';
 import { allContainers, ephemeralContainers, specOf, uidOf } from '../pod-spec.ts';

@@ -5,8 +5,10 @@ import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { ContainerRuntime } from '../../cri/runtime.ts';
 import type { Host } from '../../host/host.ts';
+import { readPodsMemory } from '../cgroups/pods-memory.ts';
 import { type Eviction, EvictionManager } from '../eviction/eviction-manager.ts';
 import { readNodeSignals } from '../eviction/node-signals.ts';
+import { withAllocatable } from '../eviction/thresholds.ts';
 import type { UsageReader } from '../eviction/usage-reader.ts';
 import { ImageCollector } from '../images/image-collector.ts';
 import { formatImageReference, parseImageReference } from '../images/image-reference.ts';
@@ -41,6 +43,7 @@ export class NodeHealth {
   constructor(options: NodeHealthOptions) {
     this.#options = options;
     const { host, runtime, config, clock, log, recorder, usages, pods, running, evict, onPressure } = options;
+    const reserved = config.reserved.memoryBytes;
     const subject = { apiVersion: 'v1', kind: 'Node', metadata: { name: config.nodeName, uid: config.nodeName } };
     const tellNode = (reason: string, message: string) => recorder.record(subject, 'Warning', reason, message);
     this.images = new ImageCollector({
@@ -56,11 +59,16 @@ export class NodeHealth {
       tellNode,
     });
     this.eviction = new EvictionManager({
-      config: config.eviction,
+      config: { ...config.eviction, thresholds: withAllocatable(config.eviction.thresholds, reserved) },
       clock,
       log,
       observe: () =>
-        readNodeSignals({ fs: host.fs, nodeFsPath: config.rootDir, imageFsPath: () => this.images.mountPoint }),
+        readNodeSignals({
+          fs: host.fs,
+          nodeFsPath: config.rootDir,
+          imageFsPath: () => this.images.mountPoint,
+          podsMemory: async () => (reserved === 0 ? undefined : readPodsMemory(host, config.cgroups)),
+        }),
       pods: running,
       usages: (of) => usages.read(of),
       reclaimDisk: () => this.images.reclaimAll(),

@@ -1,10 +1,10 @@
 import { memoryBytesOf } from '#api/meta/pod-resources.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import type { ContainerRuntime } from '../../cri/runtime.ts';
-import { containerResources } from '../config/linux-resources.ts';
+import type { PodCgroups } from '../cgroups/pod-cgroups.ts';
+import { containerResources, type ResourceRules } from '../config/linux-resources.ts';
 import type { Ledger } from '../ledger.ts';
 import { withContainer } from '../ledger-record.ts';
-import type { PodCgroups } from '../pod-cgroups.ts';
 import { findContainer, uidOf } from '../pod-spec.ts';
 import { actuatedSize } from './allocation.ts';
 
@@ -12,7 +12,7 @@ export interface ContainerResizerDeps {
   readonly runtime: ContainerRuntime;
   readonly ledger: Ledger;
   readonly podCgroups: PodCgroups;
-  readonly nodeMemoryBytes: () => number;
+  readonly rules: ResourceRules;
 }
 
 /** Gives a running container the CPU and memory that its pod was granted. */
@@ -28,12 +28,12 @@ export class ContainerResizer {
    * have shrunk first. Throws when the runtime refuses, or when the container uses more memory than it would be left.
    */
   async resize(pod: Pod, containerId: string, name: string): Promise<void> {
-    const { runtime, ledger, podCgroups, nodeMemoryBytes } = this.#deps;
+    const { runtime, ledger, podCgroups, rules } = this.#deps;
     const record = ledger.record(uidOf(pod));
     const container = findContainer(pod, name);
     if (record === undefined || container === undefined) return;
     const before = memoryBytesOf(actuatedSize(pod, record, name)?.limits);
-    const resources = containerResources(pod, container, nodeMemoryBytes());
+    const resources = containerResources(pod, container, rules);
     const { memoryLimitBytes } = resources;
     if (memoryLimitBytes > 0 && (before === 0 || memoryLimitBytes < before))
       await this.#refuseBelowUsage(containerId, memoryLimitBytes);

@@ -2,7 +2,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import type { ContainerRuntime } from '../../cri/runtime.ts';
 import type { Host } from '../../host/host.ts';
-import { type CgroupSettings, podCgroupPath } from '../config/cgroup-names.ts';
+import { type CgroupSettings, podCgroupPath } from '../cgroups/cgroup-names.ts';
 import { readPodProcesses } from '../eviction/usage-reader.ts';
 import { isHostNetwork, uidOf } from '../pod-spec.ts';
 import type { RuntimeCache } from '../runtime-cache.ts';

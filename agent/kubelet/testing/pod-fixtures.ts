@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Pod } from '#api/object/kinds.ts';
+import type { ResourceRules } from '../config/linux-resources.ts';
 import { type LedgerRecord, newRecord } from '../ledger-record.ts';
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from '../observed-pod.ts';
 import { containerHash } from '../runtime-labels.ts';
@@ -74,3 +75,12 @@ export const recordOf = (pod: Pod, more: Partial<LedgerRecord> = {}): LedgerReco
   ...newRecord(pod, NOW_MS - 60_000, 'boot-1'),
   ...more,
 });
+
+/** A node of 8 GiB with cgroup v2 that enforces limits of memory. */
+export const RULES: ResourceRules = {
+  nodeMemoryBytes: 8 * 2 ** 30,
+  cgroupVersion: 2,
+  hasMemoryLimits: true,
+  hugePageSizes: [],
+  singleProcessOomKill: true,
+};

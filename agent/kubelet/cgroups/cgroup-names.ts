@@ -31,6 +31,12 @@ export function podsCgroupPath({ driver, root }: CgroupSettings): string {
   return driver === 'systemd' ? '/kubepods.slice' : `${root === '/' ? '' : root}/kubepods`;
 }
 
+/** The cgroup of a class, relative to the mount point of a hierarchy; Guaranteed pods have none of their own. */
+export function qosCgroupPath(qos: 'Burstable' | 'BestEffort', settings: CgroupSettings): string {
+  const parts = ['kubepods', qos.toLowerCase()];
+  return `${podsCgroupPath(settings)}/${settings.driver === 'systemd' ? sliceName(parts) : parts[1]}`;
+}
+
 /** Where the pod's cgroup is in each hierarchy, relative to its mount point. */
 export function podCgroupPath(pod: Pod, settings: CgroupSettings): string {
   const parts = elements(qosClassOf(pod), pod.metadata.uid);

@@ -1,0 +1,154 @@
+import { podRequests } from '#api/meta/pod-resources.ts';
+import type { Pod } from '#api/object/kinds.ts';
+import { type Clock, delay } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { Logger } from '#base/logger.ts';
+import type { CgroupFacts } from '../../host/cgroups.ts';
+import type { Host } from '../../host/host.ts';
+import { cpuShares, type ResourceRules } from '../config/linux-resources.ts';
+import { qosClassOf, specOf } from '../pod-spec.ts';
+import { limitFiles, saysTheSame } from './cgroup-files.ts';
+import { type CgroupSettings, podCgroupPath, podsCgroupPath, qosCgroupPath } from './cgroup-names.ts';
+import { type PodLimits, podLimits, reservations } from './pod-limits.ts';
+
+export interface PodCgroupsOptions {
+  readonly host: Host;
+  readonly settings: CgroupSettings;
+  readonly rules: ResourceRules;
+  /** Processes of one pod at most; 0 = no limit. */
+  readonly podPidsLimit: number;
+  /** What all pods together may have of the node; 0 = no limit. */
+  readonly allPods: { readonly memoryBytes: number; readonly milliCpu: number };
+  /** Pods that run here. */
+  readonly pods: () => readonly Pod[];
+  readonly log: Logger;
+}
+
+/** As often as the kubelet brings the groups of its classes up to date. */
+const SWEEP_MS = 60_000;
+
+/**
+ * The cgroups above containers: `kubepods`, one per QoS class, one per pod. The runtime makes them as parents of its containers; their
+ * shares and limits, and taking them away, are ours. systemd forgets what it was not told of at its next daemon-reload, which is why all
+ * is looked at again every minute; the limits of containers (their scopes are delegated) hold always.
+ */
+export class PodCgroups {
+  readonly #options: PodCgroupsOptions;
+  #above: Promise<void> | undefined;
+  #isAboveDue = false;
+
+  constructor(options: PodCgroupsOptions) {
+    this.#options = options;
+  }
+
+  /** After the runtime has made the pod's cgroup, or to change its limits. Never throws: a pod without its limits is better than none. */
+  async apply(pod: Pod): Promise<void> {
+    try {
+      await this.#set(podCgroupPath(pod, this.#options.settings), this.#limitsOf(pod), true);
+      await this.#applyAbove();
+    } catch (err) {
+      this.#options.log.warn('limits of a pod could not be set', { pod: pod.metadata.name, err: describeError(err) });
+    }
+  }
+
+  /** Empty groups only; one that still holds a process stays and is found again at the next clean-up. */
+  async remove(pod: Pod): Promise<void> {
+    await removeCgroup(this.#options.host, this.#options.settings, podCgroupPath(pod, this.#options.settings));
+  }
+
+  async run(clock: Clock, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(clock, SWEEP_MS, signal).catch(() => undefined);
+      if (!signal.aborted) await this.sweep();
+    }
+  }
+
+  /** Sets right what somebody else has changed, and the weights of the classes when pods have gone. */
+  async sweep(): Promise<void> {
+    const { pods, settings, log } = this.#options;
+    try {
+      for (const pod of pods()) await this.#set(podCgroupPath(pod, settings), this.#limitsOf(pod), false);
+      await this.#applyAbove();
+    } catch (err) {
+      log.warn('limits of pods could not be set', { err: describeError(err) });
+    }
+  }
+
+  #limitsOf(pod: Pod): PodLimits {
+    const { podPidsLimit: pids, rules } = this.#options;
+    return { ...podLimits(pod, rules), ...(pids > 0 ? { pids } : {}) };
+  }
+
+  /** Of many pods that start at once, the last one's turn counts for all. */
+  #applyAbove(): Promise<void> {
+    this.#isAboveDue = true;
+    this.#above ??= this.#setAbove().finally(() => {
+      this.#above = undefined;
+    });
+    return this.#above;
+  }
+
+  /** What is reserved for the system is out of reach of the pods: together they weigh and may use what is left. */
+  async #setAbove(): Promise<void> {
+    const { settings, rules, allPods, pods } = this.#options;
+    while (this.#isAboveDue) {
+      this.#isAboveDue = false;
+      const present = pods();
+      const burstable = present.filter((pod) => qosClassOf(pod) === 'Burstable');
+      const milliCpu = burstable.reduce(
+        (sum, pod) => sum + (podRequests(specOf(pod)).get('cpu')?.milliValue() ?? 0),
+        0,
+      );
+      const root: PodLimits = {
+        ...weight(allPods.milliCpu),
+        ...(rules.hasMemoryLimits ? { memoryBytes: allPods.memoryBytes } : {}),
+        ...reservations(present, rules),
+      };
+      await this.#set(podsCgroupPath(settings), root, false);
+      await this.#set(
+        qosCgroupPath('Burstable', settings),
+        { ...weight(milliCpu), ...reservations(burstable, rules) },
+        false,
+      );
+      await this.#set(qosCgroupPath('BestEffort', settings), weight(0), false);
+    }
+  }
+
+  /** `isNew`: what a new cgroup says by itself need not be written. Files of controllers that are not there are left out. */
+  async #set(path: string, limits: PodLimits, isNew: boolean): Promise<void> {
+    const { host } = this.#options;
+    const facts = await host.cgroups();
+    for (const file of limitFiles(limits, facts.version)) {
+      if ((isNew && file.isDefault) || !facts.controllers.includes(file.controller)) continue;
+      const target = `${directoryOf(facts, file.controller, path)}/${file.name}`;
+      const found = await host.fs.readText(target).catch(() => undefined);
+      // A controller may be there and not be handed down to this group.
+      if (found !== undefined && !saysTheSame(found, file)) await host.fs.write(target, file.value);
+    }
+  }
+}
+
+const directoryOf = ({ version, root }: CgroupFacts, controller: string, path: string) =>
+  version === 2 ? `${root}${path}` : `${root}/${controller}${path}`;
+
+const weight = (milliCpu: number) => ({ cpuShares: cpuShares(milliCpu), cpuQuota: 0 });
+
+/** The root of all pods' cgroups with everything below it: for an uninstall, after the last container has ended. */
+export function removeAllPodCgroups(host: Host, settings: CgroupSettings): Promise<void> {
+  return removeCgroup(host, settings, podsCgroupPath(settings));
+}
+
+async function removeCgroup(host: Host, settings: CgroupSettings, path: string): Promise<void> {
+  const { version, root } = await host.cgroups();
+  const candidates =
+    version === 2 ? [`${root}${path}`] : (await host.fs.list(root)).map((controller) => `${root}/${controller}${path}`);
+  if (settings.driver !== 'systemd') {
+    for (const directory of candidates) await host.fs.removeEmptyDirectories(directory);
+    return;
+  }
+  const isPresent = await Promise.all(
+    candidates.map(async (directory) => (await host.fs.info(directory)) !== undefined),
+  );
+  // The slice is a unit: stopping it removes the cgroup, while removing the cgroup alone would leave the unit.
+  if (isPresent.includes(true)) await host.exec.run(['systemctl', 'stop', path.slice(path.lastIndexOf('/') + 1)]);
+}
