@@ -1,7 +1,8 @@
 import { ConfigError } from '#base/config.ts';
 import { silentLogger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
-import { cidrsByFamily, configuredBackend } from './configured-backend.ts';
+import { configuredBackend } from './configured-backend.ts';
+import { podRanges } from './family-settings.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { examineNetwork } from './network/trouble/doctor.ts';
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
@@ -16,7 +17,7 @@ export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
   const { iptables } = await chooseIptables(host.exec);
   const { isSound, lines } = await examineNetwork({
     ...{ host, iptables },
-    clusterCidr: cidrsByFamily(clusterCidr).IPv4 ?? '',
+    clusterCidrs: podRanges(clusterCidr),
     async findMore() {
       if (proxyMode === 'none') return [];
       const backend = await configuredBackend(config, host.exec, silentLogger);

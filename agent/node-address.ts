@@ -33,5 +33,8 @@ export async function followAddress(options: AddressFollowing, signal: AbortSign
     address = now;
     options.onChange(now);
   };
-  await watchLinks({ exec: host.exec, clock, log, onChange: () => void look() }, signal);
+  await watchLinks(
+    { exec: host.exec, clock, log, hasIpv6: options.address.includes(':'), onChange: () => void look() },
+    signal,
+  );
 }

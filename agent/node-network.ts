@@ -1,15 +1,17 @@
 import type { KubeClient } from '#api/client/client.ts';
 import type { Informer } from '#api/client/informer.ts';
 import type { IpFamily } from '#api/meta/ip-address.ts';
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
-import { cidrsByFamily, configuredBackend } from './configured-backend.ts';
+import { configuredBackend } from './configured-backend.ts';
+import { podRanges } from './family-settings.ts';
 import type { Host } from './host/host.ts';
 import { launchResolver } from './launch-resolver.ts';
-import { DNS_ADDRESS, type DnsServer, removeDnsAddress, startDnsServer } from './network/dns/dns-server.ts';
+import { type DnsServer, removeDnsAddress, resolverAddresses, startDnsServer } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
 import { createNodeInformers, type NodeInformers } from './network/offline/node-informers.ts';
@@ -55,7 +57,8 @@ export interface NodeNetwork {
 
 export async function createNodeNetwork(options: NodeNetworkOptions): Promise<NodeNetwork> {
   const { config, nodeName, host, clock, log } = options;
-  const binaries = await chooseIptables(host.exec);
+  const clusterCidrs = podRanges(config.clusterCidr);
+  const iptables = await programsOf(clusterCidrs, host);
   const changes = new HostChanges(host, `${config.dataDir}/host-changes.json`);
   const problems = new NetworkProblems((all) => {
     for (const { reason, cause, cure } of all) log.warn('pod traffic is hindered', { reason, cause, cure });
@@ -67,7 +70,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     clock,
     log: log.child({ component: 'network' }),
     nodeName,
-    clusterCidr: cidrsByFamily(config.clusterCidr).IPv4 ?? '',
+    clusterCidrs,
     cniConfigDirectory: cniConfigDirectory(config),
     ipamDirectory: `${config.runDir}/ipam`,
     mtu: config.mtu,
@@ -76,19 +79,16 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     probePort: config.proxyHealthzPort || config.nodeApiPort,
     carrier: options.carrier,
     onProblems: (found) => problems.tell('paths', found),
-    resolver: { address: DNS_ADDRESS, port: config.dnsPort },
-    iptables: binaries.iptables,
+    resolver: { addresses: resolverAddresses(config.clusterDns), port: config.dnsPort },
+    iptables,
   });
   const trouble = watchHostTrouble({
-    ...{ host, clock, log: log.child({ component: 'network' }), iptables: binaries.iptables },
-    clusterCidr: cidrsByFamily(config.clusterCidr).IPv4 ?? '',
+    ...{ host, clock, log: log.child({ component: 'network' }), iptables: iptables.IPv4 ?? iptables.IPv6 ?? '' },
+    clusterCidrs,
     onProblems: (found) => problems.tell('host', found),
   });
   const backend = await configuredBackend(config, host.exec, log.child({ component: 'proxy' }));
-  let ownPodCidr: string | undefined;
-  const applyPodCidr = async () => {
-    if (config.networkMode === 'routes' && ownPodCidr !== undefined) await podNetwork.applyPodCidr(ownPodCidr);
-  };
+  let ownPodCidrs: readonly string[] = [];
   const reassert = async () => {
     if (config.networkMode !== 'routes') return;
     await podNetwork.reassert();
@@ -103,15 +103,15 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     await reassert();
   };
   const onPodCidrs = async (podCidrs: readonly string[]) => {
-    ownPodCidr = podCidrs.find((cidr) => !cidr.includes(':'));
-    await applyPodCidr();
+    ownPodCidrs = podCidrs;
+    if (config.networkMode === 'routes') await podNetwork.applyPodCidrs(usableRanges(podCidrs, clusterCidrs, log));
     trouble.look();
   };
   /** The kubelet tells the same, but not while no API can be asked: what was kept of the Node serves then. */
   const watchOwnNode = (nodes: Informer<Node>) => {
     const tell = ({ metadata, spec }: Node) => {
       const podCidrs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
-      if (metadata.name !== nodeName || ownPodCidr !== undefined || podCidrs.length === 0) return;
+      if (metadata.name !== nodeName || ownPodCidrs.length > 0 || podCidrs.length === 0) return;
       onPodCidrs(podCidrs).catch((err: unknown) =>
         log.error('the pod network could not be set up', { err: describeError(err) }),
       );
@@ -174,6 +174,25 @@ async function allowLocalhostNodePorts(changes: HostChanges, log: Logger): Promi
     });
 }
 
+/** `iptables` and `ip6tables` of the variants in use, as far as pods have addresses of the family. */
+async function programsOf(ranges: RangesByFamily, { exec }: Host): Promise<Partial<Record<IpFamily, string>>> {
+  const families = Object.keys(ranges) as IpFamily[];
+  const chosen = families.map(async (family) => [family, (await chooseIptables(exec, family)).iptables] as const);
+  return Object.fromEntries(await Promise.all(chosen));
+}
+
+/** What the controller gives beyond what this agent was told of is left alone: no rule would fit. */
+function usableRanges(podCidrs: readonly string[], ranges: RangesByFamily, log: Logger): readonly string[] {
+  const isKnown = (cidr: string) => ranges[cidr.includes(':') ? 'IPv6' : 'IPv4'] !== undefined;
+  const unknown = podCidrs.filter((cidr) => !isKnown(cidr));
+  if (unknown.length > 0)
+    log.error('this node has pod addresses of a family that its own clusterCidr lacks: set it as on the controller', {
+      podCidrs: unknown,
+      clusterCidr: Object.values(ranges),
+    });
+  return podCidrs.filter(isKnown);
+}
+
 const DNS_PORT = 53;
 
 /** Services go on without: whoever runs a DNS of their own needs none here. */
@@ -194,7 +213,7 @@ async function startDns(
         endpointSlices: informers.endpointSlices(),
         clusterDomain: config.clusterDomain,
         clusterDns: config.clusterDns,
-        clusterCidrs: Object.values(cidrsByFamily(config.clusterCidr)),
+        clusterCidrs: Object.values(podRanges(config.clusterCidr)),
         port: config.dnsPort,
         upstreams: config.dnsUpstreams,
         stubDomains: config.dnsStubDomains,
@@ -218,7 +237,7 @@ function startPolicies(
     clock,
     log: log.child({ component: 'policy' }),
     compiled: informers.policies(),
-    families: Object.keys(cidrsByFamily(config.clusterCidr)) as IpFamily[],
+    families: Object.keys(podRanges(config.clusterCidr)) as IpFamily[],
     dns,
     clusterDns: config.clusterDns,
   });
@@ -258,10 +277,11 @@ function startProxier(start: ProxierStart): void {
     ...(dns === undefined
       ? {}
       : {
-          standIn: (clusterIp, port) =>
-            config.clusterDns.includes(clusterIp) && port === DNS_PORT
-              ? { address: dns.address, port: dns.port, isLocal: true }
-              : undefined,
+          standIn(clusterIp, port) {
+            const address = dns.addresses[clusterIp.includes(':') ? 'IPv6' : 'IPv4'];
+            if (address === undefined || !config.clusterDns.includes(clusterIp) || port !== DNS_PORT) return undefined;
+            return { address, port: dns.port, isLocal: true };
+          },
         }),
     clock,
     log: proxyLog,

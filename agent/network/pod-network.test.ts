@@ -1,18 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { HostChanges } from './host-changes.ts';
 import { createPodNetwork } from './pod-network.ts';
 
-function networkOn(host: FakeHost) {
+function networkOn(host: FakeHost, clusterCidrs: RangesByFamily = { IPv4: '10.244.0.0/16' }) {
   return createPodNetwork({
     host,
     changes: new HostChanges(host, '/state/host-changes.json'),
     clock: systemClock,
     log: silentLogger,
     nodeName: 'me',
-    clusterCidr: '10.244.0.0/16',
+    clusterCidrs,
     cniConfigDirectory: '/cni',
     ipamDirectory: '/ipam',
     mtu: 1500,
@@ -20,8 +21,8 @@ function networkOn(host: FakeHost) {
     vxlanPort: 8472,
     probePort: 10256,
     onProblems: () => {},
-    resolver: { address: '169.254.10.53', port: 10053 },
-    iptables: 'iptables',
+    resolver: { addresses: { IPv4: '169.254.10.53', IPv6: 'fd63:6f72:6163:6c65::53' }, port: 10053 },
+    iptables: { IPv4: 'iptables', IPv6: 'ip6tables' },
   });
 }
 
@@ -33,7 +34,49 @@ describe('pod network', () => {
       return undefined;
     });
     await host.fs.makeDirectory('/state');
-    await networkOn(host).applyPodCidr('10.244.0.0/24');
+    await networkOn(host).applyPodCidrs(['10.244.0.0/24']);
     expect(host.sysctls.get('net.bridge.bridge-nf-call-iptables')).toBe('1');
+  });
+
+  it('gives pods an address of each family, in the order of the ranges of the node', async () => {
+    const host = new FakeHost();
+    await host.fs.makeDirectory('/state');
+    const network = networkOn(host, { IPv6: 'fd42::/48', IPv4: '10.244.0.0/16' });
+    await network.applyPodCidrs(['fd42:0:0:1::/64', '10.244.1.0/24']);
+    const { plugins } = JSON.parse(await host.fs.readText('/cni/10-coracle.conflist'));
+    expect(plugins[0].ipam.ranges).toEqual([[{ subnet: 'fd42:0:0:1::/64' }], [{ subnet: '10.244.1.0/24' }]]);
+    const masquerades = host.exec.calls.filter(({ argv }) => argv.includes('MASQUERADE') && argv.includes('-C'));
+    expect(masquerades.map(({ argv: [program, ...argv] }) => `${program} ${argv.slice(-7).join(' ')}`)).toEqual([
+      'ip6tables -s fd42:0:0:1::/64 ! -d fd42::/48 -j MASQUERADE',
+      'iptables -s 10.244.1.0/24 ! -d 10.244.0.0/16 -j MASQUERADE',
+    ]);
+  });
+
+  it('keeps the default route that a router advertised when the kernel begins to forward IPv6', async () => {
+    const host = new FakeHost();
+    await host.fs.makeDirectory('/state');
+    const order: string[] = [];
+    const write = host.writeSysctl.bind(host);
+    host.writeSysctl = (name, value) => {
+      order.push(`${name}=${value}`);
+      return write(name, value);
+    };
+    for (const name of ['net.ipv6.conf.eth0/7.accept_ra', 'net.ipv6.conf.wlan0.accept_ra'])
+      host.sysctls.set(name, name.includes('eth0') ? '1' : '0');
+    host.sysctls.set('net.ipv6.conf.all.forwarding', '0');
+    host.exec.respond((argv) =>
+      argv.includes('ra') ? '[{"dst":"default","dev":"eth0.7"},{"dst":"default","dev":"wlan0"}]' : undefined,
+    );
+    await networkOn(host, { IPv6: 'fd42::/48' }).applyPodCidrs(['fd42:0:0:1::/64']);
+    expect(order).toEqual(['net.ipv6.conf.eth0/7.accept_ra=2', 'net.ipv6.conf.all.forwarding=1']);
+  });
+
+  it('leaves everything of IPv6 alone in a cluster without it', async () => {
+    const host = new FakeHost();
+    host.sysctls.set('net.ipv6.conf.all.forwarding', '0');
+    await host.fs.makeDirectory('/state');
+    await networkOn(host).applyPodCidrs(['10.244.0.0/24']);
+    expect(host.sysctls.get('net.ipv6.conf.all.forwarding')).toBe('0');
+    expect(host.exec.calls.filter(({ argv }) => argv.includes('ip6tables') || argv.includes('-6'))).toEqual([]);
   });
 });

@@ -90,7 +90,7 @@ describe.skipIf(problem !== undefined)('the resolver of the agent, asked by dig'
         log: silentLogger,
         // The thread that agents run, on an address that every machine has.
         launch(settings) {
-          const thread = launchResolver({ ...settings, address: '127.0.0.1' });
+          const thread = launchResolver({ ...settings, addresses: ['127.0.0.1', '::1'] });
           threads.push(thread);
           return thread;
         },

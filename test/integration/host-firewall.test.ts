@@ -37,7 +37,7 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
       clock: systemClock,
       log: silentLogger,
       nodeName: 'me',
-      clusterCidr: '10.244.0.0/16',
+      clusterCidrs: { IPv4: '10.244.0.0/16' },
       cniConfigDirectory: '/cni',
       ipamDirectory: '/ipam',
       mtu: 1500,
@@ -45,8 +45,8 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
       vxlanPort: 8472,
       probePort: 10256,
       onProblems: () => {},
-      resolver: { address: '169.254.10.53', port: 10053 },
-      iptables: 'iptables',
+      resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },
+      iptables: { IPv4: 'iptables' },
     });
     await lab.pods[0]![1]!.agent.serve('near', 8080);
     await lab.pods[1]![0]!.agent.serve('far', 8080);
@@ -63,7 +63,7 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
   it('pods reach each other, the world and their resolver, and nothing else of the host', async () => {
     const before = await tables();
     expect(await reach('10.244.0.11')).toBe('timeout');
-    await network.applyPodCidr('10.244.0.0/24');
+    await network.applyPodCidrs(['10.244.0.0/24']);
     expect(await reach('10.244.0.11')).toMatch(/^near 10\.244\.0\.10/);
     expect(await reach('10.244.1.10')).toMatch(/^far 10\.244\.0\.10/);
     expect(await reach('198.51.100.1')).toMatch(/^outside 198\.51\.100\.10/);
@@ -72,7 +72,7 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
 
     // Again and again: the same rules.
     const once = await tables();
-    for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');
+    for (let i = 0; i < 3; i++) await network.applyPodCidrs(['10.244.0.0/24']);
     expect(await tables()).toBe(once);
 
     // As firewalld does when it starts over iptables.
@@ -85,7 +85,7 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
 
     // A proxy that comes later, or whose jumps were behind for whatever reason, refuses all the same.
     await exec.run(['sh', '-c', 'iptables -N KUBE-SERVICES; iptables -A FORWARD -j KUBE-SERVICES']);
-    for (let i = 0; i < 3; i++) await network.applyPodCidr('10.244.0.0/24');
+    for (let i = 0; i < 3; i++) await network.applyPodCidrs(['10.244.0.0/24']);
     const jumps = (await exec.run(['iptables', '-S', 'FORWARD'])).stdout.match(/(?<=-j ).*/g);
     expect(jumps).toEqual(['KUBE-SERVICES', 'CORACLE-FORWARD']);
 

@@ -48,7 +48,7 @@ describe.skipIf(problem !== undefined).each(HOST_FIREWALLS)('a host with $name',
   });
   afterAll(() => lab?.destroy());
 
-  const examine = () => examineNetwork({ host, iptables: 'iptables-nft', clusterCidr: CLUSTER_CIDR });
+  const examine = () => examineNetwork({ host, iptables: 'iptables-nft', clusterCidrs: { IPv4: CLUSTER_CIDR } });
 
   /** What pods and their clients do, as what came of it. */
   async function traffic() {
@@ -100,7 +100,7 @@ async function setUpNode(host: FakeHost): Promise<void> {
     clock: systemClock,
     log: silentLogger,
     nodeName: 'me',
-    clusterCidr: CLUSTER_CIDR,
+    clusterCidrs: { IPv4: CLUSTER_CIDR },
     cniConfigDirectory: '/cni',
     ipamDirectory: '/ipam',
     mtu: 0,
@@ -108,10 +108,10 @@ async function setUpNode(host: FakeHost): Promise<void> {
     vxlanPort: 8472,
     probePort: 10256,
     onProblems: () => {},
-    resolver: { address: '169.254.10.53', port: 10053 },
-    iptables: 'iptables-nft',
+    resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },
+    iptables: { IPv4: 'iptables-nft' },
   });
-  await network.applyPodCidr('10.244.0.0/24');
+  await network.applyPodCidrs(['10.244.0.0/24']);
   const backend = await chooseBackend('nftables', {
     exec: host.exec,
     log: silentLogger,

@@ -52,7 +52,7 @@ describe.skipIf(problem !== undefined)('network policies with real packets', () 
       log: silentLogger,
       compiled,
       families: ['IPv4', 'IPv6'],
-      dns: { address: '169.254.10.53', port: 10053 },
+      dns: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },
       clusterDns: ['10.96.0.10'],
     }).start(stop.signal);
   });

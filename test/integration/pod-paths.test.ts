@@ -54,7 +54,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       await host.fs.makeDirectory('/state');
       await lab.nodes[index]!.agent.serve('node', PROBE_PORT);
       await lab.pods[index]![0]!.agent.serve(`pod${index}`, 8080);
-      await network.applyPodCidr(`10.244.${index}.0/24`);
+      await network.applyPodCidrs([`10.244.${index}.0/24`]);
       network.start(informer, stop.signal);
     }
   });
@@ -78,7 +78,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       clock: systemClock,
       log: silentLogger,
       nodeName: `node-${index}`,
-      clusterCidr: '10.244.0.0/16',
+      clusterCidrs: { IPv4: '10.244.0.0/16' },
       cniConfigDirectory: '/cni',
       ipamDirectory: '/ipam',
       mtu: 0,
@@ -86,8 +86,8 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       vxlanPort: 8472,
       probePort: PROBE_PORT,
       onProblems: (found) => (problems = found),
-      resolver: { address: '169.254.10.53', port: 10053 },
-      iptables: 'iptables',
+      resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },
+      iptables: { IPv4: 'iptables' },
     });
     const run = (command: string) => {
       const [program, ...args] = labHost.enter;

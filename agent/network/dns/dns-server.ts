@@ -1,17 +1,27 @@
 import type { Informer } from '#api/client/informer.ts';
+import { type IpFamily, parseIp } from '#api/meta/ip-address.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
 import type { ObjectKey } from '#api/object/kube-object.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from '../../host/host.ts';
+import { hostRange } from '../paths/vxlan.ts';
 import type { FromResolver, ResolverSettings, ResolverThread, ToResolver } from './resolver-messages.ts';
 import { NamesFeed } from './service-names.ts';
 
-/** Of the node itself, on its loopback: stays when other addresses change, and is nobody else's. */
-export const DNS_ADDRESS = '169.254.10.53';
+/**
+ * Of the node itself, on its loopback: stay when other addresses change, and are nobody else's. Link-local ones of IPv6 belong to one link
+ * each, so that of IPv6 is from the ranges for private use.
+ */
+export const DNS_ADDRESSES: Readonly<Record<IpFamily, string>> = {
+  IPv4: '169.254.10.53',
+  IPv6: 'fd63:6f72:6163:6c65::53',
+};
 
-export interface DnsServerOptions extends Omit<ResolverSettings, 'address'> {
+type AddressByFamily = Readonly<Partial<Record<IpFamily, string>>>;
+
+export interface DnsServerOptions extends Omit<ResolverSettings, 'addresses'> {
   readonly host: Pick<Host, 'exec'>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -21,7 +31,7 @@ export interface DnsServerOptions extends Omit<ResolverSettings, 'address'> {
 }
 
 export interface DnsServer {
-  readonly address: string;
+  readonly addresses: AddressByFamily;
   readonly port: number;
   /** In Prometheus' text format; empty while the resolver does not answer. */
   renderMetrics(): Promise<string>;
@@ -37,17 +47,26 @@ const MAX_CHANGES = 200;
  * names from the informers, which go on while the controller is away. Rejects when it cannot listen.
  */
 export async function startDnsServer(options: DnsServerOptions, signal: AbortSignal): Promise<DnsServer> {
-  await options.host.exec.run(['ip', 'address', 'replace', `${DNS_ADDRESS}/32`, 'dev', 'lo']);
+  const addresses = resolverAddresses(options.clusterDns);
+  for (const address of Object.values(addresses))
+    await options.host.exec.run(['ip', 'address', 'replace', hostRange(address), 'dev', 'lo']);
   const keeper = new ResolverKeeper(options, signal);
   const port = await keeper.start(options.port);
-  options.log.info('cluster DNS answers on this node', { address: DNS_ADDRESS, port });
-  return { address: DNS_ADDRESS, port, renderMetrics: () => keeper.renderMetrics() };
+  options.log.info('cluster DNS answers on this node', { addresses: Object.values(addresses), port });
+  return { addresses, port, renderMetrics: () => keeper.renderMetrics() };
 }
 
 /** Takes back what starting put into the host. */
 export async function removeDnsAddress({ exec }: Host): Promise<void> {
   const { stdout } = await exec.run(['ip', 'address', 'show', 'dev', 'lo']);
-  if (stdout.includes(`${DNS_ADDRESS}/32`)) await exec.run(['ip', 'address', 'del', `${DNS_ADDRESS}/32`, 'dev', 'lo']);
+  for (const range of Object.values(DNS_ADDRESSES).map(hostRange))
+    if (stdout.includes(range)) await exec.run(['ip', 'address', 'del', range, 'dev', 'lo']);
+}
+
+/** One for each family that the cluster DNS has, as pods see it. */
+export function resolverAddresses(clusterDns: readonly string[]): AddressByFamily {
+  const families = clusterDns.flatMap((address) => parseIp(address)?.family ?? []);
+  return Object.fromEntries(families.map((family) => [family, DNS_ADDRESSES[family]]));
 }
 
 class ResolverKeeper {
@@ -90,7 +109,7 @@ class ResolverKeeper {
   #launch(port: number): Promise<number> {
     const { clusterDomain, clusterDns, clusterCidrs, upstreams, stubDomains, launch } = this.#options;
     const settings = { clusterDomain, clusterDns, clusterCidrs, upstreams, stubDomains };
-    const thread = launch({ ...settings, address: DNS_ADDRESS, port });
+    const thread = launch({ ...settings, addresses: Object.values(resolverAddresses(clusterDns)), port });
     const onAbort = () => thread.end();
     this.#signal.addEventListener('abort', onAbort, { once: true });
     return new Promise((resolve, reject) => {

@@ -3,7 +3,8 @@ import type { NamesChange } from './service-names.ts';
 
 /** What the resolver's thread is started with. */
 export interface ResolverSettings {
-  readonly address: string;
+  /** All of them on one port. */
+  readonly addresses: readonly string[];
   /** Of UDP and TCP; 0 asks for a free one. */
   readonly port: number;
   readonly clusterDomain: string;

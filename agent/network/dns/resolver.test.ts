@@ -12,7 +12,7 @@ async function rig() {
   let reads = 0;
   let handle: DnsListenOptions['handle'] = async () => undefined;
   await startResolver({
-    address: '169.254.10.53',
+    addresses: ['169.254.10.53'],
     port: 53,
     clusterDomain: 'cluster.local',
     clusterDns: ['10.96.0.10'],

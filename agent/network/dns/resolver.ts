@@ -1,7 +1,7 @@
 import { parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
-import type { DnsPeer, Host } from '../../host/host.ts';
+import type { DnsListener, DnsListenOptions, DnsPeer, Host } from '../../host/host.ts';
 import { ClusterZone } from './cluster-zone.ts';
 import { DnsMetrics } from './dns-metrics.ts';
 import { respond } from './dns-responder.ts';
@@ -31,10 +31,10 @@ const ADDRESSES_AGE_MS = 1_000;
 
 /** Answers names of the cluster from what it is told, and all others with what other resolvers say. Rejects when it cannot listen. */
 export async function startResolver(options: ResolverOptions): Promise<Resolver> {
-  const { host, clock, log, address, port, clusterDns } = options;
+  const { host, clock, log, addresses, clusterDns } = options;
   const zone = new ClusterZone(options.clusterDomain);
   const metrics = new DnsMetrics();
-  const upstreams = new Upstreams({ ...options, own: [...clusterDns, address] });
+  const upstreams = new Upstreams({ ...options, own: [...clusterDns, ...addresses] });
   const forwarder = new Forwarder({
     exchange: host.dns.exchange,
     clock,
@@ -61,9 +61,9 @@ export async function startResolver(options: ResolverOptions): Promise<Resolver>
         metrics.onAnswered(query.type, response, source, clock.monotonic() - startedMs),
     });
   };
-  const listener = await host.dns.listen({ address, port, handle });
+  const { port, close } = await listenOn(options, handle);
   return {
-    port: listener.port,
+    port,
     onNames(changes) {
       for (const change of changes) zone.onNames(change);
     },
@@ -71,8 +71,32 @@ export async function startResolver(options: ResolverOptions): Promise<Resolver>
       isSynced = true;
     },
     renderMetrics: () => metrics.render(),
-    close: () => listener.close(),
+    close,
   };
+}
+
+/** All or none: a resolver that some of its clients do not reach is none. */
+async function listenOn(
+  { host, addresses, port: wanted }: ResolverOptions,
+  handle: DnsListenOptions['handle'],
+): Promise<{ readonly port: number; readonly close: () => Promise<void> }> {
+  const listeners: DnsListener[] = [];
+  const close = async () => {
+    await Promise.all(listeners.map((listener) => listener.close()));
+  };
+  let port = wanted;
+  for (const address of addresses) {
+    try {
+      const listener = await host.dns.listen({ address, port, handle });
+      listeners.push(listener);
+      // Whatever was free for the first serves the others.
+      port = listener.port;
+    } catch (err) {
+      await close();
+      throw err;
+    }
+  }
+  return { port, close };
 }
 
 /**
@@ -82,11 +106,11 @@ export async function startResolver(options: ResolverOptions): Promise<Resolver>
 function clientFilter({
   host,
   clock,
-  address: ownAddress,
+  addresses: ownAddresses,
   clusterCidrs,
 }: ResolverOptions): (address: string) => Promise<boolean> {
   const ranges = clusterCidrs.flatMap((cidr) => parseCidr(cidr) ?? []);
-  const known = new Set([ownAddress, '127.0.0.1']);
+  const known = new Set([...ownAddresses, '127.0.0.1', '::1']);
   let readMs = Number.NEGATIVE_INFINITY;
   let reading = Promise.resolve();
   const readOwn = async () => {

@@ -8,6 +8,8 @@ export interface LinkMonitorOptions {
   readonly exec: Executor;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether changes of IPv6 matter too. */
+  readonly hasIpv6: boolean;
   /** Addresses or routes of this host changed. */
   readonly onChange: () => void;
 }
@@ -16,12 +18,16 @@ const RESTART_MS = 1_000;
 /** A cable or DHCP makes a dozen lines at once. */
 const GATHER_MS = 200;
 
-/** IPv4 only, as paths are; pods' interfaces have neither address nor route of it on the host's side, so their coming and going is silent. */
+/** What every link has by itself, those of pods included, and no path depends on. */
+const OF_EVERY_LINK = /\bfe80:|\bff00::\/8/;
+
+/** On the host's side pods' interfaces have no address or route but these, so their coming and going is silent. */
 export async function watchLinks(options: LinkMonitorOptions, signal: AbortSignal): Promise<void> {
-  const { exec, clock, log } = options;
+  const { exec, clock, log, hasIpv6 } = options;
+  const family = hasIpv6 ? [] : ['-4'];
   let isGathering = false;
   const onLine = (line: string) => {
-    if (isGathering || line.includes(`proto ${ROUTE_PROTOCOL}`)) return;
+    if (isGathering || line.includes(`proto ${ROUTE_PROTOCOL}`) || OF_EVERY_LINK.test(line)) return;
     isGathering = true;
     clock.after(GATHER_MS, () => {
       isGathering = false;
@@ -30,7 +36,7 @@ export async function watchLinks(options: LinkMonitorOptions, signal: AbortSigna
   };
   while (!signal.aborted) {
     try {
-      await exec.stream(['ip', '-4', '-o', 'monitor', 'address', 'route'], onLine, signal);
+      await exec.stream(['ip', ...family, '-o', 'monitor', 'address', 'route'], onLine, signal);
     } catch (err) {
       log.debug('changes of addresses are not told', { err: describeError(err) });
     }

@@ -1,4 +1,5 @@
-import { type IpRange, parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+import { type IpFamily, type IpRange, parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+import { hostRange } from './vxlan.ts';
 
 /** What the kernel would do with a packet to a host, as far as its main table says. */
 export interface NextHop {
@@ -30,11 +31,13 @@ interface RouteLine {
 }
 
 /**
- * Reads `ip -j -4 route show` and `ip -j link show`. Routes of our own are left out by the caller's filter: they lead to pods. Rules of
+ * Reads `ip -j route show`, one text for each family, and `ip -j link show`. Routes of our own are left out by the caller's filter: they lead to pods. Rules of
  * policy routing are not looked at: where they send nodes elsewhere, `podTransport: vxlan` is right whatever they say.
  */
-export function parseLinkTable(routesJson: string, linksJson: string): LinkTable {
-  const entries = readJson<RouteLine>(routesJson).flatMap(entryOf);
+export function parseLinkTable(routesJson: Readonly<Record<IpFamily, string>>, linksJson: string): LinkTable {
+  const entries = (['IPv4', 'IPv6'] as const).flatMap((family) =>
+    readJson<RouteLine>(routesJson[family]).flatMap((line) => entryOf(line, family)),
+  );
   // The narrowest range wins, then the lowest metric, as in the kernel.
   entries.sort((a, b) => b.range.prefixLength - a.range.prefixLength || a.metric - b.metric);
   const mtus = new Map(
@@ -51,12 +54,17 @@ export function parseLinkTable(routesJson: string, linksJson: string): LinkTable
   };
 }
 
-function entryOf({ dst, gateway, via, dev, metric, flags, nexthops }: RouteLine): Entry[] {
-  const range = parseCidr(dst === 'default' ? '0.0.0.0/0' : dst?.includes('/') ? dst : `${dst}/32`);
+function entryOf({ dst, gateway, via, dev, metric, flags, nexthops }: RouteLine, family: IpFamily): Entry[] {
   const hop = nexthops?.[0] ?? { gateway, via, dev };
+  const range = dst === undefined ? undefined : parseCidr(rangeText(dst, family));
   if (range === undefined || hop.dev === undefined || (flags ?? []).includes('linkdown')) return [];
   const isOnLink = hop.gateway === undefined && hop.via === undefined;
   return [{ range, device: hop.dev, isOnLink, metric: metric ?? 0 }];
+}
+
+function rangeText(dst: string, family: IpFamily): string {
+  if (dst === 'default') return family === 'IPv6' ? '::/0' : '0.0.0.0/0';
+  return dst.includes('/') ? dst : hostRange(dst);
 }
 
 /** iproute2 prints nothing at all where there is nothing to list, and empty objects for what a filter left out. */

@@ -1,4 +1,6 @@
 import type { Informer } from '#api/client/informer.ts';
+import type { IpFamily } from '#api/meta/ip-address.ts';
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -8,9 +10,9 @@ import { ExecError, type Host } from '../../host/host.ts';
 import type { NetworkProblem } from '../network-problem.ts';
 import { watchLinks } from './link-monitor.ts';
 import { type LinkTable, parseLinkTable } from './link-table.ts';
-import { GUARD_TABLE, renderGuard } from './overlay-guard.ts';
-import { podMtu, vxlanMtu } from './pod-mtu.ts';
-import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrOf } from './pod-paths.ts';
+import { DELETE_GUARD, renderGuard } from './overlay-guard.ts';
+import { type MtuFacts, podMtu, vxlanMtu } from './pod-mtu.ts';
+import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrsOf, underlayOf } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
 import { nodesRelayed, type PacketCarrier, PacketRelay, type PacketRelayOptions } from './relay/packet-relay.ts';
 import { probeAddressOf } from './relay/relay-frames.ts';
@@ -23,8 +25,8 @@ export interface PathKeeperOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly nodeName: string;
-  /** Pod addresses of the whole cluster; IPv4. */
-  readonly clusterCidr: string;
+  /** Pod addresses of the whole cluster. */
+  readonly clusterCidrs: RangesByFamily;
   readonly transport: PodTransport;
   /** UDP port of the tunnels, the same on every node. */
   readonly vxlanPort: number;
@@ -74,8 +76,8 @@ class Keeper implements PathKeeper {
 
   constructor(options: PathKeeperOptions) {
     this.#options = options;
-    const { host, clock, log, probePort, vxlanPort, clusterCidr, carrier } = options;
-    const shared = { host, clock, log, clusterCidr, probePort, vxlanPort };
+    const { host, clock, log, probePort, vxlanPort, clusterCidrs, carrier } = options;
+    const shared = { host, clock, log, clusterCidrs, probePort, vxlanPort };
     // Without a device of ours there is nothing that frames could be taken from.
     if (carrier !== undefined && options.transport !== 'direct')
       this.#relayOptions = { ...shared, carrier, onChange: () => this.#touch() };
@@ -103,7 +105,7 @@ class Keeper implements PathKeeper {
     const { host, clock, log } = this.#options;
     const touch = () => this.#touch();
     nodes.addHandler({ onAdd: touch, onUpdate: (a, b) => pathFacts(a) !== pathFacts(b) && touch(), onDelete: touch });
-    void watchLinks({ exec: host.exec, clock, log, onChange: touch }, signal);
+    void watchLinks({ exec: host.exec, clock, log, hasIpv6: this.#hasIpv6, onChange: touch }, signal);
     this.#run(nodes, signal).catch((err: unknown) => {
       if (!signal.aborted) log.error('pod routes are no longer kept', { err: describeError(err) });
     });
@@ -118,10 +120,7 @@ class Keeper implements PathKeeper {
     const { host } = this.#options;
     await this.#batch('ip', diffRoutes(await this.#ownRoutes(), []));
     if ((await this.#device()) !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
-    if ((await host.exec.find('nft')) !== undefined)
-      await host.exec.run(['nft', '-f', '-'], {
-        stdin: `table ip ${GUARD_TABLE}\ndelete table ip ${GUARD_TABLE}\n`,
-      });
+    if ((await host.exec.find('nft')) !== undefined) await host.exec.run(['nft', '-f', '-'], { stdin: DELETE_GUARD });
   }
 
   #touch(): void {
@@ -162,19 +161,21 @@ class Keeper implements PathKeeper {
 
   /** One pass: the device and its peers first, then the routes that lead into it, then what those no longer need. */
   async #sync(signal: AbortSignal): Promise<void> {
-    const { nodeName, clusterCidr, transport, log, mtu } = this.#options;
+    const { nodeName, clusterCidrs, transport, log, mtu } = this.#options;
     const facts = await this.#facts();
     const own = this.#nodes.find(({ metadata }) => metadata.name === nodeName);
-    const ownCidr = own === undefined ? undefined : podCidrOf(own, clusterCidr);
-    const { links } = facts;
-    const relayed = this.#relay?.relayed ?? new Set<string>();
-    const scope = { ownName: nodeName, clusterCidr, transport, links, relayed };
+    const ownCidrs = own === undefined ? [] : podCidrsOf(own, clusterCidrs);
+    const [ownCidr] = ownCidrs;
+    const { links, underlay } = facts;
+    const hasRelay = this.#hasRelay(underlay);
+    const relayed = (hasRelay ? this.#relay?.relayed : undefined) ?? new Set<string>();
+    const scope = { ownName: nodeName, clusterCidrs, transport, links, relayed };
     const paths = computePodPaths(this.#nodes, scope);
-    const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidr, vxlanMtu(facts), paths));
+    const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidrs, facts, paths));
     const usable = isReady
       ? paths
       : paths.filter(({ directDevice, isRelayed }) => directDevice !== undefined && !isRelayed);
-    const relay = isReady && this.#relay !== undefined ? { ownCidr, clusterCidr, links } : undefined;
+    const relay = isReady && hasRelay ? { ownCidr, clusterCidrs, links } : undefined;
     const failures: unknown[] = [];
     const attempt = (step: Promise<unknown>) => step.catch((err: unknown) => failures.push(err));
     if (isReady) await attempt(this.#syncPeers(usable, relay));
@@ -193,16 +194,21 @@ class Keeper implements PathKeeper {
   }
 
   /** Answers whether there is a device that frames can go through. */
-  async #syncDevice(ownCidr: string, mtu: number, paths: readonly PodPath[]): Promise<boolean> {
-    const { transport, vxlanPort, host, log } = this.#options;
+  async #syncDevice(ownCidrs: readonly string[], facts: MtuFacts, paths: readonly PodPath[]): Promise<boolean> {
+    const { transport, vxlanPort, host, log, clusterCidrs } = this.#options;
+    const { underlay } = facts;
+    const nodeCidr = ownCidrs[0]!;
+    const mtu = vxlanMtu(facts);
     const actual = await this.#device();
     this.#setupProblem = undefined;
     if (transport === 'direct' || paths.length === 0) {
       if (actual !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
       return false;
     }
-    const probeAddress = this.#relay === undefined ? undefined : probeAddressOf(ownCidr, this.#options.clusterCidr);
-    const lines = planDevice(actual, { ...tunnelOf(ownCidr), probeAddress, port: vxlanPort, mtu });
+    const probeAddress = this.#hasRelay(underlay) ? probeAddressOf(nodeCidr, clusterCidrs) : undefined;
+    const addresses = ownCidrs.map((cidr) => tunnelOf(cidr).address);
+    const { mac } = tunnelOf(nodeCidr);
+    const lines = planDevice(actual, { mac, addresses, underlay, probeAddress, port: vxlanPort, mtu });
     try {
       if (lines.length > 0) {
         await host.exec.run(['ip', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
@@ -211,7 +217,7 @@ class Keeper implements PathKeeper {
         this.#tunnel.forget();
         log.info('set up the tunnel to nodes beyond a router', { device: VXLAN_DEVICE, mtu, port: vxlanPort });
       }
-      await this.#syncGuard();
+      await this.#syncGuard(underlay);
       return true;
     } catch (err) {
       const beyond = paths.filter(({ directDevice }) => directDevice === undefined);
@@ -221,12 +227,13 @@ class Keeper implements PathKeeper {
     }
   }
 
-  async #syncGuard(): Promise<void> {
-    const { host, vxlanPort, nodeName, log } = this.#options;
+  async #syncGuard(underlay: IpFamily): Promise<void> {
+    const { host, vxlanPort: port, nodeName, log } = this.#options;
     const others = this.#nodes
       .filter(({ metadata }) => metadata.name !== nodeName)
-      .flatMap((node) => addressOf(node) ?? []);
-    const guard = renderGuard(vxlanPort, [...new Set(others)], this.#relay?.port);
+      .flatMap((node) => addressOf(node, underlay) ?? []);
+    const relayPort = this.#hasRelay(underlay) ? this.#relay?.port : undefined;
+    const guard = renderGuard({ port, underlay, nodeAddresses: [...new Set(others)], relayPort });
     if (guard === this.#guard) return;
     try {
       await host.exec.run(['nft', '-f', '-'], { stdin: guard });
@@ -247,7 +254,7 @@ class Keeper implements PathKeeper {
     const { exec } = this.#options.host;
     const [forwarding, neighbours] = await Promise.all([
       exec.run(['bridge', '-j', 'fdb', 'show', 'dev', VXLAN_DEVICE]),
-      exec.run(['ip', '-j', '-4', 'neighbour', 'show', 'dev', VXLAN_DEVICE]),
+      exec.run(['ip', '-j', 'neighbour', 'show', 'dev', VXLAN_DEVICE]),
     ]);
     const peers = [...peersOf(paths), ...(relay === undefined ? [] : relayPeers(paths, relay))];
     const changes = diffPeers(parsePeerTables(forwarding.stdout, neighbours.stdout), peers);
@@ -260,18 +267,35 @@ class Keeper implements PathKeeper {
     this.#options.onProblems(problems.filter((problem) => problem !== undefined));
   }
 
-  async #facts(): Promise<{ links: LinkTable; nodeAddresses: string[] }> {
+  async #facts(): Promise<MtuFacts & { links: LinkTable }> {
     const { exec } = this.#options.host;
-    const [routes, links] = await Promise.all([
-      exec.run(['ip', '-j', '-4', 'route', 'show']),
+    const [IPv4, IPv6, links] = await Promise.all([
+      this.#routes('-4'),
+      this.#hasIpv6 ? this.#routes('-6') : '',
       exec.run(['ip', '-j', 'link', 'show']),
     ]);
     const { nodeName } = this.#options;
+    const underlay = underlayOf(this.#nodes);
     const others = this.#nodes.filter(({ metadata }) => metadata.name !== nodeName);
     return {
-      links: parseLinkTable(routes.stdout, links.stdout),
-      nodeAddresses: others.flatMap((node) => addressOf(node) ?? []),
+      links: parseLinkTable({ IPv4, IPv6 }, links.stdout),
+      nodeAddresses: others.flatMap((node) => addressOf(node, underlay) ?? []),
+      underlay,
     };
+  }
+
+  /** Whether pods have such addresses: nodes that have no others carry pods of IPv4 too, but not by routes of theirs. */
+  get #hasIpv6(): boolean {
+    return this.#options.clusterCidrs.IPv6 !== undefined;
+  }
+
+  /** Its socket takes frames of IPv4 alone, and the probes that decide about it go by routes of IPv4. */
+  #hasRelay(underlay: IpFamily): boolean {
+    return this.#relay !== undefined && underlay === 'IPv4' && this.#options.clusterCidrs.IPv4 !== undefined;
+  }
+
+  async #routes(family: '-4' | '-6', ...filter: readonly string[]): Promise<string> {
+    return (await this.#options.host.exec.run(['ip', '-j', family, 'route', 'show', ...filter])).stdout;
   }
 
   async #device() {
@@ -285,8 +309,9 @@ class Keeper implements PathKeeper {
   }
 
   async #ownRoutes() {
-    const { stdout } = await this.#options.host.exec.run(['ip', '-j', '-4', 'route', 'show', 'proto', ROUTE_PROTOCOL]);
-    return parseRoutes(stdout);
+    const families = this.#hasIpv6 ? (['-4', '-6'] as const) : (['-4'] as const);
+    const listed = await Promise.all(families.map((family) => this.#routes(family, 'proto', ROUTE_PROTOCOL)));
+    return listed.flatMap(parseRoutes);
   }
 
   async #batch(program: 'ip' | 'bridge', lines: readonly string[]): Promise<void> {
@@ -297,7 +322,7 @@ class Keeper implements PathKeeper {
 
 /** The part of a Node that paths depend on. */
 function pathFacts(node: Node): string {
-  return JSON.stringify([node.spec?.podCIDR, node.status?.addresses]);
+  return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, node.status?.addresses]);
 }
 
 const noVxlan = (beyond: readonly PodPath[], err: unknown): NetworkProblem => ({

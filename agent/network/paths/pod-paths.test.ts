@@ -5,25 +5,26 @@ import { linkMtu, podMtu } from './pod-mtu.ts';
 import { computePodPaths } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, routesOf } from './pod-routes.ts';
 
-const node = (name: string, podCIDR?: string, address?: string): Node =>
+/** Ranges and addresses of both families are separated by commas. */
+const node = (name: string, podCidrs?: string, addresses?: string): Node =>
   ({
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name, uid: name, resourceVersion: '1', creationTimestamp: '' },
-    spec: { podCIDR },
+    spec: podCidrs === undefined ? {} : { podCIDR: podCidrs.split(',')[0], podCIDRs: podCidrs.split(',') },
     status:
-      address === undefined
+      addresses === undefined
         ? {}
         : {
             addresses: [
               { type: 'Hostname', address: name },
-              { type: 'InternalIP', address },
+              ...addresses.split(',').map((address) => ({ type: 'InternalIP', address })),
             ],
           },
   }) as Node;
 
-const links = parseLinkTable(
-  JSON.stringify([
+const routes = {
+  IPv4: JSON.stringify([
     { dst: 'default', gateway: '192.0.2.254', dev: 'eth0' },
     { dst: '192.0.2.0/24', dev: 'eth0', metric: 600 },
     { dst: '192.0.2.0/24', dev: 'wlan0', metric: 100 },
@@ -31,10 +32,28 @@ const links = parseLinkTable(
     { dst: '198.51.100.7', gateway: '192.0.2.254', dev: 'eth0' },
     { dst: '198.51.100.0/24', dev: 'eth2', flags: ['linkdown'] },
   ]),
+  IPv6: JSON.stringify([
+    { dst: 'default', gateway: 'fe80::1', dev: 'eth0', metric: 1024 },
+    { dst: '2001:db8:1::/64', dev: 'eth0', metric: 256 },
+    { dst: '2001:db8:9::7', gateway: 'fe80::1', dev: 'wlan0', metric: 1024 },
+  ]),
+};
+const links = parseLinkTable(
+  routes,
   JSON.stringify([{ ifname: 'eth0', mtu: 1500 }, { ifname: 'wlan0', mtu: 1492 }, {}]),
 );
-const scope = { ownName: 'me', clusterCidr: '10.244.0.0/16', transport: 'auto', links } as const;
-const b = { node: 'b', podCidr: '10.244.1.0/24', nodeAddress: '192.0.2.2', directDevice: 'wlan0', isRelayed: false };
+const scope = { ownName: 'me', clusterCidrs: { IPv4: '10.244.0.0/16' }, transport: 'auto', links } as const;
+const dual = { ...scope, clusterCidrs: { ...scope.clusterCidrs, IPv6: 'fd42::/48' } };
+const [B4, B6] = ['10.244.1.0/24', 'fd42:0:0:1::/64'];
+const b = {
+  node: 'b',
+  podCidr: B4,
+  nodeCidr: B4,
+  nodeAddress: '192.0.2.2',
+  directDevice: 'wlan0',
+  isRelayed: false,
+};
+const b6 = { ...b, podCidr: B6, nodeAddress: '2001:db8:1::2', directDevice: 'eth0' };
 
 describe('computePodPaths', () => {
   it.each([
@@ -67,6 +86,48 @@ describe('computePodPaths', () => {
     { name: 'none without a pod range', nodes: [node('b', undefined, '192.0.2.2')], want: [] },
   ])('$name', ({ nodes, want }) => {
     expect(computePodPaths(nodes, scope)).toEqual(want);
+  });
+
+  it.each([
+    {
+      name: 'straight by both families',
+      nodes: [node('b', `${B4},${B6}`, '192.0.2.2,2001:db8:1::2')],
+      want: [b, b6],
+    },
+    {
+      name: 'whichever family comes first',
+      nodes: [node('b', `${B6},${B4}`, '2001:db8:1::2,192.0.2.2')],
+      want: [b, b6],
+    },
+    {
+      name: 'IPv6 in a tunnel over IPv4 where the node has no address of IPv6',
+      nodes: [node('b', `${B4},${B6}`, '192.0.2.2')],
+      want: [b, { ...b6, nodeAddress: '192.0.2.2', directDevice: undefined }],
+    },
+    {
+      name: 'all in one tunnel over IPv4 beyond a router',
+      nodes: [node('b', `${B4},${B6}`, '198.51.100.7,2001:db8:9::7')],
+      want: [b, b6].map((path) => ({ ...path, nodeAddress: '198.51.100.7', directDevice: undefined })),
+    },
+    {
+      name: 'in a tunnel over IPv6 where nodes have nothing else',
+      nodes: [node('me', undefined, '2001:db8:1::1'), node('b', B6, '2001:db8:9::7')],
+      want: [{ ...b6, nodeCidr: B6, nodeAddress: '2001:db8:9::7', directDevice: undefined }],
+    },
+    {
+      name: 'IPv4 in a tunnel over IPv6 likewise',
+      nodes: [node('b', `${B4},${B6}`, '2001:db8:1::2')],
+      want: [{ ...b, nodeAddress: '2001:db8:1::2', directDevice: undefined }, b6],
+    },
+    {
+      name: 'none to where no tunnel leads: the nodes have no family in common',
+      nodes: [node('me', undefined, '192.0.2.1'), node('b', B6, '2001:db8:9::7')],
+      want: [],
+    },
+    { name: 'none for the whole world', nodes: [node('b', '::/0', '2001:db8:1::2')], want: [] },
+    { name: 'none for a range of the link', nodes: [node('b', '2001:db8:1::/64', '2001:db8:1::2')], want: [] },
+  ])('two families: $name', ({ nodes, want }) => {
+    expect(computePodPaths(nodes, dual)).toEqual(want);
   });
 
   it('takes the tunnel everywhere when told so', () => {
@@ -108,6 +169,18 @@ describe('routes', () => {
     expect(diffRoutes(actual, desired)).toEqual(want);
   });
 
+  it('of IPv6 look the same', () => {
+    const routes6 = routesOf([b6, { ...b6, nodeCidr: B6, directDevice: undefined }]);
+    expect(diffRoutes([], routes6)).toEqual([
+      'route replace fd42:0:0:1::/64 via 2001:db8:1::2 dev eth0 proto 177',
+      'route replace fd42:0:0:1::/64 via fd42:0:0:1:: dev coracle-vx onlink proto 177',
+    ]);
+    expect(
+      parseRoutes('[{"dst":"fd42:0:0:1::/64","gateway":"2001:db8:1::2","dev":"eth0","metric":1024,"pref":"medium"}]'),
+    ).toEqual(routes6.slice(0, 1));
+    expect(parseRoutes('[{"dst":"fd42::7","dev":"eth0"}]')[0]?.podCidr).toBe('fd42::7/128');
+  });
+
   it('reads what iproute2 prints, an empty answer included', () => {
     expect(parseRoutes('')).toEqual([]);
     expect(parseRoutes('[{"dst":"10.244.1.0/24","gateway":"192.0.2.2","dev":"eth0","flags":[]}]')).toEqual([direct]);
@@ -136,10 +209,15 @@ describe('MTU', () => {
     { name: 'as configured', addresses: [], transport: 'auto', configured: 1400, want: 1400 },
   ] as const)('$name', ({ addresses, transport, want, ...rest }) => {
     const configured = ('configured' in rest ? rest.configured : undefined) ?? 0;
-    expect(podMtu(configured, transport, { links, nodeAddresses: addresses })).toBe(want);
+    expect(podMtu(configured, transport, { links, nodeAddresses: addresses, underlay: 'IPv4' })).toBe(want);
   });
 
   it('of Ethernet where the kernel says nothing', () => {
-    expect(linkMtu({ links: parseLinkTable('', ''), nodeAddresses: [] })).toBe(1500);
+    const nothing = parseLinkTable({ IPv4: '', IPv6: '' }, '');
+    expect(linkMtu({ links: nothing, nodeAddresses: [], underlay: 'IPv4' })).toBe(1500);
+  });
+
+  it('leaves room for the larger header where frames go by IPv6', () => {
+    expect(podMtu(0, 'auto', { links, nodeAddresses: ['2001:db8:1::2'], underlay: 'IPv6' })).toBe(1430);
   });
 });

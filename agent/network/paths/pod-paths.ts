@@ -1,14 +1,18 @@
-import { parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+import { type IpFamily, parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
+import { IP_FAMILIES, type RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { LinkTable } from './link-table.ts';
 
 /** `auto`: straight where nodes share a link, in VXLAN where a router lies between them. */
 export type PodTransport = 'auto' | 'direct' | 'vxlan';
 
-/** How packets reach the pods of another node. */
+/** How packets reach the pods of another node, by their addresses of one family. */
 export interface PodPath {
   readonly node: string;
   readonly podCidr: string;
+  /** What the node's end of the tunnel is known by: its range of IPv4, where it has one. The same in all paths to the node. */
+  readonly nodeCidr: string;
+  /** Of the direct route, then of the family of podCidr; else of the packets that carry the frames. */
   readonly nodeAddress: string;
   /** Device of the direct route; undefined: in VXLAN. */
   readonly directDevice: string | undefined;
@@ -19,7 +23,7 @@ export interface PodPath {
 export interface PathScope {
   readonly ownName: string;
   /** Pod addresses of the whole cluster. */
-  readonly clusterCidr: string;
+  readonly clusterCidrs: RangesByFamily;
   readonly transport: PodTransport;
   readonly links: LinkTable;
   /** Nodes that cannot be reached. */
@@ -31,14 +35,31 @@ export interface PathScope {
  * 0.0.0.0/0 must not draw everybody's traffic to itself.
  */
 export function computePodPaths(nodes: readonly Node[], scope: PathScope): PodPath[] {
+  const underlay = underlayOf(nodes);
   return nodes.flatMap((node) => {
-    const podCidr = podCidrOf(node, scope.clusterCidr);
-    const nodeAddress = addressOf(node);
-    if (node.metadata.name === scope.ownName || podCidr === undefined || nodeAddress === undefined) return [];
     const { name } = node.metadata;
+    const podCidrs = podCidrsOf(node, scope.clusterCidrs);
+    const [nodeCidr] = podCidrs;
+    if (name === scope.ownName || nodeCidr === undefined) return [];
+    const tunnelAddress = addressOf(node, underlay);
     const isRelayed = scope.relayed?.has(name) === true;
-    return [{ node: name, podCidr, nodeAddress, directDevice: directDevice(nodeAddress, scope), isRelayed }];
+    return podCidrs.flatMap((podCidr) => {
+      const straight = addressOf(node, familyOf(podCidr));
+      const device = straight === undefined ? undefined : directDevice(straight, scope);
+      const nodeAddress = device === undefined ? tunnelAddress : straight;
+      if (nodeAddress === undefined) return [];
+      return [{ node: name, podCidr, nodeCidr, nodeAddress, directDevice: device, isRelayed }];
+    });
   });
+}
+
+const familyOf = (text: string): IpFamily => (text.includes(':') ? 'IPv6' : 'IPv4');
+
+/** By which family of addresses nodes send each other frames: IPv6 only where some node has no other. All of them must decide alike. */
+export function underlayOf(nodes: readonly Node[]): IpFamily {
+  const lacks = (family: IpFamily) =>
+    nodes.some((node) => (node.status?.addresses ?? []).length > 0 && addressOf(node, family) === undefined);
+  return lacks('IPv4') && !lacks('IPv6') ? 'IPv6' : 'IPv4';
 }
 
 function directDevice(nodeAddress: string, { transport, links }: PathScope): string | undefined {
@@ -47,20 +68,21 @@ function directDevice(nodeAddress: string, { transport, links }: PathScope): str
   return hop?.isOnLink ? hop.device : undefined;
 }
 
-/** The first IPv4 address that a node tells of itself. */
-export function addressOf({ status }: Node): string | undefined {
-  return status?.addresses?.find(({ type, address }) => type === 'InternalIP' && parseIp(address)?.family === 'IPv4')
+/** The first address of the family that a node tells of itself. */
+export function addressOf({ status }: Node, family: IpFamily): string | undefined {
+  return status?.addresses?.find(({ type, address }) => type === 'InternalIP' && parseIp(address)?.family === family)
     ?.address;
 }
 
-/** Pod addresses of a node, where they lie in the cluster's. IPv4 only, as the routes are. */
-export function podCidrOf({ spec }: Node, clusterCidr: string): string | undefined {
-  return spec?.podCIDR !== undefined && isWithin(spec.podCIDR, clusterCidr) ? spec.podCIDR : undefined;
+/** Pod addresses of a node, one range for each family at most, where they lie in the cluster's; IPv4 first. */
+export function podCidrsOf({ spec }: Node, clusterCidrs: RangesByFamily): string[] {
+  const told = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
+  return IP_FAMILIES.flatMap((family) => told.find((cidr) => isWithin(cidr, clusterCidrs[family])) ?? []);
 }
 
-function isWithin(cidr: string, outer: string): boolean {
+function isWithin(cidr: string, outer: string | undefined): boolean {
   const inner = parseCidr(cidr);
-  const range = parseCidr(outer);
-  if (inner === undefined || range?.family !== 'IPv4' || inner.prefixLength < range.prefixLength) return false;
+  const range = outer === undefined ? undefined : parseCidr(outer);
+  if (inner === undefined || range === undefined || inner.prefixLength < range.prefixLength) return false;
   return rangeContains(range, { family: inner.family, value: inner.base });
 }

@@ -1,5 +1,5 @@
 import type { PodPath } from './pod-paths.ts';
-import { tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
+import { hostRange, tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
 
 /** Marks our routes in the kernel (`ip route show proto 177`), so that we remove only what is ours. Unassigned in iproute2's table. */
 export const ROUTE_PROTOCOL = '177';
@@ -20,7 +20,7 @@ export const routesOf = (paths: readonly PodPath[]): PodRoute[] =>
       : { podCidr, gateway: nodeAddress, device: directDevice },
   );
 
-/** Reads `ip -j -4 route show proto N`. */
+/** Reads `ip -j route show proto N` of either family. */
 export function parseRoutes(json: string): PodRoute[] {
   const entries = JSON.parse(json.trim() === '' ? '[]' : json) as {
     dst?: string;
@@ -32,7 +32,7 @@ export function parseRoutes(json: string): PodRoute[] {
   return entries.flatMap(({ dst, gateway, dev, prefsrc }) =>
     dst === undefined || dev === undefined
       ? []
-      : [{ podCidr: dst.includes('/') ? dst : `${dst}/32`, gateway, device: dev, source: prefsrc }],
+      : [{ podCidr: dst.includes('/') ? dst : hostRange(dst), gateway, device: dev, source: prefsrc }],
   );
 }
 

@@ -77,7 +77,7 @@ export class TunnelHealth {
     for (const peer of this.#peers.slice(0, MAX_ASKED)) {
       const verdict = await probeChecksums(peer, this.#options);
       if (verdict === 'intact' || verdict === 'garbled') return { verdict, blocked: [] };
-      if (verdict === 'blocked') blocked.push(peer.nodeAddress);
+      if (verdict === 'blocked' && !blocked.includes(peer.nodeAddress)) blocked.push(peer.nodeAddress);
     }
     return { verdict: blocked.length > 0 ? 'blocked' : 'unknown', blocked };
   }

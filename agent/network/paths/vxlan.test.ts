@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { diffPeers, parsePeerTables, parseVxlanDevice, planDevice, tunnelOf, type VxlanDevice } from './vxlan.ts';
 
-const own = { ...tunnelOf('10.244.3.0/24'), port: 8472, mtu: 1450 };
+const { address, mac } = tunnelOf('10.244.3.0/24');
+const own = { mac, addresses: [address], underlay: 'IPv4', port: 8472, mtu: 1450 } as const;
 const device: VxlanDevice = {
   id: 177,
   port: 8472,
@@ -9,6 +10,7 @@ const device: VxlanDevice = {
   isLearning: false,
   mtu: 1450,
   isUp: true,
+  underlay: 'IPv4',
   addresses: ['10.244.3.0/32'],
 };
 const CREATE = 'link add coracle-vx address 0e:c0:0a:f4:03:00 type vxlan id 177 dstport 8472 nolearning';
@@ -17,6 +19,7 @@ it('address and MAC of a tunnel follow from the pod range', () => {
   expect(tunnelOf('10.244.3.0/24')).toEqual({ address: '10.244.3.0', mac: '0e:c0:0a:f4:03:00' });
   // A range that is written with an address inside it is the same one.
   expect(tunnelOf('10.244.3.9/24')).toEqual(tunnelOf('10.244.3.0/24'));
+  expect(tunnelOf('fd42:0:0:103::/64')).toEqual({ address: 'fd42:0:0:103::', mac: '0e:c0:00:00:01:03' });
 });
 
 describe('planDevice', () => {
@@ -43,6 +46,23 @@ describe('planDevice', () => {
     },
   ])('$name', ({ actual, want }) => {
     expect(planDevice(actual, own)).toEqual(want);
+  });
+
+  const both = { ...own, addresses: [address, 'fd42:0:0:3::'] };
+  const ADD_6 = 'address add fd42:0:0:3::/128 dev coracle-vx nodad';
+
+  it('gives it an address of each family', () => {
+    expect(planDevice(device, both)).toEqual([ADD_6]);
+    expect(planDevice({ ...device, addresses: ['10.244.3.0/32', 'fd42:0:0:3::/128'] }, both)).toEqual([]);
+    expect(planDevice({ ...device, addresses: ['10.244.3.0/32', 'fd42:0:0:3::/128'] }, own)).toEqual([
+      'address delete fd42:0:0:3::/128 dev coracle-vx',
+    ]);
+  });
+
+  it('makes it anew when frames are to go by IPv6', () => {
+    const over6 = [`${CREATE} local ::`, 'link set coracle-vx alias "coracle over IPv6"'];
+    expect(planDevice(device, { ...own, underlay: 'IPv6' })).toEqual(['link delete coracle-vx', ...over6, ...rest]);
+    expect(planDevice({ ...device, underlay: 'IPv6' }, { ...own, underlay: 'IPv6' })).toEqual([]);
   });
 });
 

@@ -1,12 +1,12 @@
-import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
+import { addressAt, type IpFamily, parseCidr } from '#api/meta/ip-address.ts';
 import type { PodPath } from './pod-paths.ts';
 
 /** At most 15 characters (IFNAMSIZ). */
 export const VXLAN_DEVICE = 'coracle-vx';
 /** Beside the networks of others on the same port (flannel has 1). */
 export const VXLAN_ID = 177;
-/** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14. */
-export const VXLAN_OVERHEAD_BYTES = 50;
+/** The outer header, UDP 8, VXLAN 8, inner Ethernet 14. */
+export const VXLAN_OVERHEAD_BYTES: Readonly<Record<IpFamily, number>> = { IPv4: 20 + 30, IPv6: 40 + 30 };
 
 export interface Tunnel {
   /** Address of the device itself: the first of the node's pod range, which no pod gets. */
@@ -15,11 +15,12 @@ export interface Tunnel {
   readonly mac: string;
 }
 
-/** `podCidr` is a valid IPv4 range. */
+/** Of IPv6 ranges only the last 32 bits of the network count: a cluster hands out 65,536 at most. */
 export function tunnelOf(podCidr: string): Tunnel {
   const range = parseCidr(podCidr);
-  if (range?.family !== 'IPv4') throw new Error(`"${podCidr}" is no range of IPv4 addresses`);
-  const bytes = [24n, 16n, 8n, 0n].map((shift) => Number((range.base >> shift) & 0xffn));
+  if (range === undefined) throw new Error(`"${podCidr}" is no range of addresses`);
+  const value = range.family === 'IPv4' ? range.base : range.base / range.size;
+  const bytes = [24n, 16n, 8n, 0n].map((shift) => Number((value >> shift) & 0xffn));
   const mac = [0x0e, 0xc0, ...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
   return { address: addressAt(range, 0n), mac };
 }
@@ -32,7 +33,11 @@ export interface Peer extends Tunnel {
 export const peersOf = (paths: readonly PodPath[]): Peer[] =>
   paths
     .filter(({ directDevice, isRelayed }) => directDevice === undefined && !isRelayed)
-    .map(({ podCidr, nodeAddress }) => ({ ...tunnelOf(podCidr), nodeAddress }));
+    .map(({ podCidr, nodeCidr, nodeAddress }) => ({
+      address: tunnelOf(podCidr).address,
+      mac: tunnelOf(nodeCidr).mac,
+      nodeAddress,
+    }));
 
 /** The device as the kernel describes it. */
 export interface VxlanDevice {
@@ -42,17 +47,24 @@ export interface VxlanDevice {
   readonly isLearning: boolean;
   readonly mtu: number;
   readonly isUp: boolean;
+  /** Of the packets that carry the frames. */
+  readonly underlay: IpFamily;
+  /** Without those that the kernel gives every link. */
   readonly addresses: readonly string[];
 }
+
+/** The kernel does not tell which family a device was made for while it chooses the source itself; its name beside the name does. */
+const OVER_IPV6 = 'coracle over IPv6';
 
 interface DeviceLine {
   readonly address?: string;
   readonly mtu?: number;
   readonly flags?: readonly string[];
+  readonly ifalias?: string;
   readonly linkinfo?: {
     readonly info_data?: { readonly id?: number; readonly port?: number; readonly learning?: boolean };
   };
-  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number; readonly family?: string }[];
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
 }
 
 /** Reads `ip -j -d address show dev coracle-vx`. */
@@ -69,37 +81,54 @@ export function parseVxlanDevice(json: string): VxlanDevice | undefined {
     isLearning: learning,
     mtu: line.mtu ?? 0,
     isUp: (line.flags ?? []).includes('UP'),
-    addresses: (line.addr_info ?? []).flatMap(({ local, prefixlen, family }) =>
-      family === 'inet' && local !== undefined ? [`${local}/${prefixlen}`] : [],
+    underlay: line.ifalias === OVER_IPV6 ? 'IPv6' : 'IPv4',
+    addresses: (line.addr_info ?? []).flatMap(({ local, prefixlen }) =>
+      local === undefined || local.startsWith('fe80:') ? [] : [`${local}/${prefixlen}`],
     ),
   };
 }
 
-export interface DeviceWish extends Tunnel {
-  /** A second address, which nodes probe each other with. */
+export interface DeviceWish extends Pick<Tunnel, 'mac'> {
+  /** One for each range of the node's pods. */
+  readonly addresses: readonly string[];
+  readonly underlay: IpFamily;
+  /** A further address, which nodes probe each other with. */
   readonly probeAddress?: string | undefined;
   readonly port: number;
   readonly mtu: number;
 }
 
+/** The range of one address alone. */
+export const hostRange = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`;
+
 /** Lines of `ip -batch` that make the device what it shall be; one that cannot be changed in place is made anew. */
 export function planDevice(actual: VxlanDevice | undefined, wish: DeviceWish): string[] {
-  const { address, probeAddress, mac, port, mtu } = wish;
+  const { addresses, underlay, probeAddress, mac, port, mtu } = wish;
   const isOurs =
-    actual !== undefined && actual.id === VXLAN_ID && actual.port === port && actual.mac === mac && !actual.isLearning;
+    actual !== undefined &&
+    actual.id === VXLAN_ID &&
+    actual.port === port &&
+    actual.mac === mac &&
+    actual.underlay === underlay &&
+    !actual.isLearning;
   const lines: string[] = [];
   if (actual !== undefined && !isOurs) lines.push(`link delete ${VXLAN_DEVICE}`);
-  if (!isOurs)
-    // Without `local`: the kernel takes the source that its routes say, so that an address of ours may change. No group, nothing learned:
-    // every entry is ours.
-    lines.push(`link add ${VXLAN_DEVICE} address ${mac} type vxlan id ${VXLAN_ID} dstport ${port} nolearning`);
+  if (!isOurs) {
+    // Without an address for `local`: the kernel takes the source that its routes say, so that an address of ours may change. No group,
+    // nothing learned: every entry is ours.
+    const local = underlay === 'IPv6' ? ' local ::' : '';
+    lines.push(`link add ${VXLAN_DEVICE} address ${mac} type vxlan id ${VXLAN_ID} dstport ${port} nolearning${local}`);
+    if (underlay === 'IPv6') lines.push(`link set ${VXLAN_DEVICE} alias "${OVER_IPV6}"`);
+  }
   if (!isOurs || actual?.mtu !== mtu) lines.push(`link set ${VXLAN_DEVICE} mtu ${mtu}`);
-  const own = `${address}/32`;
+  const own = addresses.map(hostRange);
   const present = isOurs ? (actual?.addresses ?? []) : [];
   const probe = probeAddress === undefined ? undefined : `${probeAddress}/32`;
   for (const other of present)
-    if (other !== own && other !== probe) lines.push(`address delete ${other} dev ${VXLAN_DEVICE}`);
-  if (!present.includes(own)) lines.push(`address add ${own} dev ${VXLAN_DEVICE}`);
+    if (!own.includes(other) && other !== probe) lines.push(`address delete ${other} dev ${VXLAN_DEVICE}`);
+  for (const address of own)
+    if (!present.includes(address))
+      lines.push(`address add ${address} dev ${VXLAN_DEVICE}${address.includes(':') ? ' nodad' : ''}`);
   // Of the link's scope: no packet that is masqueraded gets it for its source.
   if (probe !== undefined && !present.includes(probe))
     lines.push(`address add ${probe} dev ${VXLAN_DEVICE} scope link`);
@@ -113,7 +142,7 @@ export interface PeerTables {
   readonly neighbours: ReadonlyMap<string, string>;
 }
 
-/** Reads `bridge -j fdb show dev coracle-vx` and `ip -j -4 neigh show dev coracle-vx`. */
+/** Reads `bridge -j fdb show dev coracle-vx` and `ip -j neigh show dev coracle-vx`. */
 export function parsePeerTables(forwardingJson: string, neighboursJson: string): PeerTables {
   const read = (text: string): Record<string, unknown>[] =>
     text.trim() === '' ? [] : (JSON.parse(text) as Record<string, unknown>[]);

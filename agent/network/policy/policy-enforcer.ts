@@ -22,7 +22,8 @@ export interface PolicyEnforcerOptions {
   /** Shows the one ConfigMap that tells this node what to enforce, or none. */
   readonly compiled: Informer<ConfigMap>;
   readonly families: readonly IpFamily[];
-  readonly dns: PolicyOptions['dns'];
+  /** Where the cluster DNS answers on this node; undefined: it does not. */
+  readonly dns: { readonly addresses: Readonly<Partial<Record<IpFamily, string>>>; readonly port: number } | undefined;
   readonly clusterDns: readonly string[];
 }
 
@@ -46,6 +47,11 @@ export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnfo
   };
   compiled.addHandler({ onAdd: touch, onUpdate: touch, onDelete: touch });
 
+  function resolverOf(family: IpFamily): PolicyOptions['dns'] {
+    const address = options.dns?.addresses[family];
+    return options.dns === undefined || address === undefined ? undefined : { address, port: options.dns.port };
+  }
+
   async function sync(): Promise<void> {
     const [object] = compiled.list();
     const text = object?.data?.[NODE_POLICY_KEY];
@@ -61,7 +67,7 @@ export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnfo
       return;
     }
     for (const family of families) {
-      const table = computePolicyTable(policy, { family, dns: options.dns, clusterDns: options.clusterDns });
+      const table = computePolicyTable(policy, { family, dns: resolverOf(family), clusterDns: options.clusterDns });
       const change = renderPolicyChange(installed.get(family), table, family);
       if (change === '') continue;
       // Until it is known to stand, the next try starts from nothing.

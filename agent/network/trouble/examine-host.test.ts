@@ -3,8 +3,8 @@ import { examineHost } from './examine-host.ts';
 import type { ForeignChain, HostNetworkFacts } from './host-facts.ts';
 
 const sound: HostNetworkFacts = {
-  forwarding: '1',
-  bridgeNetfilter: '1',
+  forwarding: { IPv4: '1', IPv6: '0' },
+  bridgeNetfilter: { IPv4: '1', IPv6: '0' },
   nftProblem: undefined,
   foreignChains: [],
   otherIptables: { program: 'iptables-legacy', rules: '' },
@@ -24,8 +24,12 @@ const legacy = (rules: string) => ({ program: 'iptables-legacy', rules });
 
 it.each([
   { name: 'a sound host', facts: sound, want: [] },
-  { name: 'no forwarding', facts: { ...sound, forwarding: '0' }, want: ['NoForwarding'] },
-  { name: 'no br_netfilter', facts: { ...sound, bridgeNetfilter: undefined }, want: ['NoBridgeNetfilter'] },
+  { name: 'no forwarding', facts: { ...sound, forwarding: { IPv4: '0', IPv6: '1' } }, want: ['NoForwarding'] },
+  {
+    name: 'no br_netfilter',
+    facts: { ...sound, bridgeNetfilter: { IPv4: undefined, IPv6: '1' } },
+    want: ['NoBridgeNetfilter'],
+  },
   { name: 'no nf_tables', facts: { ...sound, nftProblem: 'Protocol not supported' }, want: ['NoNfTables'] },
   {
     name: 'firewalld as it is installed',
@@ -73,10 +77,19 @@ it.each([
     want: [],
   },
 ])('$name', ({ facts, want }) => {
-  const problems = examineHost(facts, { clusterCidr: '10.244.0.0/16' });
+  const problems = examineHost(facts, { clusterCidrs: { IPv4: '10.244.0.0/16' } });
   expect(problems.map(({ reason }) => reason)).toEqual(want);
   for (const { cause, cure } of problems) {
     expect(cause).not.toBe('');
     expect(cure).not.toBe('');
   }
+});
+
+it('looks at what pods of IPv6 need where there are such pods', () => {
+  const inet6: ForeignChain = { ...own, table: 'ip6 filters' };
+  const facts = { ...sound, forwarding: { IPv4: '1', IPv6: undefined }, foreignChains: [inet6] };
+  const problems = examineHost(facts, { clusterCidrs: { IPv4: '10.244.0.0/16', IPv6: 'fd42::/48' } });
+  expect(problems.map(({ reason }) => reason)).toEqual(['NoForwarding', 'NoBridgeNetfilter', 'FirewallRefusesPods']);
+  expect(problems[0]?.cure).toContain('ipv6.disable=1');
+  expect(problems[2]?.cure).toContain('nft insert rule ip6 filters forward ip6 saddr fd42::/48 accept');
 });

@@ -1,36 +1,54 @@
+import type { IpFamily } from '#api/meta/ip-address.ts';
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { NetworkProblem } from '../network-problem.ts';
-import type { ForeignChain, HostNetworkFacts } from './host-facts.ts';
+import { type ForeignChain, type HostNetworkFacts, KERNEL_KEYS as KEYS } from './host-facts.ts';
 
 export interface ExamineOptions {
   /** Pod addresses of the whole cluster. */
-  readonly clusterCidr: string;
+  readonly clusterCidrs: RangesByFamily;
 }
 
 /** What on this host is in the way of pods, and what helps. Pure; both the agent's conditions and `coracle doctor network` show it. */
-export function examineHost(facts: HostNetworkFacts, { clusterCidr }: ExamineOptions): NetworkProblem[] {
-  return [...kernelProblems(facts), ...foreignProblems(facts.foreignChains, clusterCidr), ...leftoverProblem(facts)];
+export function examineHost(facts: HostNetworkFacts, { clusterCidrs }: ExamineOptions): NetworkProblem[] {
+  const ranges = Object.entries(clusterCidrs) as [IpFamily, string][];
+  return [
+    ...kernelProblems(
+      facts,
+      ranges.map(([family]) => family),
+    ),
+    ...ranges.flatMap(([family, range]) => foreignProblems(facts.foreignChains, family, range)),
+    ...leftoverProblem(facts),
+  ];
 }
 
-function kernelProblems({ forwarding, bridgeNetfilter, nftProblem }: HostNetworkFacts): NetworkProblem[] {
+function kernelProblems(facts: HostNetworkFacts, families: readonly IpFamily[]): NetworkProblem[] {
+  const { nftProblem } = facts;
   const problems: NetworkProblem[] = [];
-  if (forwarding !== '1')
-    problems.push({
-      reason: 'NoForwarding',
-      cause: `net.ipv4.ip_forward is ${forwarding ?? 'not there'}, so no packet reaches a pod from outside or leaves it`,
-      cure: 'look for what resets it in /etc/sysctl.d and set net.ipv4.ip_forward=1',
-      isDegraded: false,
-    });
-  if (bridgeNetfilter !== '1')
-    problems.push({
-      reason: 'NoBridgeNetfilter',
-      cause:
-        'packets between two pods of this node pass no rules, so Services whose endpoint is on the same node do not answer',
-      cure:
-        bridgeNetfilter === undefined
-          ? 'load the kernel module br_netfilter, or use a kernel that has it'
-          : 'set net.bridge.bridge-nf-call-iptables=1',
-      isDegraded: false,
-    });
+  for (const family of families) {
+    const [forwarding, bridgeNetfilter] = [facts.forwarding[family], facts.bridgeNetfilter[family]];
+    const key = KEYS[family];
+    const of = family === 'IPv6' ? ' of IPv6' : '';
+    if (forwarding !== '1')
+      problems.push({
+        reason: 'NoForwarding',
+        cause: `${key.forwarding} is ${forwarding ?? 'not there'}, so no packet${of} reaches a pod from outside or leaves it`,
+        cure:
+          forwarding === undefined && family === 'IPv6'
+            ? 'start this host with IPv6 (without ipv6.disable=1 on the command line of its kernel), or leave it out of clusterCidr'
+            : `look for what resets it in /etc/sysctl.d and set ${key.forwarding}=1`,
+        isDegraded: false,
+      });
+    if (bridgeNetfilter !== '1')
+      problems.push({
+        reason: 'NoBridgeNetfilter',
+        cause: `packets${of} between two pods of this node pass no rules, so Services whose endpoint is on the same node do not answer`,
+        cure:
+          bridgeNetfilter === undefined
+            ? 'load the kernel module br_netfilter, or use a kernel that has it'
+            : `set ${key.bridgeNetfilter}=1`,
+        isDegraded: false,
+      });
+  }
   if (nftProblem !== undefined)
     problems.push({
       reason: 'NoNfTables',
@@ -42,9 +60,11 @@ function kernelProblems({ forwarding, bridgeNetfilter, nftProblem }: HostNetwork
 }
 
 /** A verdict of another table cannot be undone: whatever ours accept, theirs may still drop. One problem for each table. */
-function foreignProblems(chains: readonly ForeignChain[], clusterCidr: string): NetworkProblem[] {
+function foreignProblems(chains: readonly ForeignChain[], family: IpFamily, clusterCidr: string): NetworkProblem[] {
+  const own = family === 'IPv6' ? 'ip6' : 'ip';
+  const sees = ({ table }: ForeignChain) => table.startsWith('inet ') || table.startsWith(`${own} `);
   const byTable = Map.groupBy(
-    chains.filter((chain) => isInTheWay(chain, clusterCidr)),
+    chains.filter((chain) => sees(chain) && isInTheWay(chain, clusterCidr)),
     ({ table }) => table,
   );
   return [...byTable].map(([table, refusing]) => {
@@ -56,7 +76,7 @@ function foreignProblems(chains: readonly ForeignChain[], clusterCidr: string): 
         cure: `firewall-cmd --permanent --zone=trusted --add-source=${clusterCidr} && firewall-cmd --reload`,
       };
     const insert = (chain: string, end: 'saddr' | 'daddr') =>
-      `nft insert rule ${table} ${chain} ip ${end} ${clusterCidr} accept`;
+      `nft insert rule ${table} ${chain} ${own} ${end} ${clusterCidr} accept`;
     const rules = refusing.flatMap(({ chain, hook }) => [
       insert(chain, 'saddr'),
       ...(hook === 'forward' ? [insert(chain, 'daddr')] : []),

@@ -1,3 +1,4 @@
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import { describeError } from '#base/errors.ts';
 import type { Host } from '../../host/host.ts';
 
@@ -15,14 +16,21 @@ export interface ForeignChain {
 /** What the host's kernel and the rules of others are like. */
 export interface HostNetworkFacts {
   /** Values of kernel keys; undefined: there is no such key. */
-  readonly forwarding: string | undefined;
-  readonly bridgeNetfilter: string | undefined;
+  readonly forwarding: Readonly<Record<IpFamily, string | undefined>>;
+  readonly bridgeNetfilter: Readonly<Record<IpFamily, string | undefined>>;
   /** Why rules of nftables cannot be set; undefined: they can. */
   readonly nftProblem: string | undefined;
   readonly foreignChains: readonly ForeignChain[];
   /** What the variant of iptables that is not in use holds, as its `-save` prints it; empty: nothing, or there is none. */
   readonly otherIptables: { readonly program: string; readonly rules: string };
 }
+
+export const KERNEL_KEYS: Readonly<
+  Record<IpFamily, { readonly forwarding: string; readonly bridgeNetfilter: string }>
+> = {
+  IPv4: { forwarding: 'net.ipv4.ip_forward', bridgeNetfilter: 'net.bridge.bridge-nf-call-iptables' },
+  IPv6: { forwarding: 'net.ipv6.conf.all.forwarding', bridgeNetfilter: 'net.bridge.bridge-nf-call-ip6tables' },
+};
 
 /** Tables that iptables-nft keeps, where chains of our own come first, and tables of ours. */
 const KNOWN_TABLES = /^(ip6?|arp|bridge) (filter|nat|mangle|raw|security)$|^\S+ (kube-proxy|coracle-.*)$/;
@@ -48,9 +56,13 @@ export interface FactSources {
 
 /** Asks the kernel; changes nothing. */
 export async function readHostNetworkFacts({ host, iptables }: FactSources): Promise<HostNetworkFacts> {
+  const byFamily = async (key: 'forwarding' | 'bridgeNetfilter') => ({
+    IPv4: await host.readSysctl(KERNEL_KEYS.IPv4[key]),
+    IPv6: await host.readSysctl(KERNEL_KEYS.IPv6[key]),
+  });
   const [forwarding, bridgeNetfilter, nft, otherIptables] = await Promise.all([
-    host.readSysctl('net.ipv4.ip_forward'),
-    host.readSysctl('net.bridge.bridge-nf-call-iptables'),
+    byFamily('forwarding'),
+    byFamily('bridgeNetfilter'),
     readForeignChains(host),
     readOtherVariant({ host, iptables }),
   ]);
@@ -66,7 +78,7 @@ async function readForeignChains({ exec }: Host): Promise<Pick<HostNetworkFacts,
     const foreignChains: ForeignChain[] = [];
     for (const { table } of await list('tables')) {
       if (table === undefined || KNOWN_TABLES.test(`${table.family} ${table.name}`)) continue;
-      if (!['ip', 'inet'].includes(table.family)) continue;
+      if (!['ip', 'ip6', 'inet'].includes(table.family)) continue;
       const parts = await list('table', table.family, table.name);
       const rules = parts.flatMap(({ rule }) => (rule === undefined ? [] : [JSON.stringify(rule.expr ?? [])]));
       for (const { chain } of parts) {

@@ -11,7 +11,7 @@ it('the host is looked at once a minute, and soon after rules of the kernel chan
   const looks = () => host.exec.calls.filter(({ argv }) => argv.join(' ') === 'nft -j list tables').length;
   const watch = watchHostTrouble({
     ...{ host, clock, log: silentLogger, iptables: 'iptables' },
-    clusterCidr: '10.244.0.0/16',
+    clusterCidrs: { IPv4: '10.244.0.0/16' },
     onProblems() {},
   });
   void watch.run(stop.signal);

@@ -25,7 +25,7 @@ it.each([
   const relay = new PacketRelay({
     clock,
     log: silentLogger,
-    clusterCidr: '10.244.0.0/16',
+    clusterCidrs: { IPv4: '10.244.0.0/16' },
     vxlanPort: 1,
     probePort: 2,
     onChange() {},
@@ -41,7 +41,8 @@ it.each([
     },
   });
   await relay.start(stop.signal);
-  relay.look([{ node: 'b', podCidr: POD_CIDR, nodeAddress: '192.0.2.2', directDevice: undefined, isRelayed: false }]);
+  const range = { podCidr: POD_CIDR, nodeCidr: POD_CIDR };
+  relay.look([{ node: 'b', ...range, nodeAddress: '192.0.2.2', directDevice: undefined, isRelayed: false }]);
   await clock.advance(10_000);
   receive('b', encodeHello({ isBroken: true, wantsAnswer: false }));
   expect([...relay.relayed]).toEqual(['b']);

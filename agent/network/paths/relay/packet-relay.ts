@@ -1,3 +1,4 @@
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -16,6 +17,7 @@ import {
   relayMacOf,
   sourceMac,
 } from './relay-frames.ts';
+import { isProbed } from './relay-paths.ts';
 
 /** Datagrams to other nodes by way of the controller; they may be lost. */
 export interface PacketCarrier {
@@ -28,7 +30,7 @@ export interface PacketRelayOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly carrier: PacketCarrier;
-  readonly clusterCidr: string;
+  readonly clusterCidrs: RangesByFamily;
   readonly vxlanPort: number;
   readonly probePort: number;
   /** Which nodes are relayed changed. */
@@ -82,11 +84,11 @@ export class PacketRelay {
 
   /** These are the paths to other nodes as of now. */
   look(paths: readonly PodPath[]): void {
-    this.#nodes = new Map(paths.map(({ podCidr, node }) => [relayMacOf(podCidr), node]));
-    this.#macs = new Map(paths.map(({ podCidr, node }) => [node, tunnelOf(podCidr).mac]));
+    this.#nodes = new Map(paths.map(({ nodeCidr, node }) => [relayMacOf(nodeCidr), node]));
+    this.#macs = new Map(paths.map(({ nodeCidr, node }) => [node, tunnelOf(nodeCidr).mac]));
     this.#reachability.look(
-      paths.flatMap(({ node, podCidr, nodeAddress, directDevice }) => {
-        const address = probeAddressOf(podCidr, this.#options.clusterCidr);
+      paths.filter(isProbed).flatMap(({ node, nodeCidr, nodeAddress, directDevice }) => {
+        const address = probeAddressOf(nodeCidr, this.#options.clusterCidrs);
         return address === undefined ? [] : [{ node, address, path: `${nodeAddress} ${directDevice ?? ''}` }];
       }),
     );
@@ -123,7 +125,10 @@ export const nodesRelayed = (
   { vxlanPort, probePort }: PacketRelayOptions,
 ): NetworkProblem => ({
   reason: 'NodesRelayed',
-  cause: `packets to pods of node(s) ${paths.map(({ node, nodeAddress }) => `${node} (${nodeAddress})`).join(', ')} go through the controller, slowly: probes of the path between the nodes stay unanswered`,
+  cause: `packets to pods of node(s) ${paths
+    .filter(isProbed)
+    .map(({ node, nodeAddress }) => `${node} (${nodeAddress})`)
+    .join(', ')} go through the controller, slowly: probes of the path between the nodes stay unanswered`,
   cure: `let UDP port ${vxlanPort}, TCP port ${probePort} and the addresses of pods pass between the nodes, in both directions`,
   isDegraded: true,
 });

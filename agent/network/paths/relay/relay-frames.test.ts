@@ -50,13 +50,13 @@ it.each([
   ['10.1.0.0/24', '10.244.0.0/16', undefined],
   ['fd00::/64', '10.244.0.0/16', undefined],
 ])('nodes probe %s of %s at %s', (podCidr, clusterCidr, want) => {
-  expect(probeAddressOf(podCidr, clusterCidr)).toBe(want);
+  expect(probeAddressOf(podCidr, { IPv4: clusterCidr })).toBe(want);
 });
 
 describe('paths', () => {
-  const links = parseLinkTable('[{"dst":"default","gateway":"192.0.2.1","dev":"eth0"}]', '[]');
-  const scope = { ownCidr: '10.244.0.0/24', clusterCidr: '10.244.0.0/16', links };
-  const path = { node: 'b', podCidr: '10.244.1.0/24', nodeAddress: '192.0.2.2' };
+  const links = parseLinkTable({ IPv4: '[{"dst":"default","gateway":"192.0.2.1","dev":"eth0"}]', IPv6: '' }, '[]');
+  const scope = { ownCidr: '10.244.0.0/24', clusterCidrs: { IPv4: '10.244.0.0/16' }, links };
+  const path = { node: 'b', podCidr: '10.244.1.0/24', nodeCidr: '10.244.1.0/24', nodeAddress: '192.0.2.2' };
   const mac = '0e:c0:0a:f4:01:00';
   it.each<{ name: string; path: PodPath; peers: object[]; routes: string[] }>([
     {
@@ -94,9 +94,21 @@ describe('paths', () => {
   });
 });
 
+it('the pods of IPv6 of a node are relayed with the others, and probed by them', () => {
+  const links = parseLinkTable({ IPv4: '', IPv6: '' }, '');
+  const scope = { ownCidr: '10.244.0.0/24', clusterCidrs: { IPv4: '10.244.0.0/16', IPv6: 'fd42::/48' }, links };
+  const shared = { node: 'b', nodeCidr: '10.244.1.0/24', directDevice: undefined, isRelayed: true };
+  const path = { ...shared, podCidr: 'fd42:0:0:1::/64', nodeAddress: '192.0.2.2' };
+  expect(relayPeers([path], scope)).toEqual([
+    { address: 'fd42:0:0:1::', mac: '0e:c1:0a:f4:01:00', nodeAddress: '169.254.10.54' },
+  ]);
+  expect(relayRoutes([path], scope)).toEqual([]);
+});
+
 it('only the socket of the relay may hand frames over on the loopback', () => {
-  expect(renderGuard(8472, ['192.0.2.2'])).not.toContain('127.0.0.1');
-  expect(renderGuard(8472, ['192.0.2.2'], 4000)).toMatch(
+  const guard = { port: 8472, underlay: 'IPv4', nodeAddresses: ['192.0.2.2'] } as const;
+  expect(renderGuard(guard)).not.toContain('127.0.0.1');
+  expect(renderGuard({ ...guard, relayPort: 4000 })).toMatch(
     /iif "lo" ip saddr 127\.0\.0\.1 udp sport 4000 udp dport 8472 accept\n.*counter drop/,
   );
 });

@@ -1,4 +1,5 @@
 import { parseCidr } from '#api/meta/ip-address.ts';
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import { tunnelOf, VXLAN_ID } from '../vxlan.ts';
 
 /**
@@ -18,15 +19,16 @@ const MAC_BYTES = 6;
 const [STRAIGHT, RELAYED] = [0xc0, 0xc1];
 
 /** MAC that stands for a node while frames to it are relayed. */
-export function relayMacOf(podCidr: string): string {
-  return tunnelOf(podCidr).mac.replace(/^0e:c0:/, '0e:c1:');
+export function relayMacOf(nodeCidr: string): string {
+  return tunnelOf(nodeCidr).mac.replace(/^0e:c0:/, '0e:c1:');
 }
 
 /** Follows from the place of the node's range in the cluster's; undefined beyond 16,384 nodes: those are not probed. */
-export function probeAddressOf(podCidr: string, clusterCidr: string): string | undefined {
-  const [range, cluster] = [parseCidr(podCidr), parseCidr(clusterCidr)];
-  if (range?.family !== 'IPv4' || cluster?.family !== 'IPv4') return undefined;
-  const index = (range.base - cluster.base) >> BigInt(32 - range.prefixLength);
+export function probeAddressOf(nodeCidr: string, clusterCidrs: RangesByFamily): string | undefined {
+  const range = parseCidr(nodeCidr);
+  const cluster = range === undefined ? undefined : parseCidr(clusterCidrs[range.family] ?? '');
+  if (range === undefined || cluster === undefined) return undefined;
+  const index = (range.base - cluster.base) / range.size;
   if (index < 0n || index >= MAX_PROBE_NODES) return undefined;
   const value = PROBE_BASE + index;
   return [24n, 16n, 8n, 0n].map((shift) => Number((value >> shift) & 0xffn)).join('.');

@@ -1,3 +1,4 @@
+import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { LinkTable } from '../link-table.ts';
 import type { PodPath } from '../pod-paths.ts';
 import type { PodRoute } from '../pod-routes.ts';
@@ -9,30 +10,35 @@ const SOMEWHERE = '0.0.0.0';
 
 export interface RelayScope {
   readonly ownCidr: string;
-  readonly clusterCidr: string;
+  readonly clusterCidrs: RangesByFamily;
   readonly links: LinkTable;
 }
 
+/** One path of each node stands for all of them. */
+export const isProbed = ({ podCidr, nodeCidr }: PodPath): boolean => podCidr === nodeCidr;
+
 /** Entries of the device for what is relayed, and for probes of the tunnels themselves, which are never relayed. */
-export function relayPeers(paths: readonly PodPath[], { clusterCidr }: RelayScope): Peer[] {
-  return paths.flatMap(({ podCidr, nodeAddress, directDevice, isRelayed }) => {
-    const { address, mac } = tunnelOf(podCidr);
-    const probe = probeAddressOf(podCidr, clusterCidr);
+export function relayPeers(paths: readonly PodPath[], { clusterCidrs }: RelayScope): Peer[] {
+  return paths.flatMap((path) => {
+    const { podCidr, nodeCidr, nodeAddress, directDevice, isRelayed } = path;
+    const { mac } = tunnelOf(nodeCidr);
+    const probe = isProbed(path) ? probeAddressOf(nodeCidr, clusterCidrs) : undefined;
+    const { address } = tunnelOf(podCidr);
     return [
-      ...(isRelayed ? [{ address, mac: relayMacOf(podCidr), nodeAddress: RELAY_ADDRESS }] : []),
+      ...(isRelayed ? [{ address, mac: relayMacOf(nodeCidr), nodeAddress: RELAY_ADDRESS }] : []),
       ...(directDevice === undefined && probe !== undefined ? [{ address: probe, mac, nodeAddress }] : []),
     ];
   });
 }
 
 /** Routes of probes, and that by which frames leave for the socket of the relay: any device will do that is not the host's own loopback. */
-export function relayRoutes(paths: readonly PodPath[], { ownCidr, clusterCidr, links }: RelayScope): PodRoute[] {
-  const source = probeAddressOf(ownCidr, clusterCidr);
+export function relayRoutes(paths: readonly PodPath[], { ownCidr, clusterCidrs, links }: RelayScope): PodRoute[] {
+  const source = probeAddressOf(ownCidr, clusterCidrs);
   const exit = links.nextHopTo(SOMEWHERE) ?? paths.map(({ nodeAddress }) => links.nextHopTo(nodeAddress)).find(Boolean);
   const isNeeded = exit !== undefined && paths.some(({ isRelayed }) => isRelayed);
   return [
-    ...paths.flatMap(({ podCidr, nodeAddress, directDevice }) => {
-      const probe = probeAddressOf(podCidr, clusterCidr);
+    ...paths.filter(isProbed).flatMap(({ nodeCidr, nodeAddress, directDevice }) => {
+      const probe = probeAddressOf(nodeCidr, clusterCidrs);
       if (probe === undefined || source === undefined) return [];
       const way =
         directDevice === undefined
