@@ -53,14 +53,12 @@ import { Sampler } from './stats/sampler.ts';
 import { StatusManager } from './status/status-manager.ts';
 import { terminationMessage } from './termination-message.ts';
 import { UserRanges } from './user-ranges.ts';
-import { CsiBlockVolumes } from './volumes/csi/csi-block-volumes.ts';
-import { CsiCalls } from './volumes/csi/csi-calls.ts';
+import { createCsiVolumes } from './volumes/csi/create-csi-volumes.ts';
 import { NO_DRIVERS } from './volumes/csi/csi-driver.ts';
-import { CsiVolumes } from './volumes/csi/csi-volumes.ts';
-import { KeyLock } from './volumes/csi/key-lock.ts';
 import { PersistentClaims } from './volumes/persistent-claims.ts';
 import { TokenSource } from './volumes/token-source.ts';
 import { VolumeManager } from './volumes/volume-manager.ts';
+import { VolumeStats } from './volumes/volume-stats.ts';
 
 const NODE_SHUTDOWN = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' };
 
@@ -179,7 +177,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
   const claims = new PersistentClaims(client, copies);
-  const csi = csiVolumes({ ...deps, node }, claims, secrets, tokens);
+  const csi = createCsiVolumes({ ...deps, node }, { reads: claims, secrets, tokens });
   const volumes = new VolumeManager({
     ...csi,
     host,
@@ -314,8 +312,10 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const lookups = new KubeletLookups({ pods: manager, cache, paths });
   const { nodeName } = config;
   const sampler = new Sampler({ host, runtime, cache, cgroups, nodeName, clock, pods: () => workers.list() });
+  const drivers = deps.csiDrivers ?? NO_DRIVERS;
+  const volumeStats = new VolumeStats({ host, root: config.rootDir, drivers, volumes, usages, clock });
   const reports = new KubeletReports({
-    ...{ host, runtime, cache, paths, config, facts, clock, sampler, usages, lookups },
+    ...{ host, runtime, cache, paths, config, facts, clock, sampler, usages, volumeStats, lookups },
     imageFsPath: () => health?.images.mountPoint,
     pods: () => workers.list(),
     probeCounts: () => probes.counts(),
@@ -369,23 +369,6 @@ async function createCpuManager(
   const topology = await readCpuTopology(host.fs);
   const reservedCpus = Math.ceil(config.reserved.milliCpu / 1000);
   return new CpuManager({ ...parts, runtime, topology, reservedCpus, clock, log });
-}
-
-function csiVolumes(
-  { host, config, csiDrivers: drivers = NO_DRIVERS, clock, log, node }: KubeletDeps & { readonly node: NodeAgent },
-  reads: PersistentClaims,
-  secrets: ReferencedObjects<Secret>,
-  tokens: TokenSource,
-) {
-  const { nodeName, rootDir: root } = config;
-  const calls = new CsiCalls({
-    ...{ nodeName, drivers, reads },
-    secret: (uid, { namespace, name }) => secrets.read(uid, namespace, name),
-    token: (pod, spec) => tokens.token(pod, spec),
-  });
-  const tellInUse = (name: string) => node.tellInUse(name);
-  const options = { host, root, nodeName, drivers, calls, tellInUse, locks: new KeyLock(), clock, log };
-  return { csi: new CsiVolumes(options), csiBlock: new CsiBlockVolumes(options) };
 }
 
 async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {

@@ -1,7 +1,7 @@
 import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/csi-v1.json' with { type: 'json' };
-import type { CsiCapability, CsiDriver, CsiDrivers, CsiNodeInfo } from '../kubelet/volumes/csi/csi-driver.ts';
+import type { CsiCapability, CsiDriver, CsiDrivers, CsiNodeInfo, CsiUsage } from '../kubelet/volumes/csi/csi-driver.ts';
 import { connectPlugin, type PluginConnection } from './plugin-client.ts';
 import type { PluginKind } from './plugin-watcher.ts';
 
@@ -88,6 +88,8 @@ function driverOf(
   };
   return {
     name,
+    stats: async (request) =>
+      (await connection.call<{ usage: readonly CsiUsage[] }>('NodeGetVolumeStats', request)).usage,
     node: info,
     capabilities,
     stage: (request) => call('NodeStageVolume', request),

@@ -29,6 +29,10 @@ interface Call {
   readonly volume_capability: object;
 }
 
+interface Summary {
+  readonly pods: readonly { readonly podRef: { readonly name: string }; readonly volume?: readonly object[] }[];
+}
+
 describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
   let cluster: TestCluster;
   const drivers = new Map<string, ChildProcess>();
@@ -131,7 +135,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     );
     await secret('stage', 'at-stage');
     await secret('publish', 'at-publish');
-    await startDriver(PLAIN, 'STAGE_UNSTAGE_VOLUME', 'EXPAND_VOLUME');
+    await startDriver(PLAIN, 'STAGE_UNSTAGE_VOLUME', 'EXPAND_VOLUME', 'GET_VOLUME_STATS');
   }, 240_000);
   afterAll(async () => {
     for (const child of drivers.values()) child.kill('SIGKILL');
@@ -189,6 +193,16 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     ).toEqual(targets.sort());
     const record = await readFile(join(targets[0]!, '..', 'vol_data.json'), 'utf8');
     expect(JSON.parse(record)).toMatchObject({ specVolID: 'data', volumeHandle: 'vol-1', driverName: PLAIN });
+
+    const own = '/api/v1/nodes/node-0/proxy';
+    const summary = JSON.parse(await ok('get', '--raw', `${own}/stats/summary`)) as Summary;
+    expect(summary.pods.find(({ podRef }) => podRef.name === 'first')?.volume).toContainEqual({
+      ...{ name: 'v', pvcRef: { namespace: 'default', name: 'data' }, time: expect.anything() },
+      ...{ capacityBytes: 1000, availableBytes: 600, usedBytes: 400, inodes: 100, inodesFree: 60, inodesUsed: 40 },
+    });
+    expect(await ok('get', '--raw', `${own}/metrics`)).toContain(
+      'kubelet_volume_stats_available_bytes{namespace="default",persistentvolumeclaim="data"} 600\n',
+    );
 
     await ok('patch', 'pv', 'data', '-p', JSON.stringify({ spec: { capacity: { storage: '2Gi' } } }));
     // Looked at once a minute, and at once when the pod changes.

@@ -85,10 +85,16 @@ const METHODS: Readonly<Record<string, (request: Request) => object>> = {
     unmount(target);
     return {};
   },
+  NodeGetVolumeStats: () => ({
+    usage: [
+      { unit: 'BYTES', total: 1000, available: 600, used: 400 },
+      { unit: 'INODES', total: 100, available: 60, used: 40 },
+    ],
+  }),
   NodeExpandVolume: ({ capacity_range }) => ({ capacity_bytes: capacity_range?.required_bytes ?? 0 }),
 };
 
-const ignored = { GetInfo: 1, NodeGetInfo: 1, NodeGetCapabilities: 1 };
+const ignored = { GetInfo: 1, NodeGetInfo: 1, NodeGetCapabilities: 1, NodeGetVolumeStats: 1 };
 
 function handler(method: string, answer: (request: Request) => object) {
   return ({ request }: ServerUnaryCall<Request, object>, done: sendUnaryData<object>) => {

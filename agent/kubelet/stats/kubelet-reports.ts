@@ -7,15 +7,17 @@ import type { PodPaths } from '../config/pod-paths.ts';
 import { readNodeSignals } from '../eviction/node-signals.ts';
 import type { UsageReader } from '../eviction/usage-reader.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
-import { allContainers, ephemeralContainers, specOf } from '../pod-spec.ts';
+import { allContainers, ephemeralContainers } from '../pod-spec.ts';
 import type { ProbeCount } from '../probes/probe-manager.ts';
 import type { RuntimeCache } from '../runtime-cache.ts';
 import type { MetricsKind, NodeReports } from '../server/node-reports.ts';
 import { NodeApiError, type PodLookups, type PodReference } from '../server/pod-lookups.ts';
+import type { VolumeStats, VolumeUse } from '../volumes/volume-stats.ts';
 import { renderConfigz } from './configz.ts';
 import { cadvisorMetrics, type Metric, renderMetrics, resourceMetrics } from './metrics-text.ts';
 import type { Sampler } from './sampler.ts';
 import { computeSummary, type PodDisk } from './summary.ts';
+import { volumeMetrics } from './volume-metrics.ts';
 
 export interface KubeletReportsDeps {
   readonly host: Host;
@@ -27,6 +29,7 @@ export interface KubeletReportsDeps {
   readonly clock: Clock;
   readonly sampler: Sampler;
   readonly usages: UsageReader;
+  readonly volumeStats: Pick<VolumeStats, 'read'>;
   readonly imageFsPath: () => string | undefined;
   readonly pods: () => readonly Pod[];
   readonly lookups: Pick<PodLookups, 'findRunningContainer'>;
@@ -62,7 +65,7 @@ export class KubeletReports implements NodeReports {
       case 'probes':
         return renderMetrics([this.#probes()]);
       case 'own':
-        return renderMetrics(this.#own());
+        return renderMetrics([...this.#own(), ...volumeMetrics(await this.#volumeUses())]);
     }
   }
 
@@ -98,7 +101,9 @@ export class KubeletReports implements NodeReports {
       readNodeSignals({ fs: host.fs, nodeFsPath: config.rootDir, imageFsPath: () => undefined }),
     ]);
     const byPod = new Map<string, PodDisk>();
-    for (const pod of pods()) byPod.set(pod.metadata.uid, await this.#podDisk(pod));
+    const uses = await this.#deps.volumeStats.read(pods());
+    for (const pod of pods())
+      byPod.set(pod.metadata.uid, { logs: await this.#logs(pod), volumes: uses.get(pod.metadata.uid) ?? [] });
     const pids = signals.get('pid.available');
     return {
       disks: { node, images, pods: byPod },
@@ -106,16 +111,17 @@ export class KubeletReports implements NodeReports {
     };
   }
 
-  async #podDisk(pod: Pod): Promise<PodDisk> {
+  async #volumeUses(): Promise<VolumeUse[]> {
+    const { volumeStats, pods } = this.#deps;
+    return [...(await volumeStats.read(pods())).values()].flat();
+  }
+
+  async #logs(pod: Pod): Promise<PodDisk['logs']> {
     const { paths, usages } = this.#deps;
     const logs = new Map<string, Awaited<ReturnType<UsageReader['disk']>>>();
     for (const { name } of [...allContainers(pod), ...ephemeralContainers(pod)])
       logs.set(name, await usages.disk(`${paths.logDirectory(pod)}/${name}`));
-    const volumes = new Map<string, Awaited<ReturnType<UsageReader['disk']>>>();
-    for (const { name, emptyDir } of specOf(pod).volumes ?? [])
-      if (emptyDir !== undefined)
-        volumes.set(name, await usages.disk(paths.volume(pod.metadata.uid, 'kubernetes.io~empty-dir', name)));
-    return { logs, volumes };
+    return logs;
   }
 
   #probes(): Metric {

@@ -1,5 +1,6 @@
 import { toTime } from '#base/clock.ts';
 import type { DiskUse } from '../eviction/usage-reader.ts';
+import type { VolumeUse } from '../volumes/volume-stats.ts';
 import {
   type ContainerSample,
   type InterfaceReading,
@@ -23,7 +24,7 @@ export interface SummaryInput {
   readonly disks?: {
     readonly node: DiskState;
     readonly images: DiskState | undefined;
-    /** By pod uid: logs by container, volumes by name. */
+    /** By pod uid: logs by container. */
     readonly pods: ReadonlyMap<string, PodDisk>;
   };
   readonly processes?: { readonly max: number; readonly current: number };
@@ -31,7 +32,7 @@ export interface SummaryInput {
 
 export interface PodDisk {
   readonly logs: ReadonlyMap<string, DiskUse>;
-  readonly volumes: ReadonlyMap<string, DiskUse>;
+  readonly volumes: readonly VolumeUse[];
 }
 
 /** `/stats/summary` in the kubelet's form (stats/v1alpha1). Pure. */
@@ -89,6 +90,18 @@ function fsOf(time: string, disk: DiskState, use?: DiskUse) {
   };
 }
 
+function volumeOf(time: string, { name, claim, bytes, inodes }: VolumeUse) {
+  return {
+    time,
+    availableBytes: bytes.free,
+    capacityBytes: bytes.total,
+    usedBytes: bytes.used,
+    ...(inodes.total === undefined ? {} : { inodesFree: inodes.free, inodes: inodes.total, inodesUsed: inodes.used }),
+    name,
+    ...(claim === undefined ? {} : { pvcRef: { name: claim.name, namespace: claim.namespace } }),
+  };
+}
+
 function networkOf(time: string, interfaces: readonly InterfaceReading[]): object {
   const [first] = interfaces;
   return first === undefined ? {} : { network: { time, ...first, interfaces } };
@@ -103,7 +116,6 @@ function podOf(pod: PodSample, input: SummaryInput): object {
   const rates = pod.containers.map((container) => rateOf(container, before, sample.atMs));
   const rate = rates.includes(undefined) ? undefined : rates.reduce<number>((total, one) => total + (one ?? 0), 0);
   const disk = disks?.pods.get(metadata.uid);
-  const volumes = [...(disk?.volumes ?? [])];
   return {
     podRef: { name: metadata.name, namespace: metadata.namespace, uid: metadata.uid },
     startTime: toTime(pod.startedAtMs),
@@ -125,7 +137,7 @@ function podOf(pod: PodSample, input: SummaryInput): object {
     ...(disks === undefined
       ? {}
       : {
-          volume: volumes.map(([name, use]) => ({ ...fsOf(time, disks.node, use), name })),
+          volume: (disk?.volumes ?? []).map((volume) => volumeOf(time, volume)),
           'ephemeral-storage': fsOf(time, disks.node, totalUse(pod, disk)),
         }),
     process_stats: { process_count: pod.processes },
@@ -135,7 +147,9 @@ function podOf(pod: PodSample, input: SummaryInput): object {
 function totalUse({ containers }: PodSample, disk: PodDisk | undefined): DiskUse {
   const parts: DiskUse[] = [
     ...(disk?.logs.values() ?? []),
-    ...(disk?.volumes.values() ?? []),
+    ...(disk?.volumes ?? [])
+      .filter(({ isEphemeral }) => isEphemeral)
+      .map(({ bytes, inodes }) => ({ bytes: bytes.used, inodes: inodes.used ?? 0 })),
     ...containers.map(({ stats }) => ({ bytes: stats.writableLayerBytes, inodes: stats.writableLayerInodes })),
   ];
   return {

@@ -11,6 +11,7 @@ const pathOf = ({ pod, paths }: VolumeContext, volume: IVolume) => paths.volume(
 
 export const emptyDir: VolumeKind = {
   type: 'directory',
+  measuredBy: 'walk',
   async setUp(context, volume) {
     const { host, pod, allocatable } = context;
     const path = pathOf(context, volume);

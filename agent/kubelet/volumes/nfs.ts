@@ -9,6 +9,7 @@ const pathOf = ({ pod, paths }: VolumeContext, volume: IVolume) => paths.volume(
 
 export const nfs: VolumeKind = {
   type: 'directory',
+  measuredBy: 'server',
   async setUp(context, volume) {
     const { host } = context;
     const { server = '', path: exported = '', readOnly = false } = volume.nfs ?? {};

@@ -1,11 +1,12 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { Pod } from '#api/object/kinds.ts';
 import { namespaceOf } from '../pod-spec.ts';
 import type { BoundClaim } from './csi/csi-volume.ts';
 import { type VolumeContext, VolumeError } from './volume-kind.ts';
 
 /** The volume that a claim is bound to. Throws VolumeError while the claim is not bound. */
 export async function boundClaim(context: VolumeContext, volume: IVolume): Promise<BoundClaim> {
-  const claimName = claimNameOf(context, volume);
+  const claimName = claimNameOf(context.pod, volume) ?? '';
   const readOnly = volume.persistentVolumeClaim?.readOnly === true;
   const namespace = namespaceOf(context.pod);
   const claim = await context.claim(claimName);
@@ -22,9 +23,9 @@ export async function boundClaim(context: VolumeContext, volume: IVolume): Promi
   return { claim, volume: found, readOnly };
 }
 
-/** An ephemeral volume has a claim of its own, named after pod and volume. */
-const claimNameOf = ({ pod }: VolumeContext, volume: IVolume) =>
-  volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
+/** The claim of a volume, if it is one; an ephemeral volume has a claim of its own, named after pod and volume. */
+export const claimNameOf = (pod: Pod, { name, persistentVolumeClaim, ephemeral }: IVolume): string | undefined =>
+  persistentVolumeClaim?.claimName ?? (ephemeral === undefined ? undefined : `${pod.metadata.name}-${name}`);
 
 /**
  * The volume as if the pod had named it itself, under the name of the PersistentVolume, by which users look for it: `spec.volumes[]` and

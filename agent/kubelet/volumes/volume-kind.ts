@@ -57,6 +57,8 @@ export type VolumeKind =
       readonly type: 'directory';
       /** What it mounts is below `pods/<uid>/volumes`, where take-down finds it. Called again for what stands already. */
       setUp(context: VolumeContext, volume: IVolume): Promise<PreparedVolume>;
+      /** How its use is found out; absent where it is not asked for: a folder of the host may be all of the host. */
+      readonly measuredBy?: 'walk' | 'server';
     }
   | {
       readonly type: 'payload';

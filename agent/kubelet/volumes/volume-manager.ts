@@ -12,7 +12,7 @@ import type { ReferencedObjects } from '../referenced-objects.ts';
 import { writePayload } from './atomic-writer.ts';
 import { configMap } from './config-map.ts';
 import type { CsiBlockVolumes } from './csi/csi-block-volumes.ts';
-import { inlineVolume, persistentVolume } from './csi/csi-volume.ts';
+import { type CsiVolume, inlineVolume, persistentVolume } from './csi/csi-volume.ts';
 import type { CsiVolumes } from './csi/csi-volumes.ts';
 import { downwardApi } from './downward-api.ts';
 import { emptyDir } from './empty-dir.ts';
@@ -27,6 +27,7 @@ import { projected } from './projected.ts';
 import { secret } from './secret.ts';
 import type { TokenSource } from './token-source.ts';
 import { type VolumeContext, VolumeError, type VolumeKind } from './volume-kind.ts';
+import type { Measure } from './volume-stats.ts';
 
 /** What is mounted there is their drivers' to unmount. */
 const CSI_PLUGIN = 'kubernetes.io~csi';
@@ -70,12 +71,15 @@ export interface PreparedVolumes {
   readonly volumes: ReadonlyMap<string, PreparedVolume>;
   /** Epoch ms after which `refresh` should be called although nothing changed. */
   readonly refreshAtMs: number | undefined;
+  readonly measures: ReadonlyMap<string, Measure>;
 }
 
 interface SetUpVolume {
   readonly name: string;
   readonly prepared: PreparedVolume;
   readonly refreshAtMs?: number | undefined;
+  /** Absent where nobody can say how full it is. */
+  readonly measure?: Measure;
 }
 
 /** Sets up, keeps current and takes down the volumes of pods. Calls for one pod must not overlap: its worker makes them in turn. */
@@ -101,9 +105,15 @@ export class VolumeManager {
     const result: PreparedVolumes = {
       volumes: new Map(parts.map((part) => [part.name, part.prepared])),
       refreshAtMs: refreshes.length === 0 ? undefined : Math.min(...refreshes),
+      measures: new Map(parts.flatMap(({ name, measure }) => (measure === undefined ? [] : [[name, measure]]))),
     };
     this.#prepared.set(uidOf(pod), result);
     return result;
+  }
+
+  /** How the use of the pod's volumes that stand is found out, by name. */
+  measures(uid: PodUid): ReadonlyMap<string, Measure> {
+    return this.#prepared.get(uid)?.measures ?? new Map();
   }
 
   isPrepared(uid: PodUid): boolean {
@@ -133,10 +143,7 @@ export class VolumeManager {
   }
 
   async #setUp(context: VolumeContext, given: IVolume): Promise<SetUpVolume> {
-    if (given.csi !== undefined) {
-      const volume = inlineVolume(context.pod, given);
-      return this.#named(given.name, volume.specName, () => this.#options.csi.setUp(context.pod, volume));
-    }
+    if (given.csi !== undefined) return this.#setUpCsi(context.pod, given.name, inlineVolume(context.pod, given));
     if (!isClaim(given)) return this.#setUpPlain(context, given);
     const bound = await boundClaim(context, given);
     const { csi, local, volumeMode } = bound.volume.spec ?? {};
@@ -146,12 +153,19 @@ export class VolumeManager {
       if (csi === undefined) return this.#mapped(...names, () => linkLocalDevice(context, bound));
       return this.#mapped(...names, () => csiBlock.setUp(context.pod, persistentVolume(bound)));
     }
-    if (csi !== undefined)
-      return this.#named(...names, () => this.#options.csi.setUp(context.pod, persistentVolume(bound)));
-    if (local !== undefined) return this.#named(...names, () => setUpLocal(context, bound));
-    const { prepared, refreshAtMs } = await this.#setUpPlain(context, sourceOf(bound));
-    const readOnly = prepared.readOnly || bound.readOnly;
-    return { name: given.name, prepared: { ...prepared, readOnly }, refreshAtMs };
+    if (csi !== undefined) return this.#setUpCsi(context.pod, given.name, persistentVolume(bound));
+    if (local !== undefined) {
+      const done = await this.#named(...names, () => setUpLocal(context, bound));
+      return { ...done, measure: { by: 'fileSystem', path: done.prepared.hostPath } };
+    }
+    const done = await this.#setUpPlain(context, sourceOf(bound));
+    const readOnly = done.prepared.readOnly || bound.readOnly;
+    return { ...done, name: given.name, prepared: { ...done.prepared, readOnly } };
+  }
+
+  async #setUpCsi(pod: Pod, name: string, volume: CsiVolume): Promise<SetUpVolume> {
+    const done = await this.#named(name, volume.specName, () => this.#options.csi.setUp(pod, volume));
+    return { ...done, measure: { by: 'driver', path: done.prepared.hostPath, volume } };
   }
 
   /** `shown` is the name that users look for: that of the PersistentVolume. */
@@ -185,7 +199,12 @@ export class VolumeManager {
       throw new VolumeError(`volume "${volume.name}": type ${type} is not supported by this agent`);
     }
     try {
-      if (kind.type === 'directory') return { name: volume.name, prepared: await kind.setUp(context, volume) };
+      if (kind.type === 'directory') {
+        const prepared = await kind.setUp(context, volume);
+        const { hostPath: path } = prepared;
+        const measure = kind.measuredBy === undefined ? {} : { measure: { by: kind.measuredBy, path } };
+        return { name: volume.name, prepared, ...measure };
+      }
       return await this.#setUpPayload(context, volume, kind);
     } catch (err) {
       throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${describeError(err)}`, {
@@ -194,7 +213,11 @@ export class VolumeManager {
     }
   }
 
-  async #setUpPayload(context: VolumeContext, volume: IVolume, kind: Extract<VolumeKind, { type: 'payload' }>) {
+  async #setUpPayload(
+    context: VolumeContext,
+    volume: IVolume,
+    kind: Extract<VolumeKind, { type: 'payload' }>,
+  ): Promise<SetUpVolume> {
     const { pod, host, paths, volatileRoot, nowMs } = context;
     const { uid } = pod.metadata;
     const payload = await kind.render(context, volume);
@@ -209,6 +232,7 @@ export class VolumeManager {
       name: volume.name,
       prepared: { hostPath: directory, readOnly: true, isRendered: true },
       refreshAtMs: payload.refreshAtMs,
+      measure: { by: 'walk', path: directory },
     };
   }
 

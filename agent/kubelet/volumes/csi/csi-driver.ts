@@ -52,6 +52,20 @@ export interface ExpandRequest {
   readonly secrets: Texts;
 }
 
+export interface StatsRequest {
+  readonly volume_id: string;
+  readonly volume_path: string;
+  readonly staging_target_path: string;
+}
+
+/** Of one kind of thing that a volume has; bytes, or inodes. */
+export interface CsiUsage {
+  readonly unit: 'BYTES' | 'INODES';
+  readonly available: number;
+  readonly total: number;
+  readonly used: number;
+}
+
 /** What a driver knows this node by. */
 export interface CsiNodeInfo {
   readonly nodeId: string;
@@ -69,6 +83,7 @@ export interface CsiDriver {
   unstage(request: { readonly volume_id: string; readonly staging_target_path: string }): Promise<void>;
   publish(request: PublishRequest): Promise<void>;
   unpublish(request: { readonly volume_id: string; readonly target_path: string }): Promise<void>;
+  stats(request: StatsRequest): Promise<readonly CsiUsage[]>;
   /** Bytes that the volume has now; 0 when the driver does not say. */
   expand(request: ExpandRequest): Promise<number>;
 }
