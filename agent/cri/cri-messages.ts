@@ -17,7 +17,7 @@ import type {
   SandboxSummary,
 } from './runtime.ts';
 
-/** Messages as protos/cri-v1.proto describes them and proto-loader decodes them: absent sub-messages are null, absent scalars zero. */
+/** Messages as protos/cri-v1.proto describes them and api/codec/described-messages.ts decodes them: absent sub-messages are null, absent scalars zero. */
 
 interface WireImageSpec {
   readonly image: string;

@@ -40,7 +40,7 @@ const envelope = (containerId: string, id: string, namespace = 'k8s.io') => ({
   namespace,
   event: {
     type_url: 'containerd.events.TaskExit',
-    value: protocol.taskExit.serialize({ container_id: containerId, id, pid: 1, exit_status: 0 }),
+    value: protocol.taskExit.encode({ container_id: containerId, id, pid: 1, exit_status: 0 }),
   },
 });
 

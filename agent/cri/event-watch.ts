@@ -114,7 +114,7 @@ async function onEnvelope(
   signal: AbortSignal,
 ): Promise<void> {
   if (envelope.namespace !== 'k8s.io' || envelope.event === null) return;
-  const exit = protocol.taskExit.deserialize(Buffer.from(envelope.event.value)) as TaskExit;
+  const exit = protocol.taskExit.decode(envelope.event.value) as TaskExit;
   // Processes started by exec report the same topic under an id of their own.
   if (exit.id !== exit.container_id) return;
   try {

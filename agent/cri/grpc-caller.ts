@@ -1,5 +1,11 @@
-import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader';
+import {
+  Client,
+  credentials,
+  type MethodDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 import type { Clock } from '#base/clock.ts';
 import { CriError } from './runtime.ts';
 

@@ -1,4 +1,4 @@
-import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
+import { readDescriptor } from '#api/codec/described-messages.ts';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/csi-v1.json' with { type: 'json' };
 import type { CsiCapability, CsiDriver, CsiDrivers, CsiNodeInfo, CsiUsage } from '../kubelet/volumes/csi/csi-driver.ts';
@@ -9,13 +9,7 @@ import type { PluginKind } from './plugin-watcher.ts';
 const CALL_MS = 120_000;
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9.]{0,61}[A-Za-z0-9])?$/;
 
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], {
-  keepCase: true,
-  defaults: true,
-  longs: Number,
-  enums: String,
-});
-const node = services['csi.v1.Node'] as ServiceDefinition;
+const node = readDescriptor(descriptor).service('csi.v1.Node');
 
 interface WireInfo {
   readonly node_id: string;
@@ -88,14 +82,14 @@ function driverOf(
   };
   return {
     name,
-    stats: async (request) =>
-      (await connection.call<{ usage: readonly CsiUsage[] }>('NodeGetVolumeStats', request)).usage,
     node: info,
     capabilities,
     stage: (request) => call('NodeStageVolume', request),
     unstage: (request) => call('NodeUnstageVolume', request),
     publish: (request) => call('NodePublishVolume', request),
     unpublish: (request) => call('NodeUnpublishVolume', request),
+    stats: async (request) =>
+      (await connection.call<{ usage: readonly CsiUsage[] }>('NodeGetVolumeStats', request)).usage,
     expand: async (request) =>
       (await connection.call<{ capacity_bytes: number }>('NodeExpandVolume', request)).capacity_bytes,
   };

@@ -1,6 +1,7 @@
 import {
   Client,
   credentials,
+  type MethodDefinition,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -8,7 +9,7 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
-import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { readDescriptor } from '#api/codec/described-messages.ts';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/device-plugin-v1beta1.json' with { type: 'json' };
 import type { FileSystem } from '../host/host.ts';
@@ -50,13 +51,9 @@ const HEALTHY = 'Healthy';
 const CALL_MS = 30_000;
 const RESOURCE = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], {
-  keepCase: true,
-  defaults: true,
-  longs: Number,
-});
-const registration = services['v1beta1.Registration'] as ServiceDefinition;
-const devicePlugin = services['v1beta1.DevicePlugin'] as ServiceDefinition;
+const protocol = readDescriptor(descriptor);
+const registration = protocol.service('v1beta1.Registration');
+const devicePlugin = protocol.service('v1beta1.DevicePlugin');
 
 /** The kubelet's side of the device plug-in protocol. */
 export interface DevicePluginServer extends DevicePlugins, PluginKind {

@@ -1,4 +1,5 @@
-import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { readDescriptor } from '#api/codec/described-messages.ts';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/dra-v1.json' with { type: 'json' };
 import type { DraDriver, DraDrivers, DriverClaim, PreparedDevice } from '../kubelet/claims/dra-driver.ts';
@@ -12,14 +13,15 @@ const PACKAGE = 'k8s.io.kubelet.pkg.apis.dra';
 const VERSIONS = ['v1', 'v1beta1'] as const;
 const SERVICE = 'DRAPlugin';
 
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
-const v1 = services[`${PACKAGE}.v1.${SERVICE}`] as ServiceDefinition;
+const v1 = readDescriptor(descriptor).service(`${PACKAGE}.v1.${SERVICE}`);
 
 /** The versions differ by name alone. */
 function serviceOf(version: string): ServiceDefinition {
-  const methods = Object.entries(v1) as [string, MethodDefinition<object, object>][];
   return Object.fromEntries(
-    methods.map(([name, method]) => [name, { ...method, path: method.path.replace('.v1.', `.${version}.`) }]),
+    Object.entries(v1).map(([name, method]) => [
+      name,
+      { ...method, path: method.path.replace('.v1.', `.${version}.`) },
+    ]),
   );
 }
 

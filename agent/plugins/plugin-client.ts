@@ -1,5 +1,4 @@
-import { Client, credentials, status } from '@grpc/grpc-js';
-import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader';
+import { Client, credentials, type MethodDefinition, type ServiceDefinition, status } from '@grpc/grpc-js';
 
 /** What a plug-in answered in place of a result, worded as Go's gRPC does: users search for that. */
 export class PluginCallError extends Error {

@@ -1,4 +1,4 @@
-import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
+import { readDescriptor } from '#api/codec/described-messages.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
@@ -53,8 +53,7 @@ const SCAN_MS = 10_000;
 const BACKOFF = { initialMs: 500, maxMs: 10_000 } as const;
 const MAX_DEPTH = 3;
 
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
-const registration = services['pluginregistration.Registration'] as ServiceDefinition;
+const registration = readDescriptor(descriptor).service('pluginregistration.Registration');
 
 /**
  * The kubelet's plug-in watcher: a socket that appears in the folder belongs to a plug-in that wants to be known, one that disappears to

@@ -1,5 +1,5 @@
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
-import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
+import { readDescriptor } from '#api/codec/described-messages.ts';
 import descriptor from '../../protos/pod-resources-v1.json' with { type: 'json' };
 import type { FileSystem } from '../host/host.ts';
 import type { ClaimedDevices } from '../kubelet/claims/claim-manager.ts';
@@ -13,10 +13,7 @@ export interface PodResourcesServerOptions {
 }
 
 const SOCKET = 'kubelet.sock';
-const services = fromJSON(descriptor as Parameters<typeof fromJSON>[0], {
-  ...{ keepCase: true, defaults: true },
-  longs: Number,
-});
+const lister = readDescriptor(descriptor).service('v1.PodResourcesLister');
 
 type Answer = (request: { readonly pod_name: string; readonly pod_namespace: string }) => object;
 
@@ -41,7 +38,7 @@ export async function servePodResources(options: PodResourcesServerOptions, sign
   };
   const server = new Server();
   server.addService(
-    services['v1.PodResourcesLister'] as ServiceDefinition,
+    lister,
     Object.fromEntries(Object.entries(methods).map(([name, answer]) => [name, handler(answer)])),
   );
   await new Promise<void>((resolve, reject) =>

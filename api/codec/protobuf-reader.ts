@@ -44,6 +44,19 @@ export class ProtobufReader {
     return signed;
   }
 
+  /** The nearest double of a signed integer: for nanoseconds since 1970, whose last few hundred do not matter. */
+  nearestSigned(): number {
+    this.#expect(VARINT);
+    const start = this.#at;
+    const value = this.#varint();
+    return value < 2 ** 63 ? value : Number(BigInt.asIntN(64, this.#bigVarint(start)));
+  }
+
+  nearestUnsigned(): number {
+    this.#expect(VARINT);
+    return this.#varint();
+  }
+
   double(): number {
     this.#expect(FIXED64);
     const start = this.#take(8);
@@ -76,9 +89,14 @@ export class ProtobufReader {
 
   /** The numbers of a packed list; this reader stands at the beginning of its content. */
   packedIntegers(): number[] {
-    const values: number[] = [];
+    return this.packed(() => this.integer());
+  }
+
+  /** The same for what else travels as a number. */
+  packed<T>(readOne: () => T): T[] {
+    const values: T[] = [];
     this.wireType = VARINT;
-    while (this.#at < this.#end) values.push(this.integer());
+    while (this.#at < this.#end) values.push(readOne());
     return values;
   }
 
