@@ -17,7 +17,8 @@ export const AGENT_CONFIG = {
   nodeIp: {
     type: 'string',
     default: '',
-    description: 'address of the node; empty means the one used towards the server',
+    description:
+      'address of the node, or one of each family; empty means the one used towards the server, and that of the default route of the other family where pods have both',
   },
   dataDir: {
     type: 'string',
@@ -51,8 +52,16 @@ export const AGENT_CONFIG = {
     default: ['/opt/cni/bin', '/usr/lib/cni'],
     description: 'where CNI plug-ins are looked for; the first directory with a bridge plug-in serves',
   },
-  clusterCidr: { type: 'string', default: '10.244.0.0/16', description: 'addresses of pods of the whole cluster' },
-  clusterDns: { type: 'list', default: ['10.96.0.10'], description: 'address of the cluster DNS' },
+  clusterCidr: {
+    type: 'string',
+    default: '10.244.0.0/16',
+    description: 'addresses of pods of the whole cluster, as on the controller; for dual stack a range of each family',
+  },
+  clusterDns: {
+    type: 'list',
+    default: ['10.96.0.10'],
+    description: 'addresses of the cluster DNS: the tenth of each serviceCidr',
+  },
   dnsPort: {
     type: 'number',
     default: 10053,

@@ -3,6 +3,7 @@ import { createHttpTransport, type HttpTransport } from '#api/client/http-transp
 import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { API_SERVER_NAME, parseServerAddresses } from '#api/client/server-addresses.ts';
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
@@ -13,6 +14,7 @@ import type { AgentConfig } from './config.ts';
 import { createCriRuntime } from './cri/cri-runtime.ts';
 import type { ContainerRuntime } from './cri/runtime.ts';
 import { RuntimeOperations } from './cri/runtime-operations.ts';
+import { checkFamilies, configuredNodeIps, podRanges } from './family-settings.ts';
 import { prepareContainerd, startContainerdInstance } from './host/containerd-instance.ts';
 import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
@@ -27,7 +29,7 @@ import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.t
 import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
-import { addressTowards, followAddress } from './node-address.ts';
+import { findNodeAddresses, followAddress } from './node-address.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
@@ -49,6 +51,7 @@ const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 
 /** The composition root of a node: makes the real parts, hands them to each other, runs until aborted. Containers go on running. */
 export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<void> {
+  checkFamilies(config);
   if (config.servers.length === 0) throw new ConfigError('no server is named: set --servers https://<controller>:6443');
   const copied = new AbortController();
   const signal = AbortSignal.any([stop, copied.signal]);
@@ -92,10 +95,13 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   // Asked only after `kubelet` is there: answers come later.
   const onServerClock = () => kubelet.clockWasSet();
   const client = createKubeClient(watchServerClock(transports.node, clock, onServerClock));
-  const nodeIp = config.nodeIp || (await addressTowards(servers.all, host));
-  if (nodeIp === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
+  const families = Object.keys(podRanges(config.clusterCidr)) as IpFamily[];
+  const found =
+    config.nodeIp === '' ? await findNodeAddresses(servers.all, families, host) : configuredNodeIps(config.nodeIp);
+  if (found === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
 
-  const nodeIps = [nodeIp];
+  // Followed by the kubelet: what changes here is told next.
+  const nodeIps = [...found];
   // Runs beside the kubelet: pods must not wait for their network configuration to be written before others are looked after.
   const onPodCidrs = (podCidrs: readonly string[]) => {
     network.onPodCidrs(podCidrs).then(
@@ -158,17 +164,17 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   });
   await server.listen(config.nodeApiPort);
   const netd = createKubeClient(transports.netd);
-  const nameServing = keepIdentity({ identity, client, netd, server, transports, nodeIp, clock, log, signal });
+  const nameServing = keepIdentity({ identity, client, netd, server, transports, nodeIps, clock, log, signal });
   const moved: (() => void)[] = [];
   if (config.nodeIp === '')
     void followAddress(
       {
-        ...{ host, clock, log, address: nodeIp, servers: () => servers.all },
-        onChange(address) {
-          nodeIps[0] = address;
+        ...{ host, clock, log, families, addresses: found, servers: () => servers.all },
+        onChange(addresses) {
+          nodeIps.splice(0, nodeIps.length, ...addresses);
           for (const transport of Object.values(transports)) transport.reconnect();
           kubelet.checkNode();
-          nameServing(address);
+          nameServing(addresses);
           for (const listener of moved) listener();
         },
       },
@@ -205,7 +211,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   // A copy would tell the cluster of its own addresses under the name of the node.
   await copies.mayBegin(signal).catch(() => undefined);
   if (!signal.aborted) network.start(netd, signal);
-  log.info('the node is up', { node: nodeName, address: nodeIp });
+  log.info('the node is up', { node: nodeName, addresses: nodeIps });
   // Resolves when pods are looked after; a failure here is one that a restart may cure, so it ends the process.
   await kubelet.start(signal).catch((err: unknown) => {
     if (!signal.aborted && !isAbortError(err)) throw err;
@@ -342,7 +348,7 @@ interface IdentityKeeping {
   readonly netd: ReturnType<typeof createKubeClient>;
   readonly server: NodeServer;
   readonly transports: { readonly node: HttpTransport; readonly netd: HttpTransport };
-  readonly nodeIp: string;
+  readonly nodeIps: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -352,23 +358,23 @@ interface IdentityKeeping {
  * Puts renewed certificates to use, and gets the serving certificate its addresses once the Node object shows them; the answer does so
  * for another address.
  */
-function keepIdentity(keeping: IdentityKeeping): (address: string) => void {
-  const { identity, client, netd, server, transports, nodeIp, clock, log, signal } = keeping;
+function keepIdentity(keeping: IdentityKeeping): (addresses: readonly string[]) => void {
+  const { identity, client, netd, server, transports, nodeIps, clock, log, signal } = keeping;
   const apply = () => {
     const { caPem: ca } = identity;
     transports.node.updateCredentials(credentialsOf(identity.node, ca));
     transports.netd.updateCredentials(credentialsOf(identity.netd, ca));
     server.updateTls(serverTls(identity));
   };
-  const nameServing = (address: string) =>
-    void identity.ensureServing(client, [address]).then(
+  const nameServing = (addresses: readonly string[]) =>
+    void identity.ensureServing(client, addresses).then(
       (isNew) => isNew && server.updateTls(serverTls(identity)),
       (err: unknown) => {
         if (!signal.aborted)
           log.warn('the serving certificate has no addresses yet; names serve', { err: describeError(err) });
       },
     );
-  nameServing(nodeIp);
+  nameServing(nodeIps);
   void followClusterCa({ identity, client: netd, clock, log, signal, onChanged: apply });
   runIdentityRenewal({ identity, client, clock, log, signal, onRenewed: apply }).catch((err: unknown) => {
     if (!signal.aborted) log.error('certificates are no longer renewed', { err: describeError(err) });

@@ -1,3 +1,4 @@
+import { type IpFamily, parseIp } from '#api/meta/ip-address.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from './host/host.ts';
@@ -12,29 +13,64 @@ export async function addressTowards(servers: readonly string[], host: Host): Pr
   return undefined;
 }
 
+/** Only default routes lead there: documentation is nobody's network. */
+const SOMEWHERE: Readonly<Record<IpFamily, string>> = { IPv4: '192.0.2.1', IPv6: '2001:db8::1' };
+
+/**
+ * Addresses of this node: that towards the servers, and of the other family, where pods have one too, that towards the world. In the order
+ * of `families`, as pods have theirs. undefined: there is none towards the servers.
+ */
+export async function findNodeAddresses(
+  servers: readonly string[],
+  families: readonly IpFamily[],
+  host: Host,
+): Promise<readonly string[] | undefined> {
+  const towards = await addressTowards(servers, host);
+  if (towards === undefined) return undefined;
+  const found = await Promise.all(
+    families.map(async (family) => {
+      if (parseIp(towards)?.family === family) return towards;
+      const address = await host.sourceAddressTo(SOMEWHERE[family]);
+      return address === undefined || parseIp(address)?.family !== family || isOwnLink(address) ? [] : address;
+    }),
+  );
+  const addresses = found.flat();
+  return addresses.includes(towards) ? addresses : [...addresses, towards];
+}
+
+/** Reached by nobody beyond it. */
+const isOwnLink = (address: string): boolean => /^(fe80:|169\.254\.|127\.)|^::1$/.test(address);
+
 export interface AddressFollowing {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Logger;
   readonly servers: () => readonly string[];
-  /** The one that is known so far. */
-  readonly address: string;
-  readonly onChange: (address: string) => void;
+  readonly families: readonly IpFamily[];
+  /** Those that are known so far. */
+  readonly addresses: readonly string[];
+  readonly onChange: (addresses: readonly string[]) => void;
 }
 
 /** DHCP gives another address, a cable goes into another socket: tells each new one. A host that has none keeps the last. */
 export async function followAddress(options: AddressFollowing, signal: AbortSignal): Promise<void> {
   const { host, clock, log } = options;
-  let { address } = options;
+  let { addresses } = options;
   const look = async () => {
-    const now = await addressTowards(options.servers(), host);
-    if (now === undefined || now === address || signal.aborted) return;
-    log.info('the address of this node changed', { from: address, to: now });
-    address = now;
+    const now = await findNodeAddresses(options.servers(), options.families, host);
+    if (now === undefined || now.join() === addresses.join() || signal.aborted) return;
+    log.info('the address of this node changed', { from: addresses, to: now });
+    addresses = now;
     options.onChange(now);
   };
   await watchLinks(
-    { exec: host.exec, clock, log, hasIpv6: options.address.includes(':'), onChange: () => void look() },
+    {
+      exec: host.exec,
+      clock,
+      log,
+      hasIpv6: options.families.includes('IPv6') || addresses.some((address) => address.includes(':')),
+      onChange: () => void look(),
+    },
     signal,
   );
 }

@@ -54,7 +54,8 @@ export const CONTROLLER_CONFIG = {
   advertiseAddress: {
     type: 'string',
     default: '',
-    description: 'address that nodes and pods reach the API at; empty means the one of the default route',
+    description:
+      'address that nodes and pods reach the API at, of the family of the first serviceCidr; empty means the one of the default route',
   },
   tlsNames: {
     type: 'list',
@@ -66,13 +67,29 @@ export const CONTROLLER_CONFIG = {
     default: '/etc/coracle/admin.kubeconfig',
     description: 'where the administrator’s kubeconfig is written (mode 0600)',
   },
-  clusterCidr: { type: 'string', default: '10.244.0.0/16', description: 'addresses of pods' },
+  clusterCidr: {
+    type: 'string',
+    default: '10.244.0.0/16',
+    description: 'addresses of pods; for dual stack a range of each family, e.g. 10.244.0.0/16,fd42::/48',
+  },
   nodeCidrMaskSize: {
     type: 'number',
     default: 24,
+    range: [1, 32],
     description: 'prefix length of one node’s share of the pod addresses',
   },
-  serviceCidr: { type: 'string', default: '10.96.0.0/16', description: 'addresses of Services' },
+  nodeCidrMaskSizeIpv6: {
+    type: 'number',
+    default: 64,
+    range: [1, 128],
+    description: 'the same for addresses of IPv6',
+  },
+  serviceCidr: {
+    type: 'string',
+    default: '10.96.0.0/16',
+    description:
+      'addresses of Services; for dual stack a range of each family, e.g. 10.96.0.0/16,fd43::/112: Services have the first where they ask for none',
+  },
   nodePorts: { type: 'string', default: '30000-32767', description: 'range of node ports' },
   clusterDomain: { type: 'string', default: 'cluster.local', description: 'DNS domain of the cluster' },
   threads: {

@@ -1,4 +1,5 @@
 import { hostname, networkInterfaces } from 'node:os';
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import { ConfigError } from '#base/config.ts';
 
 export interface HostNames {
@@ -19,19 +20,19 @@ export function ownNames(further: readonly string[]): HostNames {
 }
 
 /**
- * The address that other machines probably reach this host at: the first IPv4 address that is on no bridge or tunnel of container
+ * The address that other machines probably reach this host at: the first of the family that is on no bridge or tunnel of container
  * software. Hosts with several networks set `advertiseAddress`.
  */
-export function defaultAdvertiseAddress(): string {
+export function defaultAdvertiseAddress(family: IpFamily): string {
   const candidates = Object.entries(networkInterfaces())
     .filter(([name]) => !/^(lo|docker|br-|cni|coracle|veth|virbr|flannel|tun|wg)/.test(name))
     .flatMap(([, entries]) =>
-      (entries ?? []).filter((e) => !e.internal && e.family === 'IPv4' && !e.address.startsWith('169.254.')),
+      (entries ?? []).filter((e) => !e.internal && e.family === family && !/^(169\.254\.|fe80:)/.test(e.address)),
     );
   const [first] = candidates;
   if (first === undefined) {
     throw new ConfigError(
-      'this host has no address but loopback, so pods could not reach the API: bring a network up, or set --advertise-address',
+      `this host has no address of ${family} but loopback, so pods could not reach the API: bring a network up, or set --advertise-address`,
     );
   }
   return first.address;

@@ -3,6 +3,7 @@ import { type MessagePort, Worker } from 'node:worker_threads';
 import { describeError } from '#base/errors.ts';
 import type { Logger, LogLevel } from '#base/logger.ts';
 import type { FlooredClock } from '#base/time-floor.ts';
+import { readAddressRanges } from './address-ranges.ts';
 import { type ApiComponent, COMPONENT_USERS, parseElectionTimes } from './components/components.ts';
 import { createComponentMetrics, renderComponentMetrics } from './components/run-components.ts';
 import type { ControllerConfig } from './config.ts';
@@ -49,8 +50,7 @@ export function launchBrain(launch: BrainLaunch): Brain {
     components,
     identity,
     election: parseElectionTimes(config),
-    clusterCidr: config.clusterCidr,
-    nodeCidrMaskSize: config.nodeCidrMaskSize,
+    podCidrs: readAddressRanges(config).pods,
     nodeMonitorGraceMs: config.nodeMonitorGraceSeconds * 1000,
     pki: pkiOptions,
   };

@@ -7,12 +7,12 @@ import { createEventRecorder, type EventRecorder } from '#api/client/event-recor
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { createPortTransport } from '#api/client/port-transport.ts';
 import { parseServerAddresses } from '#api/client/server-addresses.ts';
-import { addressAt, parseCidr } from '#api/meta/ip-address.ts';
+import { addressAt } from '#api/meta/ip-address.ts';
 import { builtinTypes } from '#api/schema/builtin-types.ts';
 import { delay } from '#base/clock.ts';
-import { ConfigError } from '#base/config.ts';
 import { describeError } from '#base/errors.ts';
 import { createLogger, type LogLevel } from '#base/logger.ts';
+import { checkAdvertiseAddress, readAddressRanges } from './address-ranges.ts';
 import { startPolicyStatus } from './apiserver/admission/policy/policy-status.ts';
 import { ensureAuthenticationConfig } from './apiserver/aggregator/authentication-config.ts';
 import { startTokenSecrets } from './apiserver/authenticate/fill-token-secrets.ts';
@@ -69,12 +69,14 @@ async function runWithApiServer(
   signal: AbortSignal,
 ): Promise<void> {
   const log = createLogger('controller', config.logLevel as LogLevel);
-  const advertiseAddress = config.advertiseAddress || defaultAdvertiseAddress();
+  const ranges = readAddressRanges(config);
+  const advertiseAddress = config.advertiseAddress || defaultAdvertiseAddress(ranges.primary);
+  checkAdvertiseAddress(advertiseAddress, ranges);
   const names = () => ownNames([advertiseAddress, ...config.tlsNames]);
   const pkiOptions: Omit<ClusterPkiOptions, 'clock' | 'log'> = {
     dir: join(config.dataDir, 'pki'),
     ...names(),
-    serviceIp: firstAddress(config.serviceCidr),
+    serviceIp: addressAt(ranges.services[0]!.range, 1n),
     clusterDomain: config.clusterDomain,
   };
   // The database makes its files by itself.
@@ -94,7 +96,7 @@ async function runWithApiServer(
   const front = await openFront({
     config,
     pki,
-    serverAddress: `${advertiseAddress}:${config.port}`,
+    serverAddress: hostAndPort(advertiseAddress, config.port),
     clock,
     log,
     startupProblem: () => startupProblem,
@@ -227,12 +229,7 @@ const nodeSubject = (name: string) => ({ apiVersion: 'v1', kind: 'Node', metadat
 const twinMessage = ({ nodeName, address, refusedAddress }: TwinReport): string =>
   `a second host, at ${refusedAddress}, has the identity of node ${nodeName}, which is at work at ${address}, and was refused: delete the data directory of the agent on the copy and join it under a name of its own`;
 
-/** The address of the `kubernetes` Service. */
-function firstAddress(serviceCidr: string): string {
-  const range = parseCidr(serviceCidr.split(',')[0]!.trim());
-  if (range === undefined) throw new ConfigError(`serviceCidr: "${serviceCidr}" is no range such as 10.96.0.0/16`);
-  return addressAt(range, 1n);
-}
+const hostAndPort = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 /** Whom servers of aggregated APIs, and agents, are to trust. */
 const authenticationFacts = (pki: ClusterPki) => ({
@@ -258,11 +255,10 @@ function openPort(front: Front, users: readonly string[]): MessagePort {
 }
 
 async function writeKubeconfig(config: ControllerConfig, pki: ClusterPki, address: string): Promise<void> {
-  const host = address.includes(':') ? `[${address}]` : address;
   await mkdir(dirname(config.kubeconfig), { recursive: true });
   await writeDurableFile(
     config.kubeconfig,
-    renderKubeconfig({ servers: [`https://${host}:${config.port}`], caPem: pki.caPem, ...pki.admin }),
+    renderKubeconfig({ servers: [`https://${hostAndPort(address, config.port)}`], caPem: pki.caPem, ...pki.admin }),
     0o600,
   );
 }

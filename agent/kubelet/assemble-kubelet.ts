@@ -102,6 +102,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     runtime,
     clock,
     log,
+    hostIps: config.nodeIps,
     onChange,
     exitMessage: (identity, status) => terminationMessage(host.fs, paths, identity, status),
   });

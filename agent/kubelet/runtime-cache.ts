@@ -29,6 +29,8 @@ export interface RuntimeCacheOptions {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of the node: the family of the first is that of the first address of pods which have two. */
+  readonly hostIps: readonly string[];
   /** Something of this pod changed without the worker having done it. */
   readonly onChange: (uid: PodUid) => void;
   /** What an ended container left behind as its last words. */
@@ -156,7 +158,7 @@ export class RuntimeCache {
 
   async refreshSandbox(identity: PodIdentity, id: string): Promise<ObservedSandbox> {
     const status = await this.#options.runtime.sandboxStatus(id);
-    const sandbox = fromSandbox(status, status.ips);
+    const sandbox = fromSandbox(status, this.#inOrder(status.ips));
     this.recordSandbox(identity, sandbox);
     return sandbox;
   }
@@ -237,7 +239,7 @@ export class RuntimeCache {
     if (!summary.ready) return fromSandbox(summary, known?.ips ?? []);
     try {
       const status = await this.#options.runtime.sandboxStatus(summary.id);
-      return fromSandbox(status, status.ips);
+      return fromSandbox(status, this.#inOrder(status.ips));
     } catch (err) {
       if (isCriNotFound(err)) return undefined;
       throw err;
@@ -264,6 +266,12 @@ export class RuntimeCache {
       if (isCriNotFound(err)) return undefined;
       throw err;
     }
+  }
+
+  /** Runtimes put IPv4 first, whatever the cluster does. */
+  #inOrder(ips: readonly string[]): readonly string[] {
+    const isSecond = (ip: string) => ip.includes(':') !== (this.#options.hostIps[0] ?? ips[0])?.includes(':');
+    return ips.toSorted((a, b) => Number(isSecond(a)) - Number(isSecond(b)));
   }
 
   #onEvent(event: RuntimeEvent, signal: AbortSignal): void {

@@ -8,7 +8,14 @@ import type { Store } from '../store/store.ts';
 import { encodeRecord, type Manifest } from './backup-records.ts';
 
 /** Keys that a cluster cannot change under its objects and nodes. */
-export const CLUSTER_KEYS = ['clusterCidr', 'nodeCidrMaskSize', 'serviceCidr', 'nodePorts', 'clusterDomain'] as const;
+export const CLUSTER_KEYS = [
+  'clusterCidr',
+  'nodeCidrMaskSize',
+  'nodeCidrMaskSizeIpv6',
+  'serviceCidr',
+  'nodePorts',
+  'clusterDomain',
+] as const;
 
 /** Whose certificates the next start issues anew, for the names of the host that it is on then. */
 const REISSUED = /^(apiserver|admin|apiserver-kubelet-client|front-proxy-client)\.(crt|key)$/;

@@ -4,6 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { ConfigError } from '#base/config.ts';
+import { readAddressRanges } from '../address-ranges.ts';
 import { SERVICE_ACCOUNT_ISSUER } from '../apiserver/authenticate/token-issuer.ts';
 import type { ControllerConfig } from '../config.ts';
 import { writeDurableFile } from '../pki/durable-file.ts';
@@ -127,11 +128,20 @@ function apiServerFlags(config: ControllerConfig): Flags {
   ];
 }
 
+/** Of dual stack there is a flag for each family; else one for whichever it is. */
+function maskSizeFlags(config: ControllerConfig): Flags {
+  const { pods } = readAddressRanges(config);
+  return pods.map(({ cidr, nodeMaskSize }) => {
+    const family = pods.length === 1 ? '' : cidr.includes(':') ? '-ipv6' : '-ipv4';
+    return [`node-cidr-mask-size${family}`, String(nodeMaskSize)] as const;
+  });
+}
+
 function controllerManagerFlags(config: ControllerConfig): Flags {
   return [
     ['allocate-node-cidrs', 'true'],
     ['cluster-cidr', config.clusterCidr],
-    ['node-cidr-mask-size', String(config.nodeCidrMaskSize)],
+    ...maskSizeFlags(config),
     ['service-cluster-ip-range', config.serviceCidr],
     ['cluster-signing-cert-file', `${PKI}/ca.crt`],
     ['cluster-signing-key-file', `${PKI}/ca.key`],

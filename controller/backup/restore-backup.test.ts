@@ -53,6 +53,7 @@ describe('restoreBackup', () => {
         encryptionProviderConfig: '',
         clusterCidr: '10.244.0.0/16',
         nodeCidrMaskSize: 24,
+        nodeCidrMaskSizeIpv6: 64,
         serviceCidr: '10.96.0.0/16',
         nodePorts: '30000-32767',
         clusterDomain: 'cluster.local',

@@ -9,6 +9,7 @@ import type { Clock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION } from '#base/version.ts';
+import { readAddressRanges } from '../address-ranges.ts';
 import type { ControllerConfig } from '../config.ts';
 import { openInstanceIdentity } from '../instance-identity.ts';
 import { joinCluster } from '../join/redeem-join-token.ts';
@@ -62,8 +63,7 @@ export async function runRemoteComponents(
         components,
         identity: await openInstanceIdentity(config.dataDir),
         election,
-        clusterCidr: config.clusterCidr,
-        nodeCidrMaskSize: config.nodeCidrMaskSize,
+        podCidrs: readAddressRanges(config).pods,
         nodeMonitorGraceMs: config.nodeMonitorGraceSeconds * 1000,
       },
       clientFor: clientsByUser(connections.transportFor, metrics, createKubeClient),

@@ -12,7 +12,7 @@ import { compileDeviceSelector } from '../apiserver/cel/device-selector.ts';
 import { ClientMetrics } from '../apiserver/metrics/client-metrics.ts';
 import { QueueMetrics } from '../apiserver/metrics/queue-metrics.ts';
 import type { CertificateSigner } from '../controllers/certificates/certificate-signer.ts';
-import { DEFAULT_CONTROLLERS_CONFIG } from '../controllers/controller-context.ts';
+import { DEFAULT_CONTROLLERS_CONFIG, type PodCidr } from '../controllers/controller-context.ts';
 import { startControllers } from '../controllers/start-controllers.ts';
 import { removeTemporaryFolder } from '../remove-temporary-folder.ts';
 import { startScheduler } from '../scheduler/start-scheduler.ts';
@@ -40,8 +40,7 @@ export interface ComponentSettings {
   /** Holder name in the leader leases: no two live processes may have the same. */
   readonly identity: string;
   readonly election: ElectionTimes;
-  readonly clusterCidr: string;
-  readonly nodeCidrMaskSize: number;
+  readonly podCidrs: readonly PodCidr[];
   readonly nodeMonitorGraceMs: number;
 }
 
@@ -127,7 +126,7 @@ function leadControllers(parts: ComponentParts, caching: Caching, leading: Abort
       random: Math.random,
       config: {
         ...DEFAULT_CONTROLLERS_CONFIG,
-        podCidrs: [{ cidr: settings.clusterCidr, nodeMaskSize: settings.nodeCidrMaskSize }],
+        podCidrs: settings.podCidrs,
         rootCa,
         nodeMonitorGraceMs: settings.nodeMonitorGraceMs,
         removeFolder: (path) => removeTemporaryFolder(path),

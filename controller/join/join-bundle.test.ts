@@ -6,6 +6,7 @@ const settings = {
   serviceCidr: '10.96.0.0/16',
   clusterCidr: '10.244.0.0/16',
   nodeCidrMaskSize: 24,
+  nodeCidrMaskSizeIpv6: 64,
   clusterDomain: 'cluster.local',
   nodePorts: '30000-32767',
 };

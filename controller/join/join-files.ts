@@ -41,6 +41,7 @@ const SHARED_SETTINGS = [
   'serviceCidr',
   'clusterCidr',
   'nodeCidrMaskSize',
+  'nodeCidrMaskSizeIpv6',
   'clusterDomain',
   'nodePorts',
 ] as const satisfies readonly (keyof ControllerConfig)[];
@@ -52,7 +53,9 @@ export const sharedSettingsOf = (config: ControllerConfig): SharedSettings =>
 
 /** What differs, in words; undefined when nothing does. */
 export function settingsProblem(own: SharedSettings, theirs: SharedSettings): string | undefined {
-  const different = SHARED_SETTINGS.filter((name) => String(own[name]) !== String(theirs[name]));
+  // One that a server of an earlier version does not tell has its default there.
+  const told = SHARED_SETTINGS.filter((name) => theirs[name] !== undefined);
+  const different = told.filter((name) => String(own[name]) !== String(theirs[name]));
   if (different.length === 0) return undefined;
   return different.map((name) => `${name} is ${own[name]} here and ${theirs[name]} in the cluster`).join('; ');
 }

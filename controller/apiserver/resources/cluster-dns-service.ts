@@ -5,7 +5,7 @@ import { resources, type Service } from '#api/object/kinds.ts';
 
 export interface ClusterDnsOptions {
   readonly client: KubeClient;
-  /** One range per family, comma-separated; the tenth address of the first is that of the cluster DNS, as kubeadm has it. */
+  /** One range per family, comma-separated; the tenth address of each is that of the cluster DNS, as kubeadm has it. */
   readonly serviceCidr: string;
   readonly signal?: AbortSignal;
 }
@@ -19,8 +19,9 @@ const DNS_OFFSET = 10n;
  * until pods with the label `k8s-app: kube-dns` are ready. False when the address belongs to another Service: then that one serves.
  */
 export async function ensureClusterDnsService({ client, serviceCidr, signal }: ClusterDnsOptions): Promise<boolean> {
-  const range = parseCidr(serviceCidr.split(',')[0]?.trim() ?? '');
-  if (range === undefined || range.size <= DNS_OFFSET) return false;
+  const ranges = serviceCidr.split(',').flatMap((cidr) => parseCidr(cidr.trim()) ?? []);
+  if (ranges.length === 0 || ranges.some(({ size }) => size <= DNS_OFFSET)) return false;
+  const clusterIps = ranges.map((range) => addressAt(range, DNS_OFFSET));
   const api = client.resource<Service>(resources.services);
   try {
     await api.fetch(NAME, NAMESPACE, signal);
@@ -29,7 +30,7 @@ export async function ensureClusterDnsService({ client, serviceCidr, signal }: C
     if (!isNotFound(err)) throw err;
   }
   try {
-    await api.create(renderService(addressAt(range, DNS_OFFSET)) as unknown as Service, signal);
+    await api.create(renderService(clusterIps) as unknown as Service, signal);
     return true;
   } catch (err) {
     // Another API server was faster, or somebody's DNS Service has another name.
@@ -39,7 +40,7 @@ export async function ensureClusterDnsService({ client, serviceCidr, signal }: C
   }
 }
 
-function renderService(clusterIP: string) {
+function renderService(clusterIPs: readonly string[]) {
   const dns = { port: 53, targetPort: 53 };
   return {
     metadata: {
@@ -49,7 +50,9 @@ function renderService(clusterIP: string) {
     },
     spec: {
       type: 'ClusterIP',
-      clusterIP,
+      clusterIP: clusterIPs[0],
+      clusterIPs,
+      ipFamilyPolicy: clusterIPs.length > 1 ? 'PreferDualStack' : 'SingleStack',
       selector: { 'k8s-app': NAME },
       ports: [
         { ...dns, name: 'dns', protocol: 'UDP' },
