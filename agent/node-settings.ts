@@ -1,4 +1,3 @@
-import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { milliCpuOf } from '#api/meta/pod-resources.ts';
 import { Quantity, QuantityError } from '#api/meta/quantity.ts';
 import { ConfigError } from '#base/config.ts';
@@ -85,6 +84,7 @@ function of<T>(key: string, read: () => T): T {
 /** Throws ConfigError where the file is missing or cannot be used. */
 export async function readCredentialProviders(path: string, fs: Pick<FileSystem, 'readBytes'>) {
   if (path === '') return [];
+  const { decodeYaml } = await import('#api/codec/decode-yaml.ts');
   try {
     return parseCredentialConfig(decodeYaml(await fs.readBytes(path)).value);
   } catch (err) {

@@ -72,7 +72,7 @@ export class ManifestFolder {
     if (known?.stamp === stamp) return known.pod;
     try {
       if (info.sizeBytes > MAX_BYTES) throw new ManifestError(`is larger than ${MAX_BYTES} bytes`);
-      const pod = parseStaticPod({ bytes: await fs.readBytes(path), path, nodeName, seenMs: clock.now() });
+      const pod = await parseStaticPod({ bytes: await fs.readBytes(path), path, nodeName, seenMs: clock.now() });
       // Only touched: the pod, and when it was first seen, stay.
       const same = known?.pod?.metadata.uid === pod.metadata.uid ? known.pod : pod;
       this.#known.set(path, { stamp, pod: same });

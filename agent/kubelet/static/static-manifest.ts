@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { decodeYaml } from '#api/codec/decode-yaml.ts';
 import { dns1123Subdomain } from '#api/meta/names.ts';
 import { isJsonObject } from '#api/object/json.ts';
 import type { Pod } from '#api/object/kinds.ts';
@@ -28,8 +27,8 @@ export interface ManifestInput {
  * The pod of a manifest file as this node runs it. Its UID is made of node, file and content: the same after every restart, another one
  * after every change. Throws ManifestError.
  */
-export function parseStaticPod({ bytes, path, nodeName, seenMs }: ManifestInput): Pod {
-  const value = decode(bytes);
+export async function parseStaticPod({ bytes, path, nodeName, seenMs }: ManifestInput): Promise<Pod> {
+  const value = await decode(bytes);
   if (!isJsonObject(value) || value.apiVersion !== 'v1' || value.kind !== 'Pod')
     throw new ManifestError('is not a manifest of a v1 Pod');
   const { metadata, spec } = value;
@@ -72,7 +71,9 @@ const TOLERATES_ALL = { operator: 'Exists', effect: 'NoExecute' } as const;
 /** Of the API server's defaults those that show in the mirror pod. */
 const DEFAULTS = { restartPolicy: 'Always', dnsPolicy: 'ClusterFirst', enableServiceLinks: true } as const;
 
-function decode(bytes: Uint8Array): unknown {
+/** Few nodes have such files: the reader of YAML is 1 MB of memory that others save. */
+async function decode(bytes: Uint8Array): Promise<unknown> {
+  const { decodeYaml } = await import('#api/codec/decode-yaml.ts');
   try {
     return decodeYaml(bytes).value;
   } catch (err) {

@@ -9,17 +9,17 @@ const parse = (text: string, path = '/m/a.yaml') =>
   parseStaticPod({ bytes: new TextEncoder().encode(text), path, nodeName: 'Node-1', seenMs: 0 });
 
 describe('parseStaticPod', () => {
-  test('names the pod after its node, and its uid after node, file and content', () => {
-    const pod = parse(manifest());
+  test('names the pod after its node, and its uid after node, file and content', async () => {
+    const pod = await parse(manifest());
     expect(pod.metadata).toMatchObject({
       name: 'web-node-1',
       namespace: 'default',
       uid: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
     expect(pod.spec).toMatchObject({ nodeName: 'Node-1', tolerations: [{ operator: 'Exists', effect: 'NoExecute' }] });
-    expect(parse(manifest()).metadata.uid).toBe(pod.metadata.uid);
-    expect(parse(manifest(), '/m/b.yaml').metadata.uid).not.toBe(pod.metadata.uid);
-    expect(parse(manifest('    tty: true\n')).metadata.uid).not.toBe(pod.metadata.uid);
+    expect((await parse(manifest())).metadata.uid).toBe(pod.metadata.uid);
+    expect((await parse(manifest(), '/m/b.yaml')).metadata.uid).not.toBe(pod.metadata.uid);
+    expect((await parse(manifest('    tty: true\n'))).metadata.uid).not.toBe(pod.metadata.uid);
   });
 
   test.each([
@@ -29,8 +29,8 @@ describe('parseStaticPod', () => {
     ['a bad name', manifest().replace('name: web', 'name: Web_'), 'invalid name'],
     ['a secret', manifest('  volumes: [{name: s, secret: {secretName: x}}]\n'), 'may not use a secret volume'],
     ['an account', manifest('  serviceAccountName: x\n'), 'may not use a service account'],
-  ])('refuses %s', (_name, text, message) => {
-    expect(() => parse(text)).toThrow(message);
+  ])('refuses %s', async (_name, text, message) => {
+    await expect(parse(text)).rejects.toThrow(message);
   });
 });
 
