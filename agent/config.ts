@@ -229,6 +229,19 @@ export const AGENT_CONFIG = {
     range: [1, 65_535],
     description: 'UDP port of the tunnels between nodes; the same on every node',
   },
+  podEncryption: {
+    type: 'string',
+    default: 'none',
+    oneOf: ['none', 'wireguard'],
+    description:
+      'whether packets between pods of two nodes are encrypted, or else do not go; the same on every node (it needs wireguard-tools)',
+  },
+  wireguardPort: {
+    type: 'number',
+    default: 51_820,
+    range: [1, 65_535],
+    description: 'UDP port of WireGuard between nodes; the same on every node',
+  },
   proxyMode: {
     type: 'string',
     default: 'auto',

@@ -4,13 +4,14 @@ import type { AgentConfig } from './config.ts';
 import { configuredBackend } from './configured-backend.ts';
 import { podRanges } from './family-settings.ts';
 import { createLinuxHost } from './host/linux-host.ts';
+import { findLackOfWireguard } from './network/paths/wireguard/find-lack.ts';
 import { examineNetwork } from './network/trouble/doctor.ts';
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
 import { lacksProblem } from './services-problem.ts';
 
 /** `coracle doctor network`: prints what on this host is in the way of pods, and answers the exit code: 0 nothing, 1 something. */
 export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
-  const { clusterCidr, networkMode, proxyMode } = config;
+  const { clusterCidr, networkMode, podEncryption, proxyMode } = config;
   if (networkMode !== 'routes')
     throw new ConfigError(`networkMode is "${networkMode}": the pod network of this node is somebody else's`);
   const host = createLinuxHost();
@@ -19,9 +20,11 @@ export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
     ...{ host, iptables },
     clusterCidrs: podRanges(clusterCidr),
     async findMore() {
-      if (proxyMode === 'none') return [];
+      const wireguard = podEncryption === 'wireguard' ? await findLackOfWireguard(host) : undefined;
+      const encryption = wireguard === undefined ? [] : [wireguard];
+      if (proxyMode === 'none') return encryption;
       const backend = await configuredBackend(config, host.exec, silentLogger);
-      return lacksProblem(await backend.findLacks());
+      return [...encryption, ...lacksProblem(await backend.findLacks())];
     },
   });
   for (const line of lines) console.log(line);

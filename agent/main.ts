@@ -4,7 +4,7 @@ import { JoinError } from '#api/client/join-error.ts';
 import { createKubeClient } from '#api/client/kube-client.ts';
 import { API_SERVER_NAME, parseServerAddresses } from '#api/client/server-addresses.ts';
 import type { IpFamily } from '#api/meta/ip-address.ts';
-import type { Pod } from '#api/object/kinds.ts';
+import { type Node, type Pod, resources } from '#api/object/kinds.ts';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
@@ -83,6 +83,10 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     ...{ config, nodeName, host, clock, log },
     carrier: packets,
     onProblems: () => kubelet.checkNode(),
+    annotateNode: async (annotations) => {
+      const patch = { metadata: { annotations } };
+      await client.resource<Node>(resources.nodes).patch({ name: nodeName, type: 'merge', patch, signal });
+    },
   });
 
   const transports = {

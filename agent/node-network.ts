@@ -17,6 +17,7 @@ import { type NetworkProblem, NetworkProblems } from './network/network-problem.
 import { createNodeInformers, type NodeInformers } from './network/offline/node-informers.ts';
 import type { PodTransport } from './network/paths/pod-paths.ts';
 import type { PacketCarrier } from './network/paths/relay/packet-relay.ts';
+import { WIREGUARD_KEY_ANNOTATION } from './network/paths/wireguard/node-key.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
 import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
@@ -42,6 +43,8 @@ export interface NodeNetworkOptions {
   readonly carrier?: PacketCarrier;
   /** What is in the way of pod traffic changed. */
   readonly onProblems?: () => void;
+  /** Writes annotations of this node's Node, which the network's own identity may not; null takes one away. */
+  readonly annotateNode?: (annotations: Readonly<Record<string, string | null>>) => Promise<void>;
 }
 
 /** Services and pod routes of this node; acts as `coracle:netd:<name>`, which reads no pods and no secrets. */
@@ -76,6 +79,12 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     mtu: config.mtu,
     transport: config.podTransport as PodTransport,
     vxlanPort: config.vxlanPort,
+    encryption: {
+      isAsked: config.podEncryption === 'wireguard',
+      port: config.wireguardPort,
+      keyPath: `${config.dataDir}/network/wireguard.key`,
+      publishKey: async (key) => options.annotateNode?.({ [WIREGUARD_KEY_ANNOTATION]: key ?? null }),
+    },
     probePort: config.proxyHealthzPort || config.nodeApiPort,
     carrier: options.carrier,
     onProblems: (found) => problems.tell('paths', found),

@@ -3,6 +3,7 @@ import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
+import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 import { HostChanges } from './host-changes.ts';
 import { createPodNetwork } from './pod-network.ts';
 
@@ -19,6 +20,7 @@ function networkOn(host: FakeHost, clusterCidrs: RangesByFamily = { IPv4: '10.24
     mtu: 1500,
     transport: 'auto',
     vxlanPort: 8472,
+    encryption: UNENCRYPTED,
     probePort: 10256,
     onProblems: () => {},
     resolver: { addresses: { IPv4: '169.254.10.53', IPv6: 'fd63:6f72:6163:6c65::53' }, port: 10053 },

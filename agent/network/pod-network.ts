@@ -9,7 +9,7 @@ import type { Host } from '../host/host.ts';
 import { CNI_CONFIG_FILE, POD_BRIDGE, renderCniConfig } from './cni-config.ts';
 import type { HostChanges } from './host-changes.ts';
 import type { NetworkProblem } from './network-problem.ts';
-import { createPathKeeper } from './paths/path-keeper.ts';
+import { createPathKeeper, type EncryptionOptions } from './paths/path-keeper.ts';
 import type { PodTransport } from './paths/pod-paths.ts';
 import type { PacketCarrier } from './paths/relay/packet-relay.ts';
 import { hostRange } from './paths/vxlan.ts';
@@ -29,6 +29,7 @@ export interface PodNetworkOptions {
   readonly transport: PodTransport;
   /** UDP port of the tunnels between nodes. */
   readonly vxlanPort: number;
+  readonly encryption: EncryptionOptions;
   /** TCP port that every node answers or refuses. */
   readonly probePort: number;
   /** For nodes that cannot be reached otherwise; absent: they are not. */
@@ -109,7 +110,7 @@ interface FamilyRanges {
 }
 
 function familyChains({ family, podCidr, clusterCidr }: FamilyRanges, options: PodNetworkOptions): OwnChain[] {
-  const { resolver, transport, vxlanPort } = options;
+  const { resolver, transport, vxlanPort, encryption } = options;
   const address = resolver.addresses[family];
   const dns = (protocol: string) => [
     '-s',
@@ -126,7 +127,7 @@ function familyChains({ family, podCidr, clusterCidr }: FamilyRanges, options: P
     'ACCEPT',
   ];
   // From whom is judged by a rule of its own, with a set of all nodes: see paths/overlay-guard.ts.
-  const tunnel = ['-p', 'udp', '-m', 'udp', '--dport', `${vxlanPort}`, '-j', 'ACCEPT'];
+  const tunnel = (port: number) => ['-p', 'udp', '-m', 'udp', '--dport', `${port}`, '-j', 'ACCEPT'];
   return [
     // Pods talk to the world with the node's address; among themselves with their own.
     {
@@ -154,7 +155,11 @@ function familyChains({ family, podCidr, clusterCidr }: FamilyRanges, options: P
       chain: 'CORACLE-INPUT',
       hook: 'INPUT',
       isFirst: true,
-      rules: [...(address === undefined ? [] : [dns('udp'), dns('tcp')]), ...(transport === 'direct' ? [] : [tunnel])],
+      rules: [
+        ...(address === undefined ? [] : [dns('udp'), dns('tcp')]),
+        ...(transport === 'direct' ? [] : [tunnel(vxlanPort)]),
+        ...(encryption.isAsked ? [tunnel(encryption.port)] : []),
+      ],
     },
   ];
 }

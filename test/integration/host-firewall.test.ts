@@ -8,6 +8,7 @@ import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { createPodLab, type PodLab } from '#test/kit/pod-lab.ts';
+import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 
 const problem = labProblem();
 if (problem !== undefined) console.warn(`firewalls of hosts skipped: ${problem}`);
@@ -43,6 +44,7 @@ describe.skipIf(problem !== undefined)('on a host with a firewall that denies by
       mtu: 1500,
       transport: 'auto',
       vxlanPort: 8472,
+      encryption: UNENCRYPTED,
       probePort: 10256,
       onProblems: () => {},
       resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },

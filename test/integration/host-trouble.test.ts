@@ -13,6 +13,7 @@ import { FakeHost } from '#test/kit/fake-host.ts';
 import { HOST_FIREWALLS } from '#test/kit/host-firewalls.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { createPodLab, type PodLab } from '#test/kit/pod-lab.ts';
+import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 
 const problem = labProblem();
 if (problem !== undefined) console.warn(`firewalls of hosts skipped: ${problem}`);
@@ -106,6 +107,7 @@ async function setUpNode(host: FakeHost): Promise<void> {
     mtu: 0,
     transport: 'auto',
     vxlanPort: 8472,
+    encryption: UNENCRYPTED,
     probePort: 10256,
     onProblems: () => {},
     resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },

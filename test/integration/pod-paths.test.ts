@@ -13,6 +13,7 @@ import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { type LabHost, labProblem } from '#test/kit/network-lab.ts';
 import { createPodLab, type PodLab } from '#test/kit/pod-lab.ts';
+import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const problem = labProblem();
@@ -84,6 +85,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       mtu: 0,
       transport: 'auto',
       vxlanPort: 8472,
+      encryption: UNENCRYPTED,
       probePort: PROBE_PORT,
       onProblems: (found) => (problems = found),
       resolver: { addresses: { IPv4: '169.254.10.53' }, port: 10053 },

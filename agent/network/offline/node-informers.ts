@@ -7,6 +7,7 @@ import type { Stored } from '#api/object/kube-object.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { FileSystem } from '../../host/host.ts';
+import { WIREGUARD_KEY_ANNOTATION, wireguardKeyOf } from '../paths/wireguard/node-key.ts';
 import { KeptInformer } from './kept-informer.ts';
 
 export interface NodeInformersOptions {
@@ -61,12 +62,18 @@ export function createNodeInformers(options: NodeInformersOptions): NodeInformer
   };
 }
 
-/** Without what heartbeats change, and without images: addresses, ranges and labels are what others need of a node. */
-function essentialNode({ apiVersion, kind, metadata, spec, status }: Node): Node {
+/** Without what heartbeats change, and without images: addresses, ranges, labels and its key are what others need of a node. */
+function essentialNode(node: Node): Node {
+  const { apiVersion, kind, metadata, spec, status } = node;
+  const key = wireguardKeyOf(node);
   const { name, uid, labels, creationTimestamp } = metadata;
   return {
     ...{ apiVersion, kind, spec },
-    metadata: { name, uid, resourceVersion: '', creationTimestamp, ...(labels === undefined ? {} : { labels }) },
+    metadata: {
+      ...{ name, uid, resourceVersion: '', creationTimestamp },
+      ...(labels === undefined ? {} : { labels }),
+      ...(key === undefined ? {} : { annotations: { [WIREGUARD_KEY_ANNOTATION]: key } }),
+    },
     status: { addresses: status?.addresses ?? [] },
   } as Node;
 }

@@ -11,14 +11,27 @@ import type { NetworkProblem } from '../network-problem.ts';
 import { watchLinks } from './link-monitor.ts';
 import { type LinkTable, parseLinkTable } from './link-table.ts';
 import { DELETE_GUARD, renderGuard } from './overlay-guard.ts';
-import { type MtuFacts, podMtu, vxlanMtu } from './pod-mtu.ts';
+import { type MtuFacts, podMtu, vxlanMtu, wireguardMtu } from './pod-mtu.ts';
 import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrsOf, underlayOf } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
 import { nodesRelayed, type PacketCarrier, PacketRelay, type PacketRelayOptions } from './relay/packet-relay.ts';
 import { probeAddressOf } from './relay/relay-frames.ts';
 import { type RelayScope, relayPeers, relayRoutes } from './relay/relay-paths.ts';
 import { TunnelHealth } from './tunnel-health.ts';
-import { diffPeers, parsePeerTables, parseVxlanDevice, peersOf, planDevice, tunnelOf, VXLAN_DEVICE } from './vxlan.ts';
+import {
+  diffPeers,
+  hostRange,
+  isByVxlan,
+  parsePeerTables,
+  parseVxlanDevice,
+  peersOf,
+  planDevice,
+  tunnelOf,
+  VXLAN_DEVICE,
+} from './vxlan.ts';
+import type { EncryptionScope } from './wireguard/encrypted-paths.ts';
+import { wireguardKeyOf } from './wireguard/node-key.ts';
+import { PodEncryption } from './wireguard/pod-encryption.ts';
 
 export interface PathKeeperOptions {
   readonly host: Host;
@@ -30,6 +43,7 @@ export interface PathKeeperOptions {
   readonly transport: PodTransport;
   /** UDP port of the tunnels, the same on every node. */
   readonly vxlanPort: number;
+  readonly encryption: EncryptionOptions;
   /** TCP port that every node answers or refuses: what probes dial. */
   readonly probePort: number;
   /** MTU of pods' interfaces as configured; 0: worked out. */
@@ -40,6 +54,17 @@ export interface PathKeeperOptions {
   readonly onMtu: (mtu: number) => void;
   /** What is in the way of pod traffic changed. */
   readonly onProblems: (problems: readonly NetworkProblem[]) => void;
+}
+
+export interface EncryptionOptions {
+  /** Whether packets between pods of different nodes may go encrypted only. */
+  readonly isAsked: boolean;
+  /** UDP port of WireGuard, the same on every node. */
+  readonly port: number;
+  /** File of this node's private key. */
+  readonly keyPath: string;
+  /** Writes this node's public key into its Node; undefined: takes it away. */
+  readonly publishKey: (publicKey: string | undefined) => Promise<void>;
 }
 
 export interface PathKeeper {
@@ -65,11 +90,14 @@ class Keeper implements PathKeeper {
   #nodes: readonly Node[] = [];
   #dirty = true;
   #wake = () => {};
+  #syncing: Promise<void> = Promise.resolve();
   #mtu: number | undefined;
   #guard = '';
   #setupProblem: NetworkProblem | undefined;
   #tunnelProblem: NetworkProblem | undefined;
   #relayProblem: NetworkProblem | undefined;
+  #encryptionProblems: readonly NetworkProblem[] = [];
+  readonly #encryption: PodEncryption;
   readonly #relay: PacketRelay | undefined;
   readonly #relayOptions: PacketRelayOptions | undefined;
   readonly #tunnel: TunnelHealth;
@@ -77,6 +105,7 @@ class Keeper implements PathKeeper {
   constructor(options: PathKeeperOptions) {
     this.#options = options;
     const { host, clock, log, probePort, vxlanPort, clusterCidrs, carrier } = options;
+    this.#encryption = new PodEncryption({ host, clock, log, clusterCidrs, ...options.encryption });
     const shared = { host, clock, log, clusterCidrs, probePort, vxlanPort };
     // Without a device of ours there is nothing that frames could be taken from.
     if (carrier !== undefined && options.transport !== 'direct')
@@ -97,8 +126,7 @@ class Keeper implements PathKeeper {
   }
 
   async podMtu(): Promise<number> {
-    const { mtu, transport } = this.#options;
-    return podMtu(mtu, transport, await this.#facts());
+    return this.#podMtu(await this.#facts());
   }
 
   start(nodes: Informer<Node>, signal: AbortSignal): void {
@@ -113,14 +141,23 @@ class Keeper implements PathKeeper {
 
   reassert(): void {
     this.#guard = '';
+    this.#encryption.reassert();
     this.#touch();
   }
 
   async cleanUp(): Promise<void> {
     const { host } = this.#options;
+    // A pass that is under way would put back what goes.
+    await this.#syncing.catch(() => {});
     await this.#batch('ip', diffRoutes(await this.#ownRoutes(), []));
+    await this.#encryption.cleanUp();
     if ((await this.#device()) !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
     if ((await host.exec.find('nft')) !== undefined) await host.exec.run(['nft', '-f', '-'], { stdin: DELETE_GUARD });
+  }
+
+  #podMtu(facts: MtuFacts): number {
+    const { mtu, transport } = this.#options;
+    return podMtu(mtu, { transport, isEncrypted: this.#encryption.isAsked }, facts);
   }
 
   #touch(): void {
@@ -139,7 +176,8 @@ class Keeper implements PathKeeper {
       this.#dirty = false;
       try {
         this.#nodes = nodes.list();
-        await this.#sync(signal);
+        this.#syncing = this.#sync(signal);
+        await this.#syncing;
         failures = 0;
       } catch (err) {
         failures += 1;
@@ -161,7 +199,7 @@ class Keeper implements PathKeeper {
 
   /** One pass: the device and its peers first, then the routes that lead into it, then what those no longer need. */
   async #sync(signal: AbortSignal): Promise<void> {
-    const { nodeName, clusterCidrs, transport, log, mtu } = this.#options;
+    const { nodeName, clusterCidrs, transport, log } = this.#options;
     const facts = await this.#facts();
     const own = this.#nodes.find(({ metadata }) => metadata.name === nodeName);
     const ownCidrs = own === undefined ? [] : podCidrsOf(own, clusterCidrs);
@@ -169,28 +207,45 @@ class Keeper implements PathKeeper {
     const { links, underlay } = facts;
     const hasRelay = this.#hasRelay(underlay);
     const relayed = (hasRelay ? this.#relay?.relayed : undefined) ?? new Set<string>();
-    const scope = { ownName: nodeName, clusterCidrs, transport, links, relayed };
+    const encryption = await this.#prepareEncryption(ownCidrs, facts);
+    const scope = { ownName: nodeName, clusterCidrs, transport, links, relayed, encryption };
     const paths = computePodPaths(this.#nodes, scope);
     const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidrs, facts, paths));
-    const usable = isReady
-      ? paths
-      : paths.filter(({ directDevice, isRelayed }) => directDevice !== undefined && !isRelayed);
+    const usable = isReady ? paths : paths.filter((path) => !isByVxlan(path) && !path.isRelayed);
     const relay = isReady && hasRelay ? { ownCidr, clusterCidrs, links } : undefined;
     const failures: unknown[] = [];
     const attempt = (step: Promise<unknown>) => step.catch((err: unknown) => failures.push(err));
+    if (encryption.isReady) await attempt(this.#encryption.syncPeers(usable, links));
     if (isReady) await attempt(this.#syncPeers(usable, relay));
-    const desired = [...routesOf(usable), ...(relay === undefined ? [] : relayRoutes(usable, relay))];
+    const desired = [
+      ...this.#encryption.barriers(),
+      ...routesOf(usable),
+      ...(relay === undefined ? [] : relayRoutes(usable, relay)),
+    ];
     const routes = diffRoutes(await this.#ownRoutes(), desired);
     // One node that cannot be reached must not cost the others their routes: a batch goes on after what fails.
     await attempt(this.#batch('ip', routes));
     if (routes.length > 0) log.info('changed pod routes', { changes: routes.length, nodes: usable.length });
     if (failures.length === 0) this.#tunnel.look(peersOf(usable), signal);
     this.#lookAtRelay(usable, relay);
+    this.#encryptionProblems = this.#encryption.problems(paths, relay !== undefined);
     this.#tellProblems();
-    const wanted = podMtu(mtu, transport, facts);
+    await attempt(this.#encryption.publish(own, encryption));
+    const wanted = this.#podMtu(facts);
     if (wanted !== this.#mtu) this.#options.onMtu(wanted);
     this.#mtu = wanted;
     if (failures.length > 0) throw failures[0];
+  }
+
+  #prepareEncryption(ownCidrs: readonly string[], facts: MtuFacts): Promise<EncryptionScope> {
+    const [nodeCidr] = ownCidrs;
+    if (nodeCidr === undefined) return this.#encryption.prepare(undefined);
+    const probe = this.#hasRelay(facts.underlay) ? probeAddressOf(nodeCidr, this.#options.clusterCidrs) : undefined;
+    return this.#encryption.prepare({
+      addresses: ownCidrs.map((cidr) => hostRange(tunnelOf(cidr).address)),
+      probeAddress: probe === undefined ? undefined : hostRange(probe),
+      mtu: wireguardMtu(facts),
+    });
   }
 
   /** Answers whether there is a device that frames can go through. */
@@ -205,7 +260,9 @@ class Keeper implements PathKeeper {
       if (actual !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
       return false;
     }
-    const probeAddress = this.#hasRelay(underlay) ? probeAddressOf(nodeCidr, clusterCidrs) : undefined;
+    // Encrypted paths are probed through WireGuard.
+    const isProbing = this.#hasRelay(underlay) && !this.#encryption.isAsked;
+    const probeAddress = isProbing ? probeAddressOf(nodeCidr, clusterCidrs) : undefined;
     const addresses = ownCidrs.map((cidr) => tunnelOf(cidr).address);
     const { mac } = tunnelOf(nodeCidr);
     const lines = planDevice(actual, { mac, addresses, underlay, probeAddress, port: vxlanPort, mtu });
@@ -220,7 +277,7 @@ class Keeper implements PathKeeper {
       await this.#syncGuard(underlay);
       return true;
     } catch (err) {
-      const beyond = paths.filter(({ directDevice }) => directDevice === undefined);
+      const beyond = paths.filter(isByVxlan);
       if (beyond.length > 0) this.#setupProblem = noVxlan(beyond, err);
       log.warn('there is no tunnel to nodes beyond a router', { err: describeError(err), nodesBeyond: beyond.length });
       return false;
@@ -229,7 +286,8 @@ class Keeper implements PathKeeper {
 
   async #syncGuard(underlay: IpFamily): Promise<void> {
     const { host, vxlanPort: port, nodeName, log } = this.#options;
-    const others = this.#nodes
+    // What is to be encrypted comes through the relay alone, if not by WireGuard.
+    const others = (this.#encryption.isAsked ? [] : this.#nodes)
       .filter(({ metadata }) => metadata.name !== nodeName)
       .flatMap((node) => addressOf(node, underlay) ?? []);
     const relayPort = this.#hasRelay(underlay) ? this.#relay?.port : undefined;
@@ -246,8 +304,10 @@ class Keeper implements PathKeeper {
   #lookAtRelay(paths: readonly PodPath[], scope: RelayScope | undefined): void {
     if (this.#relay === undefined || this.#relayOptions === undefined || scope === undefined) return;
     this.#relay.look(paths);
-    const relayed = paths.filter(({ isRelayed }) => isRelayed);
-    this.#relayProblem = relayed.length === 0 ? undefined : nodesRelayed(relayed, this.#relayOptions);
+    const { vxlanPort, probePort, encryption } = this.#options;
+    const relayed = paths.filter(({ isRelayed, isBarred }) => isRelayed && !isBarred);
+    const ports = { tunnelPort: this.#encryption.isAsked ? encryption.port : vxlanPort, probePort };
+    this.#relayProblem = relayed.length === 0 ? undefined : nodesRelayed(relayed, ports);
   }
 
   async #syncPeers(paths: readonly PodPath[], relay: RelayScope | undefined): Promise<void> {
@@ -263,7 +323,7 @@ class Keeper implements PathKeeper {
   }
 
   #tellProblems(): void {
-    const problems = [this.#setupProblem, this.#tunnelProblem, this.#relayProblem];
+    const problems = [this.#setupProblem, this.#tunnelProblem, this.#relayProblem, ...this.#encryptionProblems];
     this.#options.onProblems(problems.filter((problem) => problem !== undefined));
   }
 
@@ -322,7 +382,7 @@ class Keeper implements PathKeeper {
 
 /** The part of a Node that paths depend on. */
 function pathFacts(node: Node): string {
-  return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, node.status?.addresses]);
+  return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, node.status?.addresses, wireguardKeyOf(node)]);
 }
 
 const noVxlan = (beyond: readonly PodPath[], err: unknown): NetworkProblem => ({

@@ -2,6 +2,7 @@ import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { LinkTable } from './link-table.ts';
 import type { PodTransport } from './pod-paths.ts';
 import { VXLAN_OVERHEAD_BYTES } from './vxlan.ts';
+import { WIREGUARD_OVERHEAD_BYTES } from './wireguard/wireguard.ts';
 
 const ETHERNET_MTU = 1500;
 /** Less than this no IPv6 link may have, and no tunnel of ours is worth it. */
@@ -29,11 +30,19 @@ export function linkMtu({ links, nodeAddresses }: MtuFacts): number {
 export const vxlanMtu = (facts: MtuFacts): number =>
   Math.max(SMALLEST_MTU, linkMtu(facts) - VXLAN_OVERHEAD_BYTES[facts.underlay]);
 
+export const wireguardMtu = (facts: MtuFacts): number =>
+  Math.max(SMALLEST_MTU, linkMtu(facts) - WIREGUARD_OVERHEAD_BYTES);
+
 /**
  * MTU of pods' interfaces. Room for VXLAN is left also while every node shares one link: a node that joins beyond a router later finds pods
  * whose packets fit. `configured`: 0 asks for this; anything else is taken as it is.
  */
-export function podMtu(configured: number, transport: PodTransport, facts: MtuFacts): number {
+export function podMtu(
+  configured: number,
+  { transport, isEncrypted }: { readonly transport: PodTransport; readonly isEncrypted: boolean },
+  facts: MtuFacts,
+): number {
   if (configured > 0) return configured;
+  if (isEncrypted) return wireguardMtu(facts);
   return transport === 'direct' ? Math.max(SMALLEST_MTU, linkMtu(facts)) : vxlanMtu(facts);
 }

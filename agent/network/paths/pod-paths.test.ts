@@ -206,10 +206,14 @@ describe('MTU', () => {
       want: 1442,
     },
     { name: 'all of the link without tunnels', addresses: ['192.0.2.2'], transport: 'direct', want: 1492 },
+    { name: 'room for WireGuard', addresses: [], transport: 'direct', isEncrypted: true, want: 1420 },
     { name: 'as configured', addresses: [], transport: 'auto', configured: 1400, want: 1400 },
   ] as const)('$name', ({ addresses, transport, want, ...rest }) => {
+    const isEncrypted = 'isEncrypted' in rest;
     const configured = ('configured' in rest ? rest.configured : undefined) ?? 0;
-    expect(podMtu(configured, transport, { links, nodeAddresses: addresses, underlay: 'IPv4' })).toBe(want);
+    expect(podMtu(configured, { transport, isEncrypted }, { links, nodeAddresses: addresses, underlay: 'IPv4' })).toBe(
+      want,
+    );
   });
 
   it('of Ethernet where the kernel says nothing', () => {
@@ -218,6 +222,12 @@ describe('MTU', () => {
   });
 
   it('leaves room for the larger header where frames go by IPv6', () => {
-    expect(podMtu(0, 'auto', { links, nodeAddresses: ['2001:db8:1::2'], underlay: 'IPv6' })).toBe(1430);
+    expect(
+      podMtu(
+        0,
+        { transport: 'auto', isEncrypted: false },
+        { links, nodeAddresses: ['2001:db8:1::2'], underlay: 'IPv6' },
+      ),
+    ).toBe(1430);
   });
 });

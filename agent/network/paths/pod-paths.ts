@@ -2,6 +2,7 @@ import { type IpFamily, parseCidr, parseIp, rangeContains } from '#api/meta/ip-a
 import { IP_FAMILIES, type RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { LinkTable } from './link-table.ts';
+import { type EncryptionScope, encryptionTo } from './wireguard/encrypted-paths.ts';
 
 /** `auto`: straight where nodes share a link, in VXLAN where a router lies between them. */
 export type PodTransport = 'auto' | 'direct' | 'vxlan';
@@ -18,6 +19,10 @@ export interface PodPath {
   readonly directDevice: string | undefined;
   /** By way of the controller, because nothing arrives by the path itself. */
   readonly isRelayed: boolean;
+  /** Public key of the node: packets go through WireGuard, whatever lies between. */
+  readonly wireguardKey?: string | undefined;
+  /** They would have to be encrypted and cannot be: nothing goes but what is relayed. */
+  readonly isBarred?: boolean | undefined;
 }
 
 export interface PathScope {
@@ -28,7 +33,11 @@ export interface PathScope {
   readonly links: LinkTable;
   /** Nodes that cannot be reached. */
   readonly relayed?: ReadonlySet<string>;
+  /** Absent: this node was not asked to encrypt. */
+  readonly encryption?: EncryptionScope;
 }
+
+const CLEAR: EncryptionScope = { isAsked: false, isReady: false };
 
 /**
  * Paths to the pods of every other node that has told its address. A range outside the cluster's makes none: a node that joins under
@@ -43,12 +52,13 @@ export function computePodPaths(nodes: readonly Node[], scope: PathScope): PodPa
     if (name === scope.ownName || nodeCidr === undefined) return [];
     const tunnelAddress = addressOf(node, underlay);
     const isRelayed = scope.relayed?.has(name) === true;
+    const encryption = encryptionTo(node, scope.encryption ?? CLEAR);
     return podCidrs.flatMap((podCidr) => {
       const straight = addressOf(node, familyOf(podCidr));
       const device = straight === undefined ? undefined : directDevice(straight, scope);
       const nodeAddress = device === undefined ? tunnelAddress : straight;
       if (nodeAddress === undefined) return [];
-      return [{ node: name, podCidr, nodeCidr, nodeAddress, directDevice: device, isRelayed }];
+      return [{ node: name, podCidr, nodeCidr, nodeAddress, directDevice: device, isRelayed, ...encryption }];
     });
   });
 }

@@ -30,9 +30,13 @@ export interface Peer extends Tunnel {
   readonly nodeAddress: string;
 }
 
+/** Where it is not relayed. */
+export const isByVxlan = ({ directDevice, wireguardKey, isBarred }: PodPath): boolean =>
+  directDevice === undefined && wireguardKey === undefined && !isBarred;
+
 export const peersOf = (paths: readonly PodPath[]): Peer[] =>
   paths
-    .filter(({ directDevice, isRelayed }) => directDevice === undefined && !isRelayed)
+    .filter((path) => isByVxlan(path) && !path.isRelayed)
     .map(({ podCidr, nodeCidr, nodeAddress }) => ({
       address: tunnelOf(podCidr).address,
       mac: tunnelOf(nodeCidr).mac,

@@ -87,9 +87,10 @@ export class PacketRelay {
     this.#nodes = new Map(paths.map(({ nodeCidr, node }) => [relayMacOf(nodeCidr), node]));
     this.#macs = new Map(paths.map(({ nodeCidr, node }) => [node, tunnelOf(nodeCidr).mac]));
     this.#reachability.look(
-      paths.filter(isProbed).flatMap(({ node, nodeCidr, nodeAddress, directDevice }) => {
+      paths.filter(isProbed).flatMap(({ node, nodeCidr, nodeAddress, directDevice, wireguardKey, isBarred }) => {
         const address = probeAddressOf(nodeCidr, this.#options.clusterCidrs);
-        return address === undefined ? [] : [{ node, address, path: `${nodeAddress} ${directDevice ?? ''}` }];
+        const way = isBarred ? 'barred' : (wireguardKey ?? directDevice ?? '');
+        return address === undefined ? [] : [{ node, address, path: `${nodeAddress} ${way}` }];
       }),
     );
   }
@@ -122,13 +123,13 @@ export class PacketRelay {
 
 export const nodesRelayed = (
   paths: readonly PodPath[],
-  { vxlanPort, probePort }: PacketRelayOptions,
+  { tunnelPort, probePort }: { readonly tunnelPort: number; readonly probePort: number },
 ): NetworkProblem => ({
   reason: 'NodesRelayed',
   cause: `packets to pods of node(s) ${paths
     .filter(isProbed)
     .map(({ node, nodeAddress }) => `${node} (${nodeAddress})`)
     .join(', ')} go through the controller, slowly: probes of the path between the nodes stay unanswered`,
-  cure: `let UDP port ${vxlanPort}, TCP port ${probePort} and the addresses of pods pass between the nodes, in both directions`,
+  cure: `let UDP port ${tunnelPort}, TCP port ${probePort} and the addresses of pods pass between the nodes, in both directions`,
   isDegraded: true,
 });
