@@ -3,6 +3,7 @@ import { systemClock } from '#base/clock.ts';
 import { parseConfig } from '#base/config.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
+import { MemoryCluster } from '#test/kit/memory-client.ts';
 import { AGENT_CONFIG, type AgentConfig } from './config.ts';
 import { ExecError } from './host/host.ts';
 import { createNodeNetwork } from './node-network.ts';
@@ -60,4 +61,31 @@ it('ours writes its configuration, and takes it back', async () => {
   expect(network.problems()).toEqual([]);
   await network.cleanUp();
   expect(await host.fs.info(path)).toBeUndefined();
+});
+
+it('a kernel that refuses the rules of Services is in the way, until it takes them', async () => {
+  const config = configOf(
+    '--proxy-mode',
+    'iptables',
+    '--cluster-dns',
+    '',
+    '--proxy-healthz-port',
+    '0',
+    '--proxy-metrics-port',
+    '0',
+  );
+  const { host, network } = await networkOf(config);
+  let refuses = true;
+  host.exec.respond((argv, stdin) =>
+    refuses && (argv[0] ?? '').endsWith('-restore') && /statistic|KUBE-/.test(stdin ?? '')
+      ? new ExecError(argv, 4, 'line 3: RULE_APPEND failed (No such file or directory)')
+      : undefined,
+  );
+  const stop = new AbortController();
+  network.start(new MemoryCluster().client(), stop.signal);
+  await expect.poll(() => network.problems()?.map(({ reason }) => reason)).toEqual(['ServicesNotProgrammed']);
+  expect(network.problems()?.[0]?.cause).toContain('it lacks statistic (CONFIG_NETFILTER_XT_MATCH_STATISTIC)');
+  refuses = false;
+  await expect.poll(() => network.problems()).toEqual([]);
+  stop.abort();
 });
