@@ -260,12 +260,16 @@ export function createCriRuntime({ endpoint, clock, log, onCall }: CriRuntimeOpt
   };
 }
 
+/**
+ * Without the server, as the kubelet sends it: whom the credentials are for was decided when they were chosen. containerd compares a server
+ * with the host that it talks to, letter by letter: `registry.example/team` and Docker Hub's old address would never fit.
+ */
 function wireAuth(auth: RegistryAuth | undefined): object | null {
   if (auth === undefined) return null;
   return {
     username: auth.username,
     password: auth.password,
-    server_address: auth.serverAddress,
+    server_address: '',
     identity_token: auth.identityToken,
   };
 }

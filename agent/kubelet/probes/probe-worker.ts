@@ -107,6 +107,8 @@ export class ProbeWorker {
       : (probe.failureThreshold ?? DEFAULTS.failureThreshold);
     if (this.#streak.count < threshold || this.#verdict === ok) return;
     this.#verdict = ok;
+    // Its container is to be restarted: the next one has probes of its own.
+    if (!ok && this.#target.kind !== 'readiness') this.stop();
     this.#listener.onVerdict(ok);
   }
 
