@@ -139,6 +139,11 @@ export const AGENT_CONFIG = {
     description: 'use of the images’ disk down to which unused images are removed',
   },
   imageMinimumGcAge: { type: 'string', default: '2m', description: 'unused images younger than this stay' },
+  imageMaximumGcAge: {
+    type: 'string',
+    default: '0s',
+    description: 'images that were unused for longer are removed, however much room there is; 0s means never',
+  },
   containerLogMaxSize: { type: 'string', default: '10Mi', description: 'size at which a container’s log is rotated' },
   containerLogMaxFiles: {
     type: 'number',
@@ -155,6 +160,12 @@ export const AGENT_CONFIG = {
     type: 'string',
     default: '10s',
     description: 'how much of that is kept for critical pods, which end last',
+  },
+  shutdownGracePeriodByPodPriority: {
+    type: 'list',
+    default: [],
+    description:
+      'in place of both: how long pods of a priority and above have to end, e.g. 0=20s and 100000=10s; the lowest end first',
   },
   allowedUnsafeSysctls: {
     type: 'list',
@@ -198,6 +209,36 @@ export const AGENT_CONFIG = {
     oneOf: ['none', 'static'],
     description:
       'static gives whole CPUs to containers of Guaranteed pods that ask for whole CPUs; it needs reservedCpu for all others',
+  },
+  cgroupDriver: {
+    type: 'string',
+    default: 'auto',
+    oneOf: ['auto', 'systemd', 'cgroupfs'],
+    description:
+      'cgroup driver of the runtime at criEndpoint, should it not tell; auto takes systemd where that manages cgroup v2',
+  },
+  failSwapOn: {
+    type: 'boolean',
+    default: false,
+    description: 'whether the agent refuses to start on a host that has swap on',
+  },
+  memoryThrottlingFactor: {
+    type: 'string',
+    default: '',
+    description:
+      'where between request and limit containers are slowed down (memory.high), e.g. 0.9; empty means nowhere; cgroup v2',
+  },
+  memoryReservationPolicy: {
+    type: 'string',
+    default: 'None',
+    oneOf: ['None', 'TieredReservation'],
+    description: 'whether memory that pods request is kept for them (memory.min and memory.low); cgroup v2',
+  },
+  singleProcessOomKill: {
+    type: 'boolean',
+    default: false,
+    description:
+      'whether a container that is out of memory loses one process instead of all; cgroup v1 cannot do otherwise',
   },
   swapBehavior: {
     type: 'string',

@@ -4,6 +4,7 @@ import type { AgentConfig } from './config.ts';
 import { configuredBackend } from './configured-backend.ts';
 import { podRanges } from './family-settings.ts';
 import { createLinuxHost } from './host/linux-host.ts';
+import { examineHostForPods } from './kubelet/node/host-report.ts';
 import { findLackOfWireguard } from './network/paths/wireguard/find-lack.ts';
 import { examineNetwork } from './network/trouble/doctor.ts';
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
@@ -27,6 +28,13 @@ export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
       return [...encryption, ...lacksProblem(await backend.findLacks())];
     },
   });
+  for (const line of lines) console.log(line);
+  return isSound ? 0 : 1;
+}
+
+/** `coracle doctor host`: prints what this kernel cannot do for pods, and answers the exit code: 0 all that matters is there, 1 not. */
+export async function runHostDoctor(): Promise<number> {
+  const { isSound, lines } = await examineHostForPods(createLinuxHost());
   for (const line of lines) console.log(line);
   return isSound ? 0 : 1;
 }

@@ -5,11 +5,12 @@ import { createKubeClient } from '#api/client/kube-client.ts';
 import { API_SERVER_NAME, parseServerAddresses } from '#api/client/server-addresses.ts';
 import type { IpFamily } from '#api/meta/ip-address.ts';
 import { type Node, type Pod, resources } from '#api/object/kinds.ts';
-import { type Clock, systemClock } from '#base/clock.ts';
+import { type Clock, delay, systemClock } from '#base/clock.ts';
 import { ConfigError } from '#base/config.ts';
 import { describeError, isAbortError } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '#base/logger.ts';
 import { COMPONENT_VERSION, GIT_VERSION } from '#base/version.ts';
+import { readCgroupSettings } from './cgroup-settings.ts';
 import type { AgentConfig } from './config.ts';
 import { createCriRuntime } from './cri/cri-runtime.ts';
 import type { ContainerRuntime } from './cri/runtime.ts';
@@ -47,6 +48,8 @@ import { PacketLinks } from './tunnel/packet-links.ts';
 import { runTunnels } from './tunnel/run-tunnels.ts';
 import { hostNetworkPorts, podAddresses } from './tunnel-targets.ts';
 
+/** Between two questions to a runtime that does not answer yet. */
+const RUNTIME_PAUSE_MS = 1_000;
 const USER_AGENT = `coracle-agent/${COMPONENT_VERSION}`;
 
 /** The composition root of a node: makes the real parts, hands them to each other, runs until aborted. Containers go on running. */
@@ -57,6 +60,8 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   const signal = AbortSignal.any([stop, copied.signal]);
   const log = createLogger('agent', config.logLevel as LogLevel);
   const host = createLinuxHost();
+  if (config.failSwapOn && (await host.facts()).swapBytes > 0)
+    throw new ConfigError('this host has swap on and failSwapOn is set: turn one of them off');
   const clock = await openFlooredClock(host.fs, config.dataDir);
   const nodeName = config.nodeName || (await host.facts()).hostname.toLowerCase();
   const opened = await tightenPrivateFiles(host.fs, `${config.dataDir}/identity`);
@@ -133,6 +138,8 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     },
     signal,
   ).catch((err: unknown) => log.error('plug-ins cannot register', { err: describeError(err) }));
+  const pause = () => delay(clock, RUNTIME_PAUSE_MS, signal);
+  const cgroups = await readCgroupSettings({ config, host, runtime, log, pause });
   const kubelet = createKubelet({
     client,
     runtime,
@@ -141,7 +148,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     clock,
     log: log.child({ component: 'kubelet' }),
     random: Math.random,
-    config: await kubeletConfig(config, nodeName, nodeIps, host),
+    config: await kubeletConfig(config, host, { nodeName, nodeIps, cgroups }),
     devicePlugins,
     csiDrivers,
     draDrivers,
@@ -240,11 +247,12 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
   // Each step on its own: what one leaves must not keep the others from going.
   const attempt = (what: string, step: () => Promise<void>): Promise<void> =>
     step().catch((err: unknown) => log.warn('clean-up was not complete', { what, err: describeError(err) }));
+  const cgroups = await readCgroupSettings({ config, host, runtime, log });
   await attempt('containers', () => endSandboxes(config, host, runtime));
   runtime.close();
   await attempt('shutdown delay', () => host.fs.remove(LOGIND_DROP_IN));
   await attempt('volumes', () => removeVolumes(config, host));
-  await attempt('cgroups', async () => removeAllPodCgroups(host, await cgroupSettings(host)));
+  await attempt('cgroups', () => removeAllPodCgroups(host, cgroups));
   await attempt('network', async () => {
     const network = await createNodeNetwork({ config, nodeName: config.nodeName, host, clock: systemClock, log });
     await network.cleanUp();
@@ -400,15 +408,13 @@ function serverTls({ serving, caPem }: NodeIdentity): Parameters<NodeServer['upd
 
 async function kubeletConfig(
   config: AgentConfig,
-  nodeName: string,
-  nodeIps: readonly string[],
   host: Host,
+  found: Pick<KubeletConfig, 'nodeName' | 'nodeIps' | 'cgroups'>,
 ): Promise<KubeletConfig> {
   return {
     ...KUBELET_DEFAULTS,
     ...nodeSettings(config),
-    nodeName,
-    nodeIps,
+    ...found,
     clusterDns: config.clusterDns,
     clusterDomain: config.clusterDomain,
     rootDir: config.kubeletDir,
@@ -416,7 +422,6 @@ async function kubeletConfig(
     containerLogsDir: config.containerLogsDir,
     ledgerDir: `${config.dataDir}/ledger`,
     volatileDir: `${config.runDir}/pods`,
-    cgroups: await cgroupSettings(host),
     seccompDefault: config.seccompDefault && (await hasSeccompFilters(host)),
     maxPods: config.maxPods,
     staticPodDir: config.staticPodDir,
@@ -424,6 +429,7 @@ async function kubeletConfig(
     credentialProviderBinDir: config.imageCredentialProviderBinDir,
     podPidsLimit: config.podPidsLimit,
     cpuManagerPolicy: config.cpuManagerPolicy === 'static' ? 'static' : 'none',
+    singleProcessOomKill: config.singleProcessOomKill,
     swapBehavior: config.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     nodeApiPort: config.nodeApiPort,
@@ -434,12 +440,6 @@ async function kubeletConfig(
 /** A runtime refuses profiles on kernels that were built without filters. */
 async function hasSeccompFilters(host: Host): Promise<boolean> {
   return (await host.fs.info('/proc/sys/kernel/seccomp/actions_avail')) !== undefined;
-}
-
-/** As our own containerd is configured: systemd's slices where systemd manages the unified hierarchy. */
-async function cgroupSettings(host: Host): Promise<KubeletConfig['cgroups']> {
-  const isSystemd = (await host.fs.info('/run/systemd/system')) !== undefined && (await host.cgroups()).version === 2;
-  return { driver: isSystemd ? 'systemd' : 'cgroupfs', root: '/' };
 }
 
 async function removeLogs({ podLogsDir, containerLogsDir }: AgentConfig, host: Host): Promise<void> {

@@ -8,10 +8,11 @@ import { DeviceSelectorError, parseDeviceSelector } from './kubelet/devices/devi
 import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
 import { parseCredentialConfig } from './kubelet/images/credential-plugins.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
+import { tiersOf } from './kubelet/shutdown/shutdown-plan.ts';
 
 type NodeSettings = Pick<
   KubeletConfig,
-  'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices' | 'maxParallelPulls'
+  'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices' | 'memoryQos' | 'maxParallelPulls'
 >;
 
 /** More at once would only fight for the same disk. */
@@ -46,9 +47,14 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       highPercent: config.imageGcHighThresholdPercent,
       lowPercent: config.imageGcLowThresholdPercent,
       minAgeMs: of('imageMinimumGcAge', () => parseDurationMs(config.imageMinimumGcAge)),
+      maxAgeMs: of('imageMaximumGcAge', () => parseDurationMs(config.imageMaximumGcAge)),
     },
     maxParallelPulls: parallelPullsOf(config),
     shutdown: shutdownOf(config),
+    memoryQos: {
+      throttlingFactor: throttlingFactorOf(config.memoryThrottlingFactor),
+      isReserved: config.memoryReservationPolicy === 'TieredReservation',
+    },
     devices: of('devices', () => config.devices.map(parseDeviceSelector)),
     containerLogs: {
       maxBytes: of('containerLogMaxSize', () => Quantity.parse(config.containerLogMaxSize).value()),
@@ -63,12 +69,36 @@ function parallelPullsOf({ serializeImagePulls, maxParallelImagePulls }: AgentCo
   return maxParallelImagePulls || (serializeImagePulls ? 1 : DEFAULT_PARALLEL_PULLS);
 }
 
+function throttlingFactorOf(text: string): number | undefined {
+  if (text === '') return undefined;
+  const factor = Number(text);
+  if (!(factor > 0 && factor <= 1))
+    throw new ConfigError(
+      `memoryThrottlingFactor: ${JSON.stringify(text)} is not a number greater than 0 and at most 1`,
+    );
+  return factor;
+}
+
 function shutdownOf(config: AgentConfig): NodeSettings['shutdown'] {
-  const seconds = (key: 'shutdownGracePeriod' | 'shutdownGracePeriodCriticalPods') =>
-    Math.ceil(of(key, () => parseDurationMs(config[key])) / 1000);
+  if (config.shutdownGracePeriodByPodPriority.length > 0)
+    return tiersByPriority(config.shutdownGracePeriodByPodPriority);
+  const seconds = (key: 'shutdownGracePeriod' | 'shutdownGracePeriodCriticalPods') => secondsOf(key, config[key]);
   const graceSeconds = seconds('shutdownGracePeriod');
-  const criticalSeconds = Math.min(graceSeconds, seconds('shutdownGracePeriodCriticalPods'));
-  return { graceSeconds, criticalSeconds };
+  return graceSeconds === 0
+    ? []
+    : tiersOf(graceSeconds, Math.min(graceSeconds, seconds('shutdownGracePeriodCriticalPods')));
+}
+
+const secondsOf = (key: string, duration: string) => Math.ceil(of(key, () => parseDurationMs(duration)) / 1000);
+
+function tiersByPriority(pairs: readonly string[]): NodeSettings['shutdown'] {
+  const key = 'shutdownGracePeriodByPodPriority';
+  return pairs.map((pair) => {
+    const [, priority, duration] = /^(-?\d+)=(.+)$/.exec(pair) ?? [];
+    if (priority === undefined || duration === undefined)
+      throw new ConfigError(`${key}: ${JSON.stringify(pair)} is not <priority>=<duration>`);
+    return { priority: Number(priority), graceSeconds: secondsOf(key, duration) };
+  });
 }
 
 function of<T>(key: string, read: () => T): T {

@@ -116,11 +116,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   doctor: {
-    summary: 'verify the state on disk, look at the nodes or at the network of this host, without changing anything',
+    summary:
+      'verify the state on disk, look at the nodes, or at kernel and network of this host, without changing anything',
     usage: [
       'coracle doctor store [data directory]',
       'coracle doctor nodes',
       'coracle doctor network',
+      'coracle doctor host',
       '',
       `Without a data directory: that of the controller whose configuration is ${CONTROLLER_FILE}. The controller must be stopped.`,
       'Exit codes: 0 sound; 1 damaged, the next start recovers what it can; 2 wrong usage; 3 nothing to recover from, or keys of sealed',
@@ -131,8 +133,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       '',
       '"network" looks at the host that it runs on, as root: firewalls and settings that are in the way of pods, and what helps. Exit codes: 0',
       'nothing; 1 something.',
+      '',
+      '"host" tells what the kernel of this host can enforce of what pods may use. Exit codes: 0 limits of pods hold; 1 those of memory do not',
+      '(Raspberry Pi OS as it is delivered), with what helps.',
     ].join('\n'),
     async run(argv) {
+      if (argv.length === 1 && argv[0] === 'host') {
+        const { runHostDoctor } = await import('#agent/doctor-command.ts');
+        process.exitCode = await runHostDoctor();
+        return;
+      }
       if (argv.length === 1 && argv[0] === 'network') {
         const { runNetworkDoctor } = await import('#agent/doctor-command.ts');
         process.exitCode = await runNetworkDoctor(await loadConfig(AGENT_CONFIG, [], AGENT_FILE));

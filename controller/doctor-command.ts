@@ -16,7 +16,7 @@ export async function runDoctor(argv: readonly string[], dataDir: string): Promi
   const [subject, folder = dataDir, ...rest] = argv;
   if (subject !== 'store' || rest.length > 0)
     throw new ConfigError(
-      'usage: coracle doctor store [data directory], coracle doctor nodes, or coracle doctor network',
+      'usage: coracle doctor store [data directory], coracle doctor nodes, coracle doctor network, or coracle doctor host',
     );
   const { diagnosis, lines } = await examine(folder);
   for (const line of lines) console.log(line);

@@ -45,7 +45,6 @@ import { RuntimeClasses } from './runtime-classes.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import type { PodLookups } from './server/pod-lookups.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
-import { tiersOf } from './shutdown/shutdown-plan.ts';
 import type { StartGate } from './start-gate.ts';
 import { MirrorPods } from './static/mirror-pods.ts';
 import { KubeletReports } from './stats/kubelet-reports.ts';
@@ -294,10 +293,9 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     onImageRemoved: (id) => images.forgetImage(id),
     onPressure: () => node.checkNow(),
   });
-  const { graceSeconds, criticalSeconds } = config.shutdown;
   shutdown = new ShutdownManager({
     ...{ clock, log },
-    tiers: tiersOf(graceSeconds, criticalSeconds),
+    tiers: config.shutdown,
     pods: () => workers.listActive(),
     evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
     halt: async (pod, grace) => workers.worker(uidOf(pod))?.halt(grace),

@@ -4,6 +4,7 @@ import type { EvictionConfig } from './eviction/eviction-manager.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import type { CredentialProvider } from './images/credential-plugins.ts';
 import type { ImageGcConfig } from './images/image-collector.ts';
+import { type ShutdownTier, tiersOf } from './shutdown/shutdown-plan.ts';
 
 /** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
 export interface KubeletConfig {
@@ -39,8 +40,8 @@ export interface KubeletConfig {
   readonly eviction: EvictionConfig;
   readonly imageGc: ImageGcConfig;
   readonly containerLogs: { readonly maxBytes: number; readonly maxFiles: number };
-  /** Time that pods have to end when the host shuts down; 0 = it is not held up. */
-  readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
+  /** Time that pods have to end when the host shuts down, by their priority; none = it is not held up. */
+  readonly shutdown: readonly ShutdownTier[];
   /** Sysctls beyond the safe ones that pods may set; a trailing `*` stands for the rest of a name. */
   readonly allowedUnsafeSysctls: readonly string[];
   /** Devices of the host that pods may ask for. */
@@ -94,9 +95,9 @@ export const KUBELET_DEFAULTS = {
     maxPodGraceSeconds: 0,
     transitionMs: 300_000,
   },
-  imageGc: { highPercent: 85, lowPercent: 80, minAgeMs: 120_000 },
+  imageGc: { highPercent: 85, lowPercent: 80, minAgeMs: 120_000, maxAgeMs: 0 },
   containerLogs: { maxBytes: 10 * 2 ** 20, maxFiles: 5 },
-  shutdown: { graceSeconds: 30, criticalSeconds: 10 },
+  shutdown: tiersOf(30, 10),
   allowedUnsafeSysctls: [],
   devices: [],
   credentialProviders: [],

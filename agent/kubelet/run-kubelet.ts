@@ -68,7 +68,7 @@ export async function runKubelet(
   health.start(signal);
   const stopWatchingClock = watchClockJumps(deps.clock, clockWasSet);
   signal.addEventListener('abort', stopWatchingClock, { once: true });
-  const { graceSeconds } = deps.config.shutdown;
+  const graceSeconds = deps.config.shutdown.reduce((sum, tier) => sum + tier.graceSeconds, 0);
   const onShutdown = (isComing: boolean) => shutdown.onShutdown(isComing);
   if (graceSeconds > 0)
     void watchLogind(

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Node, resources } from '#api/object/kinds.ts';
-import { objectKey } from '#api/object/kube-object.ts';
+import { KUBELET_DEFAULTS } from '../kubelet-config.ts';
 import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -12,10 +11,7 @@ afterEach(() => rig.stop());
 const MIB = 2 ** 20;
 const seedMemory = (availableMib: number) =>
   rig.host.fs.seed('/proc/meminfo', `MemTotal:       4194304 kB\nMemAvailable:   ${availableMib * 1024} kB\n`);
-const nodeCondition = (type: string) => {
-  const node = rig.cluster.objectsOf(resources.nodes).get(objectKey(undefined, 'node-1')) as unknown as Node;
-  return node.status?.conditions?.find((condition) => condition.type === type);
-};
+const nodeCondition = (type: string) => rig.nodeCondition(type);
 const use = (name: string, memoryMib: number) => {
   const uid = rig.pod(name)!.metadata.uid;
   rig.runtime.usage.set(rig.runtime.findContainer('app', uid)!.id, { memoryWorkingSetBytes: memoryMib * MIB });
@@ -92,4 +88,49 @@ test('an unused image goes when the disk is full, before any pod does', async ()
   expect(rig.runtime.images.has('reg.example/old:1')).toBe(false);
   expect(rig.pod()?.status?.phase).toBe('Running');
   expect(nodeCondition('DiskPressure')?.status).toBe('True');
+});
+
+test('with memory reserved, pods go before all of them together reach their limit', async () => {
+  const reserved = { milliCpu: 0, memoryBytes: 7 * 2 ** 30 };
+  rig = new KubeletRig({ reserved });
+  seedMemory(3000);
+  const group = '/sys/fs/cgroup/kubepods';
+  const seedPods = (usedMib: number) => {
+    rig.host.fs.seed(`${group}/memory.max`, `${2 ** 30}\n`);
+    rig.host.fs.seed(`${group}/memory.current`, `${usedMib * MIB}\n`);
+    rig.host.fs.seed(`${group}/memory.stat`, `anon 0\ninactive_file ${10 * MIB}\n`);
+  };
+  seedPods(500);
+  await rig.start();
+  await rig.createPod({}, 'greedy');
+  await rig.createPod({}, 'modest');
+  use('greedy', 900);
+  use('modest', 20);
+  await rig.advance(10_000);
+  expect(rig.pod('greedy')?.status?.phase).toBe('Running');
+  seedPods(960);
+  await rig.advance(10_000);
+  expect(rig.pod('greedy')?.status).toMatchObject({
+    phase: 'Failed',
+    reason: 'Evicted',
+    message:
+      'The node was low on resource: memory. Threshold quantity: 100Mi, available: 74Mi. Container app was using 900Mi, request is 0, has larger consumption of memory. ',
+  });
+  expect(rig.pod('modest')?.status?.phase).toBe('Running');
+  expect(nodeCondition('MemoryPressure')).toMatchObject({ status: 'True' });
+});
+
+test('images that nobody used for too long go, however much room there is', async () => {
+  rig = new KubeletRig({ imageGc: { ...KUBELET_DEFAULTS.imageGc, maxAgeMs: 3_600_000 } });
+  seedMemory(1000);
+  await rig.start();
+  await rig.createPod();
+  rig.runtime.addImage('reg.example/old:1', { repoDigests: [`reg.example/old@sha256:${'0'.repeat(64)}`] });
+  // Imported: no registry could give it again.
+  rig.runtime.addImage('reg.example/imported:1', { repoDigests: [] });
+  const has = (name: string) => rig.runtime.images.has(name);
+  for (let minutes = 0; minutes < 55; minutes += 5) await rig.advance(300_000);
+  expect(has('reg.example/old:1')).toBe(true);
+  await rig.advance(900_000);
+  expect([has('reg.example/old:1'), has('reg.example/imported:1'), has(TEST_IMAGE)]).toEqual([false, true, true]);
 });

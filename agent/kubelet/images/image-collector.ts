@@ -10,6 +10,8 @@ export interface ImageGcConfig {
   readonly highPercent: number;
   readonly lowPercent: number;
   readonly minAgeMs: number;
+  /** Unused for longer, images go whatever room there is; 0 = never. */
+  readonly maxAgeMs: number;
 }
 
 export interface ImageCollectorOptions {
@@ -51,6 +53,7 @@ export class ImageCollector {
   sweep(): Promise<void> {
     return this.#inTurn(async () => {
       const { config, tellNode } = this.#options;
+      if (config.maxAgeMs > 0) await this.#remove(await this.#noteUses(), Number.POSITIVE_INFINITY, config.maxAgeMs);
       const images = await this.#noteUses();
       const disk = await this.#disk();
       const bytes = disk === undefined ? 0 : bytesAboveMark(disk, config);
@@ -126,12 +129,16 @@ export class ImageCollector {
     ]);
   }
 
-  async #remove(images: readonly ImageInfo[], bytesToFree: number): Promise<number> {
-    const { runtime, config, clock, log, onRemoved } = this.#options;
+  async #remove(
+    images: readonly ImageInfo[],
+    bytesToFree: number,
+    minAgeMs = this.#options.config.minAgeMs,
+  ): Promise<number> {
+    const { runtime, clock, log, onRemoved } = this.#options;
     const uses = await this.#known();
     const [inUse, nowMs] = [await this.#inUse(), clock.now()];
     let freed = 0;
-    for (const image of planImageRemoval({ images, inUse, uses, bytesToFree, minAgeMs: config.minAgeMs, nowMs })) {
+    for (const image of planImageRemoval({ images, inUse, uses, bytesToFree, minAgeMs, nowMs })) {
       try {
         await runtime.removeImage(image.id);
         onRemoved(image.id);

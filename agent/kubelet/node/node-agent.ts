@@ -196,8 +196,9 @@ export class NodeAgent {
 
   async #compute(): Promise<INodeStatus> {
     const { host, config, unhealthy, clock } = this.#options;
-    const [facts, disk, state, volumesInUse] = await Promise.all([
+    const [facts, cgroups, disk, state, volumesInUse] = await Promise.all([
       this.#hostFacts(),
+      host.cgroups(),
       host.fs.diskUsage(config.rootDir),
       this.#runtime.read(),
       readVolumesInUse(host.fs, config.rootDir),
@@ -207,6 +208,7 @@ export class NodeAgent {
       config,
       facts,
       disk,
+      hasMemoryLimits: cgroups.controllers.includes('memory'),
       pressures: this.#options.pressures(),
       isShuttingDown: this.#options.isShuttingDown(),
       extended: new Map([...(await this.#hugepages()), ...this.#options.devices()]),

@@ -6,6 +6,7 @@ import type { ImageInfo, RuntimeCondition, RuntimeFeatures } from '../../cri/run
 import type { HostFacts } from '../../host/host.ts';
 import { absolute, type Signal } from '../eviction/thresholds.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
+import { memoryVerdicts } from './memory-condition.ts';
 import { type NetworkTrouble, networkVerdicts } from './network-conditions.ts';
 
 export interface NodeStatusInput {
@@ -23,6 +24,8 @@ export interface NodeStatusInput {
     readonly freeInodes: number;
   };
   readonly isShuttingDown: boolean;
+  /** The kernel has the memory cgroup. */
+  readonly hasMemoryLimits: boolean;
   /** Resources of this node beside the usual ones, huge pages and devices, with their amounts. */
   readonly extended: ReadonlyMap<string, string>;
   /** Judged by the eviction thresholds. */
@@ -120,6 +123,7 @@ interface Verdict {
 
 function conditions(input: NodeStatusInput): INodeCondition[] {
   const { previous, nowMs, pressures } = input;
+  const hadCondition = (name: string) => previous?.conditions?.some(({ type }) => type === name) === true;
   const verdicts: Readonly<Record<string, Verdict>> = {
     MemoryPressure: pressure(
       !pressures.has('MemoryPressure'),
@@ -134,10 +138,8 @@ function conditions(input: NodeStatusInput): INodeCondition[] {
       'sufficient PID available',
       'insufficient PID available',
     ),
-    ...networkVerdicts(
-      input.networkTroubles,
-      previous?.conditions?.some(({ type }) => type === 'NetworkDegraded'),
-    ),
+    ...memoryVerdicts(input.hasMemoryLimits, hadCondition('MemoryLimitsUnenforced')),
+    ...networkVerdicts(input.networkTroubles, hadCondition('NetworkDegraded')),
     Ready: readiness(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {

@@ -1,5 +1,5 @@
 import type { KubeClient } from '#api/client/client.ts';
-import { type Pod, resources, type Service } from '#api/object/kinds.ts';
+import { type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
@@ -136,6 +136,12 @@ export class KubeletRig {
 
   condition(type: string, name = 'web') {
     return this.pod(name)?.status?.conditions?.find((condition) => condition.type === type);
+  }
+
+  /** Of the node itself. */
+  nodeCondition(type: string) {
+    const node = this.cluster.objectsOf(resources.nodes).get(objectKey(undefined, 'node-1')) as unknown as Node;
+    return node.status?.conditions?.find((condition) => condition.type === type);
   }
 
   /** `reason: message` of all Events so far. */
