@@ -208,7 +208,7 @@ describe('costs', () => {
     ['their traversal', `[dyn(${double('n', 40)})].indexOf(dyn(n))`, 'cost limit exceeded'],
     ['their text', `"%s".format([${double('n', 40)}])`, 'string is too large'],
     ['replacements', `"${'a'.repeat(40_000)}".replace("a", "${'b'.repeat(40_000)}")`, 'string is too large'],
-    ['joined texts', `[${'"b",'.repeat(900)}].map(x, "${'b'.repeat(50_000)}").join("")`, 'string is too large'],
+    ['joined texts', `[${'"b",'.repeat(900)}].map(x, "${'b'.repeat(50_000)}").join("")`, 'cost limit exceeded'],
     [
       'flattened lists',
       `[${double('[1]', 23)}].flatten().size() + [[${double('[1]', 22)}]].flatten(2).size()`,
@@ -216,6 +216,21 @@ describe('costs', () => {
     ],
     ['ranges', 'lists.range(1000000000000)', 'cost limit exceeded'],
     ['distinct elements', 'lists.range(100000).distinct()', 'cost limit exceeded'],
+    [
+      'short texts that are read',
+      'optional.of(lists.range(20000).map(x, "a")).optMap(w, lists.range(1000).all(x, w.isSorted())).value()',
+      'cost limit exceeded',
+    ],
+    [
+      'characters of a long text',
+      `lists.range(10000).all(x, "${'a'.repeat(99_000)}".charAt(x) == "a")`,
+      'cost limit exceeded',
+    ],
+    [
+      'sets of things that cost nothing',
+      'sets.contains(lists.range(3000).map(x, [x].filter(y, y < 0)) + [[1]], lists.range(3000).map(x, [1]))',
+      'cost limit exceeded',
+    ],
     ['sets', `sets.contains(${double('[1]', 16)}, ${double('[2]', 16)})`, 'cost limit exceeded'],
   ])(
     'bound what is made of little: %s',

@@ -1,7 +1,7 @@
 /** Cost of one expression at run time: what is above it is stopped. The unit is Kubernetes': about one field access or comparison. */
-export const PER_CALL_LIMIT = 10_000_000;
+export const PER_CALL_LIMIT = 1_000_000;
 /** Cost of all expressions that judge one object: of one CustomResource, or of one policy and one request. */
-export const RUNTIME_COST_BUDGET = 100_000_000;
+export const RUNTIME_COST_BUDGET = 10_000_000;
 /** matchConditions have a quarter of the budget of the policy or webhook they belong to. */
 export const RUNTIME_COST_BUDGET_MATCH_CONDITIONS = RUNTIME_COST_BUDGET / 4;
 /** Highest estimate with which a rule may stand in a CustomResourceDefinition. */

@@ -112,7 +112,7 @@ describe('libraries', () => {
     ['[dyn(1), dyn("a")].sort()', 'list elements must have the same type'],
     ['dyn([[1]]).sort()', 'list elements must be comparable'],
     ['optional.unwrap([dyn(1)])', 'value of type int is not optional'],
-    ['lists.range(9000000).size()', 'list is too large'],
+    ['lists.range(9000000).size()', 'cost limit exceeded'],
     ['"%d".format(["a"])', 'decimal clause can only be used on integers, was given string'],
     ['"%s %s".format([1])', 'index 1 out of range'],
     ['"%.200f".format([1.0])', 'precision 200 exceeds maximum allowed precision of 100'],

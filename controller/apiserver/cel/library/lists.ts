@@ -111,16 +111,50 @@ const lastIndexOf: Implementation = ([list, wanted], context) => {
   return -1n;
 };
 
-type TestLists = (a: readonly CelValue[], b: readonly CelValue[], isSame: IsSame) => boolean;
+type Has = (item: CelValue) => boolean;
 
-const contains: TestLists = (a, b, isSame) => b.every((item) => a.some((mine) => isSame(mine, item)));
-const equivalent: TestLists = (a, b, isSame) => contains(a, b, isSame) && contains(b, a, isSame);
-const intersects: TestLists = (a, b, isSame) => b.some((item) => a.some((mine) => isSame(mine, item)));
+/** Elements that are no plain values: Kubernetes' price may be nothing for as many comparisons as there are pairs of them. */
+const PER_COMPARISON = 0.25;
+
+/** Texts are looked up, whatever else there is is compared one by one. */
+function membersOf(list: readonly CelValue[], context: EvaluationContext): Has {
+  const isSame = sameIn(context);
+  const texts = new Set(list.filter((item) => typeof item === 'string'));
+  const others = list.filter((item) => typeof item !== 'string');
+  const scan: Has = (item) =>
+    others.some((mine) => {
+      if (typeof mine === 'object') context.charge(PER_COMPARISON);
+      return isSame(mine, item);
+    });
+  return (item) => (typeof item === 'string' ? texts.has(item) : scan(item));
+}
+
+interface Operand {
+  readonly items: readonly CelValue[];
+  readonly has: Has;
+}
+type TestLists = (a: Operand, b: Operand) => boolean;
+
+const contains: TestLists = (a, b) => b.items.every(a.has);
+const equivalent: TestLists = (a, b) => contains(a, b) && contains(b, a);
+const intersects: TestLists = (a, b) => b.items.some(a.has);
 
 const onLists =
   (test: TestLists): Implementation =>
-  ([a, b], context) =>
-    test([...(a as CelList)], [...(b as CelList)], sameIn(context));
+  (lists, context) => {
+    const [a, b] = lists.map((list): Operand => {
+      const items = [...(list as CelList)];
+      let members: Has | undefined;
+      return {
+        items,
+        has: (item) => {
+          members ??= membersOf(items, context);
+          return members(item);
+        },
+      };
+    });
+    return test(a as Operand, b as Operand);
+  };
 
 const SETS: readonly Overload[] = [
   global('sets.contains', 'list_sets_contains_list', '(list(T), list(T)) -> bool', onLists(contains)),

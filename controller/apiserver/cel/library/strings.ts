@@ -18,7 +18,11 @@ function position(index: CelValue | undefined, length: number): number {
 const atMost = (limit: bigint, length: number): number =>
   limit < 0n || limit > BigInt(length) ? Number.POSITIVE_INFINITY : Number(limit);
 
-const charAt: Implementation = ([text, index]) => {
+/** Kubernetes takes 1 for a character of any text, although all before it are counted; so much of them is free here. */
+const FREE_CHARACTERS = 1_000;
+
+const charAt: Implementation = ([text, index], context) => {
+  context.charge(Math.trunc((text as string).length / FREE_CHARACTERS) * 10);
   const characters = charactersOf(text as string);
   return characters[position(index, characters.length)] ?? '';
 };
@@ -126,6 +130,13 @@ function trim(text: string): string {
   return text.slice(start, end);
 }
 
+/** Paid is the pattern alone, and one list may come out as a text of megabytes. */
+const format: Implementation = ([text, args], context) => {
+  const result = formatText(text as string, [...(args as CelList)]);
+  context.charge(Math.trunc(result.length / FREE_CHARACTERS) * 100);
+  return result;
+};
+
 /** cel-go's strings extension in version 2. */
 export const STRINGS: readonly Overload[] = [
   member('charAt', 'string_char_at_int', '(string, int) -> string', charAt),
@@ -148,8 +159,6 @@ export const STRINGS: readonly Overload[] = [
   member('trim', 'string_trim', '(string) -> string', ([text]) => trim(text as string)),
   member('join', 'list_join', '(list(string)) -> string', join),
   member('join', 'list_join_string', '(list(string), string) -> string', join),
-  member('format', 'string_format', '(string, list(dyn)) -> string', ([text, args]) =>
-    formatText(text as string, [...(args as CelList)]),
-  ),
+  member('format', 'string_format', '(string, list(dyn)) -> string', format),
   global('strings.quote', 'strings_quote', '(string) -> string', quote),
 ];
