@@ -135,7 +135,9 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
     );
   });
 
-  it('rules that somebody flushed stand again within 2 seconds', { timeout: 300_000 }, async () => {
+  it('rules that somebody flushed stand again within 2 seconds, 12 on a busy machine', {
+    timeout: 300_000,
+  }, async () => {
     const commands = ['iptables -t nat -F', 'nft flush ruleset'];
     for (const node of [0, 1]) {
       onNode(node, commands[node]!);
@@ -145,8 +147,9 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
           '10.96.0.1',
         ),
       );
-      // And what a busy machine takes.
-      expect(performance.now() - startedMs).toBeLessThan(12_000);
+      const elapsedMs = performance.now() - startedMs;
+      console.info(`rules of node ${node} stood again after ${elapsedMs.toFixed(0)} ms`);
+      expect(elapsedMs).toBeLessThan(12_000);
     }
   });
 

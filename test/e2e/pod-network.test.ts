@@ -81,7 +81,9 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     expect(conditions).toBe('False False False');
   });
 
-  it('find each other again within 5 seconds after a node got another address', { timeout: 300_000 }, async () => {
+  it('find a node again that got another address, within 5 seconds, 15 on a busy machine', {
+    timeout: 300_000,
+  }, async () => {
     const ip = await ok('get', 'pod', 'p2', '-o', 'jsonpath={.status.podIP}');
     expect(await addressOf(2)).toBe('203.0.113.12');
     // From the network of a pod's node: kubectl exec would wait for tunnels of the API, which is not what is asked here.
@@ -90,8 +92,9 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     onNode(2, 'ip addr flush dev eth0; ip addr add 203.0.113.99/24 dev eth0; ip route replace default via 203.0.113.1');
     const startedMs = performance.now();
     await waitUntil('traffic to the new address', 20_000, reach);
-    // And what a busy machine takes.
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    const elapsedMs = performance.now() - startedMs;
+    console.info(`traffic to the new address after ${elapsedMs.toFixed(0)} ms`);
+    expect(elapsedMs).toBeLessThan(15_000);
     expect(await addressOf(2)).toBe('203.0.113.99');
     await waitUntil('exec through the tunnel of the node', 15_000, async () => (await inPod('p2', 'echo hi')) === 'hi');
     await waitUntil('a Service from there', 15_000, async () => (await fetchFrom(2, 's0', 80)) === 'p0');

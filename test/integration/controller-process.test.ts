@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { programEnvironment } from '#test/kit/program.ts';
@@ -7,9 +8,15 @@ import { startControllerProcess } from '../kit/controller-process.ts';
 
 it('a controller that dies at once is not waited for, and its last words are told', async () => {
   const startedMs = performance.now();
-  await expect(startControllerProcess({ fromSource: true, flags: ['--no-such-flag'] })).rejects.toThrow(
-    /the controller ended \(exit code \d+\): .*no-such-flag/s,
-  );
+  // Its folder stays, for who wants to read the log.
+  const parent = mkdtempSync(join(tmpdir(), 'coracle-dead-'));
+  try {
+    await expect(startControllerProcess({ fromSource: true, flags: ['--no-such-flag'], parent })).rejects.toThrow(
+      /the controller ended \(exit code \d+\): .*no-such-flag/s,
+    );
+  } finally {
+    rmSync(parent, { recursive: true });
+  }
   expect(performance.now() - startedMs).toBeLessThan(60_000);
 });
 
