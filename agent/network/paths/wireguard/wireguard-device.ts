@@ -40,6 +40,8 @@ export class WireguardDevice {
   #key: WireguardKeyPair | undefined;
   /** By key: where we said last that the peer is. */
   #endpoints: ReadonlyMap<string, string> = new Map();
+  /** Of this host, as one text. */
+  #addresses = '';
 
   constructor(options: WireguardDeviceOptions) {
     this.#options = options;
@@ -69,10 +71,13 @@ export class WireguardDevice {
   async syncPeers(peers: readonly WireguardPeer[]): Promise<void> {
     const { exec } = this.#options.host;
     const nowSeconds = this.#options.clock.now() / 1000;
-    const changes = diffWireguardPeers((await this.#state()).peers, peers, { endpoints: this.#endpoints, nowSeconds });
+    const [{ peers: actual }, addresses] = await Promise.all([this.#state(), this.#hostAddresses()]);
+    const hasOtherAddresses = addresses !== this.#addresses;
+    const changes = diffWireguardPeers(actual, peers, { endpoints: this.#endpoints, nowSeconds, hasOtherAddresses });
     for (let i = 0; i < changes.length; i += PEERS_AT_ONCE)
       await exec.run(['wg', 'set', WIREGUARD_DEVICE, ...changes.slice(i, i + PEERS_AT_ONCE).flat()]);
     this.#endpoints = new Map(peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]));
+    this.#addresses = addresses;
   }
 
   /** The device goes, a process behind it ends with it, and so does the key. */
@@ -103,6 +108,13 @@ export class WireguardDevice {
       await exec.run([...start, program, WIREGUARD_DEVICE]);
       return 'process';
     }
+  }
+
+  /** Those that packets to other nodes may come from: pods' interfaces have none of this scope. */
+  async #hostAddresses(): Promise<string> {
+    const { stdout } = await this.#options.host.exec.run(['ip', '-o', 'address', 'show', 'scope', 'global']);
+    // Without what counts down, how long an address holds.
+    return stdout.replaceAll(/^\d+:|valid_lft.*$|dynamic|deprecated/gm, '').trim();
   }
 
   async #state() {

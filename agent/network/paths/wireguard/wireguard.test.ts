@@ -75,8 +75,16 @@ describe('peers', () => {
       wanted: [{ ...peer, endpoint: '192.0.2.77:51820' }],
       want: [['peer', A, 'endpoint', '192.0.2.77:51820']],
     },
-  ] as const)('$name', ({ actual, wanted, want }) => {
-    const memory = { endpoints: new Map([[A, told]]), nowSeconds: NOW };
+    {
+      name: 'are sent to from another address once this host has another one',
+      actual: [[A, { ...held, endpoint: '203.0.113.9:1024' }]],
+      wanted: [peer],
+      hasOtherAddresses: true,
+      want: [['peer', A, 'endpoint', '203.0.113.9:1024']],
+    },
+  ] as const)('$name', ({ actual, wanted, want, ...rest }) => {
+    const hasOtherAddresses = 'hasOtherAddresses' in rest;
+    const memory = { endpoints: new Map([[A, told]]), nowSeconds: NOW, hasOtherAddresses };
     expect(diffWireguardPeers(new Map(actual), wanted, memory)).toEqual(want);
   });
 });

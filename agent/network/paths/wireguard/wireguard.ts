@@ -60,6 +60,8 @@ export interface PeerMemory {
   /** By key: the endpoint that we set last. */
   readonly endpoints: ReadonlyMap<string, string>;
   readonly nowSeconds: number;
+  /** This host has other addresses than at the last time. */
+  readonly hasOtherAddresses: boolean;
 }
 
 /**
@@ -67,12 +69,14 @@ export interface PeerMemory {
  * do so without a gap.
  *
  * An endpoint is set when it is a new one to us or the peer is silent. Otherwise it is left alone: WireGuard follows a peer to wherever its
- * packets come from, which behind a translator of addresses is nowhere that the node could tell of.
+ * packets come from, which behind a translator of addresses is nowhere that the node could tell of. When this host has other addresses, each is
+ * set to what it is: wireguard-go 0.0.20220316 sends from the address that it sent from before, which Linux 6.18 refuses with an error that it does
+ * not expect, until it hears of the peer.
  */
 export function diffWireguardPeers(
   actual: ReadonlyMap<string, ActualPeer>,
   wanted: readonly WireguardPeer[],
-  { endpoints, nowSeconds }: PeerMemory,
+  { endpoints, nowSeconds, hasOtherAddresses }: PeerMemory,
 ): string[][] {
   const keys = new Set(wanted.map(({ publicKey }) => publicKey));
   const changes = wanted.flatMap(({ publicKey, endpoint, allowedIps, isKeptAlive }) => {
@@ -80,13 +84,14 @@ export function diffWireguardPeers(
     const isSilent = before === undefined || nowSeconds - before.handshakeSeconds > SESSION_SECONDS;
     const hasMoved = endpoints.has(publicKey) && endpoints.get(publicKey) !== endpoint;
     const isPointed = before?.endpoint === endpoint || (before?.endpoint !== undefined && !hasMoved && !isSilent);
+    const pointed = isPointed ? before?.endpoint : endpoint;
     const isAllowed = before !== undefined && sameSet(before.allowedIps, allowedIps);
     const isPaced = (before?.isKeptAlive ?? false) === isKeptAlive;
-    if (before !== undefined && isPointed && isAllowed && isPaced) return [];
+    if (before !== undefined && isPointed && !hasOtherAddresses && isAllowed && isPaced) return [];
     return [
       [
         ...['peer', publicKey],
-        ...(isPointed ? [] : ['endpoint', endpoint]),
+        ...(pointed === undefined || (isPointed && !hasOtherAddresses) ? [] : ['endpoint', pointed]),
         ...(isAllowed ? [] : ['allowed-ips', allowedIps.join(',')]),
         ...(isPaced ? [] : ['persistent-keepalive', isKeptAlive ? `${KEEPALIVE_SECONDS}` : 'off']),
       ],
