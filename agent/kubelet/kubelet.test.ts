@@ -332,6 +332,9 @@ describe('the node', () => {
   test('refuses a pod that does not fit', async () => {
     await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, resources: { requests: { cpu: '64' } } }] });
     expect(rig.pod()?.status).toMatchObject({ phase: 'Failed', reason: 'OutOfcpu' });
+    expect(rig.eventTexts()).toContainEqual(
+      expect.stringMatching(/^OutOfcpu: Node didn't have enough resource: cpu, /),
+    );
     expect(rig.runtime.sandboxes.size).toBe(0);
   });
 

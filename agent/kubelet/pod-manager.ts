@@ -180,7 +180,7 @@ export class PodManager {
     const refusal = admit(pod, others);
     if (refusal === undefined) return;
     log.warn('pod was refused', { pod: pod.metadata.name, reason: refusal.reason });
-    worker.reject(refusal.reason, refusal.message);
+    worker.refuse(refusal.reason, refusal.message);
   }
 
   #onDelete(pod: Pod): void {

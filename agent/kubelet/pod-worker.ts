@@ -120,7 +120,13 @@ export class PodWorker {
     this.poke();
   }
 
-  /** The node refused this pod: it fails without ever having run. */
+  /** The node takes no such pod. Its status says so, and an Event without the words that begin the status. */
+  refuse(reason: string, message: string): void {
+    this.#deps.events.pod(this.#pod, 'Warning', reason, message.replace(/^Pod was rejected: /, ''));
+    this.reject(reason, message);
+  }
+
+  /** It fails without ever having run here. */
   reject(reason: string, message: string): void {
     this.#finish({ phase: 'Failed', reason, message });
     this.poke();
