@@ -177,7 +177,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
   const claims = new PersistentClaims(client, copies);
-  const csi = createCsiVolumes({ ...deps, node }, { reads: claims, secrets, tokens });
+  const csi = createCsiVolumes({ ...deps, node }, { reads: claims, secrets, tokens, events });
   const volumes = new VolumeManager({
     ...csi,
     host,

@@ -1,5 +1,5 @@
 import type { EventRecorder } from '#api/client/event-recorder.ts';
-import type { Pod } from '#api/object/kinds.ts';
+import type { PersistentVolumeClaim, Pod } from '#api/object/kinds.ts';
 import { type ContainerRole, roleOf } from './pod-spec.ts';
 
 export type EventType = 'Normal' | 'Warning';
@@ -20,6 +20,10 @@ export class PodEvents {
 
   pod(pod: Pod, type: EventType, reason: string, message: string): void {
     this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata }, type, reason, message);
+  }
+
+  claim({ metadata }: PersistentVolumeClaim, type: EventType, reason: string, message: string): void {
+    this.#recorder.record({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata }, type, reason, message);
   }
 
   container(pod: Pod, name: string, type: EventType, reason: string, message: string): void {

@@ -204,6 +204,13 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
       'kubelet_volume_stats_available_bytes{namespace="default",persistentvolumeclaim="data"} 600\n',
     );
 
+    // As a driver's own resizer leaves it to the node.
+    const status = {
+      allocatedResources: { storage: '2Gi' },
+      allocatedResourceStatuses: { storage: 'NodeResizePending' },
+      conditions: [{ type: 'FileSystemResizePending', status: 'True' }],
+    };
+    await ok('patch', 'pvc', 'data', '--subresource=status', '--type=merge', '-p', JSON.stringify({ status }));
     await ok('patch', 'pv', 'data', '-p', JSON.stringify({ spec: { capacity: { storage: '2Gi' } } }));
     // Looked at once a minute, and at once when the pod changes.
     await ok('annotate', 'pod', 'first', 'look=now');
@@ -211,6 +218,11 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
       const { status } = await read<PersistentVolumeClaim>('pvc data');
       return status?.capacity?.storage === '2Gi';
     });
+    const grown = (await read<PersistentVolumeClaim>('pvc data')).status;
+    expect([grown?.allocatedResourceStatuses, grown?.conditions]).toEqual([undefined, undefined]);
+    await waitUntil('the Event', WAIT_MS, async () =>
+      (await events('data')).includes('MountVolume.NodeExpandVolume succeeded for volume "data" node-0'),
+    );
 
     await remove('first');
     expect((await calls(PLAIN, 'vol-1')).at(-1)).toMatchObject({ method: 'NodeUnpublishVolume' });

@@ -10,8 +10,47 @@ import {
 import type { PodCopies } from '../offline/pod-copies.ts';
 import type { PodUid } from '../pod-spec.ts';
 
+/** What is to be told of a claim whose volume is made larger. */
+export type Growth =
+  | { readonly state: 'begun' }
+  /** The size that it has now. */
+  | { readonly state: 'done'; readonly storage: string }
+  /** `isInfeasible`: trying again would not help. */
+  | { readonly state: 'failed'; readonly message: string; readonly isInfeasible: boolean; readonly atTime: string };
+
+type ClaimStatus = PersistentVolumeClaim['status'];
+
+const FAILED = 'NodeResizeError';
 /** Conditions of a claim that end with its growing. */
-const RESIZING: ReadonlySet<string> = new Set(['Resizing', 'FileSystemResizePending']);
+const RESIZING: ReadonlySet<string> = new Set([
+  ...['Resizing', 'FileSystemResizePending', 'ControllerResizeError', FAILED],
+]);
+
+/** The fields of a claim's status as Kubernetes' own nodes write them. Pure. */
+export function growthPatch(status: ClaimStatus, growth: Growth): object {
+  const conditions = status?.conditions ?? [];
+  const isTracked = status?.allocatedResourceStatuses?.storage !== undefined;
+  switch (growth.state) {
+    case 'begun':
+      return { allocatedResourceStatuses: { storage: 'NodeResizeInProgress' } };
+    case 'done': {
+      const left = conditions.filter(({ type }) => !RESIZING.has(type));
+      const { storage } = growth;
+      return {
+        ...{ capacity: { storage }, conditions: left },
+        ...(isTracked ? { allocatedResourceStatuses: { storage: null } } : {}),
+      };
+    }
+    case 'failed': {
+      const { message, isInfeasible, atTime } = growth;
+      const failed = { type: FAILED, status: 'True', message, lastTransitionTime: atTime };
+      return {
+        conditions: [...conditions.filter(({ type }) => type !== FAILED), failed],
+        ...(isInfeasible ? { allocatedResourceStatuses: { storage: 'NodeResizeInfeasible' } } : {}),
+      };
+    }
+  }
+}
 
 /** Reads claims and volumes when a pod's volumes are set up; what was read serves again while the API does not answer. */
 export class PersistentClaims {
@@ -43,13 +82,12 @@ export class PersistentClaims {
     return this.#read(uid, `volumeattachments/${name}`, () => attachments.fetch(name));
   }
 
-  /** The driver has made the volume as large as it should be. */
-  async noteCapacity({ metadata, status }: PersistentVolumeClaim, storage: string): Promise<void> {
+  /** Tells the claim how far the making larger on this node has come. */
+  async noteGrowth({ metadata, status }: PersistentVolumeClaim, growth: Growth): Promise<void> {
     const { name, namespace } = metadata;
-    const conditions = (status?.conditions ?? []).filter(({ type }) => !RESIZING.has(type));
-    const patch = { status: { capacity: { storage }, conditions } };
-    const request = { name, namespace, type: 'merge', subresource: 'status', patch } as const;
-    await this.#client.resource<PersistentVolumeClaim>(resources.persistentVolumeClaims).patch(request);
+    const request = { name, namespace, type: 'merge', subresource: 'status' } as const;
+    const claims = this.#client.resource<PersistentVolumeClaim>(resources.persistentVolumeClaims);
+    await claims.patch({ ...request, patch: { status: growthPatch(status, growth) } });
   }
 
   async #read<T>(uid: PodUid, copyName: string, fetch: () => Promise<T>): Promise<T | undefined> {

@@ -1,6 +1,7 @@
 import type { Secret } from '#api/object/kinds.ts';
 import type { KubeletDeps } from '../../kubelet-deps.ts';
 import type { NodeAgent } from '../../node/node-agent.ts';
+import type { PodEvents } from '../../pod-events.ts';
 import type { ReferencedObjects } from '../../referenced-objects.ts';
 import type { PersistentClaims } from '../persistent-claims.ts';
 import type { TokenSource } from '../token-source.ts';
@@ -14,6 +15,7 @@ export interface CsiSources {
   readonly reads: PersistentClaims;
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
+  readonly events: PodEvents;
 }
 
 /** The volumes of CSI drivers, as file systems and as devices: what is done to one volume is done in turn, by whichever of the two. */
@@ -26,11 +28,11 @@ export function createCsiVolumes(
     log,
     node,
   }: KubeletDeps & { readonly node: Pick<NodeAgent, 'tellInUse'> },
-  { reads, secrets, tokens }: CsiSources,
+  { reads, secrets, tokens, events }: CsiSources,
 ): { readonly csi: CsiVolumes; readonly csiBlock: CsiBlockVolumes } {
   const { nodeName, rootDir: root } = config;
   const calls = new CsiCalls({
-    ...{ nodeName, drivers, reads },
+    ...{ nodeName, drivers, reads, events, clock },
     secret: (uid, { namespace, name }) => secrets.read(uid, namespace, name),
     token: (pod, spec) => tokens.token(pod, spec),
   });

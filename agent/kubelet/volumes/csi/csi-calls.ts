@@ -1,4 +1,7 @@
 import type { CSIDriver, Pod, Secret } from '#api/object/kinds.ts';
+import { type Clock, toTime } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
+import type { EventType, PodEvents } from '../../pod-events.ts';
 import { type PodUid, specOf, uidOf } from '../../pod-spec.ts';
 import type { PersistentClaims } from '../persistent-claims.ts';
 import { type ProjectedToken, type TokenSpec, VolumeError } from '../volume-kind.ts';
@@ -17,7 +20,9 @@ import {
 export interface CsiCallsOptions {
   readonly nodeName: string;
   readonly drivers: Pick<CsiDrivers, 'find'>;
-  readonly reads: Pick<PersistentClaims, 'csiDriver' | 'attachment' | 'noteCapacity'>;
+  readonly reads: Pick<PersistentClaims, 'csiDriver' | 'attachment' | 'noteGrowth'>;
+  readonly events: Pick<PodEvents, 'pod' | 'claim'>;
+  readonly clock: Clock;
   readonly secret: (uid: PodUid, name: SecretName) => Promise<Secret | undefined>;
   readonly token: (pod: Pod, spec: TokenSpec) => Promise<ProjectedToken>;
 }
@@ -35,6 +40,8 @@ export interface CsiUse {
   readonly staging: string;
 }
 
+/** gRPC codes after which Kubernetes' nodes do not ask again: the request itself is wrong. */
+const INFEASIBLE: ReadonlySet<unknown> = new Set([3, 5, 11]);
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens';
 const DEFAULT_TOKEN_SECONDS = 3600;
 
@@ -96,20 +103,37 @@ export class CsiCalls {
     });
   }
 
-  /** Lets the driver see to a volume that is to be larger, and tells its claim. */
+  /** Lets the driver see to a volume that is to be larger; tells its claim and the pod. Throws what the driver answers, having told it. */
   async grow(use: CsiUse, path: string): Promise<void> {
     const { pod, volume, driver, staging } = use;
     if (volume.growTo === undefined || !driver.capabilities.has('EXPAND_VOLUME')) return;
+    const { reads, events, clock, nodeName } = this.#options;
     const { bytes, claim, quantity } = volume.growTo;
-    await driver.expand({
-      volume_id: volume.handle,
-      volume_path: path,
-      capacity_range: { required_bytes: bytes },
-      staging_target_path: staging,
-      volume_capability: this.#capability(use),
-      secrets: await this.#secret(pod, volume.secrets.expand),
-    });
-    await this.#options.reads.noteCapacity(claim, quantity);
+    if (claim.status?.allocatedResourceStatuses?.storage === 'NodeResizePending')
+      await reads.noteGrowth(claim, { state: 'begun' });
+    const tell = (type: EventType, reason: string, message: string) => {
+      events.pod(pod, type, reason, message);
+      events.claim(claim, type, reason, message);
+    };
+    try {
+      await driver.expand({
+        volume_id: volume.handle,
+        volume_path: path,
+        capacity_range: { required_bytes: bytes },
+        staging_target_path: staging,
+        volume_capability: this.#capability(use),
+        secrets: await this.#secret(pod, volume.secrets.expand),
+      });
+    } catch (err) {
+      const message = `MountVolume.NodeExpandVolume failed for volume "${volume.specName}" : ${describeError(err)}`;
+      tell('Warning', 'VolumeResizeFailed', message);
+      const isInfeasible = INFEASIBLE.has((err as { code?: unknown }).code);
+      await reads.noteGrowth(claim, { state: 'failed', message, isInfeasible, atTime: toTime(clock.now()) });
+      throw err;
+    }
+    await reads.noteGrowth(claim, { state: 'done', storage: quantity });
+    const done = `MountVolume.NodeExpandVolume succeeded for volume "${volume.specName}" ${nodeName}`;
+    tell('Normal', 'FileSystemResizeSuccessful', done);
   }
 
   #capability({ pod, volume, driver }: CsiUse) {

@@ -104,4 +104,16 @@ describe('a volume of a CSI driver', () => {
     const claimed = { capacity: known === undefined ? undefined : { storage: known } };
     expect(bound({ capacity: { storage } }, claimed).growTo?.bytes).toBe(bytes);
   });
+
+  test.each([
+    [undefined, true],
+    ['NodeResizePending', true],
+    ['NodeResizeInProgress', true],
+    ['NodeResizeInfeasible', false],
+    ['ControllerResizeInProgress', false],
+    ['ControllerResizeInfeasible', false],
+  ])('is made larger by the node in the state %s: %s', (storage, isDue) => {
+    const status = { capacity: { storage: '1Gi' }, ...(storage && { allocatedResourceStatuses: { storage } }) };
+    expect(bound({ capacity: { storage: '2Gi' } }, status).growTo !== undefined).toBe(isDue);
+  });
 });

@@ -95,10 +95,19 @@ export function persistentVolume({ claim, volume, readOnly }: BoundClaim): CsiVo
       publish: secret(csi?.nodePublishSecretRef),
       expand: secret(csi?.nodeExpandSecretRef),
     },
-    ...(has.sign > 0 && shouldBe.compare(has) > 0 && !readOnly
+    ...(has.sign > 0 && shouldBe.compare(has) > 0 && !readOnly && isNodesTurn(claim)
       ? { growTo: { bytes: shouldBe.value(), claim, quantity } }
       : {}),
   };
+}
+
+/**
+ * While the driver's own resizer is at it, or has given up, or this was tried and cannot be done, the node leaves a volume as it is. Older
+ * resizers say nothing.
+ */
+function isNodesTurn({ status }: PersistentVolumeClaim): boolean {
+  const state = status?.allocatedResourceStatuses?.storage;
+  return state === undefined || state === 'NodeResizePending' || state === 'NodeResizeInProgress';
 }
 
 /** Throws where the driver was not made for volumes of this kind; a driver without a CSIDriver knows persistent ones. */

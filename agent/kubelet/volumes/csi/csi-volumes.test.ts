@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
+import type { PersistentVolumeClaim } from '#api/object/kinds.ts';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { uidOf } from '../../pod-spec.ts';
 import { podWith } from '../../testing/pod-fixtures.ts';
+import { type Growth, growthPatch } from '../persistent-claims.ts';
 import { CsiBlockVolumes } from './csi-block-volumes.ts';
 import { CsiCalls } from './csi-calls.ts';
 import type { CsiDriver } from './csi-driver.ts';
@@ -21,18 +23,23 @@ const volume: CsiVolume = {
 function setUp() {
   const host = new FakeHost();
   const asked: string[] = [];
+  const told: string[] = [];
+  const patches: object[] = [];
+  /** gRPC codes of failures, by call. */
+  const codes: Record<string, number> = {};
   let failing: string | undefined;
   const call =
     (name: string, effect: (target: string) => Promise<void> = async () => undefined) =>
     async (request: { target_path?: string }) => {
       asked.push(name);
-      if (failing === name) throw new Error(`${name} failed`);
+      if (failing === name) throw Object.assign(new Error(`${name} failed`), { code: codes[name] });
       await effect(request.target_path ?? '');
     };
   const driver = {
     name: 'd.test',
     node: { nodeId: 'n', maxVolumes: 0, topology: {} },
-    capabilities: new Set(['STAGE_UNSTAGE_VOLUME']),
+    capabilities: new Set(['STAGE_UNSTAGE_VOLUME', 'EXPAND_VOLUME']),
+    expand: call('expand'),
     stage: call('stage'),
     unstage: call('unstage'),
     publish: call('publish', (target) => host.mounts.bind('x', target)),
@@ -50,9 +57,18 @@ function setUp() {
   /** As an agent that starts: nothing is known but what stands on the host. */
   const create = (attachment?: object) => {
     const attachRequired = attachment !== undefined;
-    const reads = { csiDriver: async () => ({ spec: { attachRequired } }), attachment: async () => attachment };
+    const reads = {
+      csiDriver: async () => ({ spec: { attachRequired } }),
+      attachment: async () => attachment,
+      noteGrowth: async (claim: PersistentVolumeClaim, growth: Growth) =>
+        void patches.push(growthPatch(claim.status, growth)),
+    };
+    const events = {
+      pod: (...[, type, reason, message]: string[]) => told.push(`${type} ${reason} ${message}`),
+      claim: () => undefined,
+    };
     const calls = new CsiCalls({
-      ...{ nodeName: 'node-1', drivers, reads: reads as never },
+      ...{ nodeName: 'node-1', drivers, reads: reads as never, events: events as never, clock: new FakeClock() },
       secret: async () => undefined,
       token: async () => ({ token: '', refreshAtMs: 0 }),
     });
@@ -65,7 +81,7 @@ function setUp() {
     return Object.assign(new CsiVolumes(options), { block: new CsiBlockVolumes(options) });
   };
   return {
-    ...{ host, asked, create },
+    ...{ host, asked, told, patches, codes, create },
     fail: (name: string | undefined) => {
       failing = name;
     },
@@ -172,4 +188,75 @@ test('a volume that was mounted when the agent was killed gets its group from th
   await host.fs.chown(target, 0, 8);
   await create().setUp(pod, grouped);
   expect((await host.fs.info(target))?.gid).toBe(8);
+});
+
+const claimIn = (allocatedResourceStatuses: object | undefined) => ({
+  metadata: { name: 'data' },
+  status: {
+    capacity: { storage: '1Gi' },
+    allocatedResourceStatuses,
+    conditions: [{ type: 'FileSystemResizePending' }],
+  },
+});
+const growing = (state?: string): CsiVolume => {
+  const claim = claimIn(state === undefined ? undefined : { storage: state }) as unknown as PersistentVolumeClaim;
+  return { ...volume, growTo: { bytes: 2 ** 31, claim, quantity: '2Gi' } };
+};
+const SUCCEEDED = 'Normal FileSystemResizeSuccessful MountVolume.NodeExpandVolume succeeded for volume "pv" node-1';
+const NOW = expect.any(String);
+
+test.each<readonly [string, string | undefined, number | undefined, readonly object[]]>([
+  ['of an old resizer', undefined, undefined, [{ capacity: { storage: '2Gi' }, conditions: [] }]],
+  [
+    'that waits for its node',
+    'NodeResizePending',
+    undefined,
+    [
+      { allocatedResourceStatuses: { storage: 'NodeResizeInProgress' } },
+      { capacity: { storage: '2Gi' }, conditions: [], allocatedResourceStatuses: { storage: null } },
+    ],
+  ],
+  [
+    'that fails',
+    'NodeResizeInProgress',
+    13,
+    [
+      {
+        conditions: [
+          { type: 'FileSystemResizePending' },
+          {
+            ...{ type: 'NodeResizeError', status: 'True', lastTransitionTime: NOW },
+            message: 'MountVolume.NodeExpandVolume failed for volume "pv" : expand failed',
+          },
+        ],
+      },
+    ],
+  ],
+  [
+    'that cannot be done',
+    'NodeResizeInProgress',
+    11,
+    [{ conditions: expect.any(Array), allocatedResourceStatuses: { storage: 'NodeResizeInfeasible' } }],
+  ],
+])('a claim %s is told how its volume grows', async (_name, state, code, expected) => {
+  const { create, told, patches, codes, fail } = setUp();
+  await create().setUp(podWith(), volume);
+  if (code !== undefined) {
+    codes.expand = code;
+    fail('expand');
+  }
+  // It is in use: that it does not grow does not take it away.
+  await create().setUp(podWith(), growing(state));
+  expect(patches).toEqual(expected);
+  expect(told).toEqual([
+    code === undefined
+      ? SUCCEEDED
+      : 'Warning VolumeResizeFailed MountVolume.NodeExpandVolume failed for volume "pv" : expand failed',
+  ]);
+});
+
+test('a volume that does not grow is not given to a new pod', async () => {
+  const { create, fail } = setUp();
+  fail('expand');
+  await expect(create().setUp(podWith(), growing())).rejects.toThrow('expand failed');
 });

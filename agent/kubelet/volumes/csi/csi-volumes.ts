@@ -86,7 +86,10 @@ export class CsiVolumes {
     // The driver makes the last folder of the path itself.
     if (!isMounted || isAskedAgain) await calls.publish(use, target);
     await this.#giveToGroup(use, folder, isMounted);
-    await calls.grow(use, target);
+    // A volume in use stays in use with the size that it has; who fails was told so.
+    await calls.grow(use, target).catch((err: unknown) => {
+      if (!isMounted) throw err;
+    });
     const mayChange =
       isAskedAgain || (volume.lifecycle === 'Persistent' && use.driver.capabilities.has('EXPAND_VOLUME'));
     return {
