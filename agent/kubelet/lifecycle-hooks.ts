@@ -13,6 +13,9 @@ export interface HookContext {
   readonly timeoutSeconds: number;
 }
 
+/** Longer than anybody waits for an answer; the end of the container ends the request too. */
+const UNLIMITED_MS = 86_400_000;
+
 /** A hook ran and failed. */
 export class HookError extends Error {
   override readonly name = 'HookError';
@@ -52,7 +55,7 @@ export async function runHook(
       port: resolvePort(container, port),
       path,
       headers: httpHeaders.map(({ name, value }) => [name, value] as const),
-      timeoutMs: timeoutSeconds * 1000,
+      timeoutMs: timeoutSeconds === 0 ? UNLIMITED_MS : timeoutSeconds * 1000,
     });
     if (!result.ok) throw new HookError(result.message);
   }

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Pod, resources } from '#api/object/kinds.ts';
 import { beginTermination, planStops, remainingGraceSeconds } from './pod-termination.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
@@ -82,6 +82,13 @@ describe('a pod that is deleted', () => {
     release();
     await rig.settle();
     expect(rig.pod()).toBeUndefined();
+  });
+
+  test('gives a request of postStart as much time as it takes', async () => {
+    const http = vi.spyOn(rig.prober, 'http');
+    const postStart = { httpGet: { port: 8080 } };
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { postStart } }] });
+    expect(http.mock.calls[0]?.[0].timeoutMs).toBeGreaterThan(3_600_000);
   });
 
   test('does not wait for a postStart hook that takes its time', async () => {
