@@ -216,7 +216,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     devices: grants(deviceManager, resourceClaims, whyNoCdi(await runtime.version())),
     cpus,
     canRecurseReadOnly: () => abilities.features.handlers.some((one) => one.name === '' && one.recursiveReadOnlyMounts),
-    seccompDefault: config.seccompDefault,
+    seccomp: { isDefault: config.seccompDefault, profileRoot: `${config.rootDir}/seccomp` },
   });
   const { clusterDns, clusterDomain, cgroups } = config;
   gate.setWidth(startWidth(config, facts));

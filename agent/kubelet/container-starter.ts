@@ -22,6 +22,7 @@ import {
 import type { NodeAllocatable } from './config/field-ref.ts';
 import type { ResourceRules } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
+import type { SeccompSettings } from './config/security.ts';
 import { stopContainer } from './container-stopper.ts';
 import type { CpuManager } from './cpus/cpu-manager.ts';
 import type { DeviceManager } from './devices/device-manager.ts';
@@ -72,8 +73,7 @@ export interface ContainerStarterDeps {
   readonly devices: Pick<DeviceManager, 'grant'>;
   /** Absent where all containers share all CPUs. */
   readonly cpus: Pick<CpuManager, 'grant'> | undefined;
-  /** Containers that say nothing of seccomp get the runtime's profile. */
-  readonly seccompDefault: boolean;
+  readonly seccomp: SeccompSettings;
 }
 
 export interface StartRequest {
@@ -178,7 +178,7 @@ export class ContainerStarter {
 
   async #configure(request: StartRequest) {
     const { pod, container, step, podIps, volumes, image } = request;
-    const { host, paths, hostIps, services, allocatable, rules, seccompDefault, events } = this.#deps;
+    const { host, paths, hostIps, services, allocatable, rules, seccomp, events } = this.#deps;
     const { uid } = pod.metadata;
     const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
@@ -204,7 +204,7 @@ export class ContainerStarter {
         hostsFile: paths.hostsFile(uid),
         terminationLog,
         rules,
-        seccompDefault,
+        seccomp,
         userMappings: await this.#deps.userRanges.rangeOf(pod),
         targetContainerId: this.#targetOf(pod, container.name),
         canRecurseReadOnly: this.#deps.canRecurseReadOnly(),

@@ -8,7 +8,7 @@ import { computeEnvironment, type EnvironmentInput } from './environment.ts';
 import { expandReferences } from './expansion.ts';
 import { containerResources, type ResourceRules } from './linux-resources.ts';
 import { PodPaths } from './pod-paths.ts';
-import { containerNamespaces, containerSecurity, verifyRunAsNonRoot } from './security.ts';
+import { containerNamespaces, containerSecurity, type SeccompSettings, verifyRunAsNonRoot } from './security.ts';
 
 /** A volume as it stands on the host. */
 export interface PreparedVolume {
@@ -31,8 +31,7 @@ export interface ContainerConfigInput extends EnvironmentInput {
   /** Host file that becomes the termination message. */
   readonly terminationLog: string;
   readonly rules: ResourceRules;
-  /** Containers that say nothing of seccomp get the runtime's profile. */
-  readonly seccompDefault: boolean;
+  readonly seccomp: SeccompSettings;
   /** Of the pod's own user namespace; absent: the host's. */
   readonly userMappings?: readonly IdMapping[] | undefined;
   /** The running container whose processes an ephemeral one is to see. */
@@ -71,7 +70,7 @@ export function computeContainerConfig(input: ContainerConfigInput): ContainerCo
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
     namespaces: containerNamespaces(pod, input.targetContainerId, input.userMappings),
-    security: containerSecurity(pod, container, input.seccompDefault),
+    security: containerSecurity(pod, container, input.seccomp),
     resources: { ...containerResources(pod, container, input.rules), ...cpuBounds(input.cpus) },
     ...(allDevices.length === 0 ? {} : { devices: allDevices }),
     ...(devices.cdiDevices.length === 0 ? {} : { cdiDevices: devices.cdiDevices }),

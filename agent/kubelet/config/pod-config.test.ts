@@ -10,6 +10,8 @@ import { computeSandboxConfig } from './sandbox-config.ts';
 import { containerSecurity, verifyRunAsNonRoot } from './security.ts';
 
 const GIB = 2 ** 30;
+const SECCOMP = { isDefault: true, profileRoot: '/var/lib/kubelet/seccomp' };
+const NO_SECCOMP = { ...SECCOMP, isDefault: false };
 const sized = (requests?: Record<string, string>, limits?: Record<string, string>) =>
   container('app', { resources: { ...(requests && { requests }), ...(limits && { limits }) } });
 const podOf = (...containers: ReturnType<typeof container>[]) => podWith({ containers });
@@ -180,23 +182,28 @@ describe('security', () => {
 
   test("a container's settings win over the pod's, and privileged ones are unconfined", () => {
     const pod = podWith({ securityContext: { runAsUser: 1, fsGroup: 7, seccompProfile: { type: 'RuntimeDefault' } } });
-    expect(containerSecurity(pod, container('app', { securityContext: { runAsUser: 2 } }), false)).toMatchObject({
+    expect(containerSecurity(pod, container('app', { securityContext: { runAsUser: 2 } }), NO_SECCOMP)).toMatchObject({
       runAsUser: 2,
       supplementalGroups: [7],
       seccomp: { type: 'RuntimeDefault' },
     });
     const privileged = container('app', { securityContext: { privileged: true } });
-    expect(containerSecurity(pod, privileged, true)).toMatchObject({
+    expect(containerSecurity(pod, privileged, SECCOMP)).toMatchObject({
       privileged: true,
       seccomp: { type: 'Unconfined' },
     });
-    expect(containerSecurity(podWith(), app, false).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+    expect(containerSecurity(podWith(), app, NO_SECCOMP).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
   });
 
   test('a container that says nothing of seccomp gets the profile of the runtime, unless it asked for none', () => {
-    expect(containerSecurity(podWith(), app, true).seccomp).toEqual({ type: 'RuntimeDefault', localhostRef: '' });
+    expect(containerSecurity(podWith(), app, SECCOMP).seccomp).toEqual({ type: 'RuntimeDefault', localhostRef: '' });
     const open = podWith({ securityContext: { seccompProfile: { type: 'Unconfined' } } });
-    expect(containerSecurity(open, app, true).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+    expect(containerSecurity(open, app, SECCOMP).seccomp).toEqual({ type: 'Unconfined', localhostRef: '' });
+    const own = { seccompProfile: { type: 'Localhost' as const, localhostProfile: 'profiles/a.json' } };
+    expect(containerSecurity(podWith(), container('app', { securityContext: own }), SECCOMP).seccomp).toEqual({
+      type: 'Localhost',
+      localhostRef: '/var/lib/kubelet/seccomp/profiles/a.json',
+    });
   });
 });
 
@@ -215,7 +222,7 @@ describe('computeContainerConfig', () => {
       hostsFile: '/pods/etc-hosts',
       terminationLog: '/pods/term',
       rules: RULES,
-      seccompDefault: true,
+      seccomp: SECCOMP,
       ...input,
     });
 

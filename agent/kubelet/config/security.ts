@@ -17,14 +17,24 @@ function profile(value: SeccompOrApparmor | undefined): ContainerSecurity['secco
   return { type, localhostRef: localhostProfile };
 }
 
+/** The runtime opens the file: it is told where it is. */
+function seccompProfile(value: SeccompOrApparmor | undefined, root: string): ContainerSecurity['seccomp'] {
+  const found = profile(value);
+  return found?.type === 'Localhost' ? { ...found, localhostRef: `${root}/${found.localhostRef}` } : found;
+}
+
 const UNCONFINED = { type: 'Unconfined', localhostRef: '' } as const;
 const RUNTIME_DEFAULT = { type: 'RuntimeDefault', localhostRef: '' } as const;
 
-/**
- * Container settings win over the pod's; privileged containers are never confined. `seccompDefault`: those that say nothing of seccomp get
- * the runtime's profile.
- */
-export function containerSecurity(pod: Pod, container: IContainer, seccompDefault: boolean): ContainerSecurity {
+export interface SeccompSettings {
+  /** Containers that say nothing of seccomp get the runtime's profile. */
+  readonly isDefault: boolean;
+  /** The folder below which users name profiles of their own: `/var/lib/kubelet/seccomp`. */
+  readonly profileRoot: string;
+}
+
+/** Container settings win over the pod's; privileged containers are never confined. */
+export function containerSecurity(pod: Pod, container: IContainer, seccomp: SeccompSettings): ContainerSecurity {
   const podLevel = specOf(pod).securityContext;
   const own = container.securityContext;
   const isPrivileged = own?.privileged === true;
@@ -43,7 +53,8 @@ export function containerSecurity(pod: Pod, container: IContainer, seccompDefaul
     dropCapabilities: own?.capabilities?.drop ?? [],
     seccomp: isPrivileged
       ? UNCONFINED
-      : (profile(own?.seccompProfile ?? podLevel?.seccompProfile) ?? (seccompDefault ? RUNTIME_DEFAULT : UNCONFINED)),
+      : (seccompProfile(own?.seccompProfile ?? podLevel?.seccompProfile, seccomp.profileRoot) ??
+        (seccomp.isDefault ? RUNTIME_DEFAULT : UNCONFINED)),
     apparmor: isPrivileged ? undefined : profile(own?.appArmorProfile ?? podLevel?.appArmorProfile),
     maskedPaths: isUnmasked ? [] : undefined,
     readonlyPaths: isUnmasked ? [] : undefined,
