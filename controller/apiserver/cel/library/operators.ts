@@ -2,7 +2,16 @@ import { compareValues, isEqualMetered } from '../values/compare.ts';
 import { CelEvaluationError, noSuchOverload } from '../values/evaluation-error.ts';
 import { CelDuration, type CelTimestamp, CelUint, MAX_INT, MAX_UINT, MIN_INT } from '../values/scalars.ts';
 import { timestampOf } from '../values/time-text.ts';
-import { CelList, CelMap, CelOptional, type CelValue, EntryMap, keyText, typeNameOf } from '../values/value.ts';
+import {
+  CelList,
+  CelMap,
+  CelOptional,
+  type CelValue,
+  type EntryMap,
+  GrowingMap,
+  keyText,
+  typeNameOf,
+} from '../values/value.ts';
 import { type EvaluationContext, global, type Implementation, type Overload } from './function-table.ts';
 
 const overflow = (type: string): CelEvaluationError => new CelEvaluationError(`${type} overflow`);
@@ -237,12 +246,14 @@ const INDEX: readonly Overload[] = [
   global('@in', 'in_map', '(A, map(A, B)) -> bool', ([key, map]) => (map as CelMap).get(key as CelValue) !== undefined),
 ];
 
+/** In place from the second entry on: a new map for each would cost the square. */
 function insert(map: CelMap, key: CelValue, value: CelValue): CelMap {
   const text = keyText(key);
   if (text === undefined) throw new CelEvaluationError(`unsupported key type: ${typeNameOf(key)}`);
   if (map.get(key) !== undefined) throw new CelEvaluationError(`insert failed: key ${showKey(key)} already exists`);
-  const base = map instanceof EntryMap ? map : new EntryMap(new Map());
-  return base.with(key, text, value);
+  const result = map instanceof GrowingMap ? map : (map as EntryMap).growing();
+  result.insert(key, text, value);
+  return result;
 }
 
 /** What the two-variable macros that make maps are written with. */

@@ -165,9 +165,23 @@ export class EntryMap extends CelMap {
     for (const [key] of this.#entries.values()) yield key;
   }
 
-  /** A copy with one more entry. */
-  with(key: CelValue, text: string, value: CelValue): EntryMap {
-    return new EntryMap(new Map(this.#entries).set(text, [key, value]));
+  /** A copy that grows. */
+  growing(): GrowingMap {
+    return new GrowingMap(new Map(this.#entries));
+  }
+}
+
+/** The accumulator of a macro that makes a map: nothing else sees it before it is finished. */
+export class GrowingMap extends EntryMap {
+  readonly #entries: Map<string, readonly [CelValue, CelValue]>;
+
+  constructor(entries: Map<string, readonly [CelValue, CelValue]>) {
+    super(entries);
+    this.#entries = entries;
+  }
+
+  insert(key: CelValue, text: string, value: CelValue): void {
+    this.#entries.set(text, [key, value]);
   }
 }
 
