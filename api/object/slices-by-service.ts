@@ -1,7 +1,8 @@
 import type { EndpointSlice } from './kinds.ts';
 import { type ObjectKey, objectKey } from './kube-object.ts';
 
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+/** The label by which EndpointSlices name their Service. */
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 /** EndpointSlices under the Service that their label names; those without the label belong to nobody and are left out. */
 export class SlicesByService {

@@ -2,6 +2,7 @@ import type { KubeClient } from '#api/client/client.ts';
 import { isConflict, isNotFound } from '#api/object/api-error.ts';
 import type { EndpointSlice, Service } from '#api/object/kinds.ts';
 import type { KubeObject, Stored } from '#api/object/kube-object.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import { type Clock, toTime } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import { Metric } from '#base/metric.ts';
@@ -24,7 +25,6 @@ export interface Availability {
 
 const SERVICES = '/registry/services/specs/';
 const SLICES = '/registry/endpointslices/';
-const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 /** Why the server behind `remote` cannot be there, as far as its Service and endpoints tell; undefined when it may be asked. */
 function serviceProblem(
@@ -176,7 +176,7 @@ function watchNames(store: Store, prefix: string, onChange: (names: { namespace:
 
 function watchSlices(store: Store, onChange: (namespace: string, service: string) => void) {
   const tell = ({ key, labels }: { readonly key: string; readonly labels: Readonly<Record<string, string>> }) => {
-    const service = labels[SERVICE_LABEL];
+    const service = labels[SERVICE_NAME_LABEL];
     if (service !== undefined) onChange(namesOfKey(key, SLICES).namespace, service);
   };
   return mirrorPrefix(store, SLICES, { onPut: tell, onDelete: tell, onReset() {} });
@@ -188,7 +188,7 @@ async function checkRemote({ store, servers, clock }: AvailabilityDeps, remote: 
   const service = snapshot.get(`${SERVICES}${namespace}/${name}`)?.object() as Service | undefined;
   const slices: EndpointSlice[] = [];
   for (const stored of snapshot.range(`${SLICES}${namespace}/`)) {
-    if (stored.labels[SERVICE_LABEL] === name) slices.push(stored.object() as EndpointSlice);
+    if (stored.labels[SERVICE_NAME_LABEL] === name) slices.push(stored.object() as EndpointSlice);
   }
   const problem = serviceProblem(remote, service, slices);
   if (problem !== undefined) return problem;

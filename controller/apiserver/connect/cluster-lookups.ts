@@ -1,11 +1,11 @@
 import type { EndpointSlice, Node, Pod, Service } from '#api/object/kinds.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import type { Store } from '../../store/store.ts';
 import type { ClusterLookups, EndpointLocation } from '../../tunnel/cluster-dialer.ts';
 import { kubeletPort } from './kubelet-client.ts';
 
 /** The order in which Kubernetes tries a node's addresses (--kubelet-preferred-address-types). */
 const ADDRESS_ORDER = ['InternalIP', 'Hostname', 'InternalDNS', 'ExternalDNS', 'ExternalIP'];
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 /** Where nodes, pods and endpoints are, from the store's durable state. */
 export function createClusterLookups(store: Pick<Store, 'snapshot'>): ClusterLookups {

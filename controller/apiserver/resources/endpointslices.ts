@@ -1,6 +1,7 @@
 import { parseIp } from '#api/meta/ip-address.ts';
 import { duplicate, type FieldError, invalid, notSupported, required, tooMany } from '#api/object/field-error.ts';
 import type { EndpointSlice } from '#api/object/kinds.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { age, listWithMore } from './printing/cells.ts';
@@ -83,7 +84,7 @@ export const endpointSlices: ResourceDefinition = defineResource<EndpointSlice>(
   namespaced: true,
   hasGeneration: true,
   allowCreateOnUpdate: true,
-  indexedLabels: ['kubernetes.io/service-name'],
+  indexedLabels: [SERVICE_NAME_LABEL],
   applyDefaults(slice) {
     for (const port of slice.ports ?? []) {
       port.name ??= '';

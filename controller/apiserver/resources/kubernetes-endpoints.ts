@@ -5,6 +5,7 @@ import { deepEqual } from '#api/object/deep-equal.ts';
 import type { ResourceInfo } from '#api/object/group-version.ts';
 import { type EndpointSlice, type Endpoints, resources } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 
 /** Where clients within the cluster reach an API server. */
 export interface ServerAddress {
@@ -25,7 +26,6 @@ const NAME = 'kubernetes';
 const NAMESPACE = 'default';
 const MANAGER_LABEL = 'endpointslice.kubernetes.io/managed-by';
 const MANAGER = 'apiserver.coracle.dev';
-const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 /** Points the `kubernetes` Service at these API servers. What others write at the same time is settled by whoever comes last. */
 export async function ensureKubernetesEndpoints(options: KubernetesEndpointsOptions): Promise<void> {
@@ -63,7 +63,7 @@ function sliceOf(port: number, ips: readonly string[], isFirst: boolean): Wanted
   const isFour = isIPv4(ips[0] ?? '');
   return {
     name: isFirst ? NAME : `${NAME}-${port}`,
-    labels: { [SERVICE_LABEL]: NAME, ...(isFirst ? {} : { [MANAGER_LABEL]: MANAGER }) },
+    labels: { [SERVICE_NAME_LABEL]: NAME, ...(isFirst ? {} : { [MANAGER_LABEL]: MANAGER }) },
     fields: {
       addressType: isFour ? 'IPv4' : 'IPv6',
       endpoints: ips
@@ -80,7 +80,7 @@ async function removeOthers(
   wanted: ReadonlySet<string>,
 ): Promise<void> {
   const api = client.resource<EndpointSlice>(resources.endpointSlices);
-  const labelSelector = `${SERVICE_LABEL}=${NAME},${MANAGER_LABEL}=${MANAGER}`;
+  const labelSelector = `${SERVICE_NAME_LABEL}=${NAME},${MANAGER_LABEL}=${MANAGER}`;
   const { items } = await api.fetchList({ namespace: NAMESPACE, labelSelector, signal });
   for (const { metadata } of items.filter((slice) => !wanted.has(slice.metadata.name))) {
     await api.delete({ name: metadata.name, namespace: NAMESPACE, signal }).catch(ignore(isNotFound));

@@ -2,10 +2,11 @@ import type { Informer } from '#api/client/informer.ts';
 import type { WorkQueue } from '#api/client/work-queue.ts';
 import { type EndpointSlice, type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import { describeError } from '#base/errors.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
 import { createControllerRef, isNamespaceTerminating } from '../controller-ref.ts';
-import { computeLabels, MANAGED_BY, MANAGER, planSlices, SERVICE_NAME } from './plan-slices.ts';
+import { computeLabels, MANAGED_BY, MANAGER, planSlices } from './plan-slices.ts';
 import { hasSelector, selects, watchSelectedPods } from './selecting-services.ts';
 import { SliceWriter } from './slice-writer.ts';
 
@@ -13,7 +14,7 @@ const BY_SERVICE = 'service';
 const ZONE = 'topology.kubernetes.io/zone';
 
 const serviceKeyOf = ({ metadata }: EndpointSlice) =>
-  objectKey(metadata.namespace, metadata.labels?.[SERVICE_NAME] ?? '');
+  objectKey(metadata.namespace, metadata.labels?.[SERVICE_NAME_LABEL] ?? '');
 const isOurs = ({ metadata }: EndpointSlice) => metadata.labels?.[MANAGED_BY] === MANAGER;
 
 class EndpointSliceController {

@@ -2,10 +2,11 @@ import type { Informer } from '#api/client/informer.ts';
 import type { WorkQueue } from '#api/client/work-queue.ts';
 import { type EndpointSlice, type Endpoints, resources, type Service } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
 import { createControllerRef, isNamespaceTerminating } from '../controller-ref.ts';
 import { packSlices, type SliceContent, SliceGroups } from './pack-slices.ts';
-import { HEADLESS, MANAGED_BY, SERVICE_NAME } from './plan-slices.ts';
+import { HEADLESS, MANAGED_BY } from './plan-slices.ts';
 import type { EndpointPort } from './pod-endpoints.ts';
 import { hasSelector } from './selecting-services.ts';
 import { SliceWriter } from './slice-writer.ts';
@@ -121,11 +122,11 @@ class MirroringController {
 
 const isOurs = ({ metadata }: EndpointSlice) => metadata.labels?.[MANAGED_BY] === MANAGER;
 const ownerKeyOf = ({ metadata }: EndpointSlice) =>
-  objectKey(metadata.namespace, metadata.labels?.[SERVICE_NAME] ?? '');
+  objectKey(metadata.namespace, metadata.labels?.[SERVICE_NAME_LABEL] ?? '');
 
 function computeLabels({ metadata }: Endpoints): Record<string, string> {
   const { [HEADLESS]: _, [SKIP_MIRROR]: __, ...own } = metadata.labels ?? {};
-  return { ...own, [SERVICE_NAME]: metadata.name, [MANAGED_BY]: MANAGER };
+  return { ...own, [SERVICE_NAME_LABEL]: metadata.name, [MANAGED_BY]: MANAGER };
 }
 
 export function startMirroringController(context: ControllerContext, signal: AbortSignal): Promise<void> {

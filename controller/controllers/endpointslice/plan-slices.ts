@@ -1,4 +1,5 @@
 import type { EndpointSlice, Node, Pod, Service } from '#api/object/kinds.ts';
+import { SERVICE_NAME_LABEL } from '#api/object/slices-by-service.ts';
 import { packSlices, SliceGroups, type SlicePlan } from './pack-slices.ts';
 import {
   addressTypesOf,
@@ -11,7 +12,6 @@ import {
 
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 export const MANAGER = 'endpointslice-controller.k8s.io';
-export const SERVICE_NAME = 'kubernetes.io/service-name';
 export const HEADLESS = 'service.kubernetes.io/headless';
 
 export interface SliceInput {
@@ -41,7 +41,7 @@ export function computeLabels(service: Service): Record<string, string> {
   return {
     ...own,
     ...(isHeadless(service) ? { [HEADLESS]: '' } : {}),
-    [SERVICE_NAME]: service.metadata.name,
+    [SERVICE_NAME_LABEL]: service.metadata.name,
     [MANAGED_BY]: MANAGER,
   };
 }
