@@ -22,20 +22,26 @@ export const CHAIN_JUMPS: readonly ChainJump[] = [
   { table: 'nat', from: 'PREROUTING', to: 'KUBE-SERVICES', comment: 'kubernetes service portals', match: '' },
   { table: 'nat', from: 'OUTPUT', to: 'KUBE-SERVICES', comment: 'kubernetes service portals', match: '' },
   { table: 'nat', from: 'POSTROUTING', to: 'KUBE-POSTROUTING', comment: 'kubernetes postrouting rules', match: '' },
-  {
-    table: 'filter',
-    from: 'INPUT',
-    to: 'KUBE-EXTERNAL-SERVICES',
-    comment: 'kubernetes externally-visible service portals',
-    match: '-m conntrack --ctstate NEW',
-  },
-  {
-    table: 'filter',
-    from: 'FORWARD',
-    to: 'KUBE-EXTERNAL-SERVICES',
-    comment: 'kubernetes externally-visible service portals',
-    match: '-m conntrack --ctstate NEW',
-  },
+  // Before KUBE-FORWARD, which lets pods pass wherever they go.
+  ...(['INPUT', 'FORWARD', 'OUTPUT'] as const).map(
+    (from): ChainJump => ({
+      table: 'filter',
+      from,
+      to: 'KUBE-PROXY-FIREWALL',
+      comment: 'kubernetes load balancer firewall',
+      match: '-m conntrack --ctstate NEW',
+    }),
+  ),
+  // Of OUTPUT too, where kube-proxy has none: an external address without endpoints would leave the node and come back in circles.
+  ...(['INPUT', 'FORWARD', 'OUTPUT'] as const).map(
+    (from): ChainJump => ({
+      table: 'filter',
+      from,
+      to: 'KUBE-EXTERNAL-SERVICES',
+      comment: 'kubernetes externally-visible service portals',
+      match: '-m conntrack --ctstate NEW',
+    }),
+  ),
   {
     table: 'filter',
     from: 'FORWARD',
@@ -51,15 +57,6 @@ export const CHAIN_JUMPS: readonly ChainJump[] = [
     match: '-m conntrack --ctstate NEW',
   },
   { table: 'filter', from: 'FORWARD', to: 'KUBE-FORWARD', comment: 'kubernetes forwarding rules', match: '' },
-  ...(['INPUT', 'FORWARD', 'OUTPUT'] as const).map(
-    (from): ChainJump => ({
-      table: 'filter',
-      from,
-      to: 'KUBE-PROXY-FIREWALL',
-      comment: 'kubernetes load balancer firewall',
-      match: '-m conntrack --ctstate NEW',
-    }),
-  ),
   { table: 'filter', from: 'INPUT', to: 'KUBE-FIREWALL', comment: '', match: '' },
   { table: 'filter', from: 'OUTPUT', to: 'KUBE-FIREWALL', comment: '', match: '' },
 ];
