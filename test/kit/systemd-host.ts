@@ -41,13 +41,13 @@ export function systemdHostProblem(): string | undefined {
 
 /**
  * `$1` is a folder of ours, `$2` a name, `$3` the tree that it starts from, `$4` this repository. An overlay in memory over the tree (of
- * this host's own root: nothing is to be installed); a cgroup of its own in each hierarchy of cgroup v1, whose files systemd-nspawn leaves
- * read-only where it can.
+ * this host's own root: nothing is to be installed); a cgroup of its own in each hierarchy that is mounted apart, whose files systemd-nspawn
+ * leaves read-only where it can.
  */
 const BOOT = `
 set -e
 for tree in /sys/fs/cgroup/*/; do
-  [ -e "$tree/cgroup.procs" ] && [ "$(stat -fc %T "$tree")" = cgroupfs ] || continue
+  [ -e "$tree/cgroup.procs" ] && mountpoint -q "$tree" || continue
   mkdir -p "$tree/$2"
   for file in cpuset.cpus cpuset.mems; do [ ! -e "$tree/$file" ] || cat "$tree/$file" >"$tree/$2/$file"; done
   echo $$ >"$tree/$2/cgroup.procs"
