@@ -158,7 +158,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     expect(ping(0, 1, 1500).status).toBe(0);
   });
 
-  it('find a node again that changed its address, on its link and beyond, within 5 seconds', async () => {
+  it('find a node again that changed its address, on its link and beyond, within 5 seconds, 15 on a busy machine', async () => {
     const move = async (index: number, address: string) => {
       const router = address.replace(/\d+$/, '1');
       networks[index]!.run(
@@ -167,8 +167,9 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       const startedMs = performance.now();
       tell(index, address);
       await settle(`traffic after node ${index} moved to ${address}`);
-      // And what a busy machine takes.
-      expect(performance.now() - startedMs).toBeLessThan(15_000);
+      const elapsedMs = performance.now() - startedMs;
+      console.info(`traffic to ${address} after ${elapsedMs.toFixed(0)} ms`);
+      expect(elapsedMs).toBeLessThan(15_000);
     };
     const plug = (bridge: string) =>
       execFileSync('ip', ['-n', lab.lab.hub.namespace, 'link', 'set', 'port2', 'master', bridge]);
