@@ -100,6 +100,22 @@ const loadBalancerSpec = {
   status: { loadBalancer: { ingress: [{ ip: '203.0.113.8' }] } },
 } as ServiceSpec;
 
+const IPV4_RIG: FlowOptions = { nodeAddresses: [NODE, '127.0.0.1'], clusterCidr: '10.244.0.0/16', family: 'IPv4' };
+
+/** The same with addresses of IPv6: 10.244.1.5 becomes fd00:10:244:1::5, the range 10.244.0.0/16 fd00:10:244::/48. */
+function inIpv6<T>(value: T): T {
+  const text = JSON.stringify(value)
+    .replaceAll('127.0.0.1', '::1')
+    .replaceAll('"IPv4"', '"IPv6"')
+    .replaceAll(/(\d+)\.(\d+)\.(\d+)\.(\d+)(?:\/(\d+))?/g, (_, a, b, c, d, length) => {
+      if (length === undefined || length === '32')
+        return `fd00:${a}:${b}:${c}::${d}${length === undefined ? '' : '/128'}`;
+      const groups = [a, b, c].slice(0, Number(length) / 8);
+      return `fd00:${groups.join(':')}::/${16 + 16 * groups.length}`;
+    });
+  return JSON.parse(text) as T;
+}
+
 const labelled = (svc: Service, label: string, value: string): Service => ({
   ...svc,
   metadata: { ...svc.metadata, labels: { [label]: value } },
@@ -351,8 +367,7 @@ export function describePacketFlow(
   createRig: (options: FlowOptions) => FlowRig,
   { refusesOtherPorts = false } = {},
 ): void {
-  const rig = (options: Partial<FlowOptions> = {}): FlowRig =>
-    createRig({ nodeAddresses: [NODE, '127.0.0.1'], clusterCidr: '10.244.0.0/16', family: 'IPv4', ...options });
+  const rig = (options: Partial<FlowOptions> = {}): FlowRig => createRig({ ...IPV4_RIG, ...options });
 
   const loaded = (svc: Service, slices: readonly EndpointSlice[], options: Partial<FlowOptions> = {}): FlowRig => {
     const tracker = new ChangeTracker(PLACE, () => {});
@@ -369,6 +384,14 @@ export function describePacketFlow(
       const noSuchPort = refusesOtherPorts ? { kind: 'rejected' } : untouched;
       const verdict = loaded(svc, [slice('a', endpoints, protocol)]).trace(packet);
       expect(verdict).toEqual(want === NO_SUCH_PORT ? noSuchPort : want);
+    });
+
+    it.each(CASES)('IPv6: $name', ({ want, ...rest }) => {
+      const { service: svc, endpoints, protocol, packet } = inIpv6(rest);
+      const untouched = delivered(`${packet.destination}:${packet.port}`, false);
+      const noSuchPort = refusesOtherPorts ? { kind: 'rejected' } : untouched;
+      const verdict = loaded(svc, [slice('a', endpoints, protocol)], inIpv6(IPV4_RIG)).trace(packet);
+      expect(verdict).toEqual(want === NO_SUCH_PORT ? noSuchPort : inIpv6(want));
     });
 
     it('a client with affinity stays with its endpoint while others are chosen anew', () => {
