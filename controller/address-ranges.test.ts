@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkAdvertiseAddress, readAddressRanges } from './address-ranges.ts';
+import { agentRanges, checkAdvertiseAddress, readAddressRanges } from './address-ranges.ts';
 
 const config = (over: object = {}) => ({
   clusterCidr: '10.244.0.0/16',
@@ -54,6 +54,15 @@ describe('address ranges', () => {
     [{ clusterCidr: 'fd42::/48', serviceCidr: 'fd43::/56' }, 'fd43::/56 must have a prefix from /64 to /124'],
   ])('refuses %j', (over, message) => {
     expect(() => readAddressRanges(config(over))).toThrow(message);
+  });
+
+  it('are told to agents where they are not the default', () => {
+    expect(agentRanges(config())).toEqual([]);
+    const dual = { clusterCidr: '10.244.0.0/16, fd42::/48', serviceCidr: '10.96.0.0/16,fd43::/112' };
+    expect(agentRanges(config(dual))).toEqual([
+      ['clusterCidr', '10.244.0.0/16,fd42::/48'],
+      ['clusterDns', '10.96.0.10,fd43::a'],
+    ]);
   });
 
   it('wants the API servers at an address of the family that Services have', () => {

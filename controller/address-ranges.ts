@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
-import type { IpFamily } from '#api/meta/ip-address.ts';
+import { addressAt, type IpFamily } from '#api/meta/ip-address.ts';
 import { type NamedRange, parseRanges, rangesOverlap } from '#api/meta/ip-ranges.ts';
 import { ConfigError } from '#base/config.ts';
-import type { ControllerConfig } from './config.ts';
+import { DNS_OFFSET } from './apiserver/resources/cluster-dns-service.ts';
+import { CONTROLLER_CONFIG, type ControllerConfig } from './config.ts';
 import type { PodCidr } from './controllers/controller-context.ts';
 
 type RangeKeys = 'clusterCidr' | 'serviceCidr' | 'nodeCidrMaskSize' | 'nodeCidrMaskSizeIpv6';
@@ -57,6 +58,20 @@ function shareOf({ cidr, range }: NamedRange, config: Pick<ControllerConfig, Ran
   if (range.prefixLength > nodeMaskSize)
     throw new ConfigError(`clusterCidr: ${cidr} is smaller than the share of one node, a /${nodeMaskSize} (${key})`);
   return { cidr, nodeMaskSize };
+}
+
+/** Keys of agents and their values, as far as they differ from the default: agents must look for pods and names where this controller has them. */
+export function agentRanges(
+  config: Pick<ControllerConfig, RangeKeys>,
+): readonly (readonly [key: string, value: string])[] {
+  const { pods, services } = readAddressRanges(config);
+  const dns = services.map(({ range }) => addressAt(range, DNS_OFFSET)).join(',');
+  return [
+    ...(config.clusterCidr === CONTROLLER_CONFIG.clusterCidr.default
+      ? []
+      : [['clusterCidr', pods.map(({ cidr }) => cidr).join(',')] as const]),
+    ...(config.serviceCidr === CONTROLLER_CONFIG.serviceCidr.default ? [] : [['clusterDns', dns] as const]),
+  ];
 }
 
 /** The endpoints of the `kubernetes` Service must be of its family. Throws ConfigError. */

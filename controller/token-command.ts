@@ -6,7 +6,8 @@ import { type KubeconfigAccess, parseKubeconfig } from '#api/client/kubeconfig.t
 import { createKubeconfigTransport } from '#api/client/kubeconfig-transport.ts';
 import { resources, type Secret } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
-import { ConfigError, type ConfigOf, parseConfig, refuseArguments } from '#base/config.ts';
+import { ConfigError, type ConfigOf, flagOf, parseConfig, refuseArguments } from '#base/config.ts';
+import { agentRanges } from './address-ranges.ts';
 import { readAdminKubeconfig } from './admin-kubeconfig.ts';
 import { bootstrapTokenSecret, generateBootstrapToken } from './apiserver/authenticate/bootstrap-token.ts';
 import { COMPONENTS, type Component, parseComponents } from './components/components.ts';
@@ -103,10 +104,20 @@ async function createToken(session: Session, flags: CreateFlags): Promise<void> 
   const token = generateBootstrapToken();
   await secretsOf(session).create(bootstrapTokenSecret(token, { expiresAtMs: await expiryOf(session, flags) }));
   const join = renderJoinToken(token, caHashOf(access));
+  // Away from the controller its configuration is not to be had, nor needed for a token.
+  const config = await session.loadControllerConfig().catch(() => undefined);
+  const ranges = config === undefined ? [] : agentRanges(config);
   console.log(
     flags.output === 'yaml'
-      ? `servers: ["${access.server}"]\ntoken: "${join}"`
-      : `coracle agent --servers ${access.server} --token ${join}`,
+      ? [
+          `servers: ["${access.server}"]`,
+          `token: "${join}"`,
+          ...ranges.map(([key, value]) => `${key}: "${value}"`),
+        ].join('\n')
+      : [
+          `coracle agent --servers ${access.server} --token ${join}`,
+          ...ranges.map(([key, value]) => `${flagOf(key)} ${value}`),
+        ].join(' '),
   );
 }
 

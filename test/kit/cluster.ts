@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { programFoldersOfEnvironment, withPrograms } from './containerd-releases.ts';
 import { renderBusyboxArchive } from './image-archive.ts';
 import { type KubectlResult, runKubectl } from './kubectl.ts';
-import { createNetworkLab, type LabHost, type NetworkLab, processesMatching } from './network-lab.ts';
+import { createNetworkLab, type LabFamily, type LabHost, type NetworkLab, processesMatching } from './network-lab.ts';
 import { endProcesses, removePodLeftovers, unmountBelow } from './pod-leftovers.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -47,6 +47,8 @@ export interface ClusterOptions {
   readonly nodes: number;
   /** Nodes on a second link, beyond a router. */
   readonly beyond?: readonly number[];
+  /** What addresses hosts have; IPv4 alone by default. */
+  readonly families?: readonly LabFamily[];
   readonly image?: string;
   readonly controllerFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
@@ -73,7 +75,10 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
   const folder = await mkdtemp(`/tmp/coracle-${options.name}-`);
   // Whoever is root in a user namespace of a pod is nobody here, and must find the way to its files.
   await chmod(folder, 0o711);
-  const lab = createNetworkLab(options.name, options.nodes, { beyond: options.beyond ?? [] });
+  const lab = createNetworkLab(options.name, options.nodes, {
+    beyond: options.beyond ?? [],
+    families: options.families ?? ['IPv4'],
+  });
   const started: (() => Promise<void>)[] = [];
   const destroy = async () => {
     // What cannot be ended is told, after all else has gone.
@@ -111,7 +116,7 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
     const joinToken = /--token (\S+)/.exec(token)?.[1] ?? '';
     const agents: TestAgent[] = [];
     for (const [index, host] of lab.nodes.entries()) {
-      const agent = await startAgent({ options, folder, host, index, joinToken });
+      const agent = await startAgent({ options, folder, hub: lab.hub, host, index, joinToken });
       agents.push(agent);
       started.push(() => stopNode(agent));
     }
@@ -160,18 +165,19 @@ async function startController(options: ClusterOptions, folder: string, host: La
 interface AgentStart {
   readonly options: ClusterOptions;
   readonly folder: string;
+  readonly hub: LabHost;
   readonly host: LabHost;
   readonly index: number;
   readonly joinToken: string;
 }
 
-async function startAgent({ options, folder, host, index, joinToken }: AgentStart): Promise<TestAgent> {
+async function startAgent({ options, folder, hub, host, index, joinToken }: AgentStart): Promise<TestAgent> {
   const home = folderOfNode(folder, index);
   await mkdir(home, { recursive: true });
   const nodeName = `node-${index}`;
   const socketPath = join(home, 'run', 'containerd.sock');
   const flags: Readonly<Record<string, string>> = {
-    servers: 'https://198.51.100.1:6443',
+    servers: `https://${hub.address.includes(':') ? `[${hub.address}]` : hub.address}:6443`,
     token: joinToken,
     'node-name': nodeName,
     'node-ip': host.address,

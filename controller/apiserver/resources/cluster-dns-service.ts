@@ -12,7 +12,8 @@ export interface ClusterDnsOptions {
 
 const NAMESPACE = 'kube-system';
 const NAME = 'kube-dns';
-const DNS_OFFSET = 10n;
+/** Of its address in a range of Services, as kubeadm has it. */
+export const DNS_OFFSET = 10n;
 
 /**
  * The Service at which pods find the cluster DNS, created where it is missing. It has no endpoints of its own: each agent answers for it,
