@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -158,6 +159,9 @@ describe('file system', () => {
   });
 });
 
+/** A link on the way, or what was there a moment ago is gone; `mount` itself is told nothing that could lead out. */
+const REFUSED = /^(ELOOP|ENOTDIR|ENOENT|EEXIST|ExecError)$/;
+
 describe('mounts', () => {
   it('are read with blanks in their paths', () => {
     const line = '36 35 98:0 / /mnt/my\\040disk rw,noatime shared:1 master:2 - ext4 /dev/sd\\134a rw,errors=continue';
@@ -176,6 +180,44 @@ describe('mounts', () => {
     await host.mounts.unmount(path);
     await host.fs.remove(path);
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'of a sub-path never show what is outside, however its volume changes',
+    async () => {
+      const [volume, secret, target] = ['sub', 'outside', 'target'].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+      ];
+      for (const path of [`${volume}/a/b`, `${secret}/b`]) await host.fs.makeDirectory(path);
+      await host.fs.write(`${secret}/b/host`, 'x');
+      // As a container that keeps putting a link in the place of a folder.
+      const script = `const fs = require('node:fs');
+      const attempt = (act) => { try { act(); } catch {} };
+      process.stdout.write('ready');
+      for (;;) {
+        attempt(() => fs.rmSync('a', { recursive: true, force: true }));
+        attempt(() => fs.symlinkSync(${JSON.stringify(secret)}, 'a'));
+        attempt(() => fs.unlinkSync('a'));
+        attempt(() => fs.mkdirSync('a/b', { recursive: true }));
+      }`;
+      const attacker = spawn(process.execPath, ['-e', script], { cwd: volume, stdio: ['ignore', 'pipe', 'inherit'] });
+      const gone = once(attacker, 'exit');
+      try {
+        await once(attacker.stdout, 'data');
+        for (let look = 0; look < 30; look++) {
+          const refusal = await host.mounts.bindBeneath(volume, 'a/b', target).catch((err: unknown) => err as Error);
+          if (refusal === undefined) expect(await host.fs.list(target)).toEqual([]);
+          else expect((refusal as NodeJS.ErrnoException).code ?? refusal.name).toMatch(REFUSED);
+        }
+      } finally {
+        attacker.kill('SIGKILL');
+        await gone;
+        await host.mounts.unmount(target);
+      }
+    },
+    60_000,
+  );
 });
 
 describe('facts', () => {

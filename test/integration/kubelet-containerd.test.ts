@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { networkProber } from '#agent/host/network-prober.ts';
+import { removeAllPodCgroups } from '#agent/kubelet/cgroups/pod-cgroups.ts';
 import { parseCpuSet } from '#agent/kubelet/cpus/cpu-set.ts';
 import { createKubelet, type Kubelet } from '#agent/kubelet/kubelet.ts';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '#agent/kubelet/kubelet-config.ts';
-import { removeAllPodCgroups } from '#agent/kubelet/cgroups/pod-cgroups.ts';
 import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
 import { systemClock } from '#base/clock.ts';
@@ -344,6 +344,20 @@ describe.skipIf(missing !== undefined)('the kubelet on containerd', () => {
     await remove('stays');
     await remove('next');
   });
+
+  test('a kill of containerd does not touch running containers, and pods start again once it is back', async () => {
+    await run('outlives', sh('sleep 600'));
+    await waitUntil('outlives is ready', TIMEOUT_MS, () => isReady('outlives'));
+    const before = podNow('outlives')?.status?.containerStatuses?.[0];
+    await containerd.kill();
+    await run('waits', sh('sleep 600'));
+    await containerd.restart();
+    await waitUntil('waits is ready', 3 * TIMEOUT_MS, () => isReady('waits'));
+    expect(podNow('outlives')?.status?.containerStatuses?.[0]).toEqual(before);
+    expect(podNow('waits')?.status?.containerStatuses?.[0]?.restartCount).toBe(0);
+    await remove('outlives');
+    await remove('waits');
+  }, 180_000);
 
   const cpusOf = async (name: string) =>
     (await exec(name, 'grep Cpus_allowed_list /proc/self/status')).replace(/^.*:\s*/, '');

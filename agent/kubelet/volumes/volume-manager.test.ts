@@ -65,6 +65,32 @@ test('what cannot be mounted is told by the name of the PersistentVolume', async
   );
 });
 
+type HostType = NonNullable<NonNullable<IVolume['hostPath']>['type']>;
+const HOST: readonly (readonly [type: HostType, good: string, bad: string, what: string])[] = [
+  ['Directory', '/h/dir', '/h/file', 'a directory'],
+  ['DirectoryOrCreate', '/h/new', '/h/file', 'a directory'],
+  ['File', '/h/file', '/h/dir', 'a file'],
+  ['FileOrCreate', '/h/new', '/h/dir', 'a file'],
+  ['Socket', '/h/socket', '/h/file', 'a socket file'],
+  ['CharDevice', '/h/char', '/h/block', 'a character device'],
+  ['BlockDevice', '/h/block', '/h/char', 'a block device'],
+];
+test.each(HOST)('a host path of type %s is what it says', async (type, good, bad, what) => {
+  const { host, create } = setUp();
+  await host.fs.makeDirectory('/h/dir');
+  host.fs.seed('/h/file', '');
+  for (const kind of ['socket', 'char', 'block'] as const) host.fs.seedDevice(`/h/${kind}`, kind);
+  const at = (path: string) => podOf({ name: 'v', hostPath: { path, type } });
+  expect(await prepared(create(), at(good))).toEqual({ hostPath: good, readOnly: false });
+  await expect(create().refresh(at(bad))).rejects.toThrow(`hostPath type check failed: ${bad} is not ${what}`);
+  const isMade = type.endsWith('OrCreate');
+  const missing = create().refresh(at('/h/missing'));
+  await (isMade ? missing : expect(missing).rejects.toThrow(`/h/missing is not ${what}`));
+  expect((await host.fs.info('/h/missing'))?.type).toBe(
+    isMade ? type.replace('OrCreate', '').toLowerCase() : undefined,
+  );
+});
+
 test('an export of NFS is mounted under its name, with its options, in a scope of its own', async () => {
   const nfs = { server: 'fd00::1', path: '/e' };
   const { host, create } = setUp({ nfs, mountOptions: ['nfsvers=4.2'] });
