@@ -7,7 +7,7 @@ import { assembleKubelet, type StartedKubelet } from './assemble-kubelet.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import type { PodResourcesSource } from './devices/pod-resources.ts';
 import type { KubeletDeps } from './kubelet-deps.ts';
-import { ServiceCopy } from './offline/service-copy.ts';
+import { essentialService, ServiceCopy } from './offline/service-copy.ts';
 import type { NodeReports } from './server/node-reports.ts';
 import { NodeApiError, type PodLookups } from './server/pod-lookups.ts';
 import { StartGate } from './start-gate.ts';
@@ -50,6 +50,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   });
   const services = createInformer<Service>({
     resource: client.resource<Service>(resources.services),
+    transform: essentialService,
     clock,
     log,
     random,

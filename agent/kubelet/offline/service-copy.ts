@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Informer } from '#api/client/informer.ts';
 import type { Service } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -18,7 +19,8 @@ const CHECK_MS = 60_000;
 /** Services as containers see them in their variables, remembered for starts while the API cannot be asked. */
 export class ServiceCopy {
   readonly #options: ServiceCopyOptions;
-  #text = '';
+  /** Of what was written last. */
+  #digest = '';
   #remembered: readonly Service[] | undefined;
 
   constructor(options: ServiceCopyOptions) {
@@ -35,8 +37,9 @@ export class ServiceCopy {
   async remember(): Promise<void> {
     const { fs, path, log } = this.#options;
     try {
-      this.#text = await fs.readText(path);
-      this.#remembered = JSON.parse(this.#text) as Service[];
+      const text = await fs.readText(path);
+      this.#remembered = JSON.parse(text) as Service[];
+      this.#digest = hash('sha256', text);
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== 'ENOENT')
         log.warn('remembered services cannot be read', { path, err: describeError(err) });
@@ -50,10 +53,11 @@ export class ServiceCopy {
       await delay(clock, CHECK_MS, signal).catch(() => undefined);
       if (signal.aborted || !services.hasSynced) continue;
       const text = JSON.stringify(services.list().map(essential).sort(byName));
-      if (text === this.#text) continue;
+      const digest = hash('sha256', text);
+      if (digest === this.#digest) continue;
       try {
         await fs.writeAtomic(path, text, { mode: 0o600 });
-        this.#text = text;
+        this.#digest = digest;
       } catch (err) {
         log.warn('services could not be remembered', { path, err: describeError(err) });
       }
@@ -69,6 +73,13 @@ function essential({ apiVersion, kind, metadata, spec }: Service) {
     metadata: { name, namespace },
     spec: { type: spec?.type, clusterIP: spec?.clusterIP, ports: spec?.ports },
   };
+}
+
+/** What is held of each, for an informer: a large cluster has tens of thousands, and the network of the node holds them too. */
+export function essentialService(service: Service): Service {
+  const { metadata, ...rest } = essential(service);
+  const { uid, resourceVersion } = service.metadata;
+  return { ...rest, metadata: { ...metadata, uid, resourceVersion } } as Service;
 }
 
 const byName = (a: ReturnType<typeof essential>, b: ReturnType<typeof essential>) =>

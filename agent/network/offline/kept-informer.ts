@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { IndexFunction, Informer, InformerHandler } from '#api/client/informer.ts';
 import { keyOf, type ObjectKey, type Stored } from '#api/object/kube-object.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -33,7 +34,8 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
   readonly #kept = new Map<ObjectKey, T>();
   #isShown = false;
   #showing: (() => void)[] = [];
-  #text = '';
+  /** Of what was written last: the text itself would be another copy of all objects. */
+  #digest = '';
   #isDirty = true;
 
   constructor(options: KeptInformerOptions<T>) {
@@ -148,8 +150,9 @@ export class KeptInformer<T extends Stored<object>> implements Informer<T> {
     this.#isDirty = false;
     const { inner, fs, path, log, trim = (object: T) => object } = this.#options;
     const text = JSON.stringify(inner.list().map(trim).sort(byKey));
-    if (text === this.#text) return false;
-    this.#text = text;
+    const digest = hash('sha256', text);
+    if (digest === this.#digest) return false;
+    this.#digest = digest;
     if (text.length > MAX_BYTES) {
       log.info('the cluster is too large to be kept for a start without the API', { path, bytes: text.length });
       await fs.remove(path);

@@ -1,13 +1,13 @@
 import type { KubeClient } from '#api/client/client.ts';
 import type { Informer } from '#api/client/informer.ts';
-import { createInformerFactory } from '#api/client/informer-factory.ts';
+import { createInformer } from '#api/client/shared-informer.ts';
 import { NODE_POLICY_NAMESPACE, nodePolicyName } from '#api/network/node-policy.ts';
 import { type ConfigMap, type EndpointSlice, type Node, resources, type Service } from '#api/object/kinds.ts';
 import type { Stored } from '#api/object/kube-object.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import type { FileSystem } from '../../host/host.ts';
-import { WIREGUARD_KEY_ANNOTATION, wireguardKeyOf } from '../paths/wireguard/node-key.ts';
+import { essentialNode, essentialService, essentialSlice } from './essential-objects.ts';
 import { KeptInformer } from './kept-informer.ts';
 
 export interface NodeInformersOptions {
@@ -33,8 +33,7 @@ export interface NodeInformers {
 
 export function createNodeInformers(options: NodeInformersOptions): NodeInformers {
   const { client, fs, folder, nodeName, clock, log } = options;
-  const factory = createInformerFactory({ client, clock, log });
-  const kept: { keep(signal: AbortSignal): void }[] = [];
+  const kept: { start(signal: AbortSignal): void }[] = [];
   const once = <T extends Stored<object>>(name: string, inner: () => Informer<T>, trim?: (object: T) => T) => {
     let informer: KeptInformer<T> | undefined;
     return () => {
@@ -46,34 +45,34 @@ export function createNodeInformers(options: NodeInformersOptions): NodeInformer
     };
   };
   return {
-    services: once('services', () => factory.informer<Service>(resources.services)),
-    endpointSlices: once('endpoint-slices', () => factory.informer<EndpointSlice>(resources.endpointSlices)),
-    nodes: once('nodes', () => factory.informer<Node>(resources.nodes), essentialNode),
+    services: once('services', () =>
+      createInformer({
+        resource: client.resource<Service>(resources.services),
+        transform: essentialService,
+        clock,
+        log,
+      }),
+    ),
+    endpointSlices: once('endpoint-slices', () =>
+      createInformer({
+        ...{ resource: client.resource<EndpointSlice>(resources.endpointSlices), clock, log },
+        transform: essentialSlice,
+      }),
+    ),
+    nodes: once(
+      'nodes',
+      () => createInformer({ resource: client.resource<Node>(resources.nodes), clock, log }),
+      essentialNode,
+    ),
     policies: once('policies', () =>
-      factory.informer<ConfigMap>(resources.configMaps, {
+      createInformer({
+        ...{ resource: client.resource<ConfigMap>(resources.configMaps), clock, log },
         namespace: NODE_POLICY_NAMESPACE,
         fieldSelector: `metadata.name=${nodePolicyName(nodeName)}`,
       }),
     ),
     start(signal) {
-      factory.start(signal);
-      for (const informer of kept) informer.keep(signal);
+      for (const informer of kept) informer.start(signal);
     },
   };
-}
-
-/** Without what heartbeats change, and without images: addresses, ranges, labels and its key are what others need of a node. */
-function essentialNode(node: Node): Node {
-  const { apiVersion, kind, metadata, spec, status } = node;
-  const key = wireguardKeyOf(node);
-  const { name, uid, labels, creationTimestamp } = metadata;
-  return {
-    ...{ apiVersion, kind, spec },
-    metadata: {
-      ...{ name, uid, resourceVersion: '', creationTimestamp },
-      ...(labels === undefined ? {} : { labels }),
-      ...(key === undefined ? {} : { annotations: { [WIREGUARD_KEY_ANNOTATION]: key } }),
-    },
-    status: { addresses: status?.addresses ?? [] },
-  } as Node;
 }
