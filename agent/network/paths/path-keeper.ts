@@ -185,7 +185,8 @@ class Keeper implements PathKeeper {
         await this.#pause(backoffDelayMs(failures, RETRY), signal);
         continue;
       }
-      if (!this.#dirty) await this.#pause(LOOK_AGAIN_MS, signal);
+      const pauseMs = Math.min(LOOK_AGAIN_MS, this.#encryption.silenceEndsMs ?? LOOK_AGAIN_MS);
+      if (!this.#dirty) await this.#pause(pauseMs, signal);
     }
   }
 

@@ -91,7 +91,9 @@ describe('what is in the way of encryption', () => {
     const { clock, encryption } = rig(true);
     const paths = computePodPaths([node()], { ...scope, encryption: asked });
     expect(encryption.problems(paths, true)).toEqual([]);
-    await clock.advance(31_000);
+    expect(encryption.silenceEndsMs).toBe(30_000);
+    await clock.advance(30_000);
+    expect(encryption.silenceEndsMs).toBeUndefined();
     const [problem] = encryption.problems(paths, true);
     expect(problem).toMatchObject({ reason: 'NotEncrypted', isDegraded: true });
     expect(problem?.cause).toMatch(/node\(s\) b have told no key/);

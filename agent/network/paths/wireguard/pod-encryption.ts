@@ -87,6 +87,13 @@ export class PodEncryption {
     return silent.length === 0 ? [] : [notEncrypted(silent.sort(), this.isAsked, isRelaying)];
   }
 
+  /** How long until there may be more to say, though nothing changes; undefined: there will not. */
+  get silenceEndsMs(): number | undefined {
+    const now = this.#options.clock.monotonic();
+    const left = [...this.#barredSinceMs.values()].map((sinceMs) => sinceMs + SILENT_MS - now).filter((ms) => ms > 0);
+    return left.length === 0 ? undefined : Math.min(...left);
+  }
+
   /** Somebody threw rules away. */
   reassert(): void {
     this.#guard = undefined;
