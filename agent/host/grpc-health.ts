@@ -30,7 +30,7 @@ interface Answer {
 /** Healthy is SERVING and nothing else. Never throws. */
 export async function checkGrpc(check: GrpcCheck): Promise<NetworkCheckResult> {
   const { host, port, timeoutMs } = check;
-  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const address = authorityOf(host, port);
   const seconds = `${timeoutMs / 1000}s`;
   let session: ClientHttp2Session | undefined;
   let isConnected = false;
@@ -87,13 +87,15 @@ function requestFrame(service: string): Buffer {
   return frame;
 }
 
+const authorityOf = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
 function call(session: ClientHttp2Session, { host, port, service }: GrpcCheck): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const stream = session.request({
       ':method': 'POST',
       ':path': PATH,
       ':scheme': 'http',
-      ':authority': `${host}:${port}`,
+      ':authority': authorityOf(host, port),
       'content-type': 'application/grpc',
       te: 'trailers',
       'user-agent': USER_AGENT,

@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { networkProber } from './network-prober.ts';
 
@@ -68,4 +68,20 @@ test('an HTTP probe says where nobody listens, in the words of Kubernetes', asyn
   server?.close();
   const message = `Get "http://127.0.0.1:${port}/": dial tcp 127.0.0.1:${port}: connect: connection refused`;
   expect(await http(port)).toEqual({ ok: false, message });
+});
+
+test('an HTTP probe reads what a script behind a web server answers, whose lines end without a carriage return', async () => {
+  const script = createTcpServer((socket) => socket.once('data', () => socket.end('HTTP/1.0 200 OK\nA: b\n\nok')));
+  await new Promise<void>((resolve) => script.listen(0, '127.0.0.1', resolve));
+  const answer = await http((script.address() as AddressInfo).port);
+  script.close();
+  expect(answer).toEqual({ ok: true, message: '' });
+});
+
+test('probes of IPv6 name their target as Go does', async () => {
+  const port = await serve(() => undefined);
+  server?.close();
+  expect((await networkProber.tcp('::1', port, 1000)).message).toBe(
+    `dial tcp [::1]:${port}: connect: connection refused`,
+  );
 });

@@ -35,8 +35,7 @@ interface Answer {
 /** Success is 200-399. A redirect within the same host is followed, one to another host counts as success, as in Kubernetes. */
 async function checkHttp(check: NetworkHttpCheck): Promise<NetworkCheckResult> {
   const { scheme, host, port, path, timeoutMs } = check;
-  const bracketed = host.includes(':') ? `[${host}]` : host;
-  let url = new URL(`${scheme}://${bracketed}:${port}${path.startsWith('/') ? path : `/${path}`}`);
+  let url = new URL(`${scheme}://${bracketed(host)}:${port}${path.startsWith('/') ? path : `/${path}`}`);
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     for (let redirects = 0; ; redirects++) {
@@ -63,6 +62,8 @@ async function checkHttp(check: NetworkHttpCheck): Promise<NetworkCheckResult> {
   }
 }
 
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
 function fetchOnce(url: URL, { headers }: NetworkHttpCheck, signal: AbortSignal): Promise<Answer> {
   const given = Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value]));
   const send = url.protocol === 'https:' ? https.request : http.request;
@@ -74,6 +75,8 @@ function fetchOnce(url: URL, { headers }: NetworkHttpCheck, signal: AbortSignal)
       headers: { 'user-agent': USER_AGENT, accept: '*/*', connection: 'close', ...given },
       // The kubelet cannot know the name that a pod's certificate is for.
       rejectUnauthorized: false,
+      // Lines that end without a carriage return, as scripts behind a web server write them, are lines to the kubelet's client too.
+      insecureHTTPParser: true,
     };
     const request = send(url, options, (response) => {
       const chunks: Buffer[] = [];
@@ -97,15 +100,16 @@ function fetchOnce(url: URL, { headers }: NetworkHttpCheck, signal: AbortSignal)
 }
 
 function checkTcp(host: string, port: number, timeoutMs: number): Promise<NetworkCheckResult> {
+  const target = `${bracketed(host)}:${port}`;
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const finish = (result: NetworkCheckResult) => {
       socket.destroy();
       resolve(result);
     };
-    socket.setTimeout(timeoutMs, () => finish({ ok: false, message: `dial tcp ${host}:${port}: i/o timeout` }));
+    socket.setTimeout(timeoutMs, () => finish({ ok: false, message: `dial tcp ${target}: i/o timeout` }));
     socket.once('connect', () => finish({ ok: true, message: '' }));
-    socket.once('error', (err) => finish({ ok: false, message: `dial tcp ${host}:${port}: ${describe(err)}` }));
+    socket.once('error', (err) => finish({ ok: false, message: `dial tcp ${target}: ${describe(err)}` }));
   });
 }
 
