@@ -44,6 +44,8 @@ const sh = (script: string) => ({ command: ['sh', '-c', script] });
 const fromKey = (key: string) => [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'settings', key } } }];
 const mounted = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };
 const bound = { nodeName: 'node-0' };
+const ASK =
+  'test -e /tmp/up || until wget -qO- http://127.0.0.1 > /tmp/up; do sleep 0.2; done; wget -qO- http://127.0.0.1';
 const image = (name: string) => ({ image: `127.0.0.1:${REGISTRY_PORT}/${name}:1`, imagePullPolicy: 'Always' as const });
 
 const BAD: readonly BadPod[] = [
@@ -130,7 +132,14 @@ const BAD: readonly BadPod[] = [
     name: 'port-clash',
     container: { ports: [{ containerPort: 80, hostPort: 8099 }] },
     spec: bound,
-    expected: { phase: 'Failed', reason: 'NodePorts', message: /node\(s\) didn't have free ports/ },
+    expected: {
+      phase: 'Failed',
+      reason: 'NodePorts',
+      message:
+        /^Pod was rejected: Predicate NodePorts failed: node\(s\) didn't have free ports for the requested pod ports$/,
+      event:
+        /^Warning NodePorts Predicate NodePorts failed: node\(s\) didn't have free ports for the requested pod ports$/,
+    },
   },
   {
     name: 'cyclic-env',
@@ -158,7 +167,13 @@ const BAD: readonly BadPod[] = [
     name: 'unplugged-device',
     container: { resources: { limits: { 'coracle.dev/unplugged': 1 } } },
     spec: bound,
-    expected: { phase: 'Failed', reason: 'OutOfcoracle.dev/unplugged', message: /requested: 1, used: 0, capacity: 0/ },
+    expected: {
+      phase: 'Failed',
+      reason: 'OutOfcoracle.dev/unplugged',
+      message:
+        /^Pod was rejected: Node didn't have enough resource: coracle.dev\/unplugged, requested: 1, used: 0, capacity: 0$/,
+      event: /^Warning OutOfcoracle.dev\/unplugged Node didn't have enough resource: /,
+    },
   },
   {
     name: 'broken-manifest',
@@ -261,6 +276,7 @@ const REFUSED: readonly { readonly name: string; readonly spec: Partial<PodSpec>
 describe.skipIf(problem !== undefined)('pods that ask for the impossible', () => {
   let cluster: TestCluster;
   let registry: ChildProcess | undefined;
+  let readySince: string | undefined;
   const ok = (...args: string[]) => cluster.kubectlOk(args);
   const podOf = ({ name, container = {}, spec = {} }: Omit<BadPod, 'expected'>) => ({
     apiVersion: 'v1',
@@ -273,6 +289,10 @@ describe.skipIf(problem !== undefined)('pods that ask for the impossible', () =>
     },
   });
   const podNow = async (name: string) => JSON.parse(await ok('get', 'pod', name, '-o', 'json')) as Pod;
+  const sinceWhenReady = async (name: string) => {
+    const ready = (await podNow(name)).status?.conditions?.find(({ type }) => type === 'Ready');
+    return ready?.status === 'True' ? ready.lastTransitionTime : undefined;
+  };
   const eventsOf = async (name: string) => {
     const list = await ok('get', 'events', `--field-selector=involvedObject.name=${name}`, '-o', 'json');
     return (JSON.parse(list) as { items: Event[] }).items.map(
@@ -296,7 +316,15 @@ describe.skipIf(problem !== undefined)('pods that ask for the impossible', () =>
       name: 'neighbour',
       container: {
         ports: [{ containerPort: 80, hostPort: 8099 }],
-        livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, timeoutSeconds: 5 },
+        ...sh('echo well > /tmp/index.html; exec httpd -f -p 80 -h /tmp'),
+        livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, timeoutSeconds: 30 },
+        // Waits for the server to come up: from then on a single answer that is missing makes the pod unready.
+        readinessProbe: {
+          exec: { command: ['sh', '-c', ASK] },
+          periodSeconds: 1,
+          timeoutSeconds: 30,
+          failureThreshold: 1,
+        },
       },
     });
     const stubborn = podOf({
@@ -313,6 +341,7 @@ describe.skipIf(problem !== undefined)('pods that ask for the impossible', () =>
     await ok('create', 'configmap', 'settings', '--from-literal=a=1');
     await applyAll([runtimeClass, neighbour, stubborn]);
     await ok('wait', '--for=condition=Ready', 'pod/neighbour', 'pod/stubborn', '--timeout=150s');
+    readySince = await sinceWhenReady('neighbour');
     await applyAll(BAD.map(podOf));
   }, 240_000);
   afterAll(async () => {
@@ -378,6 +407,8 @@ describe.skipIf(problem !== undefined)('pods that ask for the impossible', () =>
   it('their neighbour did not notice', async () => {
     const [status] = (await podNow('neighbour')).status?.containerStatuses ?? [];
     expect(status).toMatchObject({ ready: true, restartCount: 0 });
+    // It was asked every second, and not once was it unready.
+    expect(await sinceWhenReady('neighbour')).toBe(readySince);
     expect((await eventsOf('neighbour')).filter((event) => event.startsWith('Warning'))).toEqual([]);
     expect(await ok('exec', 'neighbour', '--', 'echo', 'fine')).toBe('fine\n');
     await applyAll([podOf({ name: 'newcomer' })]);
