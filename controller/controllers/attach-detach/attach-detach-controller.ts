@@ -14,6 +14,7 @@ import {
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { claimsOf } from '#api/storage/claims.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 import { isPodTerminal } from '../pod-state.ts';
 import { attachmentName, computeAttached, holdsAttached, isMadeByUs, uniqueName } from './attached-volumes.ts';
 import { MAX_WAIT_MS, mustWait, type NodeState, planAttachments } from './plan-attachments.ts';
@@ -77,15 +78,15 @@ class AttachDetachController {
       for (const key of this.#refused.keys()) if (key.startsWith(`${pod.metadata.uid}/`)) this.#refused.delete(key);
       onPod(pod);
     };
-    this.#pods.addHandler({ onAdd: onPod, onUpdate: (_, pod) => onPod(pod), onDelete: onPodGone });
+    followObjects(this.#pods, onPod, onPodGone);
     const onClaim = ({ spec }: PersistentVolumeClaim) => {
       if (spec?.volumeName) this.#queue.add(volumeKey(spec.volumeName));
     };
-    this.#claims.addHandler({ onAdd: onClaim, onUpdate: (_, claim) => onClaim(claim) });
+    followObjects(this.#claims, onClaim);
     const onVolume = ({ metadata, spec }: PersistentVolume) => {
       if (spec?.csi !== undefined) this.#queue.add(volumeKey(metadata.name));
     };
-    this.#volumes.addHandler({ onAdd: onVolume, onUpdate: (_, volume) => onVolume(volume), onDelete: onVolume });
+    followObjects(this.#volumes, onVolume, onVolume);
     this.#drivers.addHandler({ onAdd: () => this.#volumes.list().forEach(onVolume) });
     const onAttachment = (attachment: VolumeAttachment) => {
       this.#queue.add(volumeKey(volumeOf(attachment)));

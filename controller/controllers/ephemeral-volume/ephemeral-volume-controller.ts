@@ -3,6 +3,7 @@ import { type PersistentVolumeClaim, type Pod, resources } from '#api/object/kin
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { isMadeForPod } from '#api/storage/claims.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 
 type Volume = NonNullable<NonNullable<Pod['spec']>['volumes']>[number];
 
@@ -55,7 +56,7 @@ export function startEphemeralVolumeController(context: ControllerContext, signa
   const enqueue = (pod: Pod) => {
     if (ephemeralOf(pod).length > 0) queue.add(keyOf(pod));
   };
-  pods.addHandler({ onAdd: enqueue, onUpdate: (_, pod) => enqueue(pod) });
+  followObjects(pods, enqueue);
   claims.addHandler({
     onDelete: ({ metadata: { namespace, ownerReferences = [] } }) => {
       const owner = ownerReferences.find(({ kind, controller }) => controller === true && kind === 'Pod');

@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type PersistentVolume, type PersistentVolumeClaim, resources } from '#api/object/kinds.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { BindingWriter } from './binding-writer.ts';
+import { NoticeBoard } from './notice-board.ts';
 import { startPersistentVolumeBinder } from './persistent-volume-binder.ts';
 import { VolumeReclaimer, type VolumeReclaimerOptions } from './reclaimer.ts';
 
@@ -68,6 +69,17 @@ describe('persistentvolume-binder', () => {
     const { revision } = harness.cluster;
     await harness.settle();
     expect(harness.cluster.revision).toBe(revision);
+  });
+
+  it('keeps nothing of what it told once the object is gone', async () => {
+    const forgotten = vi.spyOn(NoticeBoard.prototype, 'forget');
+    await Promise.all([addVolume('v', { claimRef: { namespace: 'n', name: 'other', uid: 'x' } }), addClaim('c')]);
+    await start();
+    await volumes().delete({ name: 'v' });
+    await claims().delete({ name: 'c', namespace: 'n' });
+    await harness.settle();
+    expect(forgotten.mock.calls.map(([key]) => key).sort()).toEqual(['n/c', 'v']);
+    forgotten.mockRestore();
   });
 
   it('gives a volume to one of many claims', async () => {

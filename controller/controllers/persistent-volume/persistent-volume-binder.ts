@@ -10,6 +10,7 @@ import {
 import { keyOf, type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { claimsOf, classOf, hasNoClass } from '#api/storage/claims.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 import { BindingWriter } from './binding-writer.ts';
 import { decideClaim } from './decide-claim.ts';
 import { claimKeyOf, decideVolume } from './decide-volume.ts';
@@ -87,28 +88,21 @@ class PersistentVolumeBinder {
       this.#claimQueue.add(keyOf(claim));
       this.#enqueueVolumesOf(claim);
     };
-    this.#claims.addHandler({
-      onAdd: onClaim,
-      onUpdate: (_, claim) => onClaim(claim),
-      onDelete: (claim) => {
-        this.#claimNotices.forget(keyOf(claim));
-        this.#enqueueVolumesOf(claim);
-      },
+    followObjects(this.#claims, onClaim, (claim) => {
+      this.#claimNotices.forget(keyOf(claim));
+      this.#enqueueVolumesOf(claim);
     });
-    this.#volumes.addHandler({
-      onAdd: (volume) => this.#onVolume(volume),
-      onUpdate: (_, volume) => this.#onVolume(volume),
-      onDelete: (volume) => {
-        this.#volumeNotices.forget(keyOf(volume));
-        this.#enqueueClaimOf(volume);
-      },
+    const onVolume = (volume: PersistentVolume) => this.#onVolume(volume);
+    followObjects(this.#volumes, onVolume, (volume) => {
+      this.#volumeNotices.forget(keyOf(volume));
+      this.#enqueueClaimOf(volume);
     });
     const onClass = ({ metadata }: StorageClass) => {
       this.#enqueueWaiting(metadata.name);
       // It may be the default.
       for (const claim of this.#claims.byIndex(BY_CLASS, '')) if (hasNoClass(claim)) this.#claimQueue.add(keyOf(claim));
     };
-    this.#classes.addHandler({ onAdd: onClass, onUpdate: (_, changed) => onClass(changed) });
+    followObjects(this.#classes, onClass);
     const onPod = (pod: Pod) => {
       if (isPlaced(pod)) return;
       for (const { key } of claimsOf(pod)) if (this.#isWaiting(key)) this.#claimQueue.add(key);

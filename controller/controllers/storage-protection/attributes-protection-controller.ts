@@ -4,6 +4,7 @@ import { isNotFound } from '#api/object/api-error.ts';
 import { resources } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey, type Stored } from '#api/object/kube-object.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 import { planFinalizer } from './claim-users.ts';
 
 type AttributesClass = Stored<object>;
@@ -46,7 +47,7 @@ export function startAttributesProtectionController(context: ControllerContext, 
 
   const queue = createControllerQueue<ObjectKey>(context, { name: 'vac-protection', sync });
   const enqueue = ({ metadata }: AttributesClass) => queue.add(objectKey(undefined, metadata.name));
-  classes.addHandler({ onAdd: enqueue, onUpdate: (_, changed) => enqueue(changed) });
+  followObjects(classes, enqueue);
   const release = () => {
     for (const one of classes.list()) if (one.metadata.deletionTimestamp !== undefined) enqueue(one);
   };

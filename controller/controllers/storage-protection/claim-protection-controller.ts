@@ -3,6 +3,7 @@ import { isNotFound } from '#api/object/api-error.ts';
 import { type Pod, resources } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey, type Stored } from '#api/object/kube-object.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 import { claimsUsedBy, planFinalizer } from './claim-users.ts';
 
 type Claim = Stored<IPersistentVolumeClaim>;
@@ -40,7 +41,7 @@ export function startClaimProtectionController(context: ControllerContext, signa
   }
 
   const queue = createControllerQueue<ObjectKey>(context, { name: 'pvc-protection', sync });
-  claims.addHandler({ onAdd: (claim) => queue.add(keyOf(claim)), onUpdate: (_, claim) => queue.add(keyOf(claim)) });
+  followObjects(claims, (claim) => queue.add(keyOf(claim)));
   const release = (pod: Pod) => {
     for (const key of keysOf(pod)) {
       if (claims.byKey(key)?.metadata.deletionTimestamp !== undefined) queue.add(key);

@@ -3,6 +3,7 @@ import { isNotFound } from '#api/object/api-error.ts';
 import { resources } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, type Stored } from '#api/object/kube-object.ts';
 import { type ControllerContext, createControllerQueue, runQueue } from '../controller-context.ts';
+import { followObjects } from '../follow-objects.ts';
 import { planFinalizer } from './claim-users.ts';
 
 type Volume = Stored<IPersistentVolume>;
@@ -26,9 +27,6 @@ export function startVolumeProtectionController(context: ControllerContext, sign
   }
 
   const queue = createControllerQueue<ObjectKey>(context, { name: 'pv-protection', sync });
-  volumes.addHandler({
-    onAdd: (volume) => queue.add(keyOf(volume)),
-    onUpdate: (_, volume) => queue.add(keyOf(volume)),
-  });
+  followObjects(volumes, (volume) => queue.add(keyOf(volume)));
   return runQueue(queue, [volumes], signal);
 }
