@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import type { Clock } from '#base/clock.ts';
 import type { TestServer } from '../server/testing/test-server.ts';
 import { type BootstrapOptions, ensureBootstrapObjects } from './bootstrap-objects.ts';
+import { ensureClusterDnsService } from './cluster-dns-service.ts';
 import { ensureKubernetesEndpoints } from './kubernetes-endpoints.ts';
 import { createResourceServer } from './testing/resource-server.ts';
 import { clientOf } from './testing/server-client.ts';
@@ -46,6 +47,31 @@ test('a new cluster has its namespaces, its range and the kubernetes Service', a
     'system-cluster-critical',
     'system-node-critical',
   ]);
+});
+
+test.each([
+  {
+    serviceCidr: '10.96.0.0/16,fd43::/112',
+    first: '10.96.0.1',
+    dns: ['10.96.0.10', 'fd43::a'],
+    policy: 'PreferDualStack',
+  },
+  {
+    serviceCidr: 'fd43::/112,10.96.0.0/16',
+    first: 'fd43::1',
+    dns: ['fd43::a', '10.96.0.10'],
+    policy: 'PreferDualStack',
+  },
+  { serviceCidr: 'fd43::/112', first: 'fd43::1', dns: ['fd43::a'], policy: 'SingleStack' },
+])('the first Services of $serviceCidr', async ({ serviceCidr, first, dns, policy }) => {
+  api = createResourceServer({ serviceCidr });
+  const client = clientOf(api);
+  await ensureBootstrapObjects({ ...options, client, serviceCidr });
+  expect(await ensureClusterDnsService({ client, serviceCidr })).toBe(true);
+  const { spec } = await api.expect(200, 'GET', '/api/v1/namespaces/default/services/kubernetes');
+  expect(spec).toMatchObject({ clusterIPs: [first], ipFamilyPolicy: 'SingleStack' });
+  const names = await api.expect(200, 'GET', '/api/v1/namespaces/kube-system/services/kube-dns');
+  expect(names.spec).toMatchObject({ clusterIPs: dns, ipFamilyPolicy: policy });
 });
 
 test('a second start writes nothing', async () => {

@@ -4,12 +4,30 @@ import type { ServiceSpec } from './defaults.ts';
 import { chooseFamilies } from './families.ts';
 
 const V4: IpFamily[] = ['IPv4'];
+const V6: IpFamily[] = ['IPv6'];
 const DUAL: IpFamily[] = ['IPv4', 'IPv6'];
+const DUAL_6_FIRST: IpFamily[] = ['IPv6', 'IPv4'];
 const selector = { app: 'x' };
 
 test.each<[name: string, spec: ServiceSpec, cluster: IpFamily[], policy: string, families: IpFamily[]]>([
   ['nothing said', { selector }, V4, 'SingleStack', ['IPv4']],
   ['nothing said in a dual-stack cluster', { selector }, DUAL, 'SingleStack', ['IPv4']],
+  ['nothing said where there is IPv6 alone', { selector }, V6, 'SingleStack', ['IPv6']],
+  ['nothing said where IPv6 comes first', { selector }, DUAL_6_FIRST, 'SingleStack', ['IPv6']],
+  [
+    'both preferred where IPv6 comes first',
+    { selector, ipFamilyPolicy: 'PreferDualStack' },
+    DUAL_6_FIRST,
+    'PreferDualStack',
+    ['IPv6', 'IPv4'],
+  ],
+  [
+    'headless, both preferred',
+    { selector, clusterIP: 'None', ipFamilyPolicy: 'PreferDualStack' },
+    DUAL,
+    'PreferDualStack',
+    ['IPv4', 'IPv6'],
+  ],
   ['IPv6 named', { selector, ipFamilies: ['IPv6'] }, DUAL, 'SingleStack', ['IPv6']],
   ['an IPv6 address given', { selector, clusterIPs: ['fd00::5'] }, DUAL, 'SingleStack', ['IPv6']],
   ['both preferred', { selector, ipFamilyPolicy: 'PreferDualStack' }, DUAL, 'PreferDualStack', ['IPv4', 'IPv6']],
