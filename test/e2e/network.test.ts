@@ -94,6 +94,28 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
     },
   );
 
+  it('traffic stays where trafficDistribution prefers it: in the zone, on the node', { timeout: 300_000 }, async () => {
+    await ok('label', 'node', 'node-0', 'topology.kubernetes.io/zone=a');
+    await ok('label', 'node', 'node-1', 'topology.kubernetes.io/zone=b');
+    const own = (from: string) => (from === 'p0' ? /^p0$/m : /^[ph]1$/m);
+    for (const trafficDistribution of ['PreferClose', 'PreferSameNode']) {
+      await apply(
+        service('near', { trafficDistribution, selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] }),
+      );
+      const ip = await ok('get', 'service', 'near', '-o', 'jsonpath={.spec.clusterIP}');
+      for (const from of ['p0', 'p1'])
+        await waitUntil(`${trafficDistribution} for ${from}`, 60_000, async () => {
+          const answers = await inPod(
+            from,
+            `for i in $(seq 1 16); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${ip} 80 | tail -n 1; done`,
+          );
+          const names = answers.split('\n');
+          return names.length === 16 && names.every((name) => own(from).test(name));
+        });
+      await ok('delete', 'service', 'near');
+    }
+  });
+
   it('answers on the nodes themselves, over UDP and TCP, and not outside', () => {
     for (const node of [0, 1]) {
       expect(onNode(node, 'dig +short +time=2 +tries=2 @10.96.0.10 kubernetes.default.svc.cluster.local')).toBe(

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type EndpointSlice, type Endpoints, type Pod, resources, type Service } from '#api/object/kinds.ts';
+import { type EndpointSlice, type Endpoints, type Node, type Pod, resources, type Service } from '#api/object/kinds.ts';
 import { createControllerHarness } from '#test/kit/controller-harness.ts';
 import { startEndpointsController } from '../endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice-controller.ts';
@@ -61,6 +61,24 @@ describe('slice plan', () => {
     },
   ])('conditions of a pod that is $name', ({ pod, want }) => {
     expect(plan([pod]).create[0]?.endpoints[0]?.conditions).toEqual(want);
+  });
+
+  it.each([
+    { distribution: undefined, zone: 'a', want: undefined },
+    { distribution: 'PreferClose', zone: 'a', want: { forZones: [{ name: 'a' }] } },
+    { distribution: 'PreferSameZone', zone: 'a', want: { forZones: [{ name: 'a' }] } },
+    { distribution: 'PreferSameZone', zone: undefined, want: undefined },
+    { distribution: 'PreferSameNode', zone: 'a', want: { forZones: [{ name: 'a' }], forNodes: [{ name: 'node-a' }] } },
+    { distribution: 'PreferSameNode', zone: undefined, want: { forNodes: [{ name: 'node-a' }] } },
+  ])('hints of $distribution in the zone $zone', ({ distribution, zone, want }) => {
+    const labels = zone === undefined ? {} : { 'topology.kubernetes.io/zone': zone };
+    const { create } = planSlices({
+      service: service({ trafficDistribution: distribution }),
+      pods: [podObject('p'), podObject('leaves', { terminating: true })],
+      existing: [],
+      nodeOf: () => ({ metadata: { name: 'node-a', labels } }) as unknown as Node,
+    });
+    expect(create[0]?.endpoints.map(({ hints }) => hints)).toEqual([want, undefined]);
   });
 
   it('calls everything ready with publishNotReadyAddresses', () => {

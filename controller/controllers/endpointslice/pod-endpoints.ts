@@ -56,6 +56,19 @@ export function endpointHostname(service: Service, pod: Pod): string | undefined
   return isNamed && service.metadata.namespace === pod.metadata.namespace ? hostname : undefined;
 }
 
+/**
+ * Near whom proxies are to prefer this endpoint (KEP-4444, KEP-3015). `PreferClose` is the older name of `PreferSameZone`; who is to stay on
+ * the node stays at least in the zone. Only endpoints that are ready have hints: proxies ignore all where one of those has none.
+ */
+function computeHints(service: Service, { nodeName, zone, conditions }: Endpoint): NonNullable<Endpoint['hints']> {
+  const distribution = service.spec?.trafficDistribution;
+  if (!distribution || conditions?.ready !== true) return {};
+  return {
+    ...(zone === undefined ? {} : { forZones: [{ name: zone }] }),
+    ...(distribution === 'PreferSameNode' && nodeName !== undefined ? { forNodes: [{ name: nodeName }] } : {}),
+  };
+}
+
 export function computeEndpoint(
   service: Service,
   pod: Pod,
@@ -66,7 +79,7 @@ export function computeEndpoint(
   const serving = isPodReady(pod);
   const hostname = endpointHostname(service, pod);
   const zone = node?.metadata.labels?.['topology.kubernetes.io/zone'];
-  return {
+  const endpoint: Endpoint = {
     addresses: podAddresses(pod, addressType).slice(0, 1),
     conditions: {
       ready: service.spec?.publishNotReadyAddresses === true || (serving && !isTerminating),
@@ -78,4 +91,6 @@ export function computeEndpoint(
     ...(zone === undefined ? {} : { zone }),
     targetRef: { kind: 'Pod', namespace: pod.metadata.namespace, name: pod.metadata.name, uid: pod.metadata.uid },
   };
+  const hints = computeHints(service, endpoint);
+  return Object.keys(hints).length === 0 ? endpoint : { ...endpoint, hints };
 }
