@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
-const page = readFileSync(join(import.meta.dirname, 'node-features.md'), 'utf8');
+const PAGES = ['node-features.md', 'service-features.md'] as const;
 
 interface Row {
   readonly feature: string;
@@ -11,22 +11,28 @@ interface Row {
   readonly seen: string;
 }
 
-const rows: readonly Row[] = [...page.matchAll(/^\| (?!feature |---)(.*) \|$/gm)].map(([, line = '']) => {
-  const [feature = '', seen = ''] = line.split(' | ');
-  return { feature, seen };
-});
+const rowsOf = (page: string): readonly Row[] =>
+  [...readFileSync(join(import.meta.dirname, page), 'utf8').matchAll(/^\| (?!feature |trouble |---)(.*) \|$/gm)].map(
+    ([, line = '']) => {
+      const [feature = '', seen = ''] = line.split(' | ');
+      return { feature, seen };
+    },
+  );
 
 /** A file and the name of a test in it, as the source spells it. */
-const named = rows.flatMap(({ seen }) =>
-  [...seen.matchAll(/`([\w./-]+\.ts)`((?: "[^"]+")*)/g)].map(([, file = '', names = '']) => ({
-    file,
-    names: [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name),
-  })),
-);
+const namedBy = (rows: readonly Row[]) =>
+  rows.flatMap(({ seen }) =>
+    [...seen.matchAll(/`([\w./-]+\.ts)`((?: "[^"]+")*)/g)].map(([, file = '', names = '']) => ({
+      file,
+      names: [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name),
+    })),
+  );
 
-describe('docs/node-features.md', () => {
+describe.each(PAGES)('docs/%s', (page) => {
+  const rows = rowsOf(page);
+
   it('names tests that exist', () => {
-    const lost = named.flatMap(({ file, names }) => {
+    const lost = namedBy(rows).flatMap(({ file, names }) => {
       if (!existsSync(join(root, file))) return [file];
       const source = readFileSync(join(root, file), 'utf8');
       return names
