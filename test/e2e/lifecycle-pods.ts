@@ -253,6 +253,13 @@ export const lifecyclePods = (digests: Readonly<Record<string, string>>): readon
     },
   },
   {
+    name: 'forced',
+    spec: {
+      terminationGracePeriodSeconds: 2,
+      containers: [container('main', 'trap "" TERM; while :; do sleep 1; done')],
+    },
+  },
+  {
     name: 'signal',
     spec: {
       terminationGracePeriodSeconds: 3600,

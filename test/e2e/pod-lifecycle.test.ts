@@ -201,11 +201,14 @@ describe.skipIf(problem !== undefined)('the life of a pod', () => {
     expect(status).toMatchObject({ reason: 'DeadlineExceeded', message });
   });
 
-  it('kills what ignores SIGTERM after the grace of its probe, and by force without any', async () => {
+  it('kills what ignores SIGTERM after the grace of its probe', async () => {
     await untilPod('stubborn', 'was restarted', (pod) => (stateOf(pod)?.restartCount ?? 0) > 0);
-    const { uid } = (await podNow('stubborn')).metadata;
-    await ok('delete', 'pod', 'stubborn', '--force', '--grace-period=0');
-    expect((await cluster.kubectl(['get', 'pod', 'stubborn'])).stderr).toContain('not found');
+  });
+
+  it('forgets a pod at once that is deleted by force, and ends its processes in their time', async () => {
+    const { uid } = (await untilReady('forced')).metadata;
+    await ok('delete', 'pod', 'forced', '--force', '--grace-period=0');
+    expect((await cluster.kubectl(['get', 'pod', 'forced'])).stderr).toContain('not found');
     await waitUntil('its processes to end', WAIT_MS, () => cgroupsOf(uid ?? '').length === 0);
   });
 
