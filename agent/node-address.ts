@@ -5,7 +5,7 @@ import type { Host } from './host/host.ts';
 import { watchLinks } from './network/paths/link-monitor.ts';
 
 /** The address that this host is reached at from where the servers are: the first of them that there is a route to says it. */
-export async function addressTowards(servers: readonly string[], host: Host): Promise<string | undefined> {
+async function addressTowards(servers: readonly string[], host: Host): Promise<string | undefined> {
   for (const server of servers) {
     const address = await host.sourceAddressTo(new URL(server).hostname.replace(/^\[|\]$/g, ''));
     if (address !== undefined) return address;

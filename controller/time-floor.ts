@@ -12,7 +12,7 @@ import {
 import { readFileIfPresent, writeDurableFile } from './pki/durable-file.ts';
 
 /** In the data directory; an RFC 3339 time. */
-export const TIME_FLOOR_FILE = 'time-floor';
+const TIME_FLOOR_FILE = 'time-floor';
 
 /** The host's clock, never believed below what a process with this data directory has seen. */
 export async function openFlooredClock(dataDir: string, clock: Clock = systemClock): Promise<FlooredClock> {

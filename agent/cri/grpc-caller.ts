@@ -130,7 +130,7 @@ function callStream(
 const NAME_TAKEN = /\bname\b.* is (?:reserved|in use)/;
 const NAME_TAKEN_CODES: readonly number[] = [status.UNKNOWN, status.FAILED_PRECONDITION];
 
-export function toCriError(err: ServiceError): CriError {
+function toCriError(err: ServiceError): CriError {
   const message = err.details || err.message;
   const isTaken = NAME_TAKEN_CODES.includes(err.code) && NAME_TAKEN.test(message);
   return new CriError(isTaken ? status.ALREADY_EXISTS : err.code, message, { cause: err });

@@ -4,7 +4,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /** `RunPodSandbox` -> `run_podsandbox`: the `operation_type` of `kubelet_runtime_operations_total`. */
-export function operationType(method: string): string {
+function operationType(method: string): string {
   const known = NAMES[method];
   if (known !== undefined) return known;
   return method

@@ -182,12 +182,6 @@ export interface Dialer {
   ): Promise<import('node:stream').Duplex>;
 }
 
-export interface HttpProbeRequest {
-  readonly url: string;
-  readonly headers: readonly (readonly [string, string])[];
-  readonly timeoutMs: number;
-}
-
 export interface DnsServerAddress {
   readonly address: string;
   readonly port: number;

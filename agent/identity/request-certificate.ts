@@ -32,7 +32,7 @@ const WATCH_SECONDS = 60;
 const RETRY_MS = 2000;
 
 /** The certificate once it is there; throws JoinError when it was denied or failed; undefined while it is open. Pure. */
-export function issuedCertificate(csr: CertificateSigningRequest): string | undefined {
+function issuedCertificate(csr: CertificateSigningRequest): string | undefined {
   for (const type of ['Denied', 'Failed'] as const) {
     const condition = csr.status?.conditions?.find((candidate) => candidate.type === type);
     if (condition === undefined) continue;

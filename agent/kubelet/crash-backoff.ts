@@ -1,10 +1,10 @@
 import { isStillAhead } from '#base/clock-jumps.ts';
 import type { CrashBackoff } from './ledger-record.ts';
 
-export const CRASH_BACKOFF_INITIAL_MS = 10_000;
-export const CRASH_BACKOFF_MAX_MS = 300_000;
+const CRASH_BACKOFF_INITIAL_MS = 10_000;
+const CRASH_BACKOFF_MAX_MS = 300_000;
 /** A container that ran this long since its last restart starts over with the initial delay (2 x the maximum, as in Kubernetes). */
-export const CRASH_BACKOFF_RESET_MS = 2 * CRASH_BACKOFF_MAX_MS;
+const CRASH_BACKOFF_RESET_MS = 2 * CRASH_BACKOFF_MAX_MS;
 
 const hasExpired = (entry: CrashBackoff, endedAtMs: number) => endedAtMs - entry.updatedAtMs > CRASH_BACKOFF_RESET_MS;
 

@@ -17,7 +17,7 @@ export interface HookContext {
 const UNLIMITED_MS = 86_400_000;
 
 /** A hook ran and failed. */
-export class HookError extends Error {
+class HookError extends Error {
   override readonly name = 'HookError';
 }
 

@@ -1,7 +1,7 @@
 import type { LedgerRecord } from './ledger-record.ts';
 import { specOf } from './pod-spec.ts';
 
-export const BOOT_OFFLINE_ANNOTATION = 'coracle.dev/boot-offline';
+const BOOT_OFFLINE_ANNOTATION = 'coracle.dev/boot-offline';
 
 /**
  * Whether a pod may be looked after while the API cannot be asked. In the boot in which it ran, yes: it may be running this moment.

@@ -48,7 +48,7 @@ interface Entry {
 /** CRI reports EXITED 10-120 ms after the exit event; these waits cover it without spinning. */
 const EXIT_POLL_MS = [5, 10, 20, 40, 80, 160, 320];
 const NOT_FOUND = 5;
-export const RELIST_INTERVAL_MS = 10_000;
+const RELIST_INTERVAL_MS = 10_000;
 
 /**
  * What the runtime holds, by pod: the only source of observed state. Three things feed it: results of our own calls (`record...`), exit

@@ -1,7 +1,7 @@
 import { Client, credentials, type MethodDefinition, type ServiceDefinition, status } from '@grpc/grpc-js';
 
 /** What a plug-in answered in place of a result, worded as Go's gRPC does: users search for that. */
-export class PluginCallError extends Error {
+class PluginCallError extends Error {
   override readonly name = 'PluginCallError';
   readonly code: number;
   constructor(code: number, details: string, options?: { cause?: unknown }) {

@@ -77,7 +77,7 @@ export function servicePortId(namespace: string, name: string, port: string): Se
 }
 
 /** Health-check node ports count for Services of any kind that are proxied here. */
-export function isProxied({ spec, metadata }: Service): boolean {
+function isProxied({ spec, metadata }: Service): boolean {
   const clusterIp = spec?.clusterIP ?? '';
   if (spec?.type === 'ExternalName' || clusterIp === '' || clusterIp === 'None') return false;
   const labels = metadata.labels ?? {};

@@ -3,7 +3,6 @@ import {
   differenceOf,
   equalSets,
   type FieldSet,
-  hasPath,
   intersectionOf,
   isEmptySet,
   recursiveDifferenceOf,
@@ -54,15 +53,6 @@ describe('field sets', () => {
       'f:status': { 'f:phase': {} },
       'f:spec': { 'f:x': {} },
     });
-  });
-
-  it('tell members from what only lies on the way', () => {
-    const set = setOfPaths(['metadata.labels']);
-    expect([hasPath(set, ['f:metadata']), hasPath(set, ['f:metadata', 'f:labels']), hasPath(set, [])]).toEqual([
-      false,
-      true,
-      false,
-    ]);
   });
 
   it('print as Kubernetes prints paths', () => {

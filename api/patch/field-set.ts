@@ -125,13 +125,6 @@ export function equalSets(a: FieldSet, b: FieldSet): boolean {
   return keys.every((element) => element in b && equalSets(a[element]!, b[element]!));
 }
 
-/** Whether exactly this path is a member; elements as in `fieldsV1`. */
-export function hasPath(set: FieldSet, path: readonly string[]): boolean {
-  let below: FieldSet | undefined = set;
-  for (const element of path) below = below?.[element];
-  return path.length > 0 && isMember(below);
-}
-
 /** A set of named fields given as dotted paths: `['status', 'metadata.labels']`. */
 export function setOfPaths(paths: readonly string[]): FieldSet {
   let set: FieldSet = LEAF;

@@ -11,7 +11,7 @@ import { BackupError } from './backup-error.ts';
  * The way of `coracle backup` into a running controller: HTTP over a Unix socket in the data directory, which only its owner may enter.
  * Whoever may read the CA's key there needs no further leave.
  */
-export const controlSocketPath = (dataDir: string): string => join(dataDir, 'control.sock');
+const controlSocketPath = (dataDir: string): string => join(dataDir, 'control.sock');
 
 /** What the kernel takes for the name of a socket (108 bytes with the end). */
 const MAX_PATH_BYTES = 107;

@@ -18,7 +18,7 @@ export async function readPassphraseFile(path: string): Promise<string> {
   return checkPassphrase(text.split(/\r?\n/)[0]!, path);
 }
 
-export function checkPassphrase(text: string, where: string): string {
+function checkPassphrase(text: string, where: string): string {
   if ([...text].length < MIN_CHARACTERS)
     throw new ConfigError(`${where}: the passphrase is too short: ${MIN_CHARACTERS} characters at least`);
   return text;

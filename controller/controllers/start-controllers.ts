@@ -9,7 +9,7 @@ import type { ControllersConfig } from './controller-context.ts';
 import { type ControllerDescriptor, controllerDescriptors } from './controller-descriptors.ts';
 
 /** Reads for all of them: one cache per kind, however many controllers look at it. */
-export const CONTROLLER_MANAGER_USER = 'system:kube-controller-manager';
+const CONTROLLER_MANAGER_USER = 'system:kube-controller-manager';
 
 export function controllerUser(serviceAccount: string): string {
   return `system:serviceaccount:kube-system:${serviceAccount}`;

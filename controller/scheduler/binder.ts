@@ -62,7 +62,7 @@ function subjectOf(pod: Pod): { apiVersion: string; kind: string; metadata: Pod[
 }
 
 /** The PodScheduled condition to write, or undefined when the pod says it already. */
-export function computeCondition(
+function computeCondition(
   pod: Pod,
   failure: { readonly reason: string; readonly message: string; readonly nowMs: number },
 ): Record<string, unknown> | undefined {

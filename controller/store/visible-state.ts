@@ -213,7 +213,7 @@ export class VisibleState {
 }
 
 /** Kubernetes' answer to a read from a revision that has not happened. */
-export function tooLargeResourceVersion(revision: number, current: number): ApiError {
+function tooLargeResourceVersion(revision: number, current: number): ApiError {
   return new ApiError(504, 'Timeout', `Timeout: Too large resource version: ${revision}, current: ${current}`, {
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
     retryAfterSeconds: 1,

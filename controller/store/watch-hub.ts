@@ -4,7 +4,7 @@ import type { StoreEvent, Watcher, WatchOptions } from './store.ts';
  * A registered watch. `seenRevision` keeps an event from reaching a watch that was started while it was being handed out; it does not grow
  * with the events, because a transaction's all have one revision.
  */
-export class HubWatch implements Watcher {
+class HubWatch implements Watcher {
   readonly options: WatchOptions;
   seenRevision: number;
   readonly #leave: (watch: HubWatch) => void;

@@ -51,7 +51,7 @@ const limit = (controller: string, name: string, amount: number, none: string) =
   file(controller, name, amount > 0 ? String(amount) : none, amount === 0);
 
 /** cgroup v2's cpu.weight for cgroup v1's cpu.shares: [2, 262144] onto [1, 10000], as runc does it. */
-export function cpuWeight(shares: number): number {
+function cpuWeight(shares: number): number {
   return Math.floor(1 + ((shares - 2) * 9999) / 262_142);
 }
 

@@ -31,7 +31,7 @@ const VERSIONS = ['credentialprovider.kubelet.k8s.io/v1', 'credentialprovider.ku
 const TIMEOUT_MS = 60_000;
 
 /** The configuration of the plug-ins cannot be used. */
-export class CredentialConfigError extends Error {
+class CredentialConfigError extends Error {
   override readonly name = 'CredentialConfigError';
 }
 

@@ -83,7 +83,7 @@ async function openRotated(fs: FileSystem, path: string, current: ReadableFile):
 }
 
 /** Where the last `lines` lines begin, searched backwards so that a large file costs no more than its tail. */
-export async function findTail(file: ReadableFile, lines: number): Promise<number> {
+async function findTail(file: ReadableFile, lines: number): Promise<number> {
   const sizeBytes = await file.sizeBytes();
   if (lines <= 0) return sizeBytes;
   let newlines = 0;

@@ -12,13 +12,13 @@ import { allContainers, specOf } from '../pod-spec.ts';
 export type Allocation = Readonly<Record<string, IResourceRequirements>>;
 
 /** No container can have this name. */
-export const POD_LEVEL = '';
+const POD_LEVEL = '';
 
 /** Amounts that a running pod may have changed. */
 const RESIZABLE = ['cpu', 'memory'] as const;
 
 /** What the spec asks for now. */
-export function desiredAllocation(pod: Pod): Allocation {
+function desiredAllocation(pod: Pod): Allocation {
   const spec = specOf(pod);
   const sizes = allContainers(pod).map(({ name, resources }) => [name, resources ?? {}] as const);
   return Object.fromEntries([

@@ -53,7 +53,7 @@ export interface NodeServer {
 const HEADERS_TIMEOUT_MS = 10_000;
 
 /** The API server's client certificate, and administrators. */
-export function isApiServer({ commonName, organizations }: NodePeer): boolean {
+function isApiServer({ commonName, organizations }: NodePeer): boolean {
   return commonName === 'kube-apiserver-kubelet-client' || organizations.includes('system:masters');
 }
 

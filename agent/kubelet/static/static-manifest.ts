@@ -5,8 +5,8 @@ import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 
 export const CONFIG_SOURCE = 'kubernetes.io/config.source';
-export const CONFIG_HASH = 'kubernetes.io/config.hash';
-export const CONFIG_SEEN = 'kubernetes.io/config.seen';
+const CONFIG_HASH = 'kubernetes.io/config.hash';
+const CONFIG_SEEN = 'kubernetes.io/config.seen';
 /** On the copy that the API shows; its value is the hash of the pod that it shows. */
 export const CONFIG_MIRROR = 'kubernetes.io/config.mirror';
 

@@ -158,11 +158,7 @@ function totalUse({ containers }: PodSample, disk: PodDisk | undefined): DiskUse
   };
 }
 
-export function rateOf(
-  { containerId, stats }: ContainerSample,
-  before: CpuReadings,
-  nowMs: number,
-): number | undefined {
+function rateOf({ containerId, stats }: ContainerSample, before: CpuReadings, nowMs: number): number | undefined {
   const now = { atMs: stats.readAtMs || nowMs, usageNanos: stats.cpuUsageNanoCoreSeconds };
   return nanoCores(before.get(containerId), now);
 }

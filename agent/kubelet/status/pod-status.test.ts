@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { container, exited, instance, NOW_MS, observed, podWith, recordOf, sandbox } from '../testing/pod-fixtures.ts';
-import { computePodStatus, NO_RESIZE, type PodStatusInput } from './pod-status.ts';
+import { computePodStatus, type PodStatusInput } from './pod-status.ts';
 
 function statusOf({ pod = podWith(), ledger = recordOf(pod), ...more }: Partial<PodStatusInput>) {
   const input = {
@@ -15,7 +15,7 @@ function statusOf({ pod = podWith(), ledger = recordOf(pod), ...more }: Partial<
     ...input,
     hostIps: ['192.168.1.10'],
     previous: {},
-    resize: NO_RESIZE,
+    resize: { pending: undefined, isInProgress: false, errors: [] },
     nowMs: NOW_MS,
     ...more,
   });

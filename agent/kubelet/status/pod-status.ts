@@ -29,8 +29,6 @@ export interface PodStatusInput {
   readonly nowMs: number;
 }
 
-export const NO_RESIZE: ResizeState = { pending: undefined, isInProgress: false, errors: [] };
-
 /** The status as the kubelet owns it. What others own (conditions of controllers, `nominatedNodeName`) is kept by the status manager's merge. */
 export function computePodStatus(input: PodStatusInput): IPodStatus {
   const { pod, observed, ledger, hostIps } = input;

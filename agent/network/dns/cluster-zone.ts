@@ -42,7 +42,7 @@ export type ZoneAnswer =
 
 /** Of the specification that this follows: kubernetes/dns, docs/specification.md. */
 const SPECIFICATION = '1.1.0';
-export const CLUSTER_TTL_SECONDS = 30;
+const CLUSTER_TTL_SECONDS = 30;
 const NEGATIVE_TTL_SECONDS = 5;
 const SRV_WEIGHT = 100;
 

@@ -33,7 +33,7 @@ const RESPONSE_CODES: Readonly<Record<ResponseCode, number>> = {
 const HEADER_BYTES = 12;
 const PLAIN_UDP_BYTES = 512;
 /** What passes every path unfragmented (DNS flag day 2020). */
-export const MAX_UDP_BYTES = 1_232;
+const MAX_UDP_BYTES = 1_232;
 const FLAG_RESPONSE = 1 << 15;
 const FLAG_AUTHORITATIVE = 1 << 10;
 const FLAG_TRUNCATED = 1 << 9;

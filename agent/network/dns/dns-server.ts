@@ -14,7 +14,7 @@ import { NamesFeed } from './service-names.ts';
  * Of the node itself, on its loopback: stay when other addresses change, and are nobody else's. Link-local ones of IPv6 belong to one link
  * each, so that of IPv6 is from the ranges for private use.
  */
-export const DNS_ADDRESSES: Readonly<Record<IpFamily, string>> = {
+const DNS_ADDRESSES: Readonly<Record<IpFamily, string>> = {
   IPv4: '169.254.10.53',
   IPv6: 'fd63:6f72:6163:6c65::53',
 };

@@ -2,7 +2,7 @@ import type { IpFamily } from '#api/meta/ip-address.ts';
 import { RELAY_ADDRESS } from './relay/relay-frames.ts';
 import { VXLAN_ID } from './vxlan.ts';
 
-export const GUARD_TABLE = 'coracle-overlay';
+const GUARD_TABLE = 'coracle-overlay';
 
 /** Also where there is none. */
 export const DELETE_GUARD: string = ['ip', 'ip6']

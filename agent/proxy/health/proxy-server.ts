@@ -53,7 +53,7 @@ export function answerHealthPath(path: string, options: Omit<ProxyServerOptions,
   return { status: ok ? 200 : 503, type: 'application/json', body: JSON.stringify(body) };
 }
 
-export async function answerMetricsPath(
+async function answerMetricsPath(
   path: string,
   { mode, renderMetrics }: ProxyServerOptions,
 ): Promise<Answer | undefined> {

@@ -23,8 +23,8 @@ export type NftFamily = 'ip' | 'ip6';
 export const nftFamily = (family: IpFamily): NftFamily => (family === 'IPv6' ? 'ip6' : 'ip');
 
 /** What a packet to a Service address is looked up by. */
-export const addressKey = (f: NftFamily): string => `${f} daddr . meta l4proto . th dport`;
-export const PORT_KEY = 'meta l4proto . th dport';
+const addressKey = (f: NftFamily): string => `${f} daddr . meta l4proto . th dport`;
+const PORT_KEY = 'meta l4proto . th dport';
 
 export type SpreadKind = 'cluster' | 'external' | 'nodeport';
 

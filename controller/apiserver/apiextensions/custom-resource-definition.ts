@@ -1,4 +1,4 @@
-import type { KubeObject, StoredMeta } from '#api/object/kube-object.ts';
+import type { KubeObject } from '#api/object/kube-object.ts';
 import type { WebhookClientConfig } from '../webhooks/webhook-client.ts';
 
 /** `JSONSchemaProps` of apiextensions.k8s.io/v1 as far as structural schemas may use it. */
@@ -131,8 +131,6 @@ export interface CustomResourceDefinition extends KubeObject {
   spec: CrdSpec;
   status?: CrdStatus;
 }
-
-export type StoredCrd = CustomResourceDefinition & { readonly metadata: StoredMeta };
 
 export const CLEANUP_FINALIZER = 'customresourcecleanup.apiextensions.k8s.io';
 export const CRD_GROUP = 'apiextensions.k8s.io';

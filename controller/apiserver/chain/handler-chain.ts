@@ -170,7 +170,7 @@ function createContext(
   };
 }
 
-export function answerError(context: RequestContext, err: unknown): void {
+function answerError(context: RequestContext, err: unknown): void {
   const apiError = toApiError(err);
   if (apiError.code >= 500 && !(err instanceof ApiError)) {
     context.log.error('request failed', {

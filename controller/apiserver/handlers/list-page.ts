@@ -61,7 +61,7 @@ function* candidates(parts: PageParts): Iterable<StoredObject> {
 }
 
 /** An index narrows the walk where the selector demands one value of an indexed field or label. */
-export function indexedCandidates({
+function indexedCandidates({
   snapshot,
   prefix,
   selector,

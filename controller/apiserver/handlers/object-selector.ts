@@ -73,7 +73,7 @@ function checkFieldNames(definition: ResourceDefinition, fields: FieldSelector):
 }
 
 /** A definition lists its selectable fields by computing them; an empty object shows their names. */
-export function selectableFieldNames(definition: ResourceDefinition): ReadonlySet<string> {
+function selectableFieldNames(definition: ResourceDefinition): ReadonlySet<string> {
   let names = fieldNames.get(definition);
   if (names === undefined) {
     const empty: KubeObject = { apiVersion: '', kind: definition.kind, metadata: {}, spec: {}, status: {} };

@@ -35,7 +35,7 @@ export function metadataOf(stored: ObjectView): KubeObject['metadata'] {
 }
 
 /** The definition that says which fields of the stored form are selectable. */
-export function storedDefinition(services: RegistryServices, definition: ResourceDefinition): ResourceDefinition {
+function storedDefinition(services: RegistryServices, definition: ResourceDefinition): ResourceDefinition {
   // The fields of custom kinds are found in the form that a request asks for, never through an index.
   if (definition.conversion === undefined || definition.format !== undefined) return definition;
   const { group, version, resource } = definition.conversion.storedAs;

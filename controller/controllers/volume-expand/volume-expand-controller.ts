@@ -8,7 +8,7 @@ const WAITING =
   "didn't find a plugin capable of expanding the volume; waiting for an external controller to process this PVC";
 
 /** The claim asks for more than its volume has. */
-export function isToGrow(claim: PersistentVolumeClaim, volume: PersistentVolume | undefined): boolean {
+function isToGrow(claim: PersistentVolumeClaim, volume: PersistentVolume | undefined): boolean {
   if (claim.status?.phase !== 'Bound' || volume === undefined) return false;
   const has = Quantity.parse(claim.status.capacity?.storage ?? 0);
   const wanted = requestedSize(claim);

@@ -21,7 +21,7 @@ export const NO_AMOUNTS: ResourceAmounts = { milliCpu: 0, memory: 0, ephemeralSt
 
 const NAMED = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
 
-export function amountsOf(quantities: Iterable<readonly [string, Quantity]>): ResourceAmounts {
+function amountsOf(quantities: Iterable<readonly [string, Quantity]>): ResourceAmounts {
   const amounts = { milliCpu: 0, memory: 0, ephemeralStorage: 0 };
   let scalars: Map<string, number> | undefined;
   for (const [name, quantity] of quantities) {

@@ -91,7 +91,7 @@ export function filterNodes(
 }
 
 /** The filters of one pod, or the plugin that turned it down altogether. */
-export function prepareFilters(
+function prepareFilters(
   pod: PodInfo,
   view: ClusterView,
   plugins: readonly FilterPlugin[],

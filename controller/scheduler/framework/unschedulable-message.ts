@@ -1,6 +1,6 @@
 import type { Diagnosis } from './filter-nodes.ts';
 
-export const NO_NODES = 'no nodes available to schedule pods';
+const NO_NODES = 'no nodes available to schedule pods';
 
 /** Kubernetes' words: `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s).` */
 export function renderUnschedulable(diagnosis: Diagnosis): string {

@@ -14,10 +14,10 @@ import type { VolumeView } from '../framework/volume-view.ts';
 import { matchesAnyTerm, type NodeSelectorTerm } from '../plugins/node-selector-terms.ts';
 import { mayProvisionOn } from './provisioning.ts';
 
-export const NODE_CONFLICT = 'node(s) had volume node affinity conflict';
-export const NO_VOLUME = "node(s) didn't find available persistent volumes to bind";
-export const VOLUME_GONE = 'node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)';
-export const UNBOUND = 'pod has unbound immediate PersistentVolumeClaims';
+const NODE_CONFLICT = 'node(s) had volume node affinity conflict';
+const NO_VOLUME = "node(s) didn't find available persistent volumes to bind";
+const VOLUME_GONE = 'node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)';
+const UNBOUND = 'pod has unbound immediate PersistentVolumeClaims';
 
 /** A claim that is bound once its pod has a node, and the volumes that it could get anywhere. */
 export interface WaitingClaim {

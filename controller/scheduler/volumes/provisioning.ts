@@ -5,7 +5,7 @@ import { classOf, NO_PROVISIONER, requestedSize } from '#api/storage/claims.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
 import type { VolumeView } from '../framework/volume-view.ts';
 
-export const NO_SPACE = 'node(s) did not have enough free storage';
+const NO_SPACE = 'node(s) did not have enough free storage';
 const NOT_MADE = "node(s) didn't find available persistent volumes to bind";
 
 /** Why no volume can be made for the claim at this node; undefined: one can. */

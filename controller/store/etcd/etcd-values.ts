@@ -20,7 +20,7 @@ export const plainSealer: EtcdSealer = {
 };
 
 /** A value that nobody can make an object of: a key is missing, or something else than an API server wrote it. */
-export class UnreadableValue extends Error {
+class UnreadableValue extends Error {
   override readonly name = 'UnreadableValue';
 }
 

@@ -37,7 +37,7 @@ export function encodePageSums({ version, pageSize, revision, sums }: PageSums):
 }
 
 /** Undefined where the bytes are not what was written. */
-export function decodePageSums(bytes: Uint8Array): PageSums | undefined {
+function decodePageSums(bytes: Uint8Array): PageSums | undefined {
   if (bytes.length < HEADER_BYTES + 4) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = view.getUint32(12, true);

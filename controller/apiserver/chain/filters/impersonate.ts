@@ -32,7 +32,7 @@ function extraOf(request: ApiRequest): Record<string, readonly string[]> {
 }
 
 /** What the Impersonate-* headers ask for; undefined without any. Throws 400 for details without a user. */
-export function readImpersonation(request: ApiRequest): Wish | undefined {
+function readImpersonation(request: ApiRequest): Wish | undefined {
   const userName = request.header('impersonate-user') ?? '';
   const uid = request.header('impersonate-uid') || undefined;
   const groups = headerValues(request, 'impersonate-group').filter((group) => group !== '');
@@ -43,7 +43,7 @@ export function readImpersonation(request: ApiRequest): Wish | undefined {
 }
 
 /** Everything that must be allowed for the wish to come true. */
-export function impersonationQuestions({ userName, uid, groups, extra }: Wish): ResourceQuestion[] {
+function impersonationQuestions({ userName, uid, groups, extra }: Wish): ResourceQuestion[] {
   const account = parseServiceAccountUserName(userName);
   const verb = 'impersonate';
   return [

@@ -6,7 +6,6 @@ export const podsOf = (namespace: string) => `/api/v1/namespaces/${namespace}/po
 export const leasesOf = (namespace: string) => `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
 export const servicesOf = (namespace: string) => `/api/v1/namespaces/${namespace}/services`;
 export const deploymentsOf = (namespace: string) => `/apis/apps/v1/namespaces/${namespace}/deployments`;
-export const policiesOf = (namespace: string) => `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`;
 
 export const secret = (name: string, labels: Record<string, string> = {}) => ({
   apiVersion: 'v1',
