@@ -290,6 +290,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     pods: () => workers.list(),
     running: () => workers.listActive(),
     evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
+    ended: async (pod) => workers.worker(uidOf(pod))?.ended(),
     onImageRemoved: (id) => images.forgetImage(id),
     onPressure: () => node.checkNow(),
   });

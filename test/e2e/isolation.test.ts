@@ -6,11 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Event, Node, Pod } from '#api/object/kinds.ts';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
 import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
+import { kernelLacks } from '#test/kit/kernel-probes.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
 const problem = labProblem();
 if (problem !== undefined) console.warn(`e2e isolation skipped: ${problem}`);
+
+const lacks = kernelLacks('e2e isolation');
 
 type PodSpec = NonNullable<Pod['spec']>;
 type Container = PodSpec['containers'][number];
@@ -79,6 +82,7 @@ describe.skipIf(problem !== undefined)('a node gives pods what they ask for, and
       nodes: 1,
       agentFlags: [
         `--kubelet-dir=${disk}/kubelet`,
+        '--swap-behavior=LimitedSwap',
         '--reserved-cpu=100m',
         '--reserved-memory=64Mi',
         '--eviction-hard=memory.available<100Mi,nodefs.available<40%',
@@ -246,11 +250,34 @@ describe.skipIf(problem !== undefined)('a node gives pods what they ask for, and
       reason: 'SysctlForbidden',
       message: 'forbidden sysctl: "kernel.sem" not allowlisted',
     });
-    if (readProc('/sys/module/apparmor/parameters/enabled') === 'Y') return;
+    if (lacks.AppArmor === undefined) return;
     expect(await ended('apparmor')).toMatchObject({
       reason: 'AppArmor',
       message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host',
     });
+  });
+
+  it.skipIf(lacks.AppArmor !== undefined)('confines a container with the profile of AppArmor', async () => {
+    await ready('apparmor');
+    expect(await inside('apparmor', 'cat /proc/1/attr/current')).toMatch(/\(enforce\)$/);
+  });
+
+  it.skipIf(lacks.SELinux !== undefined)('labels a container for SELinux', async () => {
+    await apply(pod('labelled', { ...sleep, securityContext: { seLinuxOptions: { level: 's0:c123,c456' } } }));
+    await ready('labelled');
+    expect(await inside('labelled', 'cat /proc/1/attr/current')).toContain('s0:c123,c456');
+  });
+
+  it.skipIf(lacks['cgroup v2'] !== undefined)('ends all processes of a container together', async () => {
+    await ready('burstable');
+    expect(await inside('burstable', 'cat /sys/fs/cgroup/memory.oom.group')).toBe('1');
+  });
+
+  it.skipIf(lacks['swap on cgroup v2'] !== undefined)('lets a Burstable container alone swap', async () => {
+    await ready('burstable', 'guaranteed');
+    const limit = async (name: string) => Number(await inside(name, 'cat /sys/fs/cgroup/memory.swap.max'));
+    expect(await limit('burstable')).toBeGreaterThan(0);
+    expect(await limit('guaranteed')).toBe(0);
   });
 
   it.skipIf(!canMakeDevices)(
@@ -339,10 +366,6 @@ async function groupOf(uid: string): Promise<Group> {
 
 const processesOf = async (folder: string) => (await readFile(`${folder}/cgroup.procs`, 'utf8')).trim().split('\n');
 const readNumber = async (path: string) => Number((await readFile(path, 'utf8')).trim());
-
-function readProc(path: string): string {
-  return existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
-}
 
 const statusOf = (pid: string, key: string) =>
   new RegExp(`^${key}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];

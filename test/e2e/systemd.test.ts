@@ -65,6 +65,14 @@ describe.skipIf(problem !== undefined)('on a host with systemd, scripts/up', () 
     expect(containers()).toBe(before);
   });
 
+  it('holds a lock of logind that delays a shutdown of the host', ({ skip }) => {
+    const hasLogind = host.run('systemctl is-active systemd-logind').stdout.trim() === 'active';
+    if (!hasLogind) console.warn('e2e systemd: the lock of logind skipped: logind does not run on that host');
+    if (!hasLogind) skip();
+    const held = 'systemd-inhibit --list --no-legend | grep -q "coracle-agent.*shutdown.*delay"';
+    host.ok(`for i in $(seq 100); do ${held} && exit; sleep 0.3; done; exit 1`);
+  });
+
   it('is undone by scripts/down', () => {
     host.ok(`cd / && ${root}/scripts/down`, 120_000);
     expect(host.ok('systemctl list-units --all --plain --no-legend "coracle-*"')).toBe('');

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KUBELET_DEFAULTS } from '../kubelet-config.ts';
 import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
+import { parseThresholds } from './thresholds.ts';
 
 let rig: KubeletRig;
 beforeEach(() => {
@@ -133,4 +134,59 @@ test('images that nobody used for too long go, however much room there is', asyn
   expect(has('reg.example/old:1')).toBe(true);
   await rig.advance(900_000);
   expect([has('reg.example/old:1'), has('reg.example/imported:1'), has(TEST_IMAGE)]).toEqual([false, true, true]);
+});
+
+test.each([
+  ['a hard threshold leaves the least there is', { hard: ['memory.available<100Mi'] }, 2],
+  [
+    'a soft one leaves what was configured',
+    { soft: ['memory.available<100Mi'], softGracePeriod: ['memory.available=5s'] },
+    7,
+  ],
+] as const)('how long a pod has to end: %s', async (_name, config, expected) => {
+  const none = { hard: [], soft: [], softGracePeriod: [], minimumReclaim: [] };
+  const thresholds = parseThresholds({ ...none, ...config });
+  rig = new KubeletRig({ eviction: { thresholds, maxPodGraceSeconds: 7, transitionMs: 1000 } });
+  seedMemory(1000);
+  await rig.start();
+  await rig.createPod({ terminationGracePeriodSeconds: 20 });
+  const graces: number[] = [];
+  const { runtime } = rig;
+  const stop = runtime.stopContainer.bind(runtime);
+  runtime.stopContainer = async (id, seconds) => {
+    graces.push(seconds);
+    return stop(id, seconds);
+  };
+  seedMemory(50);
+  await rig.advance(10_000);
+  await rig.advance(10_000);
+  expect(graces).toEqual([expected]);
+});
+
+test('no second pod goes while the first one is on its way out', async () => {
+  seedMemory(1000);
+  await rig.start();
+  await rig.createPod({}, 'greedy');
+  await rig.createPod({}, 'modest');
+  use('greedy', 500);
+  use('modest', 20);
+  let letGo: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const { runtime } = rig;
+  const stop = runtime.stopContainer.bind(runtime);
+  runtime.stopContainer = async (id, seconds) => {
+    await gate;
+    return stop(id, seconds);
+  };
+  seedMemory(50);
+  await rig.advance(10_000);
+  await rig.advance(10_000);
+  await rig.advance(10_000);
+  seedMemory(1000);
+  letGo();
+  await rig.settle();
+  await rig.advance(20_000);
+  expect([rig.pod('greedy')?.status?.phase, rig.pod('modest')?.status?.phase]).toEqual(['Failed', 'Running']);
 });

@@ -34,8 +34,9 @@ export interface EvictionManagerOptions {
   readonly usages: (pods: readonly Pod[]) => Promise<ReadonlyMap<string, PodUsage>>;
   /** Throws away what nobody needs: dead containers and unused images. */
   readonly reclaimDisk: () => Promise<void>;
-  /** Resolves once the pod has ended or `withinMs` have passed. */
-  readonly evict: (pod: Pod, eviction: Eviction) => Promise<void>;
+  readonly evict: (pod: Pod, eviction: Eviction) => void;
+  /** Resolves once the pod has ended and what it had on the disk is gone. */
+  readonly ended: (pod: Pod) => Promise<void>;
   readonly tellNode: (reason: string, message: string) => void;
   /** The conditions of the node have changed. */
   readonly onPressure: () => void;
@@ -47,6 +48,8 @@ export interface Eviction {
 }
 
 const INTERVAL_MS = 10_000;
+/** What an evicted pod used is free when it has gone, not before: until then no other one is looked for. */
+const CLEANUP_MS = 30_000;
 /** Kubernetes' grace for pods that have to go at once. */
 const HARD_GRACE_SECONDS = 1;
 
@@ -68,7 +71,7 @@ export class EvictionManager {
     const { clock, log } = this.#options;
     while (!signal.aborted) {
       try {
-        await this.look();
+        await this.#goneOrLate(await this.look(), signal);
       } catch (err) {
         log.warn('the state of the node could not be judged', { err: describeError(err) });
       }
@@ -92,6 +95,15 @@ export class EvictionManager {
       if (!after.met.includes(threshold)) return [];
     }
     return this.#evictOne(threshold, step.observations);
+  }
+
+  async #goneOrLate(pods: readonly Pod[], signal: AbortSignal): Promise<void> {
+    if (pods.length === 0) return;
+    const { clock, ended } = this.#options;
+    const late = new AbortController();
+    const stop = AbortSignal.any([signal, late.signal]);
+    await Promise.race([Promise.all(pods.map(ended)), delay(clock, CLEANUP_MS, stop).catch(() => undefined)]);
+    late.abort();
   }
 
   async #step() {
@@ -121,7 +133,7 @@ export class EvictionManager {
     const own = specOf(first.pod).terminationGracePeriodSeconds ?? 30;
     const isHard = threshold.gracePeriodMs === 0;
     const graceSeconds = isHard ? HARD_GRACE_SECONDS : Math.min(own, config.maxPodGraceSeconds);
-    await this.#evict(first.pod, evictionMessage(threshold, observed, first), graceSeconds);
+    this.#evict(first.pod, evictionMessage(threshold, observed, first), graceSeconds);
     return [first.pod];
   }
 
@@ -134,16 +146,16 @@ export class EvictionManager {
     for (const pod of limited) {
       const message = localStorageExcess(pod, used.get(pod.metadata.uid) ?? NO_USAGE);
       if (message === undefined) continue;
-      await this.#evict(pod, message, HARD_GRACE_SECONDS);
+      this.#evict(pod, message, HARD_GRACE_SECONDS);
       evicted.push(pod);
     }
     return evicted;
   }
 
-  #evict(pod: Pod, message: string, graceSeconds: number): Promise<void> {
+  #evict(pod: Pod, message: string, graceSeconds: number): void {
     this.#options.log.warn('evicting a pod', { pod: pod.metadata.name, namespace: pod.metadata.namespace, message });
     const disruption = { type: 'DisruptionTarget', reason: 'TerminationByKubelet', message };
     const outcome: PodOutcome = { phase: 'Failed', reason: 'Evicted', message, disruption };
-    return this.#options.evict(pod, { outcome, graceSeconds });
+    this.#options.evict(pod, { outcome, graceSeconds });
   }
 }

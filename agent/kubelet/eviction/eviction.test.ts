@@ -3,7 +3,7 @@ import { container, podWith } from '../testing/pod-fixtures.ts';
 import { CALM, type Observations, stepEviction } from './eviction-state.ts';
 import { localStorageExcess, NO_USAGE, type PodUsage } from './pod-usage.ts';
 import { type Candidate, evictionMessage, rankForEviction } from './ranking.ts';
-import { parseThresholds, type Signal, type ThresholdConfig } from './thresholds.ts';
+import { parseThresholds, type Signal, type ThresholdConfig, withAllocatable } from './thresholds.ts';
 
 const MIB = 2 ** 20;
 const parse = (config: Partial<ThresholdConfig>) =>
@@ -103,6 +103,44 @@ describe('stepEviction', () => {
     ]);
   });
 
+  test('memory comes before the disk, whatever the order of the configuration', () => {
+    const both = parse({ hard: ['nodefs.available<20%', 'pid.available<10', 'memory.available<100Mi'] });
+    const observations: Observations = new Map([
+      ...seen(99, 19),
+      ['pid.available', { available: 5, capacity: 100 }] as const,
+    ]);
+    const step = stepEviction({ thresholds: both, observations, state: CALM, transitionMs: 0, nowMs: 0 });
+    expect(step.met.map(({ signal }) => signal)).toEqual(['pid.available', 'memory.available', 'nodefs.available']);
+    expect([...step.pressures].sort()).toEqual(['DiskPressure', 'MemoryPressure', 'PIDPressure']);
+  });
+
+  test('a minimum reclaim may be a share, and counts for the soft threshold of its signal, too', () => {
+    const soft = parse({
+      soft: ['nodefs.available<20%'],
+      softGracePeriod: ['nodefs.available=0s'],
+      minimumReclaim: ['nodefs.available=10%'],
+    });
+    let state = CALM;
+    const met = [19, 29, 30].map((disk, index) => {
+      const step = stepEviction({
+        thresholds: soft,
+        observations: seen(500, disk),
+        state,
+        transitionMs: 0,
+        nowMs: index * 1000,
+      });
+      state = step.state;
+      return step.met.length;
+    });
+    expect(met).toEqual([1, 1, 0]);
+  });
+
+  test('a crossing begins the transition period anew', () => {
+    const calm = seen(500, 50);
+    const pressures = run(seen(99, 50), calm, seen(99, 50), calm, calm, calm).map(([, held]) => held);
+    expect(pressures).toEqual([...Array(5).fill('MemoryPressure'), '']);
+  });
+
   test('what cannot be read evicts nobody', () => {
     expect(run(new Map())).toEqual([['', '']]);
   });
@@ -149,6 +187,21 @@ test('the message names the containers that used more than they asked for', () =
   );
 });
 
+test('with memory reserved for the system, hard thresholds of memory hold for all pods together', () => {
+  const thresholds = parse({
+    hard: ['memory.available<100Mi', 'nodefs.available<10%'],
+    soft: ['memory.available<300Mi'],
+    softGracePeriod: ['memory.available=1m'],
+  });
+  expect(withAllocatable(thresholds, 0)).toEqual(thresholds);
+  const [more, ...others] = withAllocatable(thresholds, 1).slice(thresholds.length);
+  expect([more?.signal, more?.value, others]).toEqual([
+    'allocatableMemory.available',
+    { kind: 'amount', amount: 100 * MIB },
+    [],
+  ]);
+});
+
 describe('local storage', () => {
   const limited = podWith({
     volumes: [{ name: 'cache', emptyDir: { sizeLimit: '10Mi' } }],
@@ -182,4 +235,23 @@ test.each<readonly [Signal, string]>([
     { ...candidate('files', { ...NO_USAGE, volumes: new Map([['v', { bytes: 0, inodes: 9 }]]) }, undefined) },
   ]);
   expect(ranked[0]?.pod.metadata.name).toBe(first);
+});
+
+test('what cannot be requested ranks by priority first, then by number', () => {
+  const many = (name: string, processes: number, priority: number): Candidate =>
+    candidate(name, { ...NO_USAGE, processes }, undefined, priority);
+  const ranked = rankForEviction('pid.available', [
+    many('low-few', 2, 0),
+    many('high-many', 99, 10),
+    many('low-many', 9, 0),
+  ]);
+  expect(ranked.map(({ pod }) => pod.metadata.name)).toEqual(['low-many', 'low-few', 'high-many']);
+});
+
+test.each([
+  ['a static pod', { annotations: { 'kubernetes.io/config.source': 'file' } }, 0],
+  ['a critical pod', {}, 2_000_000_000],
+])('%s is never ended for others', (_name, metadata, priority) => {
+  const pod = podWith({ priority }, metadata);
+  expect(rankForEviction('memory.available', [{ pod, usage: usage(999) }])).toEqual([]);
 });

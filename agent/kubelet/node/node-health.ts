@@ -27,6 +27,7 @@ export interface NodeHealthOptions {
   readonly pods: () => readonly Pod[];
   readonly running: () => readonly Pod[];
   readonly evict: (pod: Pod, eviction: Eviction) => void;
+  readonly ended: (pod: Pod) => Promise<void>;
   readonly onImageRemoved: (id: string) => void;
   readonly onPressure: () => void;
 }
@@ -72,7 +73,8 @@ export class NodeHealth {
       pods: running,
       usages: (of) => usages.read(of),
       reclaimDisk: () => this.images.reclaimAll(),
-      evict: async (pod, eviction) => evict(pod, eviction),
+      evict,
+      ended: options.ended,
       tellNode,
       onPressure,
     });
