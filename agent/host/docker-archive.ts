@@ -53,7 +53,7 @@ function sha256(data: string | Uint8Array): string {
 }
 
 /** A POSIX ustar archive owned by root with all times at the epoch. */
-function renderTar(entries: readonly ArchiveEntry[]): Uint8Array {
+export function renderTar(entries: readonly ArchiveEntry[]): Uint8Array {
   const parts = entries.flatMap((entry) => {
     if ('linkTarget' in entry) return [tarHeader(entry.path, 0o777, 0, '2', entry.linkTarget)];
     const content = Buffer.from(entry.content as string);
