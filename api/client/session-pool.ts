@@ -250,6 +250,8 @@ export class SessionPool {
       );
       session.once('connect', () => {
         stopTimer();
+        // Told a turn later: the end may have come in between, and every call would throw where nobody catches.
+        if (session.destroyed) return;
         const problem = session.encrypted ? expiredPeer(session.socket, this.#options.clock) : undefined;
         if (problem !== undefined) {
           session.destroy(problem);
