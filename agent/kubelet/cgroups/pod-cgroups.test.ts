@@ -96,6 +96,15 @@ describe('on the recorded tree of Debian 13, with slices of systemd', () => {
     expect(await read(`${B}/cpu.weight`)).toBe('1');
   });
 
+  test('a group of a class that went with its last pod gets its weight again when it is back', async () => {
+    const cgroups = cgroupsOf(host);
+    await cgroups.apply(BURSTABLE);
+    await cgroups.remove(BURSTABLE);
+    host.fs.seed(`/sys/fs/cgroup/kubepods.slice${B}/cpu.weight`, '100\n');
+    await cgroups.apply(BURSTABLE);
+    expect(await read(`${B}/cpu.weight`)).toBe('20');
+  });
+
   test('a reservation or a limit that is taken back is gone', async () => {
     await cgroupsOf(host).apply(GUARANTEED);
     await cgroupsOf(host, { allPods: { milliCpu: 4000, memoryBytes: 0 }, podPidsLimit: 0 }).sweep();

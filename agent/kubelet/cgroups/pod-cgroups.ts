@@ -36,6 +36,8 @@ export class PodCgroups {
   readonly #options: PodCgroupsOptions;
   #above: Promise<void> | undefined;
   #isAboveDue = false;
+  /** What the groups above pods were told, until the next sweep looks whether they still say so: most pods that start change none of it. */
+  #told = '';
 
   constructor(options: PodCgroupsOptions) {
     this.#options = options;
@@ -53,6 +55,8 @@ export class PodCgroups {
 
   /** Empty groups only; one that still holds a process stays and is found again at the next clean-up. */
   async remove(pod: Pod): Promise<void> {
+    // With the last pod of a class its group may go, and come back as new.
+    this.#told = '';
     await removeCgroup(this.#options.host, this.#options.settings, podCgroupPath(pod, this.#options.settings));
   }
 
@@ -68,6 +72,7 @@ export class PodCgroups {
     const { pods, settings, log } = this.#options;
     try {
       for (const pod of pods()) await this.#set(podCgroupPath(pod, settings), this.#limitsOf(pod), false);
+      this.#told = '';
       await this.#applyAbove();
     } catch (err) {
       log.warn('limits of pods could not be set', { err: describeError(err) });
@@ -104,27 +109,37 @@ export class PodCgroups {
         ...(rules.hasMemoryLimits ? { memoryBytes: allPods.memoryBytes } : {}),
         ...reservations(present, rules),
       };
-      await this.#set(podsCgroupPath(settings), root, false);
-      await this.#set(
-        qosCgroupPath('Burstable', settings),
-        { ...weight(milliCpu), ...reservations(burstable, rules) },
-        false,
-      );
-      await this.#set(qosCgroupPath('BestEffort', settings), weight(0), false);
+      const groups: (readonly [path: string, limits: PodLimits])[] = [
+        [podsCgroupPath(settings), root],
+        [qosCgroupPath('Burstable', settings), { ...weight(milliCpu), ...reservations(burstable, rules) }],
+        [qosCgroupPath('BestEffort', settings), weight(0)],
+      ];
+      const wanted = JSON.stringify(groups);
+      if (wanted === this.#told) continue;
+      let areThere = true;
+      for (const [path, limits] of groups) areThere = (await this.#set(path, limits, false)) && areThere;
+      this.#told = areThere ? wanted : '';
     }
   }
 
-  /** `isNew`: what a new cgroup says by itself need not be written. Files of controllers that are not there are left out. */
-  async #set(path: string, limits: PodLimits, isNew: boolean): Promise<void> {
+  /**
+   * `isNew`: what a new cgroup says by itself need not be written. Files of controllers that are not there are left out. False where the
+   * group has none: it is not there yet.
+   */
+  async #set(path: string, limits: PodLimits, isNew: boolean): Promise<boolean> {
     const { host } = this.#options;
     const facts = await host.cgroups();
+    let isThere = false;
     for (const file of limitFiles(limits, facts.version)) {
       if ((isNew && file.isDefault) || !facts.controllers.includes(file.controller)) continue;
       const target = `${directoryOf(facts, file.controller, path)}/${file.name}`;
       const found = await host.fs.readText(target).catch(() => undefined);
       // A controller may be there and not be handed down to this group.
-      if (found !== undefined && !saysTheSame(found, file)) await host.fs.write(target, file.value);
+      if (found === undefined) continue;
+      isThere = true;
+      if (!saysTheSame(found, file)) await host.fs.write(target, file.value);
     }
+    return isThere;
   }
 }
 

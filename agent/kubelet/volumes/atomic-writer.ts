@@ -34,7 +34,7 @@ export async function writePayload(
   await fs.makeDirectory(target, 0o755);
   await Promise.all([...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)));
   // An agent that was killed here before us has left its own.
-  await fs.remove(`${directory}/${NEXT}`);
+  if ((await fs.readLink(`${directory}/${NEXT}`)) !== undefined) await fs.remove(`${directory}/${NEXT}`);
   await fs.symlink(version, `${directory}/${NEXT}`);
   await fs.rename(`${directory}/${NEXT}`, `${directory}/${DATA}`);
   await alignNames(fs, directory, { files, version });
