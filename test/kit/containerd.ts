@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type CriRuntime, createCriRuntime } from '#agent/cri/cri-runtime.ts';
 import { type ContainerdInstance, startContainerdInstance } from '#agent/host/containerd-instance.ts';
 import type { Executor, Host } from '#agent/host/host.ts';
@@ -162,10 +162,6 @@ async function killAndWait(pid: number): Promise<void> {
     if ((err as NodeJS.ErrnoException).code === 'ESRCH') return;
     throw err;
   }
-  // A zombie still has a /proc entry until Node reaps it, so its state is what tells.
-  for (;;) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    if (stat === '' || / Z /.test(stat)) return;
-    await delay(systemClock, 10);
-  }
+  // Not until it is a zombie: that is its first thread alone, while the others still hold the socket open and would answer who starts it anew.
+  while (existsSync(`/proc/${pid}`)) await delay(systemClock, 10);
 }
