@@ -40,7 +40,11 @@ export class VolumeUpkeep {
   async refreshIfDue(pod: Pod, isRunning: boolean): Promise<void> {
     const { volumes, clock, log } = this.#deps;
     const isOurs = volumes.isPrepared(uidOf(pod));
-    if (!isOurs && !isRunning) return;
+    if (!isOurs && !isRunning) {
+      // A time that has passed would wake the pod without end.
+      this.#dueMs = undefined;
+      return;
+    }
     const isDue = this.#dueMs === undefined ? !isOurs : clock.now() >= this.#dueMs;
     if (!this.#isStale && !isDue) {
       if (!isOurs) return;
