@@ -336,7 +336,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     async run() {
       await runKubelet(parts, { node, cache, manager: workers, health, shutdown, clockWasSet }, signal);
       void resourceClaims.follow((uid) => workers.worker(uid) !== undefined, signal);
-      void removeOrphanFolders({ host, paths, volumes, pods: workers, clock, log }, signal);
+      void removeOrphanFolders({ host, paths, cgroupRoot: cgroups.root, volumes, pods: workers, clock, log }, signal);
     },
   };
 }

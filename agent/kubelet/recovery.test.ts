@@ -199,6 +199,29 @@ test('folders and mounts of pods that nothing else remembers go, those of others
   expect(mounts.points).toEqual([]);
 });
 
+test('what is left of a pod stays while its processes run, and what cannot be removed is tried again', async () => {
+  rig = new KubeletRig();
+  const { fs } = rig.host;
+  const [running, stuck] = ['0a-running', '0b-stuck'].map((uid) => `/var/lib/kubelet/pods/${uid}`);
+  fs.seed(`${running}/volumes/kubernetes.io~empty-dir/data/file`, 'x');
+  const processes = '/sys/fs/cgroup/kubepods.slice/kubepods-pod0a_running.slice/pids.current';
+  fs.seed(processes, '2\n');
+  fs.seed(`${stuck}/file`, 'x');
+  const logs = '/var/log/pods/default_gone_0b-stuck';
+  fs.seed(`${logs}/app/0.log`, 'x');
+  fs.failWith(logs, new Error('EPERM'));
+  await rig.start();
+  await rig.settle();
+  expect([
+    await fs.list('/var/lib/kubelet/pods'),
+    await fs.info(`${running}/volumes/kubernetes.io~empty-dir/data/file`),
+  ]).toEqual([['0a-running'], expect.anything()]);
+  fs.failWith(logs, undefined);
+  fs.seed(processes, '0\n');
+  await rig.advance(60_000);
+  expect([await fs.list('/var/lib/kubelet/pods'), await fs.list('/var/log/pods')]).toEqual([[], []]);
+});
+
 describe('an agent that is killed while volumes are made and taken down', () => {
   const bringUpVolumes = async () => {
     await rig.createPod(withVolumes);

@@ -41,5 +41,14 @@ export function qosCgroupPath(qos: 'Burstable' | 'BestEffort', settings: CgroupS
 export function podCgroupPath(pod: Pod, settings: CgroupSettings): string {
   const parts = elements(qosClassOf(pod), pod.metadata.uid);
   if (settings.driver === 'cgroupfs') return podCgroupParent(pod, settings);
-  return `/${parts.map((_, index) => sliceName(parts.slice(0, index + 1))).join('/')}`;
+  return slicePath(parts);
+}
+
+const slicePath = (parts: readonly string[]) =>
+  `/${parts.map((_, index) => sliceName(parts.slice(0, index + 1))).join('/')}`;
+
+/** Where the cgroup of a pod may be of which nothing but the UID is known: of each class, by each driver. */
+export function possibleCgroupPaths(uid: string, root: string): string[] {
+  const classes = (['Guaranteed', 'Burstable', 'BestEffort'] as const).map((qos) => elements(qos, uid));
+  return classes.flatMap((parts) => [`${root === '/' ? '' : root}/${parts.join('/')}`, slicePath(parts)]);
 }

@@ -79,7 +79,7 @@ export class UsageReader {
   }
 }
 
-export async function readPodProcesses(host: Host, cgroupPath: string): Promise<number> {
+export async function readPodProcesses(host: Pick<Host, 'fs' | 'cgroups'>, cgroupPath: string): Promise<number> {
   const { version, root } = await host.cgroups();
   const path = `${root}${version === 2 ? '' : '/pids'}${cgroupPath}/pids.current`;
   return Number((await host.fs.readText(path).catch(() => '0')).trim()) || 0;
