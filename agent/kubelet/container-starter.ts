@@ -312,12 +312,14 @@ export class ContainerStarter {
       .catch((err) => log.warn('log link could not be made', { link, err: describeError(err) }));
   }
 
-  /** May take as long as it likes, as in Kubernetes. What it said goes into the log alone: it may hold secrets. */
+  /** May take as long as it likes, as in Kubernetes. What it said is in log and status; no Event tells it, since it may hold secrets. */
   async #postStart({ pod, container, podIps, signal }: StartRequest, containerId: string): Promise<void> {
     const handler = container.lifecycle?.postStart;
     if (handler === undefined) return;
     const { events, log } = this.#deps;
     const [podIp] = podIps;
+    // Its end came while the container was started: nobody would tell that again.
+    signal.throwIfAborted();
     try {
       await untilAborted(runHook(this.#deps, handler, { container, containerId, podIp, timeoutSeconds: 0 }), signal);
     } catch (err) {

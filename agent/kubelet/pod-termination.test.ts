@@ -107,6 +107,20 @@ describe('a pod that is deleted', () => {
     resolve();
   });
 
+  test('does not begin a postStart hook once it is to end', async () => {
+    const never = new Promise<never>(() => undefined);
+    rig.onCall = async (method, proceed) => {
+      if (method === 'execSync') return never;
+      const result = await proceed();
+      if (method === 'startContainer') await remove(5);
+      return result;
+    };
+    const postStart = { exec: { command: ['hello'] } };
+    await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { postStart } }] });
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+  });
+
   test('is stopped sooner when it is deleted again with less grace', async () => {
     await rig.createPod();
     const release = rig.runtime.hold('stopContainer');
