@@ -288,7 +288,7 @@ describe('a restart of the agent', () => {
     expect(rig.containerStatus()).toMatchObject({ restartCount: 0, ready: true });
   });
 
-  test('keeps the restart count and the back-off without a ledger too', async () => {
+  test('keeps the restart count without a ledger too', async () => {
     await rig.createPod();
     rig.runtime.exitContainer(rig.runtime.findContainer('app')!.id, 1);
     await rig.settle();

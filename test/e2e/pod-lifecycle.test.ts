@@ -138,7 +138,7 @@ describe.skipIf(problem !== undefined)('the life of a pod', () => {
     expect(hooks).toEqual(expect.arrayContaining(['postStart-exec', 'postStart-http', 'preStop-exec', 'preStop-http']));
   });
 
-  it('ends a container whose hook fails, and tells nobody what the hook said', async () => {
+  it('ends a container whose hook fails, and tells in no Event what the hook said', async () => {
     await untilEvent('bad-hook', 'FailedPostStartHook PostStartHook failed');
     await untilEvent('bad-hook', 'Killing FailedPostStartHook');
     expect((await eventsOf('bad-hook')).join()).not.toContain('s3cret');
