@@ -38,6 +38,7 @@ import { PodManager } from './pod-manager.ts';
 import { uidOf } from './pod-spec.ts';
 import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
+import { roomFor } from './resize/allocation.ts';
 import { ContainerResizer } from './resize/container-resizer.ts';
 import { runKubelet } from './run-kubelet.ts';
 import { RuntimeCache } from './runtime-cache.ts';
@@ -223,6 +224,10 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const podCgroups = new PodCgroups({
     ...{ host, settings: cgroups, rules, log },
     pods: () => manager?.listActive() ?? [],
+    roomFor(pod) {
+      const record = ledger.record(uidOf(pod));
+      return record === undefined ? pod : roomFor(pod, record);
+    },
     podPidsLimit: config.podPidsLimit,
     allPods: {
       milliCpu: facts.cpuCount * 1000 - config.reserved.milliCpu,

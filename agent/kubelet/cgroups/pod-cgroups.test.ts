@@ -111,6 +111,35 @@ describe('on the recorded tree of Debian 13, with slices of systemd', () => {
     expect(await read('/memory.max')).toBe('max');
   });
 
+  test('a pod that is to shrink keeps its limit until its containers have shrunk', async () => {
+    const shrunk = podWith(
+      { containers: [container('app', { resources: { limits: { ...AMOUNTS, memory: '16Mi' } } })] },
+      { uid: uid('a') },
+    );
+    let held: Pod = GUARANTEED;
+    const cgroups = cgroupsOf(host, { pods: () => [shrunk], roomFor: () => held });
+    await cgroups.apply(GUARANTEED);
+    await cgroups.sweep();
+    expect(await read(`${podA}/memory.max`)).toBe(String(64 * MIB));
+    held = shrunk;
+    await cgroups.sweep();
+    expect(await read(`${podA}/memory.max`)).toBe(String(16 * MIB));
+  });
+
+  test('what the kernel refuses one pod keeps no other from its limits', async () => {
+    await cgroupsOf(host).apply(BURSTABLE);
+    const file = `/sys/fs/cgroup/kubepods.slice${podB}/pids.max`;
+    host.fs.seed(file, 'max\n');
+    host.fs.seed(`/sys/fs/cgroup/kubepods.slice${podA}/pids.max`, 'max\n');
+    const write = host.fs.write.bind(host.fs);
+    host.fs.write = async (path, content, mode) => {
+      if (path.startsWith(`/sys/fs/cgroup/kubepods.slice${podA}`)) throw new Error('EBUSY');
+      return write(path, content, mode);
+    };
+    await cgroupsOf(host).sweep();
+    expect([await read(`${podB}/pids.max`), warnings.length]).toEqual(['100', 1]);
+  });
+
   test('memory QoS keeps what is requested, at every level above the containers', async () => {
     const memoryQos = { throttlingFactor: undefined, isReserved: true, allocatableBytes: () => 2 ** 30 };
     const cgroups = cgroupsOf(host, { rules: { ...RULES, memoryQos } });

@@ -21,6 +21,8 @@ export interface PodCgroupsOptions {
   readonly allPods: { readonly memoryBytes: number; readonly milliCpu: number };
   /** Pods that run here. */
   readonly pods: () => readonly Pod[];
+  /** The pod with the limits that its containers still hold while they are resized; absent: those that it has. */
+  readonly roomFor?: (pod: Pod) => Pod;
   readonly log: Logger;
 }
 
@@ -70,18 +72,27 @@ export class PodCgroups {
   /** Sets right what somebody else has changed, and the weights of the classes when pods have gone. */
   async sweep(): Promise<void> {
     const { pods, settings, log } = this.#options;
-    try {
-      for (const pod of pods()) await this.#set(podCgroupPath(pod, settings), this.#limitsOf(pod), false);
-      this.#told = '';
-      await this.#applyAbove();
-    } catch (err) {
-      log.warn('limits of pods could not be set', { err: describeError(err) });
-    }
+    const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+      await work().catch((err: unknown) =>
+        log.warn('limits of pods could not be set', { what, err: describeError(err) }),
+      );
+    };
+    // What the kernel refuses one pod must not keep the others from theirs.
+    for (const pod of pods())
+      await attempt(pod.metadata.name, () => this.#set(podCgroupPath(pod, settings), this.#limitsOf(pod), false));
+    this.#told = '';
+    await attempt('all pods', () => this.#applyAbove());
   }
 
   #limitsOf(pod: Pod): PodLimits {
-    const { podPidsLimit: pids, rules } = this.#options;
-    return { ...podLimits(pod, rules), ...(pids > 0 ? { pids } : {}) };
+    const { podPidsLimit: pids, rules, roomFor = (same) => same } = this.#options;
+    const { cpuQuota, memoryBytes } = podLimits(roomFor(pod), rules);
+    return {
+      ...podLimits(pod, rules),
+      cpuQuota,
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(pids > 0 ? { pids } : {}),
+    };
   }
 
   /** Of many pods that start at once, the last one's turn counts for all. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { container, podWith, recordOf } from '../testing/pod-fixtures.ts';
-import { allocatedPod, decideResize } from './allocation.ts';
+import { allocatedPod, decideResize, roomFor } from './allocation.ts';
 
 const sized = (cpu: string, memory = '64Mi') =>
   podWith({ containers: [container('app', { resources: { requests: { cpu, memory }, limits: { memory } } })] });
@@ -52,4 +52,18 @@ test('until it is granted the pod is what it was admitted as', () => {
   const verdict = decideResize({ pod: wanted, record, others: [], node });
   const allocated = verdict.kind === 'granted' ? verdict.allocation : {};
   expect(allocatedPod(wanted, { ...record, allocated })).toBe(wanted);
+});
+
+test.each([
+  ['a container that is to shrink keeps its room until it has', '64Mi', '256Mi', '256Mi'],
+  ['one that is to grow has it before', '256Mi', '64Mi', '256Mi'],
+  ['one that had no limit has none yet', '64Mi', undefined, undefined],
+])('%s', (_name, granted, held, expected) => {
+  const limits = { ...(held === undefined ? {} : { memory: held }) };
+  const record = recordOf(admitted, { containers: { app: { attempt: 0, ran: true, actuated: { limits } } } });
+  const pod = sized('500m', granted);
+  const [container] = roomFor(pod, record).spec?.containers ?? [];
+  expect(container?.resources?.limits?.memory).toBe(expected);
+  // What it requests is what it was granted.
+  expect(container?.resources?.requests).toEqual({ cpu: '500m', memory: granted });
 });

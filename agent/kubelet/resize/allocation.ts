@@ -139,3 +139,32 @@ export function resizeStep(
 export function actuatedSize(pod: Pod, record: LedgerRecord, name: string): IResourceRequirements | undefined {
   return record.containers[name]?.actuated ?? desiredAllocation(record.pod)[name] ?? desiredAllocation(pod)[name];
 }
+
+/**
+ * The granted pod with limits that its cgroup has room for while it is resized: of each container the larger one of what it was last given
+ * and what it is granted. Below what is in use, the kernel would end processes.
+ */
+export function roomFor(pod: Pod, record: LedgerRecord): Pod {
+  const spec = specOf(pod);
+  const widen = (container: IContainer): IContainer => {
+    const { resources } = container;
+    const actuated = actuatedSize(pod, record, container.name);
+    if (isSameSize(resources, actuated)) return container;
+    const { cpu: _cpu, memory: _memory, ...others } = resources?.limits ?? {};
+    const limits = RESIZABLE.flatMap((name) => {
+      const [granted, held] = [resources?.limits?.[name], actuated?.limits?.[name]];
+      if (granted === undefined || held === undefined) return [];
+      return [[name, Quantity.parse(held).compare(Quantity.parse(granted)) > 0 ? held : granted] as const];
+    });
+    return { ...container, resources: { ...resources, limits: { ...others, ...Object.fromEntries(limits) } } };
+  };
+  const { containers, initContainers } = spec;
+  return {
+    ...pod,
+    spec: {
+      ...spec,
+      containers: containers.map(widen),
+      ...(initContainers === undefined ? {} : { initContainers: initContainers.map(widen) }),
+    },
+  };
+}

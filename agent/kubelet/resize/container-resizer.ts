@@ -41,10 +41,10 @@ export class ContainerResizer {
     // 0 would mean "as before" to the runtime; -1 takes the limit away.
     const cpuQuota = resources.cpuQuota === 0 ? -1 : resources.cpuQuota;
     await runtime.updateResources(containerId, { ...resources, cpuQuota });
-    await podCgroups.apply(pod);
     const known = ledger.record(uidOf(pod)) ?? record;
     const entry = known.containers[name] ?? { attempt: 0, ran: true };
     await ledger.save(withContainer(known, name, { ...entry, actuated: container.resources ?? {} }), { durable: true });
+    await podCgroups.apply(pod);
   }
 
   /** The kernel would end the container at once. */
