@@ -46,6 +46,8 @@ export class ShutdownManager {
       return;
     }
     for (const { pods: members, limitSeconds } of planShutdown(pods(), tiers)) {
+      // Called off meanwhile: nobody would start again what was stopped now.
+      if (!this.#isShuttingDown) return;
       log.info('ending pods before the host goes down', { pods: members.length, limitSeconds });
       const late = new AbortController();
       await Promise.race([

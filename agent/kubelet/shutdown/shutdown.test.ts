@@ -122,4 +122,16 @@ describe('a node that goes down', () => {
     expect(rig.runtime.findContainer('app')?.state).toBe('RUNNING');
     expect(rig.pod()?.status?.phase).toBe('Running');
   });
+
+  test('leaves the next ones alone once it was called off', async () => {
+    await rig.createPod();
+    await rig.createPod({ priority: CRITICAL_PRIORITY }, 'critical');
+    const release = rig.runtime.hold('stopContainer');
+    await signal(true);
+    await signal(false);
+    release();
+    await rig.settle();
+    expect(rig.runtime.callsOf('stopContainer')).toHaveLength(1);
+    expect(rig.containerStatus('app', 'critical')).toMatchObject({ restartCount: 0, state: { running: {} } });
+  });
 });
