@@ -13,7 +13,7 @@ import { writePayload } from './atomic-writer.ts';
 import { configMap } from './config-map.ts';
 import type { CsiBlockVolumes } from './csi/csi-block-volumes.ts';
 import { type CsiVolume, inlineVolume, persistentVolume } from './csi/csi-volume.ts';
-import type { CsiVolumes } from './csi/csi-volumes.ts';
+import type { CsiVolumes, PreparedCsiVolume } from './csi/csi-volumes.ts';
 import { downwardApi } from './downward-api.ts';
 import { emptyDir } from './empty-dir.ts';
 import { hostPath } from './host-path.ts';
@@ -169,11 +169,7 @@ export class VolumeManager {
   }
 
   /** `shown` is the name that users look for: that of the PersistentVolume. */
-  async #named(
-    name: string,
-    shown: string,
-    setUp: () => Promise<PreparedVolume & { readonly refreshAtMs?: number }>,
-  ): Promise<SetUpVolume> {
+  async #named(name: string, shown: string, setUp: () => Promise<PreparedCsiVolume>): Promise<SetUpVolume> {
     try {
       const { refreshAtMs, ...prepared } = await setUp();
       return { name, prepared, refreshAtMs };
@@ -183,9 +179,10 @@ export class VolumeManager {
     }
   }
 
-  async #mapped(name: string, shown: string, map: () => Promise<PreparedVolume>): Promise<SetUpVolume> {
+  async #mapped(name: string, shown: string, map: () => Promise<PreparedCsiVolume>): Promise<SetUpVolume> {
     try {
-      return { name, prepared: await map() };
+      const { refreshAtMs, ...prepared } = await map();
+      return { name, prepared, refreshAtMs };
     } catch (err) {
       const message = `MapVolume.SetUpDevice failed for volume "${shown}" : ${describeError(err)}`;
       throw new VolumeError(message, { cause: err, reason: 'FailedMapVolume' });

@@ -2,7 +2,7 @@ import type { Pod } from '#api/object/kinds.ts';
 import { type PodUid, uidOf } from '../../pod-spec.ts';
 import { claimUse, readRecord, recordOf } from './csi-record.ts';
 import type { CsiVolume } from './csi-volume.ts';
-import { type CsiVolumesOptions, lockOf, type PreparedCsiVolume } from './csi-volumes.ts';
+import { type CsiVolumesOptions, lockOf, type PreparedCsiVolume, REFRESH_MS } from './csi-volumes.ts';
 
 const PLUGIN = 'kubernetes.io~csi';
 
@@ -34,13 +34,14 @@ export class CsiBlockVolumes {
   }
 
   async #setUp(pod: Pod, volume: CsiVolume): Promise<PreparedCsiVolume> {
-    const { host, calls, nodeName, tellInUse } = this.#options;
+    const { host, calls, nodeName, clock, tellInUse } = this.#options;
     const { specName } = volume;
     const uid = uidOf(pod);
     const use = await calls.begin(pod, volume, `${this.#devices()}/staging/${specName}`);
     const target = this.#target(specName, uid);
     const link = `${this.#podFolder(uid)}/${specName}`;
-    if ((await host.fs.readLink(link)) === undefined || (await host.fs.info(target)) === undefined) {
+    const isMapped = (await host.fs.readLink(link)) !== undefined && (await host.fs.info(target)) !== undefined;
+    if (!isMapped) {
       const record = recordOf(volume, nodeName, calls.attachmentName(use));
       await claimUse(host.fs, this.#dataFolder(specName), { record, tellInUse });
       // The link comes first: it is what take-down goes by.
@@ -54,8 +55,14 @@ export class CsiBlockVolumes {
       await calls.publish(use, target);
       await this.#map(specName, uid, target);
     }
-    await calls.grow(use, target);
-    return { hostPath: link, readOnly: volume.readOnly, isBlock: true };
+    // As of a file system: what is in use stays in use.
+    await calls.grow(use, target).catch((err: unknown) => {
+      if (!isMapped) throw err;
+    });
+    return {
+      ...{ hostPath: link, readOnly: volume.readOnly, isBlock: true },
+      ...(use.driver.capabilities.has('EXPAND_VOLUME') ? { refreshAtMs: clock.now() + REFRESH_MS } : {}),
+    };
   }
 
   async #map(specName: string, uid: PodUid, target: string): Promise<void> {

@@ -260,3 +260,17 @@ test('a volume that does not grow is not given to a new pod', async () => {
   fail('expand');
   await expect(create().setUp(podWith(), growing())).rejects.toThrow('expand failed');
 });
+
+test('a raw block volume in use is looked at again, and stays in use with the size that it has', async () => {
+  const { host, create, fail, asked } = setUp();
+  const device = { ...growing(), isBlock: true };
+  fail('expand');
+  await expect(create().block.setUp(podWith(), device)).rejects.toThrow('expand failed');
+  // As its driver makes it.
+  host.fs.seed(`${ROOT}/plugins/kubernetes.io/csi/volumeDevices/publish/pv/${uidOf(podWith())}`, '');
+  expect(await create().block.setUp(podWith(), device)).toMatchObject({
+    isBlock: true,
+    refreshAtMs: expect.any(Number),
+  });
+  expect(asked.filter((name) => name === 'publish')).toHaveLength(1);
+});

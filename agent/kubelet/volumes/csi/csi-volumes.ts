@@ -37,7 +37,7 @@ export const lockOf = ({ driver, handle }: VolumeKey): string => `${driver} ${ha
 
 const PLUGIN = 'kubernetes.io~csi';
 /** Drivers that want to be asked again, and volumes that may grow. */
-const REFRESH_MS = 60_000;
+export const REFRESH_MS = 60_000;
 
 /**
  * Volumes of CSI drivers that are file systems, on the paths that drivers hard-code. What a driver is asked for is on disk before it is
