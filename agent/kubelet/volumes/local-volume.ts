@@ -1,6 +1,7 @@
 import type { PreparedVolume } from '../config/container-config.ts';
 import { specOf, uidOf } from '../pod-spec.ts';
 import type { BoundClaim } from './csi/csi-volume.ts';
+import type { KeyLock } from './csi/key-lock.ts';
 import { followed } from './host-path.ts';
 import { type VolumeContext, VolumeError } from './volume-kind.ts';
 
@@ -9,7 +10,11 @@ const DEFAULT_FS_TYPE = 'ext4';
 const FORMAT_MS = 15 * 60_000;
 
 /** A directory of this host, or a block device with a file system, that a PersistentVolume names; its files are given to the pod's group. */
-export async function setUpLocal(context: VolumeContext, { volume, readOnly }: BoundClaim): Promise<PreparedVolume> {
+export async function setUpLocal(
+  context: VolumeContext,
+  { volume, readOnly }: BoundClaim,
+  locks: KeyLock,
+): Promise<PreparedVolume> {
   const { pod, host, paths } = context;
   const { local, mountOptions = [] } = volume.spec ?? {};
   const source = local?.path ?? '';
@@ -20,7 +25,9 @@ export async function setUpLocal(context: VolumeContext, { volume, readOnly }: B
   const isNew = isToMount && !(await host.mounts.list()).some((mount) => mount.path === path);
   if (isNew) {
     await host.fs.makeDirectory(path, 0o750);
-    if (isDevice) await mountDevice(context, { source, path, fsType: local?.fsType || DEFAULT_FS_TYPE, mountOptions });
+    const fsType = local?.fsType || DEFAULT_FS_TYPE;
+    // Two pods that find a new device empty must not both format it.
+    if (isDevice) await locks.run(source, () => mountDevice(context, { source, path, fsType, mountOptions, readOnly }));
     else await host.mounts.mount({ fsType: 'none', source, path, options: ['bind', ...mountOptions] });
   }
   const hostPath = isToMount ? path : source;
@@ -41,14 +48,17 @@ interface DeviceMount {
   readonly path: string;
   readonly fsType: string;
   readonly mountOptions: readonly string[];
+  readonly readOnly: boolean;
 }
 
 /** A device without any file system or partition is formatted, as in Kubernetes; whatever is on it otherwise stays. */
 async function mountDevice(
   { host }: VolumeContext,
-  { source, path, fsType, mountOptions }: DeviceMount,
+  { source, path, fsType, mountOptions, readOnly }: DeviceMount,
 ): Promise<void> {
   if ((await contentOf(host, source)) === undefined) {
+    if (readOnly || mountOptions.includes('ro'))
+      throw new VolumeError(`cannot mount unformatted disk ${source} as we are manipulating it in read-only mode`);
     const quick = fsType.startsWith('ext') ? ['-F', '-m0'] : [];
     await host.exec.run([`mkfs.${fsType}`, ...quick, source], { timeoutMs: FORMAT_MS });
   }

@@ -156,6 +156,25 @@ test('a device of which nobody can say what is on it is left alone', async () =>
   expect(host.exec.calls.map(({ argv: [program] }) => program)).toEqual(['blkid']);
 });
 
+test('an empty device is formatted once for two pods, and not at all for one that only reads', async () => {
+  const { host, create } = setUp({ local: { path: '/dev/sdx' } });
+  host.fs.seedDevice('/dev/sdx', 'block');
+  let isEmpty = true;
+  host.exec.respond(([program]) => {
+    if (program === 'mkfs.ext4') isEmpty = false;
+    if (program !== 'blkid') return undefined;
+    return isEmpty ? new ExecError(['blkid'], 2, '') : 'TYPE=ext4\n';
+  });
+  const manager = create();
+  await expect(manager.refresh(podOf(claimed(true)))).rejects.toThrow(
+    'MountVolume.SetUp failed for volume "pv" : cannot mount unformatted disk /dev/sdx as we are manipulating it in read-only mode',
+  );
+  const other = podWith({ volumes: [claimed()] }, { uid: 'uid-2' });
+  await Promise.all([manager.refresh(podOf(claimed())), manager.refresh(other)]);
+  expect(host.exec.calls.filter(({ argv: [program] }) => program === 'mkfs.ext4')).toHaveLength(1);
+  expect(host.mounts.requests).toHaveLength(2);
+});
+
 test('an emptyDir whose making was interrupted is made in full', async () => {
   const { host, create } = setUp();
   const path = `${POD}/volumes/kubernetes.io~empty-dir/v`;

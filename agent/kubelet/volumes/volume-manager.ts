@@ -14,6 +14,7 @@ import { configMap } from './config-map.ts';
 import type { CsiBlockVolumes } from './csi/csi-block-volumes.ts';
 import { type CsiVolume, inlineVolume, persistentVolume } from './csi/csi-volume.ts';
 import type { CsiVolumes, PreparedCsiVolume } from './csi/csi-volumes.ts';
+import { KeyLock } from './csi/key-lock.ts';
 import { downwardApi } from './downward-api.ts';
 import { emptyDir } from './empty-dir.ts';
 import { hostPath } from './host-path.ts';
@@ -86,6 +87,8 @@ interface SetUpVolume {
 export class VolumeManager {
   readonly #options: VolumeManagerOptions;
   readonly #prepared = new Map<PodUid, PreparedVolumes>();
+  /** What is done to one device is done in turn. */
+  readonly #devices = new KeyLock();
 
   constructor(options: VolumeManagerOptions) {
     this.#options = options;
@@ -155,7 +158,7 @@ export class VolumeManager {
     }
     if (csi !== undefined) return this.#setUpCsi(context.pod, given.name, persistentVolume(bound));
     if (local !== undefined) {
-      const done = await this.#named(...names, () => setUpLocal(context, bound));
+      const done = await this.#named(...names, () => setUpLocal(context, bound, this.#devices));
       return { ...done, measure: { by: 'fileSystem', path: done.prepared.hostPath } };
     }
     const done = await this.#setUpPlain(context, sourceOf(bound));
