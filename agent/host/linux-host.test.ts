@@ -227,6 +227,9 @@ describe('facts', () => {
     expect(facts.cpuCount).toBeGreaterThan(0);
     expect(facts.bootId).toMatch(/^[0-9a-f-]{36}$/);
     expect(await host.sourceAddressTo('127.0.0.1')).toBe('127.0.0.1');
+    expect(await host.sourceAddressTo('localhost')).toMatch(/^(127\.0\.0\.1|::1)$/);
+    // Refused, as where there is no route: there is no source, and none that stands for all.
+    expect(await host.sourceAddressTo('255.255.255.255')).toBeUndefined();
     expect(await host.bootTimeMs()).toBeGreaterThan(0);
     expect((await host.addresses()).map(({ address }) => address)).toContain('127.0.0.1');
   });

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect, isIPv6 } from 'node:net';
+import { connect, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { readCgroups } from './cgroups.ts';
 import { openDatagrams } from './datagrams.ts';
@@ -65,16 +65,25 @@ const dialTcp: Dialer['tcp'] = (host, port, { timeoutMs = DIAL_TIMEOUT_MS, signa
     socket.once('connect', () => settle(undefined));
   });
 
+async function sourceAddressTo(destination: string): Promise<string | undefined> {
+  const family = isIP(destination);
+  if (family !== 0) return sourceAddressOf(family === 6 ? 'udp6' : 'udp4', destination);
+  // A name may have addresses of one family alone.
+  return (await sourceAddressOf('udp4', destination)) ?? sourceAddressOf('udp6', destination);
+}
+
 /** Connecting a datagram socket sends nothing: it only makes the kernel choose the route and with it the source address. */
-function sourceAddressTo(destination: string): Promise<string | undefined> {
+function sourceAddressOf(type: 'udp4' | 'udp6', destination: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = createSocket(isIPv6(destination) ? 'udp6' : 'udp4');
+    const socket = createSocket(type);
     const finish = (address: string | undefined) => {
       socket.close();
       resolve(address);
     };
     socket.once('error', () => finish(undefined));
-    socket.connect(9, destination, () => finish(socket.address().address));
+    // It is told of failures too (no route, no such name); the socket then has the address that stands for all of them.
+    const onConnected = (err?: Error) => finish(err === undefined ? socket.address().address : undefined);
+    socket.connect(9, destination, onConnected);
   });
 }
 
