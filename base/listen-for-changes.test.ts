@@ -43,3 +43,30 @@ it('looks once for a crowd of lines, when the program began to listen, and when 
   await listening;
   expect(await looksAfter(5_000)).toBe(0);
 });
+
+it('does not start again and again, as fast as it can, what ends at once', async () => {
+  const clock = new FakeClock();
+  const stopping = new AbortController();
+  let starts = 0;
+  const listen = async () => {
+    starts += 1;
+    throw new Error('Protocol not supported');
+  };
+  const options = { clock, log: silentLogger, listen, gatherMs: 100, isChange: () => true, onChange() {} };
+  const listening = listenForChanges(options, stopping.signal);
+  const pass = async (seconds: number) => {
+    for (let i = 0; i < seconds * 10; i++) {
+      await clock.advance(100);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  await pass(3);
+  expect(starts).toBeGreaterThan(3);
+  await pass(300);
+  starts = 0;
+  await pass(600);
+  expect(starts).toBeGreaterThan(5);
+  expect(starts).toBeLessThan(15);
+  stopping.abort();
+  await listening;
+});

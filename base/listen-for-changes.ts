@@ -1,3 +1,4 @@
+import { backoffDelayMs } from './backoff.ts';
 import { type Clock, delay } from './clock.ts';
 import { describeError } from './errors.ts';
 import type { Logger } from './logger.ts';
@@ -16,6 +17,10 @@ export interface ListeningOptions {
 }
 
 const RESTART_MS = 700;
+/** One that cannot do its work (a kernel without what it asks for) ends at once, however often it is started. */
+const FUTILE = { initialMs: RESTART_MS, maxMs: 60_000 };
+/** What ends it early may also be what it should tell of. */
+const EARLY_ENDS = 5;
 /** By then the program listens; what happened before it did is known to nobody. */
 const STARTED_MS = 300;
 
@@ -31,7 +36,8 @@ export async function listenForChanges(options: ListeningOptions, signal: AbortS
       if (!signal.aborted) options.onChange();
     });
   };
-  while (!signal.aborted) {
+  for (let earlyEnds = 0; !signal.aborted; ) {
+    const startedMs = clock.monotonic();
     const cancel = clock.after(STARTED_MS, touch);
     try {
       await listen((line) => isChange(line) && touch(), signal);
@@ -41,6 +47,8 @@ export async function listenForChanges(options: ListeningOptions, signal: AbortS
     cancel();
     if (signal.aborted) return;
     touch();
-    await delay(clock, RESTART_MS, signal).catch(() => {});
+    earlyEnds = clock.monotonic() - startedMs < STARTED_MS ? earlyEnds + 1 : 0;
+    const pauseMs = earlyEnds <= EARLY_ENDS ? RESTART_MS : backoffDelayMs(earlyEnds - EARLY_ENDS + 1, FUTILE);
+    await delay(clock, pauseMs, signal).catch(() => {});
   }
 }
