@@ -8,6 +8,8 @@ export class HostChanges {
   readonly #host: Host;
   readonly #path: string;
   #sysctls: Record<string, string> | undefined;
+  /** One change after the other: two that begin together would each write a file without what the other remembers. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   constructor(host: Host, path: string) {
     this.#host = host;
@@ -15,7 +17,13 @@ export class HostChanges {
   }
 
   /** Sets a kernel key and remembers its first value; false when this kernel has no such key or refuses it. */
-  async setSysctl(name: string, value: string): Promise<boolean> {
+  setSysctl(name: string, value: string): Promise<boolean> {
+    const change = this.#changing.then(() => this.#set(name, value));
+    this.#changing = change.catch(() => {});
+    return change;
+  }
+
+  async #set(name: string, value: string): Promise<boolean> {
     const current = await this.#host.readSysctl(name);
     if (current === undefined) return false;
     if (current === value) return true;
