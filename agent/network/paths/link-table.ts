@@ -21,6 +21,8 @@ interface Entry extends NextHop {
 }
 
 interface RouteLine {
+  /** Of what is no way at all: `unreachable`, `blackhole`, `prohibit`. */
+  readonly type?: string;
   readonly dst?: string;
   readonly gateway?: string;
   readonly via?: unknown;
@@ -31,8 +33,8 @@ interface RouteLine {
 }
 
 /**
- * Reads `ip -j route show`, one text for each family, and `ip -j link show`. Routes of our own are left out by the caller's filter: they lead to pods. Rules of
- * policy routing are not looked at: where they send nodes elsewhere, `podTransport: vxlan` is right whatever they say.
+ * Reads `ip -j route show`, one text for each family, and `ip -j link show`. Routes of our own are in them too: they lead to pods, where no
+ * node is. Rules of policy routing are not looked at: where they send nodes elsewhere, `podTransport: vxlan` is right whatever they say.
  */
 export function parseLinkTable(routesJson: Readonly<Record<IpFamily, string>>, linksJson: string): LinkTable {
   const entries = (['IPv4', 'IPv6'] as const).flatMap((family) =>
@@ -54,7 +56,12 @@ export function parseLinkTable(routesJson: Readonly<Record<IpFamily, string>>, l
   };
 }
 
-function entryOf({ dst, gateway, via, dev, metric, flags, nexthops }: RouteLine, family: IpFamily): Entry[] {
+function entryOf(
+  { type = 'unicast', dst, gateway, via, dev, metric, flags, nexthops }: RouteLine,
+  family: IpFamily,
+): Entry[] {
+  // Of IPv6 it has the loopback for a device.
+  if (type !== 'unicast') return [];
   const hop = nexthops?.[0] ?? { gateway, via, dev };
   const range = dst === undefined ? undefined : parseCidr(rangeText(dst, family));
   if (range === undefined || hop.dev === undefined || (flags ?? []).includes('linkdown')) return [];

@@ -130,6 +130,11 @@ describe('computePodPaths', () => {
     expect(computePodPaths(nodes, dual)).toEqual(want);
   });
 
+  it('takes no route for a way that leads nowhere', () => {
+    const none = [{ type: 'unreachable', dst: 'default', dev: 'lo', metric: 4_294_967_295 }];
+    expect(parseLinkTable({ IPv4: '', IPv6: JSON.stringify(none) }, '[]').nextHopTo('2001:db8::2')).toBeUndefined();
+  });
+
   it('takes the tunnel everywhere when told so', () => {
     const [path] = computePodPaths([node('b', '10.244.1.0/24', '192.0.2.2')], { ...scope, transport: 'vxlan' });
     expect(path?.directDevice).toBeUndefined();
