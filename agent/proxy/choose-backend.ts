@@ -15,6 +15,8 @@ export interface BackendOptions {
   readonly log: Logger;
   /** One range of pod addresses per family that this cluster has. */
   readonly clusterCidrs: Readonly<Partial<Record<IpFamily, string>>>;
+  /** Of this node; absent: none is known. */
+  readonly nodeIps?: readonly string[];
   /** Undefined: every address of the node. */
   readonly nodePortRanges: readonly string[] | undefined;
   readonly localhostNodePorts: boolean;
@@ -137,9 +139,12 @@ function nftBackend(nft: string, family: IpFamily, options: BackendOptions): Pro
   return createNftablesBackend({ exec: options.exec, nft, rules: ruleOptions(family, options) });
 }
 
-function ruleOptions(family: IpFamily, { clusterCidrs, nodePortRanges }: BackendOptions) {
+function ruleOptions(family: IpFamily, { clusterCidrs, nodeIps = [], nodePortRanges }: BackendOptions) {
   const isOfFamily = (range: string) => range.includes(':') === (family === 'IPv6');
-  return { family, clusterCidr: clusterCidrs[family]!, nodePortRanges: nodePortRanges?.filter(isOfFamily) };
+  return {
+    ...{ family, clusterCidr: clusterCidrs[family]! },
+    ...{ nodeIps: nodeIps.filter(isOfFamily), nodePortRanges: nodePortRanges?.filter(isOfFamily) },
+  };
 }
 
 /** Each family has tables of its own. A family without a backend is not programmed. */

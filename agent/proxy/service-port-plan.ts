@@ -1,4 +1,4 @@
-import type { IpFamily } from '#api/meta/ip-address.ts';
+import { type IpFamily, parseCidr, parseIp, rangeContains } from '#api/meta/ip-address.ts';
 
 /** What a Service port needs of the kernel, with nothing of iptables or nftables in it: computed by `plan.ts`, rendered by a backend. */
 
@@ -59,3 +59,19 @@ export const usesClusterEndpoints = (plan: ServicePortPlan): boolean =>
 
 export const usesLocalEndpoints = (plan: ServicePortPlan): boolean =>
   plan.localEndpoints.length > 0 && (plan.internalLocal || (plan.externalLocal && isExternallyReachable(plan)));
+
+/**
+ * Ranges that may use the load-balancer addresses. Where such an address is the node's own (many balancers bind it there), what the node itself
+ * sends to it comes from it: let in where the node is (`nodeIps`), as in kube-proxy.
+ */
+export function admittedSources(plan: ServicePortPlan, nodeIps: readonly string[]): readonly string[] {
+  const { loadBalancerSourceRanges: ranges, loadBalancerIps, family } = plan;
+  const isNodeIn = ranges.some((text) => {
+    const range = parseCidr(text);
+    return nodeIps.some((nodeIp) => {
+      const ip = parseIp(nodeIp);
+      return range !== undefined && ip !== undefined && rangeContains(range, ip);
+    });
+  });
+  return isNodeIn ? [...ranges, ...loadBalancerIps.map((ip) => `${ip}/${family === 'IPv6' ? 128 : 32}`)] : ranges;
+}

@@ -74,6 +74,8 @@ export interface BaseRuleOptions {
   readonly family: IpFamily;
   /** Of the rules' family. */
   readonly clusterCidr: string;
+  /** Of this node, of the rules' family. */
+  readonly nodeIps?: readonly string[];
   /** Ranges of node addresses on which node ports answer; undefined: every address of the node. */
   readonly nodePortRanges?: readonly string[] | undefined;
   /** Node ports answer on 127.0.0.1 too (IPv4; needs `route_localnet`). */

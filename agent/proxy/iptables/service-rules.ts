@@ -1,4 +1,5 @@
 import {
+  admittedSources,
   type EndpointTarget,
   externalEndpoints,
   internalEndpoints,
@@ -32,6 +33,8 @@ export interface DispatchRules {
 export interface RuleOptions {
   /** Pod addresses of the cluster: traffic from elsewhere to a cluster IP is masqueraded so that answers find their way back. */
   readonly clusterCidr: string;
+  /** Of this node. */
+  readonly nodeIps?: readonly string[];
 }
 
 const comment = (text: string): string => `-m comment --comment "${text}"`;
@@ -48,14 +51,15 @@ const hasSourceRanges = (plan: ServicePortPlan): boolean =>
  * Chains of one Service port: SVC spreads over the cluster and SVL over this node, EXT decides on masquerade, FW on sources, SEP
  * translates.
  */
-export function renderServiceChains(plan: ServicePortPlan, { clusterCidr }: RuleOptions): ServiceChains {
+export function renderServiceChains(plan: ServicePortPlan, options: RuleOptions): ServiceChains {
+  const { clusterCidr } = options;
   const chains = new Map<string, Rule[]>();
   const isCounted = plan.hasAnyEndpoint;
   if (isCounted && usesClusterEndpoints(plan))
     chains.set(serviceChain(plan), [...masqueradeStrangers(plan, clusterCidr), ...spread(plan, plan.clusterEndpoints)]);
   if (isCounted && usesLocalEndpoints(plan))
     chains.set(localChain(plan), [...masqueradeStrangers(plan, clusterCidr), ...spread(plan, plan.localEndpoints)]);
-  if (isCounted && isExternallyReachable(plan)) addExternalChains(chains, plan, clusterCidr);
+  if (isCounted && isExternallyReachable(plan)) addExternalChains(chains, plan, options);
   const targets = [
     ...(usesClusterEndpoints(plan) ? plan.clusterEndpoints : []),
     ...(usesLocalEndpoints(plan) ? plan.localEndpoints : []),
@@ -71,7 +75,11 @@ function masqueradeStrangers(plan: ServicePortPlan, clusterCidr: string): Rule[]
   ];
 }
 
-function addExternalChains(chains: Map<string, Rule[]>, plan: ServicePortPlan, clusterCidr: string): void {
+function addExternalChains(
+  chains: Map<string, Rule[]>,
+  plan: ServicePortPlan,
+  { clusterCidr, nodeIps = [] }: RuleOptions,
+): void {
   const rules: Rule[] = [];
   if (!plan.externalLocal) {
     rules.push(`${comment(`masquerade traffic for ${plan.id} external destinations`)} -j KUBE-MARK-MASQ`);
@@ -91,7 +99,7 @@ function addExternalChains(chains: Map<string, Rule[]>, plan: ServicePortPlan, c
   if (hasSourceRanges(plan)) {
     chains.set(
       firewallChain(plan),
-      plan.loadBalancerSourceRanges.map(
+      admittedSources(plan, nodeIps).map(
         (range) => `${comment(`${plan.id} loadbalancer IP`)} -s ${range} -j ${externalChain(plan)}`,
       ),
     );

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  admittedSources,
   type EndpointTarget,
   internalEndpoints,
   isExternallyReachable,
@@ -181,7 +182,8 @@ function addSpreadChain(
 function addFirewall(into: Collector, plan: ServicePortPlan, options: NftOptions): void {
   if (plan.loadBalancerIps.length === 0 || plan.loadBalancerSourceRanges.length === 0) return;
   const name = chainName('firewall', plan);
-  const ranges = plan.loadBalancerSourceRanges.map((range) => `${nftFamily(options.family)} saddr ${range} return`);
+  const sources = admittedSources(plan, options.nodeIps ?? []);
+  const ranges = sources.map((range) => `${nftFamily(options.family)} saddr ${range} return`);
   into.chains.set(name, [...ranges, 'drop']);
   for (const ip of plan.loadBalancerIps) into.put('firewall-ips', keyOf(plan, ip), `goto ${name}`);
 }

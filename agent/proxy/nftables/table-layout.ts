@@ -13,6 +13,8 @@ export interface NftOptions {
   readonly family: IpFamily;
   /** Of the same family. Traffic from elsewhere to a cluster IP is masqueraded so that answers find their way back. */
   readonly clusterCidr: string;
+  /** Of this node, of the same family. */
+  readonly nodeIps?: readonly string[];
   /** Ranges of node addresses on which node ports answer; undefined: every address of the node but loopback. */
   readonly nodePortRanges?: readonly string[] | undefined;
 }

@@ -158,6 +158,20 @@ export const FLOW_CASES: readonly FlowCase[] = [
     want: { kind: 'dropped' },
   },
   {
+    name: 'the node reaches a load-balancer address that is its own where the ranges let the node in',
+    service: service('a', { ...loadBalancerSpec, loadBalancerSourceRanges: ['198.51.100.0/24', '192.0.2.0/24'] }),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: '203.0.113.8', destination: '203.0.113.8', fromHost: true },
+    want: delivered('10.244.2.5:8080', true),
+  },
+  {
+    name: 'the node does not reach a load-balancer address that is its own where they do not',
+    service: service('a', loadBalancerSpec),
+    endpoints: [REMOTE],
+    packet: { ...fromPod, source: '203.0.113.8', destination: '203.0.113.8', fromHost: true },
+    want: { kind: 'dropped' },
+  },
+  {
     name: 'load-balancer address of ipMode Proxy is left alone',
     service: service('a', {
       ...nodePortSpec,

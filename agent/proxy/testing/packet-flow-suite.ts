@@ -31,6 +31,7 @@ export interface FlowRig {
 
 export interface FlowOptions {
   readonly nodeAddresses: readonly string[];
+  readonly nodeIps?: readonly string[];
   readonly clusterCidr: string;
   readonly family: 'IPv4' | 'IPv6';
   readonly nodePortRanges?: readonly string[];
@@ -38,7 +39,12 @@ export interface FlowOptions {
   readonly choose?: (count: number) => number;
 }
 
-const IPV4_RIG: FlowOptions = { nodeAddresses: [NODE, '127.0.0.1'], clusterCidr: '10.244.0.0/16', family: 'IPv4' };
+const IPV4_RIG: FlowOptions = {
+  nodeAddresses: [NODE, '127.0.0.1'],
+  nodeIps: [NODE],
+  clusterCidr: '10.244.0.0/16',
+  family: 'IPv4',
+};
 
 /** The same with addresses of IPv6: 10.244.1.5 becomes fd00:10:244:1::5, the range 10.244.0.0/16 fd00:10:244::/48. */
 function inIpv6<T>(value: T): T {
