@@ -6,6 +6,7 @@ const sound: HostNetworkFacts = {
   forwarding: { IPv4: '1', IPv6: '0' },
   bridgeNetfilter: { IPv4: '1', IPv6: '0' },
   nftProblem: undefined,
+  hasConntrack: true,
   foreignChains: [],
   otherIptables: { program: 'iptables-legacy', rules: '' },
 };
@@ -31,6 +32,7 @@ it.each([
     want: ['NoBridgeNetfilter'],
   },
   { name: 'no nf_tables', facts: { ...sound, nftProblem: 'Protocol not supported' }, want: ['NoNfTables'] },
+  { name: 'no conntrack', facts: { ...sound, hasConntrack: false }, want: ['NoConntrack'] },
   {
     name: 'firewalld as it is installed',
     facts: { ...sound, foreignChains: [firewalld] },

@@ -22,7 +22,7 @@ export function examineHost(facts: HostNetworkFacts, { clusterCidrs }: ExamineOp
 }
 
 function kernelProblems(facts: HostNetworkFacts, families: readonly IpFamily[]): NetworkProblem[] {
-  const { nftProblem } = facts;
+  const { nftProblem, hasConntrack } = facts;
   const problems: NetworkProblem[] = [];
   for (const family of families) {
     const [forwarding, bridgeNetfilter] = [facts.forwarding[family], facts.bridgeNetfilter[family]];
@@ -54,6 +54,14 @@ function kernelProblems(facts: HostNetworkFacts, families: readonly IpFamily[]):
       reason: 'NoNfTables',
       cause: `rules of nftables cannot be set, so NetworkPolicies are not enforced on this node: ${nftProblem}`,
       cure: 'install the package nftables and use a kernel with nf_tables (CONFIG_NF_TABLES)',
+      isDegraded: true,
+    });
+  if (!hasConntrack)
+    problems.push({
+      reason: 'NoConntrack',
+      cause:
+        'the program conntrack is not installed, so UDP clients that go on sending keep to endpoints of Services that are gone',
+      cure: 'install the package conntrack',
       isDegraded: true,
     });
   return problems;

@@ -20,6 +20,8 @@ export interface HostNetworkFacts {
   readonly bridgeNetfilter: Readonly<Record<IpFamily, string | undefined>>;
   /** Why rules of nftables cannot be set; undefined: they can. */
   readonly nftProblem: string | undefined;
+  /** The program that ends flows. */
+  readonly hasConntrack: boolean;
   readonly foreignChains: readonly ForeignChain[];
   /** What the variant of iptables that is not in use holds, as its `-save` prints it; empty: nothing, or there is none. */
   readonly otherIptables: { readonly program: string; readonly rules: string };
@@ -60,13 +62,14 @@ export async function readHostNetworkFacts({ host, iptables }: FactSources): Pro
     IPv4: await host.readSysctl(KERNEL_KEYS.IPv4[key]),
     IPv6: await host.readSysctl(KERNEL_KEYS.IPv6[key]),
   });
-  const [forwarding, bridgeNetfilter, nft, otherIptables] = await Promise.all([
+  const [forwarding, bridgeNetfilter, conntrack, nft, otherIptables] = await Promise.all([
     byFamily('forwarding'),
     byFamily('bridgeNetfilter'),
+    host.exec.find('conntrack'),
     readForeignChains(host),
     readOtherVariant({ host, iptables }),
   ]);
-  return { forwarding, bridgeNetfilter, ...nft, otherIptables };
+  return { forwarding, bridgeNetfilter, hasConntrack: conntrack !== undefined, ...nft, otherIptables };
 }
 
 async function readForeignChains({ exec }: Host): Promise<Pick<HostNetworkFacts, 'nftProblem' | 'foreignChains'>> {
