@@ -45,3 +45,10 @@ test('makes missing directories with the mode of the root, and its handle outliv
   }
   await expect(openBeneath(join(root, 'volume'), 'up/x', { create: true })).rejects.toMatchObject({ code: 'ENOTDIR' });
 });
+
+test('makes a directory once, however many ask for it at the same time', async () => {
+  const paths = Array.from({ length: 20 }, () => openBeneath(join(root, 'volume'), 'a/b/c', { create: true }));
+  const results = await Promise.allSettled(paths);
+  for (const result of results) if (result.status === 'fulfilled') await result.value.close();
+  expect(results.filter(({ status }) => status === 'rejected')).toEqual([]);
+});

@@ -45,12 +45,23 @@ async function openElement(path: string, isLast: boolean, mode: number | undefin
     return await open(path, flags);
   } catch (err) {
     if (mode === undefined || (err as NodeJS.ErrnoException).code !== 'ENOENT') throw err;
+  }
+  try {
     await mkdir(path, { mode: 0o700 });
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'EEXIST') throw err;
+    // Another pod's start, or a container, was faster: whoever made it sees to its mode.
+    return open(path, flags);
   }
   const made = await open(path, flags | constants.O_DIRECTORY);
-  // Not by mkdir, which the umask cuts; and by the handle, since the name may be another's by now.
-  await chmod(handlePath(made), mode);
-  return made;
+  try {
+    // Not by mkdir, which the umask cuts; and by the handle, since the name may be another's by now.
+    await chmod(handlePath(made), mode);
+    return made;
+  } catch (err) {
+    await made.close();
+    throw err;
+  }
 }
 
 /** By this path others may open what the handle names, while it is open. */
