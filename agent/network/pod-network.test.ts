@@ -5,9 +5,14 @@ import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 import { HostChanges } from './host-changes.ts';
+import type { EncryptionOptions } from './paths/path-keeper.ts';
 import { createPodNetwork } from './pod-network.ts';
 
-function networkOn(host: FakeHost, clusterCidrs: RangesByFamily = { IPv4: '10.244.0.0/16' }) {
+function networkOn(
+  host: FakeHost,
+  clusterCidrs: RangesByFamily = { IPv4: '10.244.0.0/16' },
+  encryption: EncryptionOptions = UNENCRYPTED,
+) {
   return createPodNetwork({
     host,
     changes: new HostChanges(host, '/state/host-changes.json'),
@@ -20,7 +25,7 @@ function networkOn(host: FakeHost, clusterCidrs: RangesByFamily = { IPv4: '10.24
     mtu: 1500,
     transport: 'auto',
     vxlanPort: 8472,
-    encryption: UNENCRYPTED,
+    encryption,
     probePort: 10256,
     onProblems: () => {},
     resolver: { addresses: { IPv4: '169.254.10.53', IPv6: 'fd63:6f72:6163:6c65::53' }, port: 10053 },
@@ -80,5 +85,51 @@ describe('pod network', () => {
     await networkOn(host).applyPodCidrs(['10.244.0.0/24']);
     expect(host.sysctls.get('net.ipv6.conf.all.forwarding')).toBe('0');
     expect(host.exec.calls.filter(({ argv }) => argv.includes('ip6tables') || argv.includes('-6'))).toEqual([]);
+  });
+
+  it('keeps the route of a router of IPv6 that has not spoken yet, where that of IPv4 leads', async () => {
+    const host = new FakeHost();
+    await host.fs.makeDirectory('/state');
+    host.sysctls.set('net.ipv6.conf.eth0.accept_ra', '1').set('net.ipv6.conf.docker0.accept_ra', '1');
+    host.exec.respond((argv) =>
+      argv.join(' ') === 'ip -j -4 route show default' ? '[{"dst":"default","dev":"eth0"}]' : undefined,
+    );
+    await networkOn(host, { IPv4: '10.244.0.0/16', IPv6: 'fd42::/48' }).applyPodCidrs(['fd42:0:0:1::/64']);
+    expect(host.sysctls.get('net.ipv6.conf.eth0.accept_ra')).toBe('2');
+    expect(host.sysctls.get('net.ipv6.conf.docker0.accept_ra')).toBe('1');
+  });
+
+  it('closes what an earlier configuration opened', async () => {
+    const host = new FakeHost();
+    await host.fs.makeDirectory('/state');
+    let standing = ['-N CORACLE-INPUT', '-A dns', '-A dns', '-A 8472', '-A 51820'];
+    host.exec.respond((argv) => (argv.slice(-2).join(' ') === '-S CORACLE-INPUT' ? standing.join('\n') : undefined));
+    const emptied = () => host.exec.calls.some(({ argv }) => argv.slice(-2).join(' ') === '-F CORACLE-INPUT');
+    await networkOn(host).applyPodCidrs(['10.244.0.0/24']);
+    expect(emptied()).toBe(true);
+    host.exec.calls.splice(0);
+    standing = standing.slice(0, -1);
+    await networkOn(host).applyPodCidrs(['10.244.0.0/24']);
+    expect(emptied()).toBe(false);
+  });
+
+  it('keeps clear text back before anything is forwarded, where packets are to be encrypted', async () => {
+    const host = new FakeHost();
+    await host.fs.makeDirectory('/state');
+    host.sysctls.set('net.ipv4.ip_forward', '0');
+    let wasForwarding: string | undefined;
+    let tables = '';
+    host.exec.respond((argv, stdin) => {
+      if (stdin?.includes('coracle-encryption')) wasForwarding = host.sysctls.get('net.ipv4.ip_forward');
+      return argv.join(' ') === 'nft list tables' ? tables : undefined;
+    });
+    const network = networkOn(host, undefined, { ...UNENCRYPTED, isAsked: true });
+    await network.applyPodCidrs(['10.244.0.0/24']);
+    expect(wasForwarding).toBe('0');
+    expect(host.sysctls.get('net.ipv4.ip_forward')).toBe('1');
+    // Somebody else's flush, which leaves rules of iptables-legacy alone.
+    expect(await network.isIntact()).toBe(false);
+    tables = 'table ip kube-proxy\ntable inet coracle-encryption\n';
+    expect(await network.isIntact()).toBe(true);
   });
 });

@@ -9,6 +9,7 @@ import type { Host } from '../host/host.ts';
 import { CNI_CONFIG_FILE, POD_BRIDGE, renderCniConfig } from './cni-config.ts';
 import type { HostChanges } from './host-changes.ts';
 import type { NetworkProblem } from './network-problem.ts';
+import { hasTables } from './own-tables.ts';
 import { createPathKeeper, type EncryptionOptions } from './paths/path-keeper.ts';
 import type { PodTransport } from './paths/pod-paths.ts';
 import type { PacketCarrier } from './paths/relay/packet-relay.ts';
@@ -178,11 +179,17 @@ const jumpTo = (hook: string, chain: string): string[] => [
 
 /**
  * A kernel that forwards IPv6 believes routers' advertisements no more, and loses its default route within half an hour, unless it is told to
- * believe them nevertheless. Done where a default route came by one.
+ * believe them nevertheless. Done where a default route came by one, and where that of IPv4 leads: after a start of the host its router may
+ * not have spoken yet.
  */
 async function keepAdvertisedRoutes({ host, changes, log }: PodNetworkOptions): Promise<void> {
-  const { stdout } = await host.exec.run(['ip', '-j', '-6', 'route', 'show', 'default', 'proto', 'ra']);
-  const routes = stdout.trim() === '' ? [] : (JSON.parse(stdout) as { readonly dev?: string }[]);
+  const listed = await Promise.all([
+    host.exec.run(['ip', '-j', '-6', 'route', 'show', 'default', 'proto', 'ra']),
+    host.exec.run(['ip', '-j', '-4', 'route', 'show', 'default']),
+  ]);
+  const routes = listed.flatMap(({ stdout }) =>
+    stdout.trim() === '' ? [] : (JSON.parse(stdout) as { readonly dev?: string }[]),
+  );
   for (const device of new Set(routes.flatMap(({ dev }) => dev ?? []))) {
     // A dot in the name of a device is written as a slash.
     const sysctl = `net.ipv6.conf.${device.replaceAll('.', '/')}.accept_ra`;
@@ -210,10 +217,12 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
   async function ensureChain(own: OwnChain): Promise<void> {
     const { chain, rules } = own;
     const table = own;
-    const missing = !(await holds(table, '-n', '-L', chain));
-    if (missing) await iptables(table, '-N', chain);
+    const listed = await iptables(table, '-S', chain).catch(() => undefined);
+    if (listed === undefined) await iptables(table, '-N', chain);
     const present = await Promise.all(rules.map((rule) => holds(table, '-C', chain, ...rule)));
-    if (!present.every(Boolean)) {
+    // What an earlier configuration opened (a port of encryption, say) is open no more.
+    const standing = (listed?.stdout ?? '').split('\n').filter((line) => line.startsWith('-A ')).length;
+    if (!present.every(Boolean) || standing > rules.length) {
       await iptables(table, '-F', chain);
       for (const rule of rules) await iptables(table, '-A', chain, ...rule);
     }
@@ -262,6 +271,7 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
     await host.exec
       .run(['modprobe', BRIDGE_MODULE])
       .catch((err: unknown) => log.debug('module not loaded', { module: BRIDGE_MODULE, err: describeError(err) }));
+    await paths.keepClearTextBack();
     const families = new Set(podCidrs.flatMap((cidr) => parseCidr(cidr)?.family ?? []));
     if (families.has('IPv6')) await keepAdvertisedRoutes(options);
     for (const [name, value, consequence] of [...families].flatMap((family) => SYSCTLS[family])) {
@@ -290,6 +300,7 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
       if (ownPodCidrs.length === 0) return true;
       // One that is being set up now is told of by its own events.
       await applying.catch(() => {});
+      if (!(await hasTables(host.exec, paths.tables))) return false;
       const jumps = ownChains(ownPodCidrs, options).map((own) => holds(own, '-C', ...jumpTo(own.hook, own.chain)));
       return (await Promise.all(jumps)).every(Boolean);
     },

@@ -9,6 +9,11 @@ export const DELETE_GUARD: string = ['ip', 'ip6']
   .map((family) => `table ${family} ${GUARD_TABLE}\ndelete table ${family} ${GUARD_TABLE}\n`)
   .join('');
 
+const tableFamily = (underlay: IpFamily): 'ip' | 'ip6' => (underlay === 'IPv6' ? 'ip6' : 'ip');
+
+/** As nft lists it. */
+export const guardTable = (underlay: IpFamily): string => `${tableFamily(underlay)} ${GUARD_TABLE}`;
+
 export interface GuardOptions {
   /** Of the tunnels. */
   readonly port: number;
@@ -28,7 +33,7 @@ export interface GuardOptions {
  * be wrong. Frames of the other family meet no device of ours, so its table goes.
  */
 export function renderGuard({ port, underlay, nodeAddresses, relayPort }: GuardOptions): string {
-  const family = underlay === 'IPv6' ? 'ip6' : 'ip';
+  const family = tableFamily(underlay);
   const fromRelay =
     relayPort === undefined ? '' : `iif "lo" ip saddr 127.0.0.1 udp sport ${relayPort} udp dport ${port} accept`;
   const toRelay =
@@ -39,7 +44,7 @@ export function renderGuard({ port, underlay, nodeAddresses, relayPort }: GuardO
     ip daddr ${RELAY_ADDRESS} udp dport ${port} udp dport set ${relayPort} ip saddr set 127.0.0.1 ip daddr set 127.0.0.1 udp checksum set 0
   }`;
   const elements = nodeAddresses.length === 0 ? '' : `elements = { ${[...nodeAddresses].sort().join(', ')} }`;
-  return `${DELETE_GUARD}table ${family} ${GUARD_TABLE} {
+  return `${DELETE_GUARD}table ${guardTable(underlay)} {
   set nodes {
     type ${underlay === 'IPv6' ? 'ipv6_addr' : 'ipv4_addr'}
     ${elements}

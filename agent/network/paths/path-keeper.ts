@@ -10,7 +10,7 @@ import { ExecError, type Host } from '../../host/host.ts';
 import type { NetworkProblem } from '../network-problem.ts';
 import { watchLinks } from './link-monitor.ts';
 import { type LinkTable, parseLinkTable } from './link-table.ts';
-import { DELETE_GUARD, renderGuard } from './overlay-guard.ts';
+import { DELETE_GUARD, guardTable, renderGuard } from './overlay-guard.ts';
 import { type MtuFacts, podMtu, vxlanMtu, wireguardMtu } from './pod-mtu.ts';
 import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrsOf, underlayOf } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
@@ -74,6 +74,10 @@ export interface PathKeeper {
   start(nodes: Informer<Node>, signal: AbortSignal): void;
   /** Somebody threw rules away: ours are put back. */
   reassert(): void;
+  /** Tables of nftables that ought to stand. */
+  readonly tables: readonly string[];
+  /** Before this host forwards anything for pods. */
+  keepClearTextBack(): Promise<void>;
   cleanUp(): Promise<void>;
 }
 
@@ -93,6 +97,7 @@ class Keeper implements PathKeeper {
   #syncing: Promise<void> = Promise.resolve();
   #mtu: number | undefined;
   #guard = '';
+  #guardTable: string | undefined;
   #setupProblem: NetworkProblem | undefined;
   #tunnelProblem: NetworkProblem | undefined;
   #relayProblem: NetworkProblem | undefined;
@@ -139,8 +144,17 @@ class Keeper implements PathKeeper {
     });
   }
 
+  get tables(): readonly string[] {
+    return [...(this.#guardTable === undefined ? [] : [this.#guardTable]), ...this.#encryption.tables];
+  }
+
+  keepClearTextBack(): Promise<void> {
+    return this.#encryption.keepClearTextBack();
+  }
+
   reassert(): void {
     this.#guard = '';
+    this.#guardTable = undefined;
     this.#encryption.reassert();
     this.#touch();
   }
@@ -185,7 +199,7 @@ class Keeper implements PathKeeper {
         await this.#pause(backoffDelayMs(failures, RETRY), signal);
         continue;
       }
-      const pauseMs = Math.min(LOOK_AGAIN_MS, this.#encryption.silenceEndsMs ?? LOOK_AGAIN_MS);
+      const pauseMs = Math.min(LOOK_AGAIN_MS, this.#encryption.lookAgainMs ?? LOOK_AGAIN_MS);
       if (!this.#dirty) await this.#pause(pauseMs, signal);
     }
   }
@@ -296,6 +310,7 @@ class Keeper implements PathKeeper {
     if (guard === this.#guard) return;
     try {
       await host.exec.run(['nft', '-f', '-'], { stdin: guard });
+      this.#guardTable = guardTable(underlay);
     } catch (err) {
       log.warn('the tunnel takes packets of everybody: rules of nftables cannot be set', { err: describeError(err) });
     }

@@ -3,7 +3,7 @@ import { POD_BRIDGE } from '../../cni-config.ts';
 import { VXLAN_DEVICE } from '../vxlan.ts';
 import { WIREGUARD_DEVICE } from './wireguard.ts';
 
-const CLEAR_GUARD_TABLE = 'coracle-encryption';
+export const CLEAR_GUARD_TABLE = 'coracle-encryption';
 
 export const DELETE_CLEAR_GUARD = `table inet ${CLEAR_GUARD_TABLE}\ndelete table inet ${CLEAR_GUARD_TABLE}\n`;
 

@@ -91,9 +91,9 @@ describe('what is in the way of encryption', () => {
     const { clock, encryption } = rig(true);
     const paths = computePodPaths([node()], { ...scope, encryption: asked });
     expect(encryption.problems(paths, true)).toEqual([]);
-    expect(encryption.silenceEndsMs).toBe(30_000);
+    expect(encryption.lookAgainMs).toBe(30_000);
     await clock.advance(30_000);
-    expect(encryption.silenceEndsMs).toBeUndefined();
+    expect(encryption.lookAgainMs).toBeUndefined();
     const [problem] = encryption.problems(paths, true);
     expect(problem).toMatchObject({ reason: 'NotEncrypted', isDegraded: true });
     expect(problem?.cause).toMatch(/node\(s\) b have told no key/);
@@ -111,6 +111,14 @@ describe('what is in the way of encryption', () => {
     expect(encryption.barriers().map(({ podCidr }) => podCidr)).toEqual(['10.244.0.0/16', 'fd00:244::/32']);
     await encryption.publish(node(KEY), state);
     expect(published).toEqual([undefined]);
+    // It may have been a bad moment alone: tried again soon, then less often.
+    expect(encryption.lookAgainMs).toBe(1_000);
+    await encryption.prepare(wish);
+    expect(encryption.lookAgainMs).toBe(2_000);
+    host.exec.missing.delete('wg');
+    host.exec.respond((argv) => (argv.includes('dump') ? 'PRIVATE=\tPUBLIC=\t51820\toff\n' : undefined));
+    expect(await encryption.prepare(wish)).toEqual({ isAsked: true, isReady: true });
+    expect(encryption.lookAgainMs).toBeUndefined();
   });
 
   it('rules that keep clear text back stand before anything else, and go when nobody asks', async () => {

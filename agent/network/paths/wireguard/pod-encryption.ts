@@ -1,11 +1,12 @@
 import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
+import { backoffDelayMs } from '#base/backoff.ts';
 import { describeError } from '#base/errors.ts';
 import type { NetworkProblem } from '../../network-problem.ts';
 import type { LinkTable } from '../link-table.ts';
 import type { PodPath } from '../pod-paths.ts';
 import { barrier, type PodRoute } from '../pod-routes.ts';
-import { DELETE_CLEAR_GUARD, renderClearGuard } from './clear-guard.ts';
+import { CLEAR_GUARD_TABLE, DELETE_CLEAR_GUARD, renderClearGuard } from './clear-guard.ts';
 import { type EncryptionScope, encryptionUnavailable, notEncrypted, wireguardPeersOf } from './encrypted-paths.ts';
 import { wireguardKeyOf } from './node-key.ts';
 import { type DeviceWish, WireguardDevice, type WireguardDeviceOptions } from './wireguard-device.ts';
@@ -17,6 +18,8 @@ export interface PodEncryptionOptions extends WireguardDeviceOptions {
   readonly publishKey: (publicKey: string | undefined) => Promise<void>;
 }
 
+/** Of a host that cannot encrypt, or could not just now: nothing goes meanwhile. */
+const RETRY = { initialMs: 1_000, maxMs: 60_000 };
 /** A node that has just joined has told no key yet. */
 const SILENT_MS = 30_000;
 
@@ -29,6 +32,7 @@ export class PodEncryption {
   #guard: string | undefined;
   #isRemoved = false;
   #error: unknown;
+  #failures = 0;
   /** By node: since when there is no agreeing with it. */
   readonly #barredSinceMs = new Map<string, number>();
 
@@ -41,6 +45,19 @@ export class PodEncryption {
     return this.#options.isAsked;
   }
 
+  /** Tables of nftables that ought to stand. */
+  get tables(): readonly string[] {
+    return this.isAsked && this.#guard !== undefined ? [`inet ${CLEAR_GUARD_TABLE}`] : [];
+  }
+
+  /** Before this host forwards anything. Does not reject: `prepare` tells what is in the way. */
+  async keepClearTextBack(): Promise<void> {
+    if (!this.isAsked) return;
+    await this.#syncGuard().catch((err: unknown) =>
+      this.#options.log.warn('no rules keep clear text back yet', { err: describeError(err) }),
+    );
+  }
+
   /** Brings the device up, or takes it away where nobody asked; undefined: this node has no addresses for its pods yet. Does not reject. */
   async prepare(wish: DeviceWish | undefined): Promise<EncryptionScope> {
     const { isAsked, log } = this.#options;
@@ -51,9 +68,11 @@ export class PodEncryption {
       this.#isRemoved = !isAsked;
       if (!isAsked || wish === undefined) return { isAsked, isReady: false };
       this.#publicKey = await this.#device.ensure(wish);
+      this.#failures = 0;
       return { isAsked, isReady: true };
     } catch (err) {
       if (isAsked) this.#error = err;
+      this.#failures += 1;
       log.warn('packets between pods of nodes cannot be encrypted', { err: describeError(err) });
       return { isAsked, isReady: false };
     }
@@ -87,10 +106,11 @@ export class PodEncryption {
     return silent.length === 0 ? [] : [notEncrypted(silent.sort(), this.isAsked, isRelaying)];
   }
 
-  /** How long until there may be more to say, though nothing changes; undefined: there will not. */
-  get silenceEndsMs(): number | undefined {
+  /** How long until there may be more to say, or to try again, though nothing changes; undefined: there will not. */
+  get lookAgainMs(): number | undefined {
     const now = this.#options.clock.monotonic();
     const left = [...this.#barredSinceMs.values()].map((sinceMs) => sinceMs + SILENT_MS - now).filter((ms) => ms > 0);
+    if (this.#error !== undefined) left.push(backoffDelayMs(this.#failures, RETRY));
     return left.length === 0 ? undefined : Math.min(...left);
   }
 
