@@ -24,7 +24,7 @@ export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
       const wireguard = podEncryption === 'wireguard' ? await findLackOfWireguard(host) : undefined;
       const encryption = wireguard === undefined ? [] : [wireguard];
       if (proxyMode === 'none') return encryption;
-      const backend = await configuredBackend(config, host.exec, silentLogger);
+      const backend = await configuredBackend(config, { exec: host.exec, log: silentLogger });
       return [...encryption, ...lacksProblem(await backend.findLacks())];
     },
   });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { AgentConfig } from './config.ts';
 import { checkFamilies, configuredNodeIps, podRanges } from './family-settings.ts';
-import { findNodeAddresses } from './node-address.ts';
+import { addressesMeanwhile, findNodeAddresses } from './node-address.ts';
 
 const config = (over: Partial<AgentConfig>) =>
   ({ clusterCidr: '10.244.0.0/16', clusterDns: ['10.96.0.10'], nodeIp: '', ...over }) as AgentConfig;
@@ -79,4 +80,19 @@ describe('addresses of a node that is told none', () => {
   ] as const)('$name', async ({ server, families, own, want }) => {
     expect(await findNodeAddresses([`https://${server}:6443`], families, hostWith(own))).toEqual(want);
   });
+});
+
+it.each([
+  { name: 'any that the host has', own: ['169.254.1.1', '192.0.2.7', 'fd00::7'], want: ['192.0.2.7', 'fd00::7'] },
+  { name: 'one that pods have no range for', own: ['192.0.2.7'], families: ['IPv6'], want: ['192.0.2.7'] },
+  { name: 'that of the loopback', own: ['fe80::1'], want: ['127.0.0.1'] },
+] as const)('without a way to the servers a node starts with $name', async ({ own, want, ...rest }) => {
+  const ours = [
+    { interfaceName: 'lo', address: 'fd63::53' },
+    { interfaceName: 'coracle0', address: '10.244.0.1' },
+  ];
+  const theirs = own.map((address) => ({ interfaceName: 'eth0', address }));
+  const host = { addresses: async () => [...ours, ...theirs] } as never;
+  const families: readonly IpFamily[] = ('families' in rest ? rest.families : undefined) ?? ['IPv4', 'IPv6'];
+  expect(await addressesMeanwhile(families, host)).toEqual(want);
 });

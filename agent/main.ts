@@ -30,7 +30,7 @@ import { KUBELET_DEFAULTS, type KubeletConfig } from './kubelet/kubelet-config.t
 import { createNodeAccess } from './kubelet/server/node-access.ts';
 import { createNodeServer, type NodeServer } from './kubelet/server/node-server.ts';
 import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
-import { findNodeAddresses, followAddress } from './node-address.ts';
+import { addressesMeanwhile, findNodeAddresses, followAddress } from './node-address.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { nodeSettings, readCredentialProviders } from './node-settings.ts';
 import { ownContainerdOptions, ownSocket } from './own-runtime.ts';
@@ -84,8 +84,13 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     onCall: (method) => operations.count(method),
   });
   const packets = new PacketLinks();
+  const families = Object.keys(podRanges(config.clusterCidr)) as IpFamily[];
+  const towards =
+    config.nodeIp === '' ? await findNodeAddresses(servers.all, families, host) : configuredNodeIps(config.nodeIp);
+  const found = towards ?? (await addressesMeanwhile(families, host));
+  if (towards === undefined) log.warn('there is no way to any server yet', { servers: servers.all, addresses: found });
   const network = await createNodeNetwork({
-    ...{ config, nodeName, host, clock, log },
+    ...{ config, nodeName, host, clock, log, nodeIps: found },
     carrier: packets,
     onProblems: () => kubelet.checkNode(),
     annotateNode: async (annotations) => {
@@ -104,19 +109,12 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
   // Asked only after `kubelet` is there: answers come later.
   const onServerClock = () => kubelet.clockWasSet();
   const client = createKubeClient(watchServerClock(transports.node, clock, onServerClock));
-  const families = Object.keys(podRanges(config.clusterCidr)) as IpFamily[];
-  const found =
-    config.nodeIp === '' ? await findNodeAddresses(servers.all, families, host) : configuredNodeIps(config.nodeIp);
-  if (found === undefined) throw new ConfigError('this host has no address towards the server: set --node-ip');
 
   // Followed by the kubelet: what changes here is told next.
   const nodeIps = [...found];
   // Runs beside the kubelet: pods must not wait for their network configuration to be written before others are looked after.
   const onPodCidrs = (podCidrs: readonly string[]) => {
-    network.onPodCidrs(podCidrs).then(
-      () => kubelet.checkNode(),
-      (err: unknown) => log.error('the pod network could not be set up', { err: describeError(err) }),
-    );
+    void network.onPodCidrs(podCidrs).then(() => kubelet.checkNode());
   };
   const devicePlugins = createDevicePlugins({
     folder: `${config.kubeletDir}/device-plugins`,

@@ -1,5 +1,6 @@
 import { type IpFamily, parseIp } from '#api/meta/ip-address.ts';
 import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Host } from './host/host.ts';
 import { watchLinks } from './network/paths/link-monitor.ts';
@@ -38,6 +39,22 @@ export async function findNodeAddresses(
   return addresses.includes(towards) ? addresses : [...addresses, towards];
 }
 
+/**
+ * Addresses to start with where there is no way to the servers yet (a router that starts later than this host): any that the host has, or else
+ * its loopback's. Pods of this node need no server; `followAddress` tells the true ones.
+ */
+export async function addressesMeanwhile(families: readonly IpFamily[], host: Host): Promise<readonly string[]> {
+  const own = (await host.addresses()).flatMap(({ interfaceName, address }) =>
+    OWN_DEVICES.test(interfaceName) || isOwnLink(address) ? [] : address,
+  );
+  const found = families.flatMap((family) => own.find((address) => parseIp(address)?.family === family) ?? []);
+  if (found.length > 0) return found;
+  return own.length > 0 ? own.slice(0, 1) : [families[0] === 'IPv6' ? '::1' : '127.0.0.1'];
+}
+
+/** The loopback has addresses of ours, as have the devices of pods. */
+const OWN_DEVICES = /^(lo$|coracle)/;
+
 /** Reached by nobody beyond it. */
 const isOwnLink = (address: string): boolean => /^(fe80:|169\.254\.|127\.)|^::1$/.test(address);
 
@@ -69,7 +86,8 @@ export async function followAddress(options: AddressFollowing, signal: AbortSign
       clock,
       log,
       hasIpv6: options.families.includes('IPv6') || addresses.some((address) => address.includes(':')),
-      onChange: () => void look(),
+      onChange: () =>
+        void look().catch((err: unknown) => log.warn('addresses cannot be read', { err: describeError(err) })),
     },
     signal,
   );

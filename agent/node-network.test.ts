@@ -89,3 +89,32 @@ it('a kernel that refuses the rules of Services is in the way, until it takes th
   await expect.poll(() => network.problems()).toEqual([]);
   stop.abort();
 });
+
+it('a pod network that cannot be set up is told of, and set up once that is possible', async () => {
+  const { host, network } = await networkOf(configOf());
+  let isLocked = true;
+  host.exec.respond((argv) =>
+    isLocked && argv.includes('CORACLE-MASQ')
+      ? new ExecError(argv, 4, 'Another app is currently holding the xtables lock')
+      : undefined,
+  );
+  await network.onPodCidrs(['10.244.3.0/24']);
+  await expect.poll(() => network.problems()?.map(({ reason }) => reason)).toEqual(['PodNetworkNotSetUp']);
+  expect(network.problems()?.[0]?.cause).toContain('holding the xtables lock');
+  isLocked = false;
+  await expect.poll(() => network.problems()).toEqual([]);
+  expect(await host.fs.info('/var/lib/coracle/agent/cni/10-coracle.conflist')).toBeDefined();
+});
+
+it('a cluster DNS that cannot answer on the node is told of', async () => {
+  const { host, network } = await networkOf(configOf('--proxy-healthz-port', '0', '--proxy-metrics-port', '0'));
+  host.exec.respond((argv) =>
+    argv.includes('replace') && argv.includes('lo')
+      ? new ExecError(argv, 2, 'RTNETLINK answers: Permission denied')
+      : undefined,
+  );
+  const stop = new AbortController();
+  network.start(new MemoryCluster().client(), stop.signal);
+  await expect.poll(() => network.problems()?.map(({ reason }) => reason)).toContain('NoClusterDns');
+  stop.abort();
+});

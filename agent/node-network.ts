@@ -20,6 +20,7 @@ import type { PacketCarrier } from './network/paths/relay/packet-relay.ts';
 import { WIREGUARD_KEY_ANNOTATION } from './network/paths/wireguard/node-key.ts';
 import { createPodNetwork } from './network/pod-network.ts';
 import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
+import { SetUp } from './network/set-up.ts';
 import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
 import type { PlanChange } from './proxy/change-tracker.ts';
@@ -31,7 +32,7 @@ import { isProxyHealthy, startProxyServers } from './proxy/health/proxy-server.t
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
 import { createProxier } from './proxy/proxier.ts';
 import { watchRules } from './proxy/rules-monitor.ts';
-import { syncProblem } from './services-problem.ts';
+import { dnsProblem, syncProblem } from './services-problem.ts';
 
 export interface NodeNetworkOptions {
   readonly config: AgentConfig;
@@ -39,6 +40,8 @@ export interface NodeNetworkOptions {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of this node, as found; absent: as configured. */
+  readonly nodeIps?: readonly string[];
   /** For nodes that cannot be reached otherwise. */
   readonly carrier?: PacketCarrier;
   /** What is in the way of pod traffic changed. */
@@ -50,7 +53,7 @@ export interface NodeNetworkOptions {
 /** Services and pod routes of this node; acts as `coracle:netd:<name>`, which reads no pods and no secrets. */
 export interface NodeNetwork {
   start(client: KubeClient, signal: AbortSignal): void;
-  /** The controller gave this node its pod addresses. */
+  /** The controller gave this node its pod addresses. Resolves after the first try to use them; it is tried again until they are in use. */
   onPodCidrs(podCidrs: readonly string[]): Promise<void>;
   /** What is in the way of pod traffic on this node; undefined: the network is somebody else's. */
   problems(): readonly NetworkProblem[] | undefined;
@@ -96,15 +99,26 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     clusterCidrs,
     onProblems: (found) => problems.tell('host', found),
   });
-  const backend = await configuredBackend(config, host.exec, log.child({ component: 'proxy' }));
+  const backend = await configuredBackend(config, {
+    ...{ exec: host.exec, log: log.child({ component: 'proxy' }) },
+    nodeIps: options.nodeIps,
+  });
   let ownPodCidrs: readonly string[] = [];
+  const setUp = new SetUp({ clock, log, onProblems: (found) => problems.tell('setUp', found) });
   const reassert = async () => {
     if (config.networkMode !== 'routes') return;
-    await podNetwork.reassert();
+    await setUp.take(() => podNetwork.reassert());
     trouble.look();
   };
-  /** In whatever table the proxy has its own, those of pods stand in those of iptables, which other programs flush. */
-  const onRulesChanged = async () => {
+  /**
+   * In whatever table the proxy has its own, those of pods stand in those of iptables, which other programs flush; some rules of ours are
+   * nftables' on a host with iptables-legacy too, where `nft flush ruleset` leaves the proxy's alone.
+   */
+  const onRulesChanged = async (policies: PolicyEnforcer) => {
+    if (!(await policies.isIntact())) {
+      log.warn('rules of network policies were removed by somebody else; writing them again');
+      policies.reassert();
+    }
     if (config.networkMode !== 'routes') return;
     trouble.lookSoon();
     if (await podNetwork.isIntact()) return;
@@ -113,7 +127,8 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
   };
   const onPodCidrs = async (podCidrs: readonly string[]) => {
     ownPodCidrs = podCidrs;
-    if (config.networkMode === 'routes') await podNetwork.applyPodCidrs(usableRanges(podCidrs, clusterCidrs, log));
+    if (config.networkMode === 'routes')
+      await setUp.take(() => podNetwork.applyPodCidrs(usableRanges(podCidrs, clusterCidrs, log)));
     trouble.look();
   };
   /** The kubelet tells the same, but not while no API can be asked: what was kept of the Node serves then. */
@@ -121,9 +136,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     const tell = ({ metadata, spec }: Node) => {
       const podCidrs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
       if (metadata.name !== nodeName || ownPodCidrs.length > 0 || podCidrs.length === 0) return;
-      onPodCidrs(podCidrs).catch((err: unknown) =>
-        log.error('the pod network could not be set up', { err: describeError(err) }),
-      );
+      void onPodCidrs(podCidrs);
     };
     nodes.addHandler({ onAdd: tell, onUpdate: (_, node) => tell(node) });
   };
@@ -131,6 +144,7 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     problems: () => (config.networkMode === 'routes' ? problems.list() : undefined),
     start(client, signal) {
       const folder = `${config.dataDir}/network`;
+      signal.addEventListener('abort', () => setUp.stop(), { once: true });
       const informers = createNodeInformers({ client, fs: host.fs, folder, nodeName, clock, log });
       if (config.networkMode === 'routes') {
         void trouble.run(signal);
@@ -138,17 +152,20 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
         watchOwnNode(informers.nodes());
       }
       if (backend.mode === 'iptables' && config.proxyMode !== 'none' && config.localhostNodePorts)
-        void allowLocalhostNodePorts(changes, log);
+        allowLocalhostNodePorts(changes, log).catch((err: unknown) =>
+          log.error('node ports are deaf on 127.0.0.1', { err: describeError(err) }),
+        );
       if (config.proxyMode !== 'none') {
         const start = async () => {
-          const dns = await startDns(options, informers, signal);
-          const policies = startPolicies(options, informers, dns, signal);
+          const tell = (source: string) => (found: readonly NetworkProblem[]) => problems.tell(source, found);
+          const dns = await startDns(options, { informers, onProblems: tell('dns') }, signal);
+          const policies = startPolicies(options, { informers, dns, onProblems: tell('policies') }, signal);
           const complain = (err: unknown) =>
             log.error('the pod network could not be set up again', { err: describeError(err) });
           startProxier({
             ...{ options, backend, informers, dns, signal },
-            onProblems: (found) => problems.tell('services', found),
-            onRulesChanged: () => void onRulesChanged().catch(complain),
+            onProblems: tell('services'),
+            onRulesChanged: () => void onRulesChanged(policies).catch(complain),
             onRulesLost() {
               policies.reassert();
               // The masquerade of pods stands in the same tables.
@@ -204,10 +221,16 @@ function usableRanges(podCidrs: readonly string[], ranges: RangesByFamily, log: 
 
 const DNS_PORT = 53;
 
+interface DnsStart {
+  readonly informers: NodeInformers;
+  /** Why names have no answer here; none: they have. */
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
+}
+
 /** Services go on without: whoever runs a DNS of their own needs none here. */
 async function startDns(
   { config, host, clock, log }: NodeNetworkOptions,
-  informers: NodeInformers,
+  { informers, onProblems }: DnsStart,
   signal: AbortSignal,
 ): Promise<DnsServer | undefined> {
   if (config.clusterDns.length === 0) return undefined;
@@ -231,14 +254,18 @@ async function startDns(
     );
   } catch (err) {
     log.error('the cluster DNS cannot answer on this node', { err: describeError(err) });
+    onProblems([dnsProblem(err)]);
     return undefined;
   }
 }
 
+interface PoliciesStart extends DnsStart {
+  readonly dns: DnsServer | undefined;
+}
+
 function startPolicies(
   { config, host, clock, log }: NodeNetworkOptions,
-  informers: NodeInformers,
-  dns: DnsServer | undefined,
+  { informers, dns, onProblems }: PoliciesStart,
   signal: AbortSignal,
 ): PolicyEnforcer {
   const enforcer = createPolicyEnforcer({
@@ -249,6 +276,7 @@ function startPolicies(
     families: Object.keys(podRanges(config.clusterCidr)) as IpFamily[],
     dns,
     clusterDns: config.clusterDns,
+    onProblems,
   });
   enforcer.start(signal);
   return enforcer;

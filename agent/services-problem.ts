@@ -36,3 +36,10 @@ export function syncProblem(found: BackendLacks, err: unknown, failures: number)
   };
   return [problem];
 }
+
+export const dnsProblem = (err: unknown): NetworkProblem => ({
+  reason: 'NoClusterDns',
+  cause: `the cluster DNS does not answer on this node, so pods find no names: ${describeError(err)}`,
+  cure: 'make way for it (dnsPort is its port) and restart the agent; or set clusterDns to nothing where you run a DNS of your own',
+  isDegraded: true,
+});

@@ -7,6 +7,8 @@ import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { Executor } from '../../host/host.ts';
+import type { NetworkProblem } from '../network-problem.ts';
+import { hasTables } from '../own-tables.ts';
 import {
   computePolicyTable,
   POLICY_TABLE,
@@ -25,6 +27,8 @@ export interface PolicyEnforcerOptions {
   /** Where the cluster DNS answers on this node; undefined: it does not. */
   readonly dns: { readonly addresses: Readonly<Partial<Record<IpFamily, string>>>; readonly port: number } | undefined;
   readonly clusterDns: readonly string[];
+  /** What keeps policies from being enforced; none: nothing does. */
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
 }
 
 export interface PolicyEnforcer {
@@ -32,9 +36,13 @@ export interface PolicyEnforcer {
   start(signal: AbortSignal): void;
   /** Somebody flushed the kernel's rules: everything is written again. */
   reassert(): void;
+  /** Whether the kernel still has what was written; true before there is any. */
+  isIntact(): Promise<boolean>;
 }
 
 const RETRY = { initialMs: 250, maxMs: 30_000, jitter: 0.2 };
+/** Somebody who changes rules at the same moment is done at the next try. */
+const TOLD_FROM = 2;
 
 export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnforcer {
   const { exec, clock, log, compiled, families } = options;
@@ -89,10 +97,13 @@ export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnfo
       try {
         await sync();
         failures = 0;
+        options.onProblems([]);
       } catch (err) {
         isDirty = true;
         failures += 1;
         log.error('network policies are not enforced', { err: describeError(err), failures });
+        // A host without nft is told of by whoever looks at the host.
+        if (failures >= TOLD_FROM && (await exec.find('nft')) !== undefined) options.onProblems([notEnforced(err)]);
         await delay(clock, backoffDelayMs(failures, RETRY), signal);
       }
     }
@@ -108,8 +119,20 @@ export function createPolicyEnforcer(options: PolicyEnforcerOptions): PolicyEnfo
       installed.clear();
       touch();
     },
+    isIntact: () =>
+      hasTables(
+        exec,
+        [...installed.keys()].map((family) => `${family === 'IPv6' ? 'ip6' : 'ip'} ${POLICY_TABLE}`),
+      ),
   };
 }
+
+const notEnforced = (err: unknown): NetworkProblem => ({
+  reason: 'PoliciesNotEnforced',
+  cause: `changes of NetworkPolicies are not enforced on this node, because their rules cannot be set: ${describeError(err)}`,
+  cure: 'look at what nft says on this host, and use a kernel with what it names; the agent tries again by itself',
+  isDegraded: true,
+});
 
 /** Takes back everything that enforcing put into the kernel. */
 export async function removePolicyTables(exec: Executor): Promise<void> {

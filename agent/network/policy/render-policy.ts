@@ -190,19 +190,20 @@ function freshTable(t: string, f: 'ip' | 'ip6'): string[] {
 
 function freshHooks(t: string, f: 'ip' | 'ip6'): string[] {
   const known = 'ct state established,related accept';
+  // Without their neighbours' answers pods reach nobody at all: not the node, and, on its bridge, not each other (IPv6).
+  const neighbours = (chain: string, types: string) =>
+    f === 'ip6' ? [`add rule ${t} ${chain} icmpv6 type { ${types} } accept`] : [];
   return [
     // Before other filters, so that they see only what policies allow.
     `add chain ${t} forward { type filter hook forward priority -5 ; }`,
     `add rule ${t} forward ${known}`,
+    ...neighbours('forward', 'nd-neighbor-solicit, nd-neighbor-advert'),
     `add rule ${t} forward ${f} saddr . ${f} daddr @self accept`,
     `add rule ${t} forward ${f} saddr vmap @egress-pods`,
     `add rule ${t} forward ${f} daddr vmap @ingress-pods`,
     `add chain ${t} input { type filter hook input priority -5 ; }`,
     `add rule ${t} input ${known}`,
-    // Without their neighbours' answers pods reach nobody at all (IPv6).
-    ...(f === 'ip6'
-      ? [`add rule ${t} input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept`]
-      : []),
+    ...neighbours('input', 'nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit'),
     `add rule ${t} input ${f} saddr vmap @egress-pods`,
   ];
 }
