@@ -81,14 +81,14 @@ describe.skipIf(problem !== undefined).each(HOST_FIREWALLS)('a host with $name',
     const { isSound, lines } = await examine();
     if (cure === undefined) {
       expect(lines).toEqual(expect.arrayContaining([expect.stringMatching(/^sound: /)]));
-      expect(await traffic()).toEqual(ALL_WELL);
+      await expect.poll(traffic).toEqual(ALL_WELL);
       return;
     }
     expect(isSound).toBe(false);
     expect(lines.join('\n')).toMatch(new RegExp(`^found: ${reason}: .*\n {2}to cure it: `));
     expect(await traffic(), `${name} was in nobody's way`).not.toEqual(ALL_WELL);
     await run(cure);
-    expect(await traffic()).toEqual(ALL_WELL);
+    await expect.poll(traffic).toEqual(ALL_WELL);
     expect((await examine()).lines).toEqual(expect.arrayContaining([expect.stringMatching(/^sound: /)]));
   });
 });

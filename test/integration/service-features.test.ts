@@ -24,6 +24,8 @@ const BALANCER_IP = '203.0.113.8';
 const GATEWAY = '10.244.0.1';
 /** What is not answered by then is not going to be. */
 const SILENCE = { timeoutMs: 400 };
+/** Where an answer is to come, however busy the machine. */
+const PATIENCE = { timeoutMs: 20_000 };
 
 type Spec = Partial<NonNullable<Service['spec']>>;
 
@@ -94,7 +96,7 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
   type Caller = ReturnType<typeof node>;
   async function whoAnswers(from: Caller, host: string, port = 80): Promise<string[]> {
     const seen = new Set<string>();
-    for (let i = 0; i < 24; i++) seen.add((await from.dial(host, port, SILENCE)).split(' ')[0]!);
+    for (let i = 0; i < 24; i++) seen.add((await from.dial(host, port, PATIENCE)).split(' ')[0]!);
     return [...seen].sort();
   }
 
@@ -103,19 +105,20 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
     await program(here);
     for (const from of [lab.outside, node(), pod(0).agent])
       for (const address of [NODE_IP, OTHER_NODE_IP])
-        expect(await from.dial(address, NODE_PORT), address).toMatch(/^pod1 /);
-    expect(await node().dial('127.0.0.1', NODE_PORT)).toBe('refused');
+        expect(await from.dial(address, NODE_PORT, PATIENCE), address).toMatch(/^pod1 /);
+    expect(await node().dial('127.0.0.1', NODE_PORT, PATIENCE)).toBe('refused');
     await program({ ...here, options: { nodePortRanges: ['198.51.100.0/24'] } });
     for (const from of [lab.outside, node(), pod(0).agent]) {
-      expect(await from.dial(NODE_IP, NODE_PORT)).toMatch(/^pod1 /);
-      expect(await from.dial(OTHER_NODE_IP, NODE_PORT)).toBe('refused');
+      expect(await from.dial(NODE_IP, NODE_PORT, PATIENCE)).toMatch(/^pod1 /);
+      expect(await from.dial(OTHER_NODE_IP, NODE_PORT, PATIENCE)).toBe('refused');
     }
-    expect(await node().dial('127.0.0.1', NODE_PORT)).toBe('refused');
+    expect(await node().dial('127.0.0.1', NODE_PORT, PATIENCE)).toBe('refused');
   });
 
   it('external addresses answer pods, the node and outside', async () => {
     await program({ spec: { externalIPs: [EXTERNAL_IP] }, endpoints: [endpoint(1)] });
-    for (const from of [pod(0).agent, node(), lab.outside]) expect(await from.dial(EXTERNAL_IP, 80)).toMatch(/^pod1 /);
+    for (const from of [pod(0).agent, node(), lab.outside])
+      expect(await from.dial(EXTERNAL_IP, 80, PATIENCE)).toMatch(/^pod1 /);
     await program({ spec: { externalIPs: [EXTERNAL_IP] }, endpoints: [] });
     // The kernel limits how often it tells one host of refusals.
     for (const from of [pod(0).agent, node(), lab.outside])
@@ -127,16 +130,16 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
     const spec: Spec = { type: 'LoadBalancer', loadBalancerSourceRanges: ['198.51.100.0/24'] };
     const endpoints = [endpoint(1)];
     await program({ spec, status: status('VIP'), endpoints });
-    for (const from of [lab.outside, node()]) expect(await from.dial(BALANCER_IP, 80)).toMatch(/^pod1 /);
+    for (const from of [lab.outside, node()]) expect(await from.dial(BALANCER_IP, 80, PATIENCE)).toMatch(/^pod1 /);
     expect(await pod(0).agent.dial(BALANCER_IP, 80, SILENCE)).toBe('timeout');
     await program({
       ...{ status: status(), endpoints },
       spec: { ...spec, loadBalancerSourceRanges: [`${pod(0).address}/32`] },
     });
-    expect(await pod(0).agent.dial(BALANCER_IP, 80)).toMatch(/^pod1 /);
+    expect(await pod(0).agent.dial(BALANCER_IP, 80, PATIENCE)).toMatch(/^pod1 /);
     for (const from of [lab.outside, node()]) expect(await from.dial(BALANCER_IP, 80, SILENCE)).toBe('timeout');
     // The node port of the same Service knows no ranges.
-    expect(await lab.outside.dial(NODE_IP, NODE_PORT)).toMatch(/^pod1 /);
+    expect(await lab.outside.dial(NODE_IP, NODE_PORT, PATIENCE)).toMatch(/^pod1 /);
     await program({ spec, status: status('Proxy'), endpoints });
     for (const from of [pod(0).agent, node(), lab.outside])
       expect(await from.dial(BALANCER_IP, 80, SILENCE)).not.toMatch(/^pod/);
@@ -162,11 +165,11 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
     expect(await whoAnswers(pod(0).agent, SERVICE_IP)).toEqual(['pod2']);
     await program({ spec, endpoints });
     // On this node the one that leaves is all there is.
-    expect(await lab.outside.dial(NODE_IP, NODE_PORT)).toBe(`pod0 ${OUTSIDE}`);
+    expect(await lab.outside.dial(NODE_IP, NODE_PORT, PATIENCE)).toBe(`pod0 ${OUTSIDE}`);
     await program({ endpoints: endpoints.slice(0, 2) });
     expect(await whoAnswers(pod(1).agent, SERVICE_IP)).toEqual(['pod0']);
     await program({ endpoints: [endpoint(1, gone)] });
-    expect(await pod(0).agent.dial(SERVICE_IP, 80)).toBe('refused');
+    expect(await pod(0).agent.dial(SERVICE_IP, 80, PATIENCE)).toBe('refused');
   });
 
   it('hints keep traffic on the node, then in the zone, and count only when every endpoint has them', async () => {
@@ -199,16 +202,16 @@ describe.skipIf(problem !== undefined).each(['iptables', 'nftables'] as const)('
     await program({ spec: affinity(1) });
     await Promise.all(
       calls.map(async ([from, host, port]) => {
-        const first = await from.dial(host, port);
+        const first = await from.dial(host, port, PATIENCE);
         // Each asks again only when it was forgotten, so that one of three times it is the same by chance.
-        await expect.poll(() => from.dial(host, port), { interval: 1_500 }).not.toBe(first);
+        await expect.poll(() => from.dial(host, port, PATIENCE), { interval: 1_500 }).not.toBe(first);
       }),
     );
   });
 
   it('hides the client only where answers would not find their way back', async () => {
     const spec: Spec = { type: 'NodePort', externalIPs: [EXTERNAL_IP] };
-    const seen = async (from: Caller, host: string, port = 80) => (await from.dial(host, port)).split(' ')[1];
+    const seen = async (from: Caller, host: string, port = 80) => (await from.dial(host, port, PATIENCE)).split(' ')[1];
     const see = async () => ({
       'pod, cluster IP': await seen(pod(0).agent, SERVICE_IP),
       'node, cluster IP': await seen(node(), SERVICE_IP),
