@@ -88,25 +88,38 @@ function jumpArgs(jump: ChainJump): string[] {
   return [...match, ...comment, '-j', jump.to];
 }
 
-/** The jumps that a saved rule set lacks, as restore text. */
+const jumpText = (jump: ChainJump): string =>
+  [jump.from, ...jumpArgs(jump).map((word) => (word.includes(' ') ? `"${word}"` : word))].join(' ');
+
+/** What brings a saved rule set the jumps that it lacks, and in their order, as restore text. */
 function missingJumps(saved: string, tables: readonly ChainJump['table'][] = ['nat', 'filter']): string {
-  const lines = new Map<string, Set<string>>();
-  let current = new Set<string>();
+  const lines = new Map<string, string[]>();
+  let current: string[] = [];
   for (const line of saved.split('\n')) {
     if (line.startsWith('*')) {
-      current = new Set();
+      current = [];
       lines.set(line.slice(1), current);
-    } else if (line.startsWith('-A')) current.add(line);
+    } else if (line.startsWith('-A ')) current.push(line.slice('-A '.length));
   }
-  const text = (jump: ChainJump) =>
-    [jump.from, ...jumpArgs(jump).map((word) => (word.includes(' ') ? `"${word}"` : word))].join(' ');
-  const missing = CHAIN_JUMPS.filter((jump) => !lines.get(jump.table)?.has(`-A ${text(jump)}`));
   return tables
     .map((table) => {
-      const inserts = missing.filter((jump) => jump.table === table).map((jump) => `-I ${text(jump)}\n`);
-      return inserts.length === 0 ? '' : `*${table}\n${inserts.toReversed().join('')}COMMIT\n`;
+      const byHook = Map.groupBy(
+        CHAIN_JUMPS.filter((jump) => jump.table === table),
+        ({ from }) => from,
+      );
+      const changes = [...byHook.values()].flatMap((jumps) => jumpChanges(lines.get(table) ?? [], jumps.map(jumpText)));
+      return changes.length === 0 ? '' : `*${table}\n${changes.join('\n')}\nCOMMIT\n`;
     })
     .join('');
+}
+
+/** New ones go in front of all others; where that does not make the order (one alone was deleted, or an agent of before had another) all are set anew. */
+function jumpChanges(standing: readonly string[], wanted: readonly string[]): string[] {
+  const present = standing.filter((line) => wanted.includes(line));
+  const missing = wanted.filter((line) => !present.includes(line));
+  const isInOrder = [...missing, ...present].join('\n') === wanted.join('\n');
+  const inserted = (isInOrder ? missing : wanted).toReversed().map((line) => `-I ${line}`);
+  return isInOrder ? inserted : [...present.map((line) => `-D ${line}`), ...inserted];
 }
 
 function chainsByTable(saved: string): Map<string, Set<string>> {
