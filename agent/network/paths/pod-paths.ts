@@ -3,6 +3,7 @@ import { IP_FAMILIES, type RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
 import type { LinkTable } from './link-table.ts';
 import { type EncryptionScope, encryptionTo } from './wireguard/encrypted-paths.ts';
+import { keyOwners } from './wireguard/node-key.ts';
 
 /** `auto`: straight where nodes share a link, in VXLAN where a router lies between them. */
 export type PodTransport = 'auto' | 'direct' | 'vxlan';
@@ -45,6 +46,7 @@ const CLEAR: EncryptionScope = { isAsked: false, isReady: false };
  */
 export function computePodPaths(nodes: readonly Node[], scope: PathScope): PodPath[] {
   const underlay = underlayOf(nodes);
+  const owners = keyOwners(nodes);
   return nodes.flatMap((node) => {
     const { name } = node.metadata;
     const podCidrs = podCidrsOf(node, scope.clusterCidrs);
@@ -52,7 +54,7 @@ export function computePodPaths(nodes: readonly Node[], scope: PathScope): PodPa
     if (name === scope.ownName || nodeCidr === undefined) return [];
     const tunnelAddress = addressOf(node, underlay);
     const isRelayed = scope.relayed?.has(name) === true;
-    const encryption = encryptionTo(node, scope.encryption ?? CLEAR);
+    const encryption = encryptionTo(node, scope.encryption ?? CLEAR, owners);
     return podCidrs.flatMap((podCidr) => {
       const straight = addressOf(node, familyOf(podCidr));
       const device = straight === undefined ? undefined : directDevice(straight, scope);

@@ -53,6 +53,26 @@ describe('packets to another node', () => {
     expect(routesOf(paths).map(({ device }) => device)).toEqual(['coracle-vx', 'coracle-vx']);
   });
 
+  it('do not go to a node that tells the key of another, which keeps what is its own', () => {
+    const named = (name: string, index: number, creationTimestamp: string): Node => ({
+      ...node(KEY),
+      metadata: { ...node(KEY).metadata, name, creationTimestamp },
+      spec: { podCIDRs: [`10.244.${index}.0/24`] },
+    });
+    const copy = named('a-copy', 2, '2026-02-01T00:00:00Z');
+    const paths = computePodPaths([copy, named('own', 1, '2026-01-01T00:00:00Z')], { ...scope, encryption: asked });
+    expect(routesOf(paths).map(({ podCidr, device }) => [podCidr, device])).toEqual([
+      ['10.244.2.0/24', undefined],
+      ['10.244.1.0/24', 'coracle-wg'],
+    ]);
+    const [peer, ...others] = wireguardPeersOf(paths, { clusterCidrs, links, port: 51820 });
+    expect(others).toEqual([]);
+    expect(peer?.allowedIps).toEqual(['10.244.1.0/24', '169.254.64.1/32']);
+    // Nor where the key is this node's own.
+    const me = { ...scope, ownName: 'own', encryption: asked };
+    expect(computePodPaths([copy, named('own', 1, '2026-01-01T00:00:00Z')], me)[0]?.isBarred).toBe(true);
+  });
+
   it('of both families belong to one peer', () => {
     const paths = computePodPaths([node(KEY)], { ...scope, encryption: asked });
     expect(wireguardPeersOf(paths, { clusterCidrs, links, port: 51820 })).toEqual([

@@ -22,9 +22,10 @@ export interface EncryptionScope {
 export function encryptionTo(
   node: Node,
   { isAsked, isReady }: EncryptionScope,
+  owners: ReadonlyMap<string, string>,
 ): Pick<PodPath, 'wireguardKey' | 'isBarred'> {
   const key = wireguardKeyOf(node);
-  if (isAsked && isReady && key !== undefined) return { wireguardKey: key };
+  if (isAsked && isReady && key !== undefined && owners.get(key) === node.metadata.name) return { wireguardKey: key };
   return isAsked || key !== undefined ? { isBarred: true } : {};
 }
 
@@ -72,7 +73,7 @@ export function notEncrypted(nodes: readonly string[], isAsked: boolean, isRelay
   return {
     reason: 'NotEncrypted',
     cause: isAsked
-      ? `node(s) ${nodes.join(', ')} have told no key of WireGuard, and this node sends nothing unencrypted (podEncryption): ${meanwhile}`
+      ? `node(s) ${nodes.join(', ')} have told no key of WireGuard of their own, and this node sends nothing unencrypted (podEncryption): ${meanwhile}`
       : `node(s) ${nodes.join(', ')} take encrypted packets alone (podEncryption), and this node was not asked to encrypt: ${meanwhile}`,
     cure: 'set podEncryption to the same on every node, and look at the conditions of these nodes',
     isDegraded: isRelaying,

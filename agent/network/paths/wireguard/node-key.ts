@@ -11,6 +11,25 @@ export function wireguardKeyOf({ metadata }: Node): string | undefined {
   return key !== undefined && isWireguardKey(key) ? key : undefined;
 }
 
+/**
+ * By key: the node whose it is. One that tells the key of another (a copied disk, or worse) has none: its ranges would be taken from the
+ * other's peer. The Node that was there first has it, which whoever comes later cannot change.
+ */
+export function keyOwners(nodes: readonly Node[]): ReadonlyMap<string, string> {
+  const owners = new Map<string, Node>();
+  for (const node of nodes) {
+    const key = wireguardKeyOf(node);
+    const owner = key === undefined ? undefined : owners.get(key);
+    if (key !== undefined && (owner === undefined || isBefore(node, owner))) owners.set(key, node);
+  }
+  return new Map([...owners].map(([key, { metadata }]) => [key, metadata.name]));
+}
+
+function isBefore({ metadata: a }: Node, { metadata: b }: Node): boolean {
+  const [first = '', second = ''] = [a.creationTimestamp, b.creationTimestamp];
+  return first === second ? a.name < b.name : first < second;
+}
+
 /** 32 bytes in base64, spelled as `wg` spells them. */
 export function isWireguardKey(text: string): boolean {
   const bytes = Buffer.from(text, 'base64');
