@@ -48,6 +48,7 @@ import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
 import { isStaticPod } from './static/static-manifest.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { UserRanges } from './user-ranges.ts';
 
 export interface ContainerStarterDeps {
@@ -87,6 +88,8 @@ export interface StartRequest {
   readonly image: ImageInfo;
   /** The pod is to end: nobody waits for its hooks any longer. */
   readonly signal: AbortSignal;
+  /** Runs what may take as long as it likes, without the place at the gate. */
+  readonly outside: (work: () => Promise<void>) => Promise<void>;
 }
 
 const MAX_ENV_FILE_BYTES = 64 * 1024;
@@ -116,7 +119,7 @@ export class ContainerStarter {
     await cache.refreshContainer(identity, id);
     events.container(pod, container.name, 'Normal', 'Started', 'Container started');
     this.#linkLog(request, id);
-    await this.#postStart(request, id);
+    if (container.lifecycle?.postStart !== undefined) await request.outside(() => this.#postStart(request, id));
   }
 
   /**
@@ -327,24 +330,9 @@ export class ContainerStarter {
       const { name } = container;
       log.warn('postStart failed', { pod: pod.metadata.name, container: name, err: describeError(err) });
       events.container(pod, name, 'Warning', 'FailedPostStartHook', 'PostStartHook failed');
-      const message = 'FailedPostStartHook';
-      await stopContainer(this.#deps, {
-        pod,
-        containerId,
-        name,
-        message,
-        graceSeconds: gracePeriodSeconds(pod),
-        podIp,
-      });
+      const stopping = { pod, containerId, name, message: 'FailedPostStartHook', podIp };
+      await untilAborted(stopContainer(this.#deps, { ...stopping, graceSeconds: gracePeriodSeconds(pod) }), signal);
       throw new StartError('PostStartHookError', describeError(err), undefined, { cause: err });
     }
   }
-}
-
-/** Rejects as soon as the signal says so; the work itself goes on. */
-function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', onAbort));
 }

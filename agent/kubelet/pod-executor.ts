@@ -25,6 +25,7 @@ import type { RuntimeClasses } from './runtime-classes.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
 import { type Hold, resizeHold, SANDBOX_HOLD, VOLUMES_HOLD } from './step-hold.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { UserRanges } from './user-ranges.ts';
 import { VolumeError } from './volumes/volume-kind.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
@@ -144,9 +145,14 @@ export class PodExecutor {
     return execute(step, pass);
   }
 
-  #kill(args: PodActionArgs['killContainer'], { pod }: Pass): Promise<void> {
+  async #kill(args: PodActionArgs['killContainer'], { pod, signal }: Pass): Promise<void> {
     const podIp = this.#sandbox(pod)?.ips[0];
-    return stopContainer(this.#deps, { pod, podIp, ...args });
+    try {
+      await untilAborted(stopContainer(this.#deps, { pod, podIp, ...args }), signal);
+    } catch (err) {
+      // The whole pod is to end, in a time of its own.
+      if (!signal.aborted) throw err;
+    }
   }
 
   async #stopSandbox({ sandboxId }: PodActionArgs['stopSandbox'], { pod }: Pass): Promise<void> {
@@ -225,7 +231,8 @@ export class PodExecutor {
         (await this.#sandboxConfig(pod, sandbox.attempt, await this.#deps.userRanges.rangeOf(pod)));
       await this.#writeHostsFile(pod, sandbox);
       const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
-      await this.#deps.starter.start({ ...request, volumes, image, signal });
+      const outside = (work: () => Promise<void>) => this.#withoutSlot(pass, work);
+      await this.#deps.starter.start({ ...request, volumes, image, signal, outside });
     } catch (err) {
       if (signal.aborted) return;
       if (args.role === 'init' || args.role === 'sidecar') pass.isBlocked = true;
@@ -233,7 +240,7 @@ export class PodExecutor {
     }
   }
 
-  /** The place at the gate is for work of the runtime; whoever waits for a registry or the API server gives it back meanwhile. */
+  /** The place at the gate is for work of the runtime; whoever waits for a registry, the API server or a hook gives it back meanwhile. */
   async #awaitWithoutSlot(pass: Pass, name: string): Promise<[ReadonlyMap<string, PreparedVolume>, ImageInfo]> {
     const ready = Promise.all([pass.volumes().catch(asVolumesError), imageOf(pass, name)]);
     const isSettled = await Promise.race([
@@ -244,10 +251,16 @@ export class PodExecutor {
       nextTurn().then(() => false),
     ]);
     if (isSettled) return ready;
+    return this.#withoutSlot(pass, () => {
+      pass.onWait();
+      return ready;
+    });
+  }
+
+  async #withoutSlot<T>(pass: Pass, work: () => Promise<T>): Promise<T> {
     pass.slot.release();
-    pass.onWait();
     try {
-      return await ready;
+      return await work();
     } finally {
       pass.slot = await this.#deps.gate.acquire('begun');
     }

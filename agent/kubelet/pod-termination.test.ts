@@ -121,6 +121,31 @@ describe('a pod that is deleted', () => {
     expect(rig.pod()).toBeUndefined();
   });
 
+  test.each([
+    ['whose hook has failed', { lifecycle: { postStart: { exec: { command: ['hello'] } } } }],
+    [
+      'that is to be started again',
+      { livenessProbe: { tcpSocket: { port: 80 }, periodSeconds: 1, failureThreshold: 1 } },
+    ],
+  ])('does not wait for a container %s to end in its own time', async (_name, more) => {
+    rig.runtime.onExecSync = () => ({ stdout: new Uint8Array(), stderr: new Uint8Array(), exitCode: 1 });
+    rig.prober.answer = { ok: false, message: 'refused' };
+    const release = rig.runtime.hold('stopContainer');
+    await rig.createPod({
+      terminationGracePeriodSeconds: 3600,
+      containers: [{ name: 'app', image: TEST_IMAGE, ...more }],
+    });
+    await rig.advance(2_000);
+    const graces = () => rig.runtime.callsOf('stopContainer').map(({ args }) => args[1]);
+    expect(graces()).toEqual([3600]);
+    await remove(5);
+    await rig.settle();
+    expect(graces()).toEqual([3600, 5]);
+    release();
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+  });
+
   test('is stopped sooner when it is deleted again with less grace', async () => {
     await rig.createPod();
     const release = rig.runtime.hold('stopContainer');
