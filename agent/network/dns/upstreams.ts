@@ -32,6 +32,7 @@ export class Upstreams {
   #current: readonly UpstreamServer[] = [];
   #probing: string | undefined;
   #readMs = Number.NEGATIVE_INFINITY;
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -55,8 +56,16 @@ export class Upstreams {
     const now = this.#options.clock.monotonic();
     if (now - this.#readMs > RESOLV_CONF_MAX_AGE_MS) {
       this.#readMs = now;
-      this.#current = await this.#read();
+      this.#reading = this.#read().then(
+        (servers) => {
+          this.#current = servers;
+        },
+        (err: unknown) =>
+          this.#options.log.warn('the resolvers of this host cannot be read', { err: describeError(err) }),
+      );
     }
+    // Clients ask for both families at once: the second question must not find nobody because the first is still looking.
+    await this.#reading;
     return this.#current.filter((server) => !this.#looping.has(nameOf(server)));
   }
 
