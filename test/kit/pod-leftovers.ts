@@ -27,12 +27,19 @@ export async function removePodLeftovers(root: string): Promise<void> {
   }
 }
 
-/** Those of containers with the processes in them, then that of their pod. */
+/** Those of containers with the processes in them, then that of their pod, unless a copy of the node has containers of the same pod. */
 async function removeCgroups(paths: ReadonlySet<string>): Promise<void> {
   const pods = [...paths].map(dirname).filter((path) => basename(path).startsWith('pod'));
   // In the hierarchy of cgroup v2, and in each one of v1.
-  const present = () =>
-    [...paths, ...new Set(pods)].flatMap((path) => globSync([`${CGROUPS}${path}`, `${CGROUPS}/*${path}`]));
+  const foldersOf = (path: string) => globSync([`${CGROUPS}${path}`, `${CGROUPS}/*${path}`]);
+  const present = () => {
+    const ofContainers = [...paths].flatMap(foldersOf);
+    const ours = new Set(ofContainers);
+    return [
+      ...ofContainers,
+      ...[...new Set(pods)].flatMap(foldersOf).filter((pod) => groupsIn(pod).every((one) => ours.has(one))),
+    ];
+  };
   await waitUntil('the cgroups of pods to go', PATIENCE_MS, () => {
     const found = present();
     if (found.length === 0) return true;
@@ -40,6 +47,16 @@ async function removeCgroups(paths: ReadonlySet<string>): Promise<void> {
     spawnSync('rmdir', found);
     return present().length === 0;
   });
+}
+
+function groupsIn(cgroup: string): string[] {
+  try {
+    const entries = readdirSync(cgroup, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(cgroup, name));
+  } catch (err) {
+    if (isGone(err)) return [];
+    throw err;
+  }
 }
 
 function processesIn(cgroup: string): number[] {
