@@ -132,7 +132,10 @@ function exchangeUdp(
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    let isOpen = true;
     const finish = (err: Error | undefined, answer?: Uint8Array) => {
+      if (!isOpen) return;
+      isOpen = false;
       clearTimeout(timer);
       socket.close();
       if (answer === undefined) reject(err);
@@ -143,7 +146,11 @@ function exchangeUdp(
     // What is no answer to this question is somebody's guess: the right one may still come.
     socket.on('message', (answer) => accept(answer) && finish(undefined, answer));
     // Connected: the kernel drops what comes from elsewhere and tells at once when nobody listens.
-    socket.connect(port, address, () => socket.send(message));
+    const onConnected = (err?: Error) => {
+      if (err !== undefined) finish(err);
+      else if (isOpen) socket.send(message);
+    };
+    socket.connect(port, address, onConnected);
   });
 }
 
