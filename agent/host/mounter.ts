@@ -25,6 +25,8 @@ function unescapePath(text: string): string {
 }
 
 export function createMounter(exec: Executor): Mounter {
+  // Memory is not to end on a disk. Linux before 6.4, and any in a user namespace of its own, refuses to say so.
+  let knowsNoSwap = true;
   const list = async () => parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
   return {
     list,
@@ -34,7 +36,19 @@ export function createMounter(exec: Executor): Mounter {
         ...(gid === undefined ? [] : [`gid=${gid}`]),
         ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`]),
       ];
-      await exec.run(['mount', '-t', 'tmpfs', '-o', options.join(','), 'tmpfs', path]);
+      const mount = (more: readonly string[]) =>
+        exec.run(['mount', '-t', 'tmpfs', '-o', [...options, ...more].join(','), 'tmpfs', path]);
+      if (!knowsNoSwap) {
+        await mount([]);
+        return;
+      }
+      try {
+        await mount(['noswap']);
+      } catch (err) {
+        if (!(err instanceof ExecError)) throw err;
+        await mount([]);
+        knowsNoSwap = false;
+      }
     },
     async bind(source, path, readOnly) {
       await exec.run(['mount', '--bind', source, path]);
