@@ -237,6 +237,25 @@ describe('a pod that changes while it runs', () => {
     expect(rig.runtime.callsOf('updateResources')).toHaveLength(1);
   });
 
+  test('has the room for what it was granted before a container starts again with it', async () => {
+    const growing = (memory: string) => {
+      const [app] = sizedPod('100m', memory).containers;
+      const resizePolicy = [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }];
+      return { containers: [{ ...app!, resizePolicy }] };
+    };
+    const { metadata } = await rig.createPod(growing('64Mi'));
+    const file = `/sys/fs/cgroup/kubepods/pod${metadata.uid}/memory.max`;
+    rig.host.fs.seed(file, String(64 * 2 ** 20));
+    const seen: string[] = [];
+    rig.onCall = async (method, proceed) => {
+      if (method === 'startContainer') seen.push(await rig.host.fs.readText(file));
+      return proceed();
+    };
+    await update((pod) => ({ ...pod, spec: { ...pod.spec!, ...growing('128Mi') } }));
+    expect(seen).toEqual([String(128 * 2 ** 20)]);
+    expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
+  });
+
   test('waits for room with a resize that does not fit, until another pod has gone', async () => {
     await rig.createPod(sizedPod('3', '64Mi'), 'big');
     await rig.createPod(sizedPod('100m', '64Mi'));

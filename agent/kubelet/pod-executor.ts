@@ -231,6 +231,8 @@ export class PodExecutor {
         (await this.#sandboxConfig(pod, sandbox.attempt, await this.#deps.userRanges.rangeOf(pod)));
       await this.#writeHostsFile(pod, sandbox);
       const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
+      // What it was granted since its sandbox was made must find room above it.
+      if (this.#deps.ledger.record(uidOf(pod))?.allocated !== undefined) await this.#deps.podCgroups.apply(pod);
       const outside = (work: () => Promise<void>) => this.#withoutSlot(pass, work);
       await this.#deps.starter.start({ ...request, volumes, image, signal, outside });
     } catch (err) {
