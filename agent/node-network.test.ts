@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { NODE_POLICY_KEY, NODE_POLICY_NAMESPACE, type NodePolicy, nodePolicyName } from '#api/network/node-policy.ts';
+import { type ConfigMap, resources } from '#api/object/kinds.ts';
 import { systemClock } from '#base/clock.ts';
 import { parseConfig } from '#base/config.ts';
 import { silentLogger } from '#base/logger.ts';
@@ -118,3 +120,43 @@ it('a cluster DNS that cannot answer on the node is told of', async () => {
   await expect.poll(() => network.problems()?.map(({ reason }) => reason)).toContain('NoClusterDns');
   stop.abort();
 });
+
+it('policies that a flush of nftables took stand again, where the rules of Services stand in iptables-legacy', async () => {
+  const off = ['--cluster-dns', '', '--proxy-healthz-port', '0', '--proxy-metrics-port', '0'];
+  const { host, network } = await networkOf(configOf('--proxy-mode', 'iptables', ...off));
+  let tables = '';
+  const cleaned = new Set<string | undefined>();
+  const written = () => host.exec.calls.filter(({ stdin }) => stdin?.includes('add map ip coracle-policy')).length;
+  host.exec.respond((argv, stdin) => {
+    if (stdin?.includes('coracle-policy')) tables = 'table ip coracle-policy\n';
+    // None of the proxy's own is missing.
+    if ((argv[0] ?? '').endsWith('-save')) return keptRules(host);
+    if (argv.includes('-D')) cleaned.add(argv[0]);
+    if (argv.includes('-C') && !cleaned.has(argv[0])) return '';
+    return argv.join(' ') === 'nft list tables' ? tables : undefined;
+  });
+  const cluster = new MemoryCluster();
+  const policy: NodePolicy = { sets: {}, groups: [{ pods: ['10.244.3.7'], ingress: [] }] };
+  await cluster
+    .client()
+    .resource<ConfigMap>(resources.configMaps)
+    .create({
+      metadata: { name: nodePolicyName('me'), namespace: NODE_POLICY_NAMESPACE },
+      data: { [NODE_POLICY_KEY]: JSON.stringify(policy) },
+    });
+  const stop = new AbortController();
+  network.start(cluster.client(), stop.signal);
+  await expect.poll(written).toBe(1);
+  await expect.poll(() => host.exec.streams.some(({ argv }) => argv.includes('--event'))).toBe(true);
+  tables = '';
+  for (const { emit } of host.exec.streams) emit('NEWGEN: GENID=7');
+  await expect.poll(written).toBe(2);
+  stop.abort();
+});
+
+/** The jumps of the table filter as the kernel would have them: what was inserted last is first. */
+function keptRules({ exec }: FakeHost): string {
+  const inserted = exec.calls.flatMap(({ stdin }) => (stdin ?? '').match(/^-I (INPUT|FORWARD|OUTPUT) .*/gm) ?? []);
+  const filter = inserted.filter((line) => !line.includes('service portals" -j KUBE-SERVICES') || line.includes('NEW'));
+  return ['*filter', ...new Set(filter.toReversed().map((line) => line.replace('-I', '-A'))), 'COMMIT'].join('\n');
+}

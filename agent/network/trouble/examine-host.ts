@@ -52,7 +52,7 @@ function kernelProblems(facts: HostNetworkFacts, families: readonly IpFamily[]):
   if (nftProblem !== undefined)
     problems.push({
       reason: 'NoNfTables',
-      cause: `rules of nftables cannot be set, so NetworkPolicies are not enforced on this node: ${nftProblem}`,
+      cause: `rules of nftables cannot be set, so NetworkPolicies are not enforced on this node, and its tunnel takes packets of everybody: ${nftProblem}`,
       cure: 'install the package nftables and use a kernel with nf_tables (CONFIG_NF_TABLES)',
       isDegraded: true,
     });
