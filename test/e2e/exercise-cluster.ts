@@ -62,6 +62,9 @@ const configMap = (name: string, metadata: object = {}) => ({
 
 const secret = (name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, stringData: { key: 'x' } });
 
+/** Of pods that are to end by themselves: the other node is lost meanwhile. */
+const STAYS = { nodeSelector: { 'kubernetes.io/hostname': 'node-0' } };
+
 /** A pod that reads `name`, a ConfigMap and a Secret, both ways. */
 export const readerSpec = (name: string) => ({
   volumes: [
@@ -172,7 +175,7 @@ const surplusSlice = (service: string) => ({
 async function namespaces({ apply, ok, until }: Hands): Promise<void> {
   await ok('create namespace short');
   await until('its ServiceAccount', 'get serviceaccounts -n short -o name', /default/);
-  await apply(configMap('inside', { namespace: 'short' }), pod('inside', {}, { namespace: 'short' }));
+  await apply(configMap('inside', { namespace: 'short' }), pod('inside', STAYS, { namespace: 'short' }));
   await ok('wait -n short --for=condition=Ready pod/inside --timeout=150s');
   // What holds it up stands in its conditions.
   await apply(configMap('held', { namespace: 'short', finalizers: ['example.com/hold'] }));
@@ -261,8 +264,6 @@ async function claims({ apply, ok, until }: Hands): Promise<void> {
     ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name } },
     spec: { ...spec, storageClassName: name },
   });
-  // The other node is lost meanwhile.
-  const stays = { nodeSelector: { 'kubernetes.io/hostname': 'node-0' } };
   const path = `/tmp/coracle-exercise-${process.pid}`;
   const first = { ...volume, storageClassName: 'late', persistentVolumeReclaimPolicy: 'Delete', hostPath: { path } };
   await apply(
@@ -284,10 +285,10 @@ async function claims({ apply, ok, until }: Hands): Promise<void> {
         csi: { driver: 'nobody.example.com', volumeHandle: 'attached' },
       },
     },
-    pod('attached', { ...stays, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'attached' } }] }),
-    pod('late', { ...stays, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'late' } }] }),
+    pod('attached', { ...STAYS, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'attached' } }] }),
+    pod('late', { ...STAYS, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'late' } }] }),
     pod('never', {
-      ...stays,
+      ...STAYS,
       volumes: [{ name: 'v', ephemeral: { volumeClaimTemplate: { spec: claim('never').spec } } }],
     }),
   );
@@ -321,6 +322,7 @@ async function deviceClaims({ apply, ok, until }: Hands): Promise<void> {
     resource('ResourceSlice', { driver, pool, allNodes: true, devices: [{ name: 'c0' }] }),
     resource('ResourceClaimTemplate', { spec: { devices: { requests } } }),
     pod('carded', {
+      ...STAYS,
       activeDeadlineSeconds: 10,
       resourceClaims: [{ name: 'card', resourceClaimTemplateName: 'card' }],
       containers: [container('main', { resources: { claims: [{ name: 'card' }] } })],
