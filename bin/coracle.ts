@@ -45,8 +45,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     async run(argv) {
       const cleanup = argv[0] === 'cleanup';
       const config = await loadConfig(AGENT_CONFIG, cleanup ? argv.slice(1) : argv, AGENT_FILE);
-      const { cleanUpAgent, runAgent } = await import('#agent/main.ts');
-      await (cleanup ? cleanUpAgent(config) : runAgent(config, stopSignal()));
+      if (cleanup) await (await import('#agent/clean-up.ts')).cleanUpAgent(config);
+      else await (await import('#agent/main.ts')).runAgent(config, stopSignal());
     },
   },
   'runtime-config': {

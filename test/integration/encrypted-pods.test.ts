@@ -16,6 +16,7 @@ import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
+import { nodeObject } from '#test/kit/node-object.ts';
 import { createPodLab, type PodLab } from '#test/kit/pod-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
 
@@ -340,16 +341,6 @@ async function ownSockets(namespace: string): Promise<ChildProcess> {
   });
   await once(child.stdout!, 'data');
   return child;
-}
-
-function nodeObject(index: number, address: string): Node {
-  return {
-    apiVersion: 'v1',
-    kind: 'Node',
-    metadata: { name: `node-${index}`, uid: `${index}`, resourceVersion: '1', creationTimestamp: '' },
-    spec: { podCIDR: `10.244.${index}.0/24` },
-    status: { addresses: [{ type: 'InternalIP', address }] },
-  };
 }
 
 function within([program, ...rest]: readonly string[], missing: ReadonlySet<string>): Executor & FakeHost['exec'] {

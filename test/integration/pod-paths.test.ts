@@ -12,6 +12,7 @@ import { systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { type LabHost, labProblem } from '#test/kit/network-lab.ts';
+import { nodeObject } from '#test/kit/node-object.ts';
 import { createPodLab, type PodLab } from '#test/kit/pod-lab.ts';
 import { UNENCRYPTED } from '#test/kit/unencrypted.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
@@ -264,16 +265,6 @@ function pseudoHeaderSum(from: string, to: string, tcpBytes: number): number {
   let sum = words.reduce((total, word) => total + word, 6 + tcpBytes);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return sum;
-}
-
-function nodeObject(index: number, address: string): Node {
-  return {
-    apiVersion: 'v1',
-    kind: 'Node',
-    metadata: { name: `node-${index}`, uid: `${index}`, resourceVersion: '1', creationTimestamp: '' },
-    spec: { podCIDR: `10.244.${index}.0/24` },
-    status: { addresses: [{ type: 'InternalIP', address }] },
-  };
 }
 
 function within({ enter }: LabHost): Executor & FakeHost['exec'] {
