@@ -122,7 +122,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal): Promise<
     .start(signal)
     .catch((err: unknown) => log.error('device plug-ins cannot register', { err: describeError(err) }));
   const csiDrivers = createCsiDrivers({ log: log.child({ component: 'plugins' }) });
-  const draDrivers = createDraDrivers({ log: log.child({ component: 'plugins' }) });
+  const draDrivers = createDraDrivers({ log: log.child({ component: 'plugins' }), clock: systemClock });
   runPluginWatcher(
     {
       folder: `${config.kubeletDir}/plugins_registry`,

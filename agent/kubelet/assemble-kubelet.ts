@@ -6,6 +6,7 @@ import { PodCgroups } from './cgroups/pod-cgroups.ts';
 import { whyNoCdi, withCdiIds } from './claims/cdi-support.ts';
 import { ClaimCheckpoint } from './claims/claim-checkpoint.ts';
 import { ClaimManager } from './claims/claim-manager.ts';
+import { ClaimedHealth } from './claims/claimed-health.ts';
 import { NO_DRA_DRIVERS } from './claims/dra-driver.ts';
 import { keepResourceSlices } from './claims/slice-wiper.ts';
 import type { PodPaths } from './config/pod-paths.ts';
@@ -35,7 +36,7 @@ import { removeOrphanFolders } from './orphan-folders.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { PodManager } from './pod-manager.ts';
-import { uidOf } from './pod-spec.ts';
+import { type PodUid, uidOf } from './pod-spec.ts';
 import { ProbeManager } from './probes/probe-manager.ts';
 import { ReferencedObjects } from './referenced-objects.ts';
 import { roomFor } from './resize/allocation.ts';
@@ -147,6 +148,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
 
   // Beside the ledger: together they are what an offline boot needs.
   const copies = new PodCopies({
+    onHealth: (uid) => manager?.worker(uid)?.poke(),
     ...{ fs: host.fs, clock, log },
     directory: `${config.ledgerDir}/../copies`,
     keyFile: `${config.ledgerDir}/../copies.key`,
@@ -206,7 +208,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     rules,
   });
   void cpus?.run(signal);
-  const resourceClaims = await createClaimManager(deps, facts);
+  const { resourceClaims, claimedHealth } = await createClaims(deps, facts, (uid) => manager?.worker(uid)?.poke());
   const starter = new ContainerStarter({
     ...shared,
     configMaps,
@@ -283,6 +285,10 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       bootId: facts.bootId,
       copies,
       node: () => node.describe(),
+      devices: (pod, container) => [
+        ...(deviceManager?.statuses(pod, container) ?? []),
+        ...claimedHealth.statuses(pod, container),
+      ],
       stop: signal,
     },
     admit: (pod, others) =>
@@ -346,12 +352,15 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   };
 }
 
-async function createClaimManager(deps: KubeletDeps, { bootId }: HostFacts): Promise<ClaimManager> {
+async function createClaims(deps: KubeletDeps, { bootId }: HostFacts, onChange: (uid: PodUid) => void) {
   const { client, host, config, draDrivers: drivers = NO_DRA_DRIVERS, clock, log } = deps;
   const path = `${config.ledgerDir}/../claims.json`;
   const checkpoint = new ClaimCheckpoint({ fs: host.fs, path, log });
   await checkpoint.load();
-  return new ClaimManager({ client, drivers, checkpoint, bootId, clock, log });
+  return {
+    resourceClaims: new ClaimManager({ client, drivers, checkpoint, bootId, clock, log }),
+    claimedHealth: new ClaimedHealth({ drivers, checkpoint, clock, onChange }),
+  };
 }
 
 /** Devices of the node's own, of plug-ins and of claims. */

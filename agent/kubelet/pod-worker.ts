@@ -6,6 +6,7 @@ import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { ClaimManager } from './claims/claim-manager.ts';
 import { stopContainer } from './container-stopper.ts';
 import { CrashLoopEvents } from './crash-loop-events.ts';
+import type { ResourceStatuses } from './devices/device-health.ts';
 import { type LedgerRecord, newRecord, type PodOutcome, type Termination } from './ledger-record.ts';
 import { newestInstance } from './observed-pod.ts';
 import type { PodActions, WaitingReason } from './pod-action.ts';
@@ -30,6 +31,7 @@ export interface PodWorkerDeps extends TerminationDeps, ResizeJudgeDeps, PodRema
   readonly probes: ProbeManager;
   readonly volumes: VolumeManager;
   readonly claims: Pick<ClaimManager, 'unprepare'>;
+  readonly devices: ResourceStatuses;
   readonly cgroups: PodCgroups;
   readonly clock: Clock;
   readonly log: Logger;
@@ -278,7 +280,7 @@ export class PodWorker {
   }
 
   #publish({ waiting }: Pick<PodActions, 'waiting'>, verdicts: PodVerdicts, when: 'now' | 'soon' = 'now'): void {
-    const { statuses, cache, hostIps, clock } = this.#deps;
+    const { statuses, cache, hostIps, clock, devices } = this.#deps;
     if (this.#isObjectGone) return;
     const ledger = this.#record();
     const observed = cache.observe(this.uid);
@@ -286,8 +288,8 @@ export class PodWorker {
     const previous = statuses.latest(this.#pod);
     const nowMs = clock.now();
     const resize = this.#resize.state(this.#pod, ledger, observed, this.#holds);
-    const input = { pod: this.#pod, observed, ledger, waiting, ready, started, hostIps, previous, resize, nowMs };
-    statuses.set(this.#pod, computePodStatus(input), when);
+    const known = { observed, ledger, waiting, ready, started, hostIps, previous, resize, devices, nowMs };
+    statuses.set(this.#pod, computePodStatus({ pod: this.#pod, ...known }), when);
   }
 
   /** All containers ended for good (or may not run): what is left of the pod goes. */

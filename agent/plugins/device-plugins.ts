@@ -13,6 +13,7 @@ import { readDescriptor } from '#api/codec/described-messages.ts';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/device-plugin-v1beta1.json' with { type: 'json' };
 import type { FileSystem } from '../host/host.ts';
+import type { DeviceHealth } from '../kubelet/devices/device-health.ts';
 import type { DeviceAllocation, DevicePlugins } from '../kubelet/devices/device-plugin.ts';
 import { connectPlugin } from './plugin-client.ts';
 import type { PluginKind, RegisteringPlugin } from './plugin-watcher.ts';
@@ -42,7 +43,8 @@ interface WireAllocation {
 interface Plugin {
   readonly client: Client;
   readonly mustPrepare: boolean;
-  ids: readonly string[];
+  /** What it said last of each of its devices, by id. */
+  devices: ReadonlyMap<string, DeviceHealth>;
 }
 
 const VERSION = 'v1beta1';
@@ -63,6 +65,12 @@ export interface DevicePluginServer extends DevicePlugins, PluginKind {
 
 export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): DevicePluginServer {
   const plugins = new Map<string, Plugin>();
+  const listeners: ((resource: string) => void)[] = [];
+  const note = (plugin: Plugin, resource: string, devices: Plugin['devices']) => {
+    const isSame = JSON.stringify([...plugin.devices]) === JSON.stringify([...devices]);
+    plugin.devices = devices;
+    if (!isSame) for (const listener of listeners) listener(resource);
+  };
 
   /** `socket` is an absolute path. */
   function add(resource: string, socket: string, mustPrepare: boolean): void {
@@ -70,7 +78,7 @@ export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): 
       throw new Error(`the ResourceName ${resource} is invalid`);
     plugins.get(resource)?.client.close();
     const client = new Client(`unix://${socket}`, credentials.createInsecure());
-    const plugin: Plugin = { client, mustPrepare, ids: [] };
+    const plugin: Plugin = { client, mustPrepare, devices: plugins.get(resource)?.devices ?? new Map() };
     plugins.set(resource, plugin);
     log.info('a device plug-in has registered', { resource, socket });
     follow(plugin, resource);
@@ -108,13 +116,11 @@ export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): 
     >;
     const stream = plugin.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {});
     stream.on('data', ({ devices }: { devices: readonly { ID: string; health: string }[] }) => {
-      plugin.ids = devices
-        .filter(({ health }) => health === HEALTHY)
-        .map(({ ID }) => ID)
-        .sort();
+      const health = (text: string) => (text === HEALTHY ? HEALTHY : 'Unhealthy');
+      note(plugin, resource, new Map(devices.map(({ ID, health: text }) => [ID, health(text)] as const).sort()));
     });
     const end = (err?: ServiceError) => {
-      plugin.ids = [];
+      note(plugin, resource, allUnhealthy(plugin));
       if (err !== undefined && err.code !== status.CANCELLED)
         log.warn('a device plug-in is away', { resource, err: err.details });
     };
@@ -139,10 +145,12 @@ export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): 
       const plugin = plugins.get(resource);
       if (plugin === undefined) return;
       plugin.client.close();
-      plugin.ids = [];
+      note(plugin, resource, allUnhealthy(plugin));
     },
 
-    resources: () => new Map([...plugins].map(([resource, { ids }]) => [resource, ids])),
+    resources: () => new Map([...plugins].map(([resource, plugin]) => [resource, healthyIds(plugin)])),
+    health: (resource, id) => plugins.get(resource)?.devices.get(id) ?? 'Unknown',
+    onHealth: (listener) => void listeners.push(listener),
 
     async allocate(resource, ids) {
       const plugin = plugins.get(resource);
@@ -187,6 +195,13 @@ export function createDevicePlugins({ folder, fs, log }: DevicePluginsOptions): 
     },
   };
 }
+
+const healthyIds = ({ devices }: Plugin): readonly string[] =>
+  [...devices].filter(([, health]) => health === HEALTHY).map(([id]) => id);
+
+/** Of a plug-in that is away nobody knows anything good. */
+const allUnhealthy = ({ devices }: Plugin): Plugin['devices'] =>
+  new Map([...devices.keys()].map((id) => [id, 'Unhealthy'] as const));
 
 function allocationFrom(wire: WireAllocation): DeviceAllocation {
   return {

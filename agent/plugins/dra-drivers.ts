@@ -1,8 +1,10 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { readDescriptor } from '#api/codec/described-messages.ts';
+import type { Clock } from '#base/clock.ts';
 import type { Logger } from '#base/logger.ts';
 import descriptor from '../../protos/dra-v1.json' with { type: 'json' };
-import type { DraDriver, DraDrivers, DriverClaim, PreparedDevice } from '../kubelet/claims/dra-driver.ts';
+import type { DraDriver, DraDrivers, DriverClaim, HealthReport, PreparedDevice } from '../kubelet/claims/dra-driver.ts';
+import { followHealth } from './dra-health.ts';
 import { connectPlugin, type PluginConnection } from './plugin-client.ts';
 import type { PluginKind } from './plugin-watcher.ts';
 
@@ -38,12 +40,23 @@ type WireAnswers<T> = { readonly claims: Readonly<Record<string, T>> };
 interface Registered {
   readonly endpoint: string;
   readonly connection: PluginConnection;
+  readonly stopHealth: () => void;
 }
 
 /** Registered drivers of dynamic resource allocation, in the type that plug-ins call `DRAPlugin`. */
-export function createDraDrivers({ log }: { readonly log: Logger }): DraDrivers & PluginKind {
+export function createDraDrivers({
+  log,
+  clock,
+}: {
+  readonly log: Logger;
+  readonly clock: Clock;
+}): DraDrivers & PluginKind {
   const drivers = new Map<string, { readonly driver: DraDriver } & Registered>();
   const listeners: ((driver: string, isThere: boolean) => void)[] = [];
+  const healthListeners: ((driver: string, reports: readonly HealthReport[] | undefined) => void)[] = [];
+  const onReports = (driver: string) => (reports: readonly HealthReport[] | undefined) => {
+    for (const listener of healthListeners) listener(driver, reports);
+  };
   const tell = (name: string, isThere: boolean) => {
     for (const listener of listeners) listener(name, isThere);
   };
@@ -51,6 +64,7 @@ export function createDraDrivers({ log }: { readonly log: Logger }): DraDrivers 
     find: (name) => drivers.get(name)?.driver,
     names: () => [...drivers.keys()],
     onChange: (listener) => void listeners.push(listener),
+    onHealth: (listener) => void healthListeners.push(listener),
 
     async register({ name, endpoint, versions }) {
       const version = VERSIONS.find((one) => versions.includes(`${one}.${SERVICE}`));
@@ -60,9 +74,12 @@ export function createDraDrivers({ log }: { readonly log: Logger }): DraDrivers 
             `none of ${JSON.stringify(versions)} is one of ${VERSIONS.map((one) => `${one}.${SERVICE}`).join(', ')}`,
         );
       // While a driver is updated its new plug-in comes before the old one goes: the newest is asked.
-      drivers.get(name)?.connection.close();
+      const before = drivers.get(name);
+      before?.connection.close();
+      before?.stopHealth();
       const connection = connectPlugin(endpoint, serviceOf(version), CALL_MS);
-      drivers.set(name, { driver: driverOf(name, connection), connection, endpoint });
+      const stopHealth = followHealth({ driver: name, endpoint, clock, log, onReports: onReports(name) });
+      drivers.set(name, { driver: driverOf(name, connection), connection, endpoint, stopHealth });
       log.info('a driver of dynamic resources has registered', { driver: name, version });
       tell(name, true);
     },
@@ -72,6 +89,7 @@ export function createDraDrivers({ log }: { readonly log: Logger }): DraDrivers 
       if (known === undefined) return;
       drivers.delete(name);
       known.connection.close();
+      known.stopHealth();
       log.info('a driver of dynamic resources has gone', { driver: name });
       tell(name, false);
     },

@@ -1,4 +1,11 @@
-import { Client, credentials, type MethodDefinition, type ServiceDefinition, status } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  type MethodDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 
 /** What a plug-in answered in place of a result, worded as Go's gRPC does: users search for that. */
 class PluginCallError extends Error {
@@ -36,4 +43,26 @@ export function connectPlugin(socket: string, service: ServiceDefinition, timeou
     },
     close: () => client.close(),
   };
+}
+
+/** What a plug-in says on and on. The answer ends it; `onEnd` is called once, for whatever reason. */
+export function followPlugin<Message>(
+  socket: string,
+  method: ServiceDefinition[string] | undefined,
+  { onData, onEnd }: { readonly onData: (message: Message) => void; readonly onEnd: (err?: ServiceError) => void },
+): () => void {
+  const { path, requestSerialize, responseDeserialize } = method as MethodDefinition<object, object>;
+  const client = new Client(`unix://${socket}`, credentials.createInsecure());
+  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {});
+  let isEnded = false;
+  const end = (err?: ServiceError) => {
+    if (isEnded) return;
+    isEnded = true;
+    client.close();
+    onEnd(err);
+  };
+  stream.on('data', onData);
+  stream.on('error', end);
+  stream.on('end', () => end());
+  return () => stream.cancel();
 }

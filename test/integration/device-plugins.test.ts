@@ -91,6 +91,7 @@ function register(request: object): Promise<object> {
 }
 
 const ids = () => plugins.resources().get(RESOURCE);
+const health = (...of: string[]) => of.map((id) => plugins.health(RESOURCE, id));
 
 test('a plug-in registers, tells its devices, and says what a container is given', async () => {
   const plugin = await startPlugin('thing.sock', [
@@ -98,8 +99,12 @@ test('a plug-in registers, tells its devices, and says what a container is given
     { ID: 'a', health: 'Healthy' },
     { ID: 'sick', health: 'Unhealthy' },
   ]);
+  const changed: string[] = [];
+  plugins.onHealth((resource) => changed.push(resource));
   await register({ version: 'v1beta1', endpoint: 'thing.sock', resource_name: RESOURCE });
   await expect.poll(ids).toEqual(['a', 'b']);
+  expect(health('a', 'sick', 'never-seen')).toEqual(['Healthy', 'Unhealthy', 'Unknown']);
+  expect(changed).toEqual([RESOURCE]);
   plugin.tell([{ ID: 'a', health: 'Healthy' }]);
   await expect.poll(ids).toEqual(['a']);
   expect(await plugins.allocate(RESOURCE, ['a'])).toEqual({
@@ -112,6 +117,7 @@ test('a plug-in registers, tells its devices, and says what a container is given
   expect(plugin.allocated).toEqual([['a']]);
   plugin.end();
   await expect.poll(ids).toEqual([]);
+  expect(health('a', 'b')).toEqual(['Unhealthy', 'Unknown']);
 });
 
 test.each([

@@ -22,7 +22,7 @@ let running: TestDraDriver | undefined;
 beforeEach(async () => {
   kubelet = await mkdtemp(join(tmpdir(), 'coracle-dra-'));
   stop = new AbortController();
-  drivers = createDraDrivers({ log: silentLogger });
+  drivers = createDraDrivers({ log: silentLogger, clock: systemClock });
   const options = { fs: createLinuxHost().fs, clock: systemClock, log: silentLogger, kinds: { DRAPlugin: drivers } };
   void runPluginWatcher({ ...options, folder: `${kubelet}/plugins_registry` }, stop.signal);
 });
@@ -44,6 +44,26 @@ test.each(['v1', 'v1beta1'] as const)('a driver that speaks %s is found, asked, 
   await expect.poll(() => running?.told, PATIENCE).toEqual([{ plugin_registered: true, error: '' }]);
   await running.stop();
   await expect.poll(() => drivers.names(), PATIENCE).toEqual([]);
+});
+
+test('a driver tells of the health of its devices, breaks off, and is listened to again', async () => {
+  const heard: unknown[] = [];
+  drivers.onHealth((driver, reports) => heard.push([driver, reports]));
+  running = await startDraDriver({ kubelet, name: NAME, tellsHealth: true, prepare: () => [] });
+  await expect.poll(() => heard, PATIENCE).toEqual([[NAME, []]]);
+  const device = { pool_name: 'p', device_name: 'd' };
+  running.tellHealth([{ device, health: 'UNHEALTHY', health_check_timeout_seconds: 7, message: 'too hot' }]);
+  const report = { pool: 'p', device: 'd', health: 'Unhealthy', message: 'too hot', timeoutMs: 7000 };
+  await expect.poll(() => heard.at(-1), PATIENCE).toEqual([NAME, [report]]);
+  running.endHealth();
+  await expect
+    .poll(() => heard.slice(2), PATIENCE)
+    .toEqual([
+      [NAME, undefined],
+      [NAME, [report]],
+    ]);
+  await running.stop();
+  await expect.poll(() => heard.at(-1), PATIENCE).toEqual([NAME, undefined]);
 });
 
 test('the newest version that both know is spoken', async () => {

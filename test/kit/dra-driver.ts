@@ -1,13 +1,21 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import draHealth from '../../protos/dra-health-v1alpha1.json' with { type: 'json' };
 import dra from '../../protos/dra-v1.json' with { type: 'json' };
 import registrar from '../../protos/plugin-registration-v1.json' with { type: 'json' };
 
 const options = { keepCase: true, defaults: true };
 const draServices = fromJSON(dra as Parameters<typeof fromJSON>[0], options);
 const registrarServices = fromJSON(registrar as Parameters<typeof fromJSON>[0], options);
+const healthServices = fromJSON(draHealth as Parameters<typeof fromJSON>[0], options);
 const PACKAGE = 'k8s.io.kubelet.pkg.apis.dra';
 
 export interface WireClaim {
@@ -31,6 +39,8 @@ export interface DraDriverOptions {
   readonly version?: 'v1' | 'v1beta1';
   /** What it says that it supports; its version when left out. */
   readonly supported?: readonly string[];
+  /** It has the service that tells of the health of devices. */
+  readonly tellsHealth?: boolean;
   /** Throws to refuse. */
   readonly prepare: (claim: WireClaim) => readonly WireDevice[] | Promise<readonly WireDevice[]>;
 }
@@ -40,7 +50,18 @@ export interface TestDraDriver {
   readonly asked: readonly string[];
   /** What the node made of its registration. */
   readonly told: readonly { readonly plugin_registered: boolean; readonly error: string }[];
+  /** Tells everybody who listens, now and later. Times in seconds. */
+  tellHealth(devices: readonly WireHealth[]): void;
+  /** Breaks off what it says of devices. */
+  endHealth(): void;
   stop(): Promise<void>;
+}
+
+export interface WireHealth {
+  readonly device: { readonly pool_name: string; readonly device_name: string };
+  readonly health: 'HEALTHY' | 'UNHEALTHY' | 'UNKNOWN';
+  readonly health_check_timeout_seconds?: number;
+  readonly message?: string;
 }
 
 type Claims = { readonly claims: readonly WireClaim[] };
@@ -70,6 +91,8 @@ export async function startDraDriver(given: DraDriverOptions): Promise<TestDraDr
     NodePrepareResources: ({ claims }) => answer(claims, 'prepare', prepare),
     NodeUnprepareResources: ({ claims }) => answer(claims, 'unprepare', () => []),
   });
+  const health = new HealthTeller();
+  if (given.tellsHealth === true) health.addTo(driver);
   const registrarServer = await serve<(typeof told)[number]>(
     registration,
     registrarServices['pluginregistration.Registration'] as ServiceDefinition,
@@ -84,12 +107,41 @@ export async function startDraDriver(given: DraDriverOptions): Promise<TestDraDr
   return {
     asked,
     told,
+    tellHealth: (devices) => health.tell(devices),
+    endHealth: () => health.end(),
     async stop() {
       registrarServer.forceShutdown();
       driver.forceShutdown();
       await rm(registration, { force: true });
     },
   };
+}
+
+type HealthStream = ServerWritableStream<object, { readonly devices: readonly WireHealth[] }>;
+
+class HealthTeller {
+  readonly #streams = new Set<HealthStream>();
+  #devices: readonly WireHealth[] = [];
+
+  addTo(server: Server): void {
+    server.addService(healthServices['v1alpha1.DRAResourceHealth'] as ServiceDefinition, {
+      NodeWatchResources: (stream: HealthStream) => {
+        this.#streams.add(stream);
+        stream.on('cancelled', () => this.#streams.delete(stream));
+        stream.write({ devices: this.#devices });
+      },
+    });
+  }
+
+  tell(devices: readonly WireHealth[]): void {
+    this.#devices = devices;
+    for (const stream of this.#streams) stream.write({ devices });
+  }
+
+  end(): void {
+    for (const stream of this.#streams) stream.end();
+    this.#streams.clear();
+  }
 }
 
 function serviceOf(version: string): ServiceDefinition {

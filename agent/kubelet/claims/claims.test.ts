@@ -3,7 +3,7 @@ import { type ResourceClaim, type ResourceSlice, resources } from '#api/object/k
 import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
 import { whyNoCdi } from './cdi-support.ts';
 import { type ClaimRecord, cdiIdsOf } from './claim-record.ts';
-import type { DraDriver, DraDrivers } from './dra-driver.ts';
+import type { DraDriver, DraDrivers, HealthReport } from './dra-driver.ts';
 
 const DRIVER = 'gpu.example.com';
 
@@ -30,6 +30,10 @@ class FakeDrivers implements DraDrivers {
   names = () => (this.#isThere ? [DRIVER] : []);
   onChange(listener: (driver: string, isThere: boolean) => void): void {
     this.#listeners.push(listener);
+  }
+  say: (driver: string, reports: readonly HealthReport[] | undefined) => void = () => undefined;
+  onHealth(listener: typeof this.say): void {
+    this.say = listener;
   }
   set isThere(isThere: boolean) {
     this.#isThere = isThere;
@@ -161,6 +165,56 @@ describe('a pod with a claim', () => {
     drivers.error = '';
     await rig.advance(10_000);
     expect(rig.containerStatus()).toMatchObject({ state: { running: {} } });
+  });
+});
+
+describe('the health of devices', () => {
+  const report = (health: HealthReport['health'], message = '', timeoutMs = 0): HealthReport[] => [
+    { pool: 'node-1', device: 'gpu-0', health, message, timeoutMs },
+  ];
+  const shown = (container = 'app') => rig.containerStatus(container)?.allocatedResourcesStatus;
+  const health = (): string => {
+    const [one] = shown()?.[0]?.resources ?? [];
+    return [one?.health, one?.message].filter(Boolean).join(': ');
+  };
+
+  beforeEach(async () => {
+    await createClaim();
+    await reserve(await rig.createPod(SPEC));
+    await rig.advance(10_000);
+  });
+
+  test('is in the status of the containers that have them, as long as the word of the driver holds', async () => {
+    expect(shown()).toEqual([
+      { name: 'claim:card/gpu', resources: [{ resourceID: 'example.com/gpu=gpu-0', health: 'Unknown' }] },
+    ]);
+    expect(shown('beside')).toBeUndefined();
+    const steps: [reports: HealthReport[] | undefined, afterMs: number, expected: string][] = [
+      [report('Healthy'), 29_000, 'Healthy'],
+      [report('Unhealthy', 'too hot'), 0, 'Unhealthy: too hot'],
+      [report('Unhealthy', 'on fire'), 0, 'Unhealthy: on fire'],
+      [[], 29_000, 'Unhealthy: on fire'],
+      [[], 2_000, 'Unknown'],
+      [report('Healthy', '', 120_000), 100_000, 'Healthy'],
+      [undefined, 0, 'Unknown'],
+      [report('Healthy'), 31_000, 'Unknown'],
+      [report('Unhealthy', 'x'.repeat(2000)), 0, `Unhealthy: ${'x'.repeat(1021)}...`],
+    ];
+    for (const [reports, afterMs, expected] of steps) {
+      drivers.say(DRIVER, reports);
+      await rig.advance(afterMs);
+      expect(health()).toBe(expected);
+    }
+  });
+
+  test('what other drivers say, and what is said again, changes nothing', async () => {
+    drivers.say(DRIVER, report('Healthy'));
+    await rig.settle();
+    const { resourceVersion } = rig.pod()?.metadata ?? {};
+    drivers.say('other.example.com', report('Unhealthy'));
+    drivers.say(DRIVER, report('Healthy'));
+    await rig.settle();
+    expect(rig.pod()?.metadata.resourceVersion).toBe(resourceVersion);
   });
 });
 

@@ -1,3 +1,5 @@
+import type { DeviceHealth } from '../devices/device-health.ts';
+
 /** A claim as drivers are told of it. */
 export interface DriverClaim {
   readonly namespace: string;
@@ -29,12 +31,29 @@ export interface DraDriver {
   unprepare(claims: readonly DriverClaim[]): Promise<ReadonlyMap<string, { readonly error: string }>>;
 }
 
+/** What a driver says of one of its devices. */
+export interface HealthReport {
+  readonly pool: string;
+  readonly device: string;
+  readonly health: DeviceHealth;
+  readonly message: string;
+  /** How long its word holds; 0: it does not say. */
+  readonly timeoutMs: number;
+}
+
 /** The implementation speaks the protocol of drivers. */
 export interface DraDrivers {
   find(name: string): DraDriver | undefined;
   names(): readonly string[];
   /** `isThere`: it has registered; else its last plug-in has gone. */
   onChange(listener: (driver: string, isThere: boolean) => void): void;
+  /** A driver tells of all its devices; undefined: it tells of none any more. */
+  onHealth(listener: (driver: string, reports: readonly HealthReport[] | undefined) => void): void;
 }
 
-export const NO_DRA_DRIVERS: DraDrivers = { find: () => undefined, names: () => [], onChange: () => undefined };
+export const NO_DRA_DRIVERS: DraDrivers = {
+  find: () => undefined,
+  names: () => [],
+  onChange: () => undefined,
+  onHealth: () => undefined,
+};

@@ -1,4 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IResourceStatus } from 'kubernetes-models/v1/ResourceStatus';
 import { Quantity } from '#api/meta/quantity.ts';
 import type { Pod } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
@@ -8,6 +9,7 @@ import { ConfigError } from '../config/config-error.ts';
 import type { Ledger } from '../ledger.ts';
 import type { DeviceGrants } from '../ledger-record.ts';
 import { type PodUid, uidOf } from '../pod-spec.ts';
+import { type DeviceHealth, resourceStatus } from './device-health.ts';
 import { type DeviceAllocation, type DevicePlugins, NO_DEVICES } from './device-plugin.ts';
 import { type DeviceSelector, type SelectedDevice, selectDevices } from './device-selector.ts';
 import { readHostDevices } from './host-devices.ts';
@@ -21,6 +23,8 @@ export interface DeviceManagerOptions {
   readonly log: Logger;
   /** A device that this container was given has other nodes now: what it has open leads nowhere. */
   readonly onMoved: (uid: PodUid, container: string, resource: string) => void;
+  /** A device that this pod has may be worth something else now. */
+  readonly onHealth: (uid: PodUid) => void;
 }
 
 /**
@@ -34,6 +38,7 @@ export class DeviceManager {
 
   constructor(options: DeviceManagerOptions) {
     this.#options = options;
+    options.plugins.onHealth((resource) => this.#tellHealth([resource]));
   }
 
   /** How many of each there are, for the node's status. */
@@ -49,6 +54,33 @@ export class DeviceManager {
   list(): readonly ResourceDevices[] {
     const resources = new Set([...this.#options.plugins.resources().keys(), ...this.#present.keys()]);
     return [...resources].map((resource) => ({ resource, ids: this.#presentOf(resource).map(({ id }) => id) }));
+  }
+
+  /** What the devices that a container was given are worth, by resource. */
+  statuses(pod: Pod, { name }: IContainer): readonly IResourceStatus[] {
+    const grants = this.#options.ledger.record(uidOf(pod))?.devices?.[name] ?? {};
+    return Object.entries(grants)
+      .filter(([, held]) => Object.keys(held).length > 0)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([resource, held]) =>
+        resourceStatus(
+          resource,
+          Object.keys(held).map((resourceID) => ({ resourceID, health: this.#healthOf(resource, resourceID) })),
+        ),
+      );
+  }
+
+  /** Our own devices are well while they are plugged in. */
+  #healthOf(resource: string, id: string): DeviceHealth {
+    const isOwn = this.#options.selectors.some((selector) => selector.resource === resource);
+    if (!isOwn) return this.#options.plugins.health(resource, id);
+    return this.#find(resource, id) === undefined ? 'Unhealthy' : 'Healthy';
+  }
+
+  #tellHealth(resources: readonly string[]): void {
+    for (const { uid, devices = {} } of this.#options.ledger.list())
+      if (Object.values(devices).some((grants) => resources.some((resource) => grants[resource] !== undefined)))
+        this.#options.onHealth(uid);
   }
 
   #presentOf(resource: string): readonly SelectedDevice[] {
@@ -78,6 +110,8 @@ export class DeviceManager {
       const before = this.#present;
       this.#present = next;
       if (before.size > 0) this.#tellMoved();
+      const ids = (devices: readonly SelectedDevice[] | undefined) => devices?.map(({ id }) => id).join(' ') ?? '';
+      this.#tellHealth([...next.keys()].filter((resource) => ids(next.get(resource)) !== ids(before.get(resource))));
     } catch (err) {
       log.warn('devices could not be looked for', { err: describeError(err) });
     }

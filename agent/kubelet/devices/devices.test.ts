@@ -86,13 +86,18 @@ describe('a node with devices', () => {
   test('a stick that comes back under another number restarts its container with the new node', async () => {
     await rig.start();
     await rig.createPod(withDevice());
+    const health = () => rig.containerStatus()?.allocatedResourcesStatus;
+    const shown = (is: string) => [{ name: RESOURCE, resources: [{ resourceID: '10c4:ea60:A1', health: is }] }];
+    expect(health()).toEqual(shown('Healthy'));
     await rig.host.fs.remove('/sys/bus/usb/devices/1-1');
     await rig.advance(11_000);
+    expect(health()).toEqual(shown('Unhealthy'));
     expect(rig.containerStatus()).toMatchObject({ restartCount: 0, state: { running: {} } });
     plugIn('1-3', 'A1', 9);
     await rig.advance(11_000);
     expect(rig.containerStatus()).toMatchObject({ restartCount: 1, state: { running: {} } });
     expect(given()?.[0]?.hostPath).toBe('/dev/bus/usb/001/009');
+    expect(health()).toEqual(shown('Healthy'));
     expect(rig.eventTexts()).toContain(`Killing: Device ${RESOURCE} of container app was replugged`);
   });
 

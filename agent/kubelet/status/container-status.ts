@@ -47,6 +47,7 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
     started: isStarted,
     ...sizes(input, isRunning),
     ...mountStatuses(container),
+    ...deviceStatuses(input),
     ...(newest?.stopSignal === undefined
       ? {}
       : { stopSignal: newest.stopSignal as NonNullable<IContainerStatus['stopSignal']> }),
@@ -66,6 +67,11 @@ function sizes({ pod, ledger, container }: ContainerStatusInput, isRunning: bool
     ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }),
     resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
   };
+}
+
+function deviceStatuses({ pod, container, devices }: ContainerStatusInput): Partial<IContainerStatus> {
+  const statuses = devices(pod, container);
+  return statuses.length === 0 ? {} : { allocatedResourcesStatus: [...statuses] };
 }
 
 /** Read-only mounts say whether what is mounted below them is read-only too. */

@@ -16,6 +16,7 @@ function statusOf({ pod = podWith(), ledger = recordOf(pod), ...more }: Partial<
     hostIps: ['192.168.1.10'],
     previous: {},
     resize: { pending: undefined, isInProgress: false, errors: [] },
+    devices: () => [],
     nowMs: NOW_MS,
     ...more,
   });

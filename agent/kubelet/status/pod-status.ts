@@ -3,6 +3,7 @@ import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
+import type { ResourceStatuses } from '../devices/device-health.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
 import type { WaitingReason } from '../pod-action.ts';
@@ -26,6 +27,8 @@ export interface PodStatusInput {
   /** The freshest status known: times of transition and last states carry over from it. */
   readonly previous: IPodStatus;
   readonly resize: ResizeState;
+  /** What the devices of a container are worth. */
+  readonly devices: ResourceStatuses;
   readonly nowMs: number;
 }
 
