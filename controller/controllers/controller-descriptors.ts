@@ -6,6 +6,7 @@ import { startCsrCleaner } from './certificates/cleaner.ts';
 import { createCsrSigningController } from './certificates/signer.ts';
 import type { StartController } from './controller-context.ts';
 import { startDeploymentController } from './deployment/deployment-controller.ts';
+import { startDeviceTaintEvictionController } from './device-taint-eviction/device-taint-eviction-controller.ts';
 import { startDisruptionController } from './disruption/disruption-controller.ts';
 import { startEndpointsController } from './endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
@@ -48,6 +49,11 @@ export function controllerDescriptors(signer: CertificateSigner | undefined): re
     { name: 'node-ipam', serviceAccount: 'node-controller', start: startNodeIpamController },
     { name: 'node-lifecycle', serviceAccount: 'node-controller', start: startNodeLifecycleController },
     { name: 'taint-eviction', serviceAccount: 'taint-eviction-controller', start: startTaintEvictionController },
+    {
+      name: 'device-taint-eviction',
+      serviceAccount: 'device-taint-eviction-controller',
+      start: startDeviceTaintEvictionController,
+    },
     { name: 'deployment', serviceAccount: 'deployment-controller', start: startDeploymentController },
     { name: 'replicaset', serviceAccount: 'replicaset-controller', start: startReplicaSetController },
     { name: 'endpointslice', serviceAccount: 'endpointslice-controller', start: startEndpointSliceController },

@@ -4,7 +4,7 @@ import { type Pod, resources } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 
 export interface Disruption {
-  readonly reason: 'DeletionByTaintManager' | 'DeletionByPodGC';
+  readonly reason: 'DeletionByTaintManager' | 'DeletionByDeviceTaintManager' | 'DeletionByPodGC';
   readonly message: string;
   readonly nowMs: number;
   /** Nobody will report on this pod any more: it counts as failed. */

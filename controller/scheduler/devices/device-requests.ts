@@ -1,6 +1,7 @@
 import type { IDeviceTaint } from 'kubernetes-models/resource.k8s.io/v1/DeviceTaint';
 import type { IDeviceToleration } from 'kubernetes-models/resource.k8s.io/v1/DeviceToleration';
 import type { IExactDeviceRequest } from 'kubernetes-models/resource.k8s.io/v1/ExactDeviceRequest';
+import { toleratesDeviceTaint } from '#api/meta/device-taints.ts';
 import type { ResourceClaim } from '#api/object/kinds.ts';
 
 /** One way to satisfy a request: the request itself, or one of its alternatives. */
@@ -41,11 +42,5 @@ export function isTolerated(
 ): boolean {
   return (taints ?? [])
     .filter(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute')
-    .every((taint) => (tolerations ?? []).some((toleration) => tolerates(toleration, taint)));
-}
-
-function tolerates({ key, operator, value, effect }: IDeviceToleration, taint: IDeviceTaint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  return operator === 'Exists' || (Boolean(key) && (value ?? '') === (taint.value ?? ''));
+    .every((taint) => (tolerations ?? []).some((toleration) => toleratesDeviceTaint(toleration, taint)));
 }
