@@ -133,6 +133,8 @@ export interface MountPoint {
   readonly path: string;
   readonly source: string;
   readonly fsType: string;
+  /** Of the file system, not of the mount: `size=64k`, `noswap` ... */
+  readonly options: readonly string[];
 }
 
 export interface Mounter {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseMemoryInfo, parseOsRelease, parseResolvConf } from './facts.ts';
+import type { Executor } from './host.ts';
 import { readInventory } from './inventory.ts';
 import { createLinuxHost } from './linux-host.ts';
-import { parseMountInfo } from './mounter.ts';
+import { createMounter, parseMountInfo } from './mounter.ts';
 
 const host = createLinuxHost();
 const folder = mkdtempSync(join(tmpdir(), 'coracle-host-'));
@@ -165,7 +166,9 @@ const REFUSED = /^(ELOOP|ENOTDIR|ENOENT|EEXIST|ExecError)$/;
 describe('mounts', () => {
   it('are read with blanks in their paths', () => {
     const line = '36 35 98:0 / /mnt/my\\040disk rw,noatime shared:1 master:2 - ext4 /dev/sd\\134a rw,errors=continue';
-    expect(parseMountInfo(`${line}\n`)).toEqual([{ path: '/mnt/my disk', fsType: 'ext4', source: '/dev/sd\\a' }]);
+    const options = ['rw', 'errors=continue'];
+    const point = { path: '/mnt/my disk', fsType: 'ext4', source: '/dev/sd\\a', options };
+    expect(parseMountInfo(`${line}\n`)).toEqual([point]);
   });
 
   if (process.getuid?.() !== 0) console.warn('mounts skipped: needs root');
@@ -179,6 +182,41 @@ describe('mounts', () => {
     await host.mounts.unmount(path);
     await host.mounts.unmount(path);
     await host.fs.remove(path);
+  });
+
+  // Of all that is asked of `mount` there, this alone leads to no mount that is left behind.
+  const ask = (options: string) => {
+    const argv = ['--mount', '--', 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', folder];
+    return spawnSync('unshare', argv, { encoding: 'utf8' });
+  };
+  const isOld = process.getuid?.() === 0 && ask('noswap').status !== 0;
+  if (isOld)
+    console.warn(
+      'memory that does not go to swap: skipped, this kernel cannot keep a tmpfs out of it (Linux before 6.4)',
+    );
+  it.skipIf(process.getuid?.() !== 0 || isOld)('in memory do not go to swap', async () => {
+    const path = join(folder, 'memory');
+    await host.fs.makeDirectory(path);
+    await host.mounts.mountTmpfs(path, { sizeBytes: 1 << 20 });
+    const found = (await host.mounts.list()).find((mount) => mount.path === path);
+    await host.mounts.unmount(path);
+    expect(found?.options).toEqual(expect.arrayContaining(['noswap', 'size=1024k']));
+  });
+
+  // The kernel refuses the option there as an older one does everywhere.
+  const noUsers = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'true'], { encoding: 'utf8' });
+  if (noUsers.status !== 0) console.warn(`memory in a user namespace skipped: ${noUsers.stderr.trim()}`);
+  it.skipIf(noUsers.status !== 0)('in memory are there also where the kernel would swap them', async () => {
+    const within: Executor['run'] = ([program, ...args], options) =>
+      host.exec.run(['unshare', '--user', '--map-root-user', '--mount', program, ...args], options);
+    const tried: string[] = [];
+    const run: Executor['run'] = async (argv, options) => {
+      const done = await within(argv, options);
+      tried.push(argv.join(' '));
+      return done;
+    };
+    await createMounter({ ...host.exec, run }).mountTmpfs(folder, { mode: 0o750 });
+    expect(tried).toEqual([`mount -t tmpfs -o mode=750 tmpfs ${folder}`]);
   });
 
   it.skipIf(process.getuid?.() !== 0)(

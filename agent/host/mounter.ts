@@ -10,12 +10,13 @@ export function parseMountInfo(text: string): MountPoint[] {
     .filter((line) => line !== '')
     .map((line) => {
       const fields = line.split(' ');
-      // After the sixth field come optional fields, ended by a lone dash; then type and source.
+      // After the sixth field come optional fields, ended by a lone dash; then type, source and options.
       const dash = fields.indexOf('-', 6);
       return {
         path: unescapePath(fields[4] ?? ''),
         fsType: fields[dash + 1] ?? '',
         source: unescapePath(fields[dash + 2] ?? ''),
+        options: (fields[dash + 3] ?? '').split(','),
       };
     });
 }

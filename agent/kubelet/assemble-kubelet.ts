@@ -58,6 +58,7 @@ import { createCsiVolumes } from './volumes/csi/create-csi-volumes.ts';
 import { NO_DRIVERS } from './volumes/csi/csi-driver.ts';
 import { PersistentClaims } from './volumes/persistent-claims.ts';
 import { TokenSource } from './volumes/token-source.ts';
+import { VolatileMemory } from './volumes/volatile-memory.ts';
 import { VolumeManager } from './volumes/volume-manager.ts';
 import { VolumeStats } from './volumes/volume-stats.ts';
 
@@ -93,6 +94,10 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const { deps, recorder, gate, paths } = parts;
   const { client, runtime, host, prober, clock, log, random, config } = deps;
   await makeDirectories(deps);
+  const facts = await host.facts();
+  const { memoryBytes, swapBytes } = facts;
+  const { volatileDir: directory, maxPods } = config;
+  const volatile = await VolatileMemory.open({ host, directory, memoryBytes, swapBytes, maxPods, log });
   const events = new PodEvents(recorder);
   // The workers are made last but spoken to by everything: changes go to them through `manager`.
   let manager: PodManager | undefined;
@@ -132,9 +137,9 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     devices,
     lookForDevices: async () => deviceManager?.look(),
     networkTroubles: () => deps.networkTroubles?.(),
+    maySwap: volatile.maySwap,
   });
   await node.prepare();
-  const facts = node.facts ?? (await host.facts());
   const abilities = await readAbilities(deps);
   const ledger = new Ledger({ fs: host.fs, directory: config.ledgerDir, clock, log });
   await ledger.load();
@@ -185,7 +190,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     ...csi,
     host,
     paths,
-    volatileRoot: config.volatileDir,
+    volatile,
     configMaps,
     secrets,
     tokens,
@@ -389,7 +394,6 @@ async function makeDirectories({ host, config }: KubeletDeps): Promise<void> {
   await host.fs.makeDirectory(`${config.rootDir}/pods`, 0o750);
   await host.fs.makeDirectory(config.podLogsDir, 0o755);
   await host.fs.makeDirectory(config.containerLogsDir, 0o755);
-  await host.fs.makeDirectory(config.volatileDir, 0o750);
 }
 
 const startWidth = ({ startWidth: width }: KubeletConfig, facts: HostFacts) =>

@@ -21,7 +21,7 @@ export interface KubeletConfig {
   readonly containerLogsDir: string;
   /** Pod records of this node, on a disk: `/var/lib/coracle/agent/ledger`. */
   readonly ledgerDir: string;
-  /** Files that must not reach a disk, on a tmpfs that outlives the agent: `/run/coracle/pods`. */
+  /** Files that must not reach a disk, in a tmpfs of their own that outlives the agent: `/run/coracle/pods`. */
   readonly volatileDir: string;
   readonly cgroups: CgroupSettings;
   readonly maxPods: number;

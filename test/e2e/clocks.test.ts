@@ -69,7 +69,7 @@ describe.skipIf(nodeClock === undefined)('clocks that are wrong', () => {
 
   /** As the pod reads it: its file on the node. */
   async function tokenOf(uid: string): Promise<string> {
-    const roots = [join(agent.folder, 'run/pods', uid), join(agent.folder, 'kubelet/pods', uid)];
+    const roots = [join(agent.folder, 'run/pods/memory', uid), join(agent.folder, 'kubelet/pods', uid)];
     for (const root of roots) {
       const names = await readdir(root, { recursive: true }).catch(() => []);
       const name = names.find((one) => one.endsWith('/token') && !one.includes('/..'));

@@ -64,6 +64,8 @@ export class FakeExecutor implements Executor {
 
 export class FakeMounter implements Mounter {
   readonly points: MountPoint[] = [];
+  /** As a kernel from 6.4 on. */
+  knowsNoSwap = true;
 
   async list(): Promise<readonly MountPoint[]> {
     return [...this.points];
@@ -74,7 +76,8 @@ export class FakeMounter implements Mounter {
 
   async mountTmpfs(...request: Parameters<Mounter['mountTmpfs']>): Promise<void> {
     this.tmpfsRequests.push(request);
-    this.points.push({ path: request[0], source: 'tmpfs', fsType: 'tmpfs' });
+    const options = this.knowsNoSwap ? ['rw', 'noswap'] : ['rw'];
+    this.points.push({ path: request[0], source: 'tmpfs', fsType: 'tmpfs', options });
   }
 
   /** What was mounted by `mount`, in order. */
@@ -82,15 +85,15 @@ export class FakeMounter implements Mounter {
 
   async mount(request: MountRequest): Promise<void> {
     this.requests.push(request);
-    this.points.push({ path: request.path, source: request.source, fsType: request.fsType });
+    this.points.push({ path: request.path, source: request.source, fsType: request.fsType, options: ['rw'] });
   }
 
   async bindBeneath(root: string, path: string, target: string): Promise<void> {
-    this.points.push({ path: target, source: `${root}/${path}`, fsType: 'bind' });
+    this.points.push({ path: target, source: `${root}/${path}`, fsType: 'bind', options: ['rw'] });
   }
 
   async bind(source: string, path: string): Promise<void> {
-    this.points.push({ path, source, fsType: 'bind' });
+    this.points.push({ path, source, fsType: 'bind', options: ['rw'] });
   }
 
   async unmount(path: string): Promise<void> {

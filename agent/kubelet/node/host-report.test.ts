@@ -21,6 +21,18 @@ test('a kernel that has it all is sound', async () => {
 });
 
 test.each([
+  ['6.1.0-18-amd64', 2 ** 27, false],
+  ['6.4.0', 2 ** 27, true],
+  ['6.1.0-18-amd64', 0, true],
+])('Linux %s with %i bytes of swap keeps Secrets out of it: %s', async (kernelVersion, swapBytes, isSound) => {
+  const host = await recordedHost('debian-13');
+  host.factsValue = { ...host.factsValue, kernelVersion, swapBytes };
+  const report = await examineHostForPods(host);
+  expect(report.isSound).toBe(isSound);
+  expect(report.lines.join('\n').includes('found: MemoryVolumesMaySwap: ')).toBe(!isSound);
+});
+
+test.each([
   ['is there and was', true, false, undefined],
   ['is off', false, false, 'True'],
   ['is there again', true, true, 'False'],

@@ -35,6 +35,8 @@ export interface NodeAgentOptions {
   readonly lookForDevices: () => Promise<void>;
   /** What is in the way of pod traffic; undefined: the pod network is somebody else's. */
   readonly networkTroubles: () => readonly NetworkTrouble[] | undefined;
+  /** Memory volumes of pods may be written to swap. */
+  readonly maySwap: boolean;
 }
 
 const HUGEPAGES_DIR = '/sys/kernel/mm/hugepages';
@@ -75,10 +77,6 @@ export class NodeAgent {
       creationTimestamp: '',
     };
     return { metadata, status: this.#current ?? {} };
-  }
-
-  get facts(): HostFacts | undefined {
-    return this.#facts;
   }
 
   allocatable(): NodeAllocatable {
@@ -216,6 +214,7 @@ export class NodeAgent {
       volumesInUse,
       unhealthy: unhealthy(),
       networkTroubles: this.#options.networkTroubles(),
+      maySwap: this.#options.maySwap,
       previous,
       nowMs: clock.now(),
     });

@@ -8,6 +8,7 @@ import { absolute, type Signal } from '../eviction/thresholds.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
 import { memoryVerdicts } from './memory-condition.ts';
 import { type NetworkTrouble, networkVerdicts } from './network-conditions.ts';
+import { swapVerdicts } from './swap-condition.ts';
 
 export interface NodeStatusInput {
   readonly config: KubeletConfig;
@@ -35,6 +36,7 @@ export interface NodeStatusInput {
   readonly volumesInUse: readonly string[];
   /** undefined: the pod network is somebody else's. */
   readonly networkTroubles?: readonly NetworkTrouble[] | undefined;
+  readonly maySwap: boolean;
   readonly previous: Node['status'] | undefined;
   readonly nowMs: number;
 }
@@ -139,6 +141,7 @@ function conditions(input: NodeStatusInput): INodeCondition[] {
       'insufficient PID available',
     ),
     ...memoryVerdicts(input.hasMemoryLimits, hadCondition('MemoryLimitsUnenforced')),
+    ...swapVerdicts(input.maySwap, hadCondition('SecretsMaySwap')),
     ...networkVerdicts(input.networkTroubles, hadCondition('NetworkDegraded')),
     Ready: readiness(input),
   };

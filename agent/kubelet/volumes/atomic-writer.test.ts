@@ -62,3 +62,14 @@ test('whoever was killed at any step of it, the next one ends with the new paylo
     expect([await fs.readText('/v/a'), await fs.readText('/v/new')]).toEqual(['2', 'y']);
   }
 });
+
+test('what cannot be written leaves nothing behind, and what was there stays', async () => {
+  const fs = new FakeFileSystem();
+  await fs.makeDirectory(DIRECTORY);
+  await write(fs, { a: '1' }, 'n1');
+  const before = fs.paths(DIRECTORY);
+  fs.failWith('/v/..1970_01_01_00_00_00.n2/b', new Error('ENOSPC'));
+  await expect(write(fs, { a: '2', b: '2' }, 'n2')).rejects.toThrow('ENOSPC');
+  expect(fs.paths(DIRECTORY)).toEqual(before);
+  expect(await fs.readText('/v/a')).toBe('1');
+});

@@ -32,7 +32,15 @@ export async function writePayload(
   const version = `..${timestamp(nowMs)}.${nonce}`;
   const target = `${directory}/${version}`;
   await fs.makeDirectory(target, 0o755);
-  await Promise.all([...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)));
+  const written = await Promise.allSettled(
+    [...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)),
+  );
+  const failed = written.find((one) => one.status === 'rejected');
+  if (failed !== undefined) {
+    // Tried again and again, what is half done would fill what is full already.
+    await fs.remove(target);
+    throw failed.reason;
+  }
   // An agent that was killed here before us has left its own.
   if ((await fs.readLink(`${directory}/${NEXT}`)) !== undefined) await fs.remove(`${directory}/${NEXT}`);
   await fs.symlink(version, `${directory}/${NEXT}`);

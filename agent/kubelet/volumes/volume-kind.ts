@@ -10,8 +10,6 @@ export interface VolumeContext {
   readonly pod: Pod;
   readonly host: Host;
   readonly paths: PodPaths;
-  /** Files that must not reach a disk: `/run/coracle/pods` or the like. */
-  readonly volatileRoot: string;
   readonly nowMs: number;
   readonly allocatable: NodeAllocatable;
   configMap(name: string): Promise<ConfigMap | undefined>;

@@ -19,11 +19,13 @@ const csi = { setUp: () => Promise.reject(new Error('unused')), tearDown: async 
 /** A manager whose only claim, `data`, is bound to a volume with this spec. */
 function setUp(volumeSpec: object = {}) {
   const host = new FakeHost();
+  const folder = (uid: string) => `/run/coracle/pods/${uid}`;
+  const volatile = { folder, take: () => undefined, remove: (uid: string) => host.fs.remove(folder(uid)) };
   const claim = { metadata: { uid: 'c' }, spec: { volumeName: 'pv' }, status: { phase: 'Bound' } };
   const volume = { metadata: { name: 'pv' }, spec: { claimRef: { uid: 'c' }, ...volumeSpec } };
   const create = () =>
     new VolumeManager({
-      ...{ host, volatileRoot: '/run/coracle/pods', clock: new FakeClock(), random: () => 0.5, log: silentLogger },
+      ...{ host, volatile, clock: new FakeClock(), random: () => 0.5, log: silentLogger },
       paths: new PodPaths({ kubelet: '/var/lib/kubelet', podLogs: '/l', containerLogs: '/c' }),
       configMaps: nothing as unknown as VolumeManagerOptions['configMaps'],
       secrets: nothing as unknown as VolumeManagerOptions['secrets'],

@@ -27,6 +27,7 @@ import { boundClaim, sourceOf } from './persistent-volume.ts';
 import { projected } from './projected.ts';
 import { secret } from './secret.ts';
 import type { TokenSource } from './token-source.ts';
+import type { VolatileMemory } from './volatile-memory.ts';
 import { type VolumeContext, VolumeError, type VolumeKind } from './volume-kind.ts';
 import type { Measure } from './volume-stats.ts';
 
@@ -48,7 +49,7 @@ const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
 export interface VolumeManagerOptions {
   readonly host: Host;
   readonly paths: PodPaths;
-  readonly volatileRoot: string;
+  readonly volatile: Pick<VolatileMemory, 'folder' | 'take' | 'remove'>;
   readonly configMaps: ReferencedObjects<ConfigMap>;
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
@@ -126,7 +127,7 @@ export class VolumeManager {
   /** Only after every container has ended. Mounts go first, then files. Throws while a driver that is needed for it is away. */
   async tearDown(uid: PodUid): Promise<void> {
     this.#prepared.delete(uid);
-    const { configMaps, secrets, tokens, host, paths, volatileRoot, csi, csiBlock } = this.#options;
+    const { configMaps, secrets, tokens, host, paths, volatile, csi, csiBlock } = this.#options;
     configMaps.release(uid);
     secrets.release(uid);
     tokens.forgetPod(uid);
@@ -141,7 +142,7 @@ export class VolumeManager {
     await csi.tearDown(uid);
     await csiBlock.tearDown(uid);
     await host.fs.remove(`${paths.pod(uid)}/volumeDevices`);
-    await host.fs.remove(`${volatileRoot}/${uid}`);
+    await volatile.remove(uid);
     await host.fs.remove(`${paths.pod(uid)}/volumes`);
   }
 
@@ -218,11 +219,13 @@ export class VolumeManager {
     volume: IVolume,
     kind: Extract<VolumeKind, { type: 'payload' }>,
   ): Promise<SetUpVolume> {
-    const { pod, host, paths, volatileRoot, nowMs } = context;
-    const { uid } = pod.metadata;
+    const { pod, host, paths, nowMs } = context;
+    const { volatile } = this.#options;
+    const uid = uidOf(pod);
     const payload = await kind.render(context, volume);
+    if (kind.isVolatile) volatile.take(uid, volume.name, payload.files);
     const directory = kind.isVolatile
-      ? `${volatileRoot}/${uid}/${kind.plugin}/${volume.name}`
+      ? `${volatile.folder(uid)}/${kind.plugin}/${volume.name}`
       : paths.volume(uid, kind.plugin, volume.name);
     await host.fs.makeDirectory(directory, 0o755);
     const nonce = Math.floor(this.#options.random() * 1e9).toString();
@@ -237,15 +240,13 @@ export class VolumeManager {
   }
 
   #context(pod: Pod): VolumeContext {
-    const { host, paths, volatileRoot, configMaps, secrets, tokens, clock, allocatable, claims, pullImage } =
-      this.#options;
+    const { host, paths, configMaps, secrets, tokens, clock, allocatable, claims, pullImage } = this.#options;
     const namespace = namespaceOf(pod);
     const uid = uidOf(pod);
     return {
       pod,
       host,
       paths,
-      volatileRoot,
       nowMs: clock.now(),
       allocatable: allocatable(),
       configMap: (name) => configMaps.read(uid, namespace, name),
