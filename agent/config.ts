@@ -193,6 +193,19 @@ export const AGENT_CONFIG = {
     range: [0, 1000],
     description: 'how many images are pulled at once; 0 means 2, or 1 with serializeImagePulls',
   },
+  imagePullCredentialsVerificationPolicy: {
+    type: 'string',
+    default: 'NeverVerifyPreloadedImages',
+    oneOf: ['NeverVerify', 'NeverVerifyPreloadedImages', 'NeverVerifyAllowlistedImages', 'AlwaysVerify'],
+    description:
+      'which images on the node pods may use without what these were pulled with: all, those that no pod brought, those of preloadedImagesVerificationAllowlist, or none',
+  },
+  preloadedImagesVerificationAllowlist: {
+    type: 'list',
+    default: [],
+    description:
+      'images that NeverVerifyAllowlistedImages leaves to all pods, e.g. registry.example/team/app or registry.example/team/*',
+  },
   imageCredentialProviderConfig: {
     type: 'string',
     default: '',

@@ -54,6 +54,7 @@ test.each([
   ['--memory-throttling-factor=1.5', 'is not a number greater than 0 and at most 1'],
   ['--memory-throttling-factor=much', 'is not a number'],
   ['--image-maximum-gc-age=old', 'imageMaximumGcAge'],
+  ['--preloaded-images-verification-allowlist=r.example/app', 'needs imagePullCredentialsVerificationPolicy'],
 ])('%s is refused', (flag, message) => {
   expect(() => settings(flag)).toThrow(message);
 });
@@ -62,4 +63,17 @@ test('memory QoS is off unless asked for', () => {
   expect(settings().memoryQos).toEqual({ throttlingFactor: undefined, isReserved: false });
   const asked = settings('--memory-throttling-factor=0.9', '--memory-reservation-policy=TieredReservation');
   expect(asked.memoryQos).toEqual({ throttlingFactor: 0.9, isReserved: true });
+});
+
+test('images that no pod brought are open to all pods, or those of a list', () => {
+  expect(settings().imageVerification).toEqual({ kind: 'NeverVerifyPreloadedImages', allowlist: [] });
+  const policy = '--image-pull-credentials-verification-policy=NeverVerifyAllowlistedImages';
+  const { kind, allowlist } = settings(
+    policy,
+    '--preloaded-images-verification-allowlist=r.example/*',
+  ).imageVerification;
+  expect([kind, allowlist]).toEqual(['NeverVerifyAllowlistedImages', [{ text: 'r.example/', isPrefix: true }]]);
+  expect(() => settings(policy, '--preloaded-images-verification-allowlist=nginx')).toThrow(
+    'preloadedImagesVerificationAllowlist: only full names',
+  );
 });

@@ -7,12 +7,21 @@ import type { FileSystem } from './host/host.ts';
 import { DeviceSelectorError, parseDeviceSelector } from './kubelet/devices/device-selector.ts';
 import { parseDurationMs, parseThresholds, ThresholdError } from './kubelet/eviction/thresholds.ts';
 import { parseCredentialConfig } from './kubelet/images/credential-plugins.ts';
+import { ImagePatternError, parseImagePattern, VERIFICATION_POLICIES } from './kubelet/images/verification-policy.ts';
 import type { KubeletConfig } from './kubelet/kubelet-config.ts';
 import { tiersOf } from './kubelet/shutdown/shutdown-plan.ts';
 
 type NodeSettings = Pick<
   KubeletConfig,
-  'reserved' | 'eviction' | 'imageGc' | 'containerLogs' | 'shutdown' | 'devices' | 'memoryQos' | 'maxParallelPulls'
+  | 'reserved'
+  | 'eviction'
+  | 'imageGc'
+  | 'containerLogs'
+  | 'shutdown'
+  | 'devices'
+  | 'memoryQos'
+  | 'maxParallelPulls'
+  | 'imageVerification'
 >;
 
 /** More at once would only fight for the same disk. */
@@ -50,6 +59,7 @@ export function nodeSettings(config: AgentConfig): NodeSettings {
       maxAgeMs: of('imageMaximumGcAge', () => parseDurationMs(config.imageMaximumGcAge)),
     },
     maxParallelPulls: parallelPullsOf(config),
+    imageVerification: imageVerificationOf(config),
     shutdown: shutdownOf(config),
     memoryQos: {
       throttlingFactor: throttlingFactorOf(config.memoryThrottlingFactor),
@@ -67,6 +77,16 @@ function parallelPullsOf({ serializeImagePulls, maxParallelImagePulls }: AgentCo
   if (serializeImagePulls && maxParallelImagePulls > 1)
     throw new ConfigError('maxParallelImagePulls cannot be larger than 1 unless serializeImagePulls is false');
   return maxParallelImagePulls || (serializeImagePulls ? 1 : DEFAULT_PARALLEL_PULLS);
+}
+
+function imageVerificationOf(config: AgentConfig): NodeSettings['imageVerification'] {
+  const { imagePullCredentialsVerificationPolicy: policy, preloadedImagesVerificationAllowlist: patterns } = config;
+  const kind = VERIFICATION_POLICIES.find((one) => one === policy) ?? 'NeverVerifyPreloadedImages';
+  if (patterns.length > 0 && kind !== 'NeverVerifyAllowlistedImages')
+    throw new ConfigError(
+      'preloadedImagesVerificationAllowlist needs imagePullCredentialsVerificationPolicy NeverVerifyAllowlistedImages',
+    );
+  return { kind, allowlist: of('preloadedImagesVerificationAllowlist', () => patterns.map(parseImagePattern)) };
 }
 
 function throttlingFactorOf(text: string): number | undefined {
@@ -105,7 +125,12 @@ function of<T>(key: string, read: () => T): T {
   try {
     return read();
   } catch (err) {
-    if (err instanceof DeviceSelectorError || err instanceof ThresholdError || err instanceof QuantityError)
+    if (
+      err instanceof DeviceSelectorError ||
+      err instanceof ThresholdError ||
+      err instanceof QuantityError ||
+      err instanceof ImagePatternError
+    )
       throw new ConfigError(`${key}: ${err.message}`, { cause: err });
     throw err;
   }

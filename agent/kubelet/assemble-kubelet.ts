@@ -17,9 +17,7 @@ import { DeviceManager } from './devices/device-manager.ts';
 import { NO_PLUGINS } from './devices/device-plugin.ts';
 import { type PodResourcesSource, podResourcesSource } from './devices/pod-resources.ts';
 import { UsageReader } from './eviction/usage-reader.ts';
-import { CredentialPlugins } from './images/credential-plugins.ts';
-import { ImageManager } from './images/image-manager.ts';
-import { nodeCredentials, pullCredentials } from './images/pull-secrets.ts';
+import { createImages } from './images/create-images.ts';
 import { pullVolumeImage } from './images/volume-image.ts';
 import type { KubeletConfig } from './kubelet-config.ts';
 import type { KubeletDeps } from './kubelet-deps.ts';
@@ -167,20 +165,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   };
   const configMaps = new ReferencedObjects<ConfigMap>({ ...watched, info: resources.configMaps });
   const secrets = new ReferencedObjects<Secret>({ ...watched, info: resources.secrets });
-  const { credentialProviders: providers, credentialProviderBinDir: binDir } = config;
-  const plugins = new CredentialPlugins({ exec: host.exec, clock, log, binDir, providers });
-  const images = new ImageManager({
-    runtime,
-    clock,
-    events,
-    maxParallelPulls: config.maxParallelPulls,
-    makeRoom: async () => health?.images.makeRoom(),
-    credentials: async (pod, image) => [
-      ...(await pullCredentials(secrets, pod, image)),
-      ...(await nodeCredentials(deps, image)),
-      ...(await plugins.credentials(image)),
-    ],
-  });
+  const images = await createImages(deps, { events, secrets, makeRoom: async () => health?.images.makeRoom() });
   const tokens = new TokenSource({ client, clock, random, copies });
   const allocatable = () => node.allocatable();
   const hostIps = config.nodeIps;
@@ -308,6 +293,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     evict: (pod, eviction) => workers.worker(uidOf(pod))?.evict(eviction),
     ended: async (pod) => workers.worker(uidOf(pod))?.ended(),
     onImageRemoved: (id) => images.forgetImage(id),
+    onImagesListed: (ids, atMs) => images.tidy(ids, atMs),
     onPressure: () => node.checkNow(),
   });
   shutdown = new ShutdownManager({

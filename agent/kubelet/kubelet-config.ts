@@ -4,6 +4,7 @@ import type { EvictionConfig } from './eviction/eviction-manager.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import type { CredentialProvider } from './images/credential-plugins.ts';
 import type { ImageGcConfig } from './images/image-collector.ts';
+import type { VerificationPolicy } from './images/verification-policy.ts';
 import { type ShutdownTier, tiersOf } from './shutdown/shutdown-plan.ts';
 
 /** What the composition root decides about the kubelet. Directories are absolute and exist or are made. */
@@ -28,6 +29,7 @@ export interface KubeletConfig {
   /** Pods brought up at once; 0 = two per core. */
   readonly startWidth: number;
   readonly maxParallelPulls: number;
+  readonly imageVerification: VerificationPolicy;
   /** Containers that say nothing of seccomp get the runtime's profile; the kernel must know filters. */
   readonly seccompDefault: boolean;
   /** Added to the Node at registration. */
@@ -75,6 +77,7 @@ export const KUBELET_DEFAULTS = {
   maxPods: 110,
   startWidth: 0,
   maxParallelPulls: 2,
+  imageVerification: { kind: 'NeverVerifyPreloadedImages', allowlist: [] },
   seccompDefault: true,
   nodeLabels: {},
   registerTaints: [],

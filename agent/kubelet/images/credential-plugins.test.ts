@@ -24,7 +24,7 @@ function setUp(answer: object) {
   const providers = parseCredentialConfig(config(provider()));
   const plugins = new CredentialPlugins({ exec, clock, log: silentLogger, binDir: '/bin', providers });
   const names = async (image: string) =>
-    (await plugins.credentials(parseImageReference(image)!)).map(({ username }) => username);
+    (await plugins.credentials(parseImageReference(image)!)).map((found) => found.auth.username);
   return { exec, clock, names };
 }
 const auth = { '*.reg.example': { username: 'u', password: 'p' } };

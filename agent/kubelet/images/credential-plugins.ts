@@ -2,9 +2,9 @@ import { isJsonObject } from '#api/object/json.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { RegistryAuth } from '../../cri/runtime.ts';
 import type { Executor } from '../../host/host.ts';
 import { parseDurationMs } from '../eviction/thresholds.ts';
+import type { PullCredential } from './image-access.ts';
 import { formatImageReference, type ImageReference } from './image-reference.ts';
 import { type DockerAuths, matchingAuths } from './registry-credentials.ts';
 
@@ -81,8 +81,8 @@ export class CredentialPlugins {
   }
 
   /** Of all plug-ins that an image is for; one that fails is passed over. */
-  async credentials(image: ImageReference): Promise<RegistryAuth[]> {
-    const found: RegistryAuth[] = [];
+  async credentials(image: ImageReference): Promise<PullCredential[]> {
+    const found: PullCredential[] = [];
     for (const provider of this.#options.providers) {
       if (!provider.matchImages.some((pattern) => isForImage(pattern, image))) continue;
       try {

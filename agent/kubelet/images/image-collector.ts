@@ -24,6 +24,8 @@ export interface ImageCollectorOptions {
   readonly usesFile: string;
   /** Names of images that the specs of this node's pods give, completed. */
   readonly namedBySpecs: () => Iterable<string>;
+  /** The images that there are, and since when that is known (monotonic). */
+  readonly onListed: (ids: ReadonlySet<string>, atMs: number) => Promise<void>;
   /** An image is gone: nobody may think it present. */
   readonly onRemoved: (id: string) => void;
   readonly tellNode: (reason: string, message: string) => void;
@@ -106,8 +108,10 @@ export class ImageCollector {
 
   /** Lists images and notes which are in use now. */
   async #noteUses(): Promise<readonly ImageInfo[]> {
-    const { runtime, clock } = this.#options;
+    const { runtime, clock, onListed } = this.#options;
+    const listedMs = clock.monotonic();
     const [images, inUse] = [await runtime.listImages(), await this.#inUse()];
+    await onListed(new Set(images.map(({ id }) => id)), listedMs);
     const before = await this.#known();
     const nowMs = clock.now();
     const next = new Map<string, ImageUse>();

@@ -1,5 +1,5 @@
 import type { ImageInfo } from '../../cri/runtime.ts';
-import { parseImageReference } from './image-reference.ts';
+import { parseImageReference, repositoryOf } from './image-reference.ts';
 
 /** What the node remembers of an image; epoch ms. */
 export interface ImageUse {
@@ -70,7 +70,7 @@ function previousVersions(unused: readonly ImageInfo[], useOf: (image: ImageInfo
 
 function repositoriesOf({ repoTags, repoDigests }: ImageInfo): Set<string> {
   const references = [...repoTags, ...repoDigests].flatMap((name) => parseImageReference(name) ?? []);
-  return new Set(references.map(({ domain, repository }) => `${domain}/${repository}`));
+  return new Set(references.map(repositoryOf));
 }
 
 /** Bytes to free so that the disk is back at the low mark; 0 while it is below the high one. Percent of use. */

@@ -3,49 +3,54 @@ import type { Pod } from '#api/object/kinds.ts';
 import { backoffDelayMs } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
 import { isStillAhead } from '#base/clock-jumps.ts';
-import { describeError } from '#base/errors.ts';
-import type { ContainerRuntime, ImageInfo, RegistryAuth } from '../../cri/runtime.ts';
+import type { ContainerRuntime, ImageInfo } from '../../cri/runtime.ts';
 import type { EventType, PodEvents } from '../pod-events.ts';
 import { StartError } from '../start-error.ts';
+import type { PullCredential } from './image-access.ts';
+import { describePullError, ImagePuller, type ImagePullerOptions } from './image-puller.ts';
 import { formatImageReference, type ImageReference, parseImageReference } from './image-reference.ts';
+import type { PullRecords } from './pull-records.ts';
 
-export interface ImageManagerOptions {
+export interface ImageManagerOptions extends ImagePullerOptions {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly events: PodEvents;
-  /** Pulls at once; more would only fight for the same disk. */
-  readonly maxParallelPulls: number;
-  /** Sees to room on the disk; returns why there is none. */
-  readonly makeRoom: () => Promise<string | undefined>;
+  readonly records: PullRecords;
   /** Credentials that may fit, best first; empty = anonymous. */
-  readonly credentials: (pod: Pod, image: ImageReference) => Promise<readonly RegistryAuth[]>;
+  readonly credentials: (pod: Pod, image: ImageReference) => Promise<readonly PullCredential[]>;
 }
 
 const BACKOFF = { initialMs: 10_000, maxMs: 300_000 } as const;
+/** After so long without a failure the next one is the first again. */
+const BACKOFF_FORGOTTEN_MS = 2 * BACKOFF.maxMs;
 /** `ErrImagePull` is shown this long before the status says that we are waiting (`ImagePullBackOff`). */
 const ERROR_SHOWN_MS = 5_000;
 
 interface Failure {
-  count: number;
-  retryAtMs: number;
-  message: string;
+  readonly count: number;
+  /** By the wall clock. */
+  readonly retryAtMs: number;
+  /** By the monotonic clock. */
+  readonly failedMs: number;
+  readonly message: string;
 }
 
 /** Who needs an image: a container by its name, or without one a volume of the pod. */
 export type ImageDemand = Pick<IContainer, 'image' | 'imagePullPolicy'> & { readonly name?: string };
 
-/** Sees to it that images are present, by the pull policy of each container or volume. */
+type Credentials = () => Promise<readonly PullCredential[]>;
+
+/** Sees to it that images are present and the pod may use them, by the pull policy of each container or volume. */
 export class ImageManager {
   readonly #options: ImageManagerOptions;
+  readonly #puller: ImagePuller;
   /** What the runtime said about images that it has. Dropped when a container cannot be made from one. */
   readonly #known = new Map<string, ImageInfo>();
   readonly #failures = new Map<string, Failure>();
-  readonly #pulls = new Map<string, Promise<void>>();
-  readonly #queue: (() => void)[] = [];
-  #running = 0;
 
   constructor(options: ImageManagerOptions) {
     this.#options = options;
+    this.#puller = new ImagePuller(options);
   }
 
   /** Throws StartError with the waiting reason of the status. Safe to call ahead of need: results are shared. */
@@ -57,23 +62,21 @@ export class ImageManager {
       this.#tell(pod, demand, 'Warning', 'InspectFailed', message);
       throw new StartError('InvalidImageName', message);
     }
-    const name = formatImageReference(reference);
     const policy = demand.imagePullPolicy ?? (reference.tag === 'latest' ? 'Always' : 'IfNotPresent');
-    const present = policy === 'Always' ? undefined : await this.#status(name);
-    if (present !== undefined) {
+    const present = policy === 'Always' ? undefined : await this.#status(formatImageReference(reference));
+    const credentials = this.#credentialsOnce(pod, reference);
+    if (present !== undefined && (await this.#mayUse(reference, present, credentials))) {
       const message = `Container image "${image}" already present on machine and can be accessed by the pod`;
       this.#tell(pod, demand, 'Normal', 'Pulled', message);
       return present;
     }
     if (policy === 'Never') {
+      // The same for an image that is here but not for this pod: nobody is to learn what others have.
       const message = `Container image "${image}" is not present with pull policy of Never`;
       this.#tell(pod, demand, 'Warning', 'ErrImageNeverPull', message);
       throw new StartError('ErrImageNeverPull', message);
     }
-    await this.#pullUnlessBackingOff(pod, demand, reference, signal);
-    const pulled = await this.#status(name);
-    if (pulled === undefined) throw new StartError('ImageInspectError', `image "${image}" is gone after it was pulled`);
-    return pulled;
+    return this.#pullUnlessBackingOff(pod, demand, { reference, credentials, signal });
   }
 
   /** The runtime did not find an image that we thought present. */
@@ -85,6 +88,11 @@ export class ImageManager {
   /** An image was removed from the node. */
   forgetImage(id: string): void {
     for (const [name, info] of this.#known) if (info.id === id) this.#known.delete(name);
+  }
+
+  /** Every now and then, with the ids of the images that there were at `listedMs` (monotonic). */
+  tidy(present: ReadonlySet<string>, listedMs: number): Promise<void> {
+    return this.#options.records.tidy(present, listedMs);
   }
 
   forgetPod(uid: string): void {
@@ -99,12 +107,22 @@ export class ImageManager {
     return info;
   }
 
-  async #pullUnlessBackingOff(
-    pod: Pod,
-    demand: ImageDemand,
-    reference: ImageReference,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Most images are open to all: what a pod has is asked for only where it counts. */
+  async #mayUse(reference: ImageReference, { id }: ImageInfo, credentials: Credentials): Promise<boolean> {
+    const { records } = this.#options;
+    if (records.isOpen(reference, formatImageReference(reference), id)) return true;
+    return records.isEntitled(reference, id, await credentials());
+  }
+
+  #credentialsOnce(pod: Pod, reference: ImageReference): Credentials {
+    let found: ReturnType<Credentials> | undefined;
+    return () => {
+      found ??= this.#options.credentials(pod, reference);
+      return found;
+    };
+  }
+
+  async #pullUnlessBackingOff(pod: Pod, demand: ImageDemand, request: PullRequest): Promise<ImageInfo> {
     const { clock } = this.#options;
     const key = `${pod.metadata.uid}/${demand.image}`;
     const failure = this.#failures.get(key);
@@ -113,46 +131,34 @@ export class ImageManager {
       this.#tell(pod, demand, 'Normal', 'BackOff', message);
       throw new StartError('ImagePullBackOff', `${message}: ErrImagePull: ${failure.message}`, failure.retryAtMs);
     }
-    try {
-      await this.#pull(pod, demand, reference, signal);
-      this.#failures.delete(key);
-    } catch (err) {
-      signal.throwIfAborted();
-      const message = describeError(err);
-      const count = (failure?.count ?? 0) + 1;
-      const retryAtMs = clock.now() + backoffDelayMs(count, BACKOFF);
-      this.#failures.set(key, { count, retryAtMs, message });
+    const info = await this.#pull(pod, demand, request).catch((err: unknown) => {
+      request.signal.throwIfAborted();
+      const message = describePullError(err);
+      this.#failures.set(key, nextFailure(failure, message, clock));
       const text = `Failed to pull image "${demand.image}": ${message}`;
       this.#tell(pod, demand, 'Warning', 'Failed', text);
       throw new StartError('ErrImagePull', message, clock.now() + ERROR_SHOWN_MS, { cause: err });
-    }
+    });
+    const name = formatImageReference(request.reference);
+    if (info === undefined) throw new StartError('ImageInspectError', `image "${name}" is gone after it was pulled`);
+    return info;
   }
 
-  async #pull(pod: Pod, demand: ImageDemand, reference: ImageReference, signal: AbortSignal): Promise<void> {
-    const { clock, credentials } = this.#options;
-    const name = formatImageReference(reference);
+  async #pull(pod: Pod, demand: ImageDemand, request: PullRequest): Promise<ImageInfo | undefined> {
+    const { clock } = this.#options;
+    const { reference, credentials, signal } = request;
     const askedMs = clock.monotonic();
     this.#tell(pod, demand, 'Normal', 'Pulling', `Pulling image "${demand.image}"`);
-    const auths = await credentials(pod, reference);
-    const identity = auths.map((auth) => `${auth.username}@${auth.serverAddress}`).join(' ');
-    const key = `${name} ${identity}`;
-    let startedMs = askedMs;
-    const shared = this.#pulls.get(key);
-    const pull =
-      shared ??
-      this.#inTurn(async () => {
-        startedMs = clock.monotonic();
-        const noRoom = await this.#options.makeRoom();
-        if (noRoom !== undefined) throw new Error(noRoom);
-        await this.#pullWithAny(name, auths, signal);
-      }).finally(() => this.#pulls.delete(key));
-    this.#pulls.set(key, pull);
-    await pull;
-    const info = await this.#fresh(name);
-    const took = formatMs(clock.monotonic() - startedMs);
+    const { info, startedMs } = await this.#puller.pull(reference, await credentials(), signal);
+    // A pull may have moved the tag.
+    const name = formatImageReference(reference);
+    if (info === undefined) this.#known.delete(name);
+    else this.#known.set(name, info);
+    const took = formatMs(clock.monotonic() - Math.max(startedMs, askedMs));
     const waited = formatMs(clock.monotonic() - askedMs);
     const message = `Successfully pulled image "${demand.image}" in ${took} (${waited} including waiting). Image size: ${info?.sizeBytes ?? 0} bytes.`;
     this.#tell(pod, demand, 'Normal', 'Pulled', message);
+    return info;
   }
 
   #tell(pod: Pod, { name }: ImageDemand, ...what: [type: EventType, reason: string, message: string]): void {
@@ -160,45 +166,20 @@ export class ImageManager {
     if (name === undefined) events.pod(pod, ...what);
     else events.container(pod, name, ...what);
   }
+}
 
-  /** A pull may have moved the tag. */
-  #fresh(name: string): Promise<ImageInfo | undefined> {
-    this.#known.delete(name);
-    return this.#status(name);
-  }
+interface PullRequest {
+  readonly reference: ImageReference;
+  readonly credentials: Credentials;
+  readonly signal: AbortSignal;
+}
 
-  async #pullWithAny(name: string, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<void> {
-    const { runtime } = this.#options;
-    if (auths.length === 0) {
-      await runtime.pullImage(name, undefined, signal);
-      return;
-    }
-    const errors: unknown[] = [];
-    for (const auth of auths) {
-      try {
-        await runtime.pullImage(name, auth, signal);
-        return;
-      } catch (err) {
-        errors.push(err);
-      }
-    }
-    throw errors.length === 1 ? errors[0] : new Error(errors.map(describeError).join(', '), { cause: errors[0] });
-  }
-
-  async #inTurn(work: () => Promise<void>): Promise<void> {
-    // Somebody who did not wait may have come in between.
-    while (this.#running >= this.#options.maxParallelPulls)
-      await new Promise<void>((resolve) => {
-        this.#queue.push(resolve);
-      });
-    this.#running++;
-    try {
-      await work();
-    } finally {
-      this.#running--;
-      this.#queue.shift()?.();
-    }
-  }
+/** As Kubernetes counts: a pull that went well in between changes nothing, time does. */
+function nextFailure(before: Failure | undefined, message: string, clock: Clock): Failure {
+  const failedMs = clock.monotonic();
+  const isForgotten = before === undefined || failedMs - before.failedMs > BACKOFF_FORGOTTEN_MS;
+  const count = isForgotten ? 1 : before.count + 1;
+  return { count, failedMs, message, retryAtMs: clock.now() + backoffDelayMs(count, BACKOFF) };
 }
 
 function formatMs(ms: number): string {

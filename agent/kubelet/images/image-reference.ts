@@ -44,3 +44,6 @@ function splitDomain(name: string): { domain: string; path: string } {
 export function formatImageReference({ domain, repository, tag, digest }: ImageReference): string {
   return `${domain}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }
+
+/** With its domain, without tag and digest: what Kubernetes calls the name of an image. */
+export const repositoryOf = ({ domain, repository }: ImageReference) => `${domain}/${repository}`;

@@ -36,7 +36,7 @@ describe('registryCredentials', () => {
     data: { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') },
   });
   const users = (image: string, auths: object) =>
-    registryCredentials([secret(auths)], parseImageReference(image)!).map(({ username }) => username);
+    registryCredentials([secret(auths)], parseImageReference(image)!).map((found) => found.auth.username);
   const auth = (user: string) => ({ auth: Buffer.from(`${user}:pass:word`).toString('base64') });
 
   test('fits by registry, with the most specific path first', () => {
@@ -57,6 +57,11 @@ describe('registryCredentials', () => {
       [broken, secret({ 'r.example': auth('u') })],
       parseImageReference('r.example/x')!,
     );
-    expect(found).toEqual([{ username: 'u', password: 'pass:word', serverAddress: 'r.example', identityToken: '' }]);
+    expect(found).toEqual([
+      {
+        auth: { username: 'u', password: 'pass:word', serverAddress: 'r.example', identityToken: '' },
+        secret: { uid: 'u', namespace: '', name: 's' },
+      },
+    ]);
   });
 });

@@ -1,16 +1,17 @@
 import { isJsonObject } from '#api/object/json.ts';
 import type { Secret } from '#api/object/kinds.ts';
 import type { RegistryAuth } from '../../cri/runtime.ts';
+import type { PullCredential, SecretCoordinates } from './image-access.ts';
 import type { ImageReference } from './image-reference.ts';
 
 interface Entry {
   readonly host: string;
   readonly path: string;
-  readonly auth: RegistryAuth;
+  readonly credential: PullCredential;
 }
 
 /** Credentials of pull secrets that fit an image, the most specific first. Secrets that cannot be read are passed over, as in Kubernetes. */
-export function registryCredentials(secrets: readonly Secret[], image: ImageReference): RegistryAuth[] {
+export function registryCredentials(secrets: readonly Secret[], image: ImageReference): PullCredential[] {
   return best(secrets.flatMap(entriesOf), image);
 }
 
@@ -18,7 +19,7 @@ export function registryCredentials(secrets: readonly Secret[], image: ImageRefe
 export type DockerAuths = Readonly<Record<string, unknown>>;
 
 /** Those of a docker configuration that fit, best first. */
-export function matchingAuths(auths: DockerAuths, image: ImageReference): RegistryAuth[] {
+export function matchingAuths(auths: DockerAuths, image: ImageReference): PullCredential[] {
   return best(entriesFrom(auths), image);
 }
 
@@ -28,11 +29,11 @@ export function dockerAuths(text: string): DockerAuths {
   return isJsonObject(parsed) && isJsonObject(parsed.auths) ? parsed.auths : {};
 }
 
-function best(entries: readonly Entry[], image: ImageReference): RegistryAuth[] {
+function best(entries: readonly Entry[], image: ImageReference): PullCredential[] {
   return entries
     .filter((entry) => isMatch(entry, image))
     .sort((a, b) => b.path.length - a.path.length || b.host.length - a.host.length)
-    .map((entry) => entry.auth);
+    .map(({ credential }) => credential);
 }
 
 function entriesOf(secret: Secret): Entry[] {
@@ -40,13 +41,15 @@ function entriesOf(secret: Secret): Entry[] {
   const legacy = secret.data?.['.dockercfg'];
   const parsed = parseJson(encoded ?? legacy);
   const auths = encoded === undefined ? parsed : isJsonObject(parsed) ? parsed.auths : undefined;
-  return isJsonObject(auths) ? entriesFrom(auths) : [];
+  const { uid, namespace = '', name } = secret.metadata;
+  return isJsonObject(auths) ? entriesFrom(auths, { uid, namespace, name }) : [];
 }
 
-function entriesFrom(auths: DockerAuths): Entry[] {
+function entriesFrom(auths: DockerAuths, secret?: SecretCoordinates): Entry[] {
   return Object.entries(auths).flatMap(([server, value]) => {
     const auth = isJsonObject(value) ? authOf(server, value) : undefined;
-    return auth === undefined ? [] : [{ ...splitServer(server), auth }];
+    if (auth === undefined) return [];
+    return [{ ...splitServer(server), credential: secret === undefined ? { auth } : { auth, secret } }];
   });
 }
 

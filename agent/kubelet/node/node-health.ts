@@ -29,6 +29,7 @@ export interface NodeHealthOptions {
   readonly evict: (pod: Pod, eviction: Eviction) => void;
   readonly ended: (pod: Pod) => Promise<void>;
   readonly onImageRemoved: (id: string) => void;
+  readonly onImagesListed: (ids: ReadonlySet<string>, atMs: number) => Promise<void>;
   readonly onPressure: () => void;
 }
 
@@ -57,6 +58,7 @@ export class NodeHealth {
       usesFile: `${config.ledgerDir}/../images.json`,
       namedBySpecs: () => imageNames(pods()),
       onRemoved: options.onImageRemoved,
+      onListed: options.onImagesListed,
       tellNode,
     });
     this.eviction = new EvictionManager({
