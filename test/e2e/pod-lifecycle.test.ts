@@ -364,6 +364,44 @@ describe.skipIf(problem !== undefined)('the life of a pod', () => {
     await untilEvent('of-nobody', 'Failed Error: ImagePullBackOff');
   });
 
+  it('keeps what was pulled with credentials from pods that lack them, after a restart of the agent too', async () => {
+    await untilReady('of-pod');
+    await untilReady('of-node');
+    await cluster.agents[0]!.kill();
+    await cluster.agents[0]!.restart();
+    const imageOf = (repository: string) => `127.0.0.1:${REGISTRY_PORT}/${repository}:1`;
+    const use = (name: string, repository: string, policy: object, secret = 'of-account') =>
+      create({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          imagePullSecrets: [{ name: secret }],
+          containers: [{ name: 'main', image: imageOf(repository), ...policy }],
+        },
+      });
+    const never = { imagePullPolicy: 'Never' };
+    await use('stranger', 'of-pod', {});
+    await use('quiet-stranger', 'of-pod', never);
+    await use('anybody', 'of-node', never);
+    await use('friend', 'of-pod', never, 'of-pod');
+    await untilReady('friend');
+    await untilReady('anybody');
+    const { status } = await untilPod(
+      'stranger',
+      'waits',
+      (pod) => stateOf(pod)?.state?.waiting?.reason === 'ImagePullBackOff',
+    );
+    expect(status?.containerStatuses?.[0]?.state?.waiting?.message).toMatch(/^Back-off pulling image ".*401/);
+    await untilEvent('stranger', `Pulling Pulling image "${imageOf('of-pod')}"`);
+    const message = `Container image "${imageOf('of-pod')}" is not present with pull policy of Never`;
+    await untilEvent('quiet-stranger', `ErrImageNeverPull ${message}`);
+    await untilEvent('quiet-stranger', 'Failed Error: ErrImageNeverPull');
+    const quiet = stateOf(await podNow('quiet-stranger'))?.state?.waiting;
+    expect(quiet).toEqual({ reason: 'ErrImageNeverPull', message });
+  });
+
   it('runs pods from a folder of the node, and shows them', async () => {
     const spec: PodSpec = { containers: [{ name: 'main', image: BUSYBOX_IMAGE }], terminationGracePeriodSeconds: 1 };
     const manifest = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'fixed' }, spec };
