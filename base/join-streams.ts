@@ -7,8 +7,9 @@ export function joinStreams(a: Duplex, b: Duplex): void {
     [b, a],
   ] as const) {
     from.on('error', (err) => {
-      // The reason travels to the other side; both sides have a handler, so it ends nothing else.
-      if (!to.destroyed) to.destroy(err);
+      // The reason travels to the other side; both sides have a handler, so it ends nothing else. What has ended has said all it had, and
+      // that somebody still wrote to it takes nothing from what it said: it is closed, below.
+      if (!to.destroyed && !from.readableEnded) to.destroy(err);
     });
     from.once('close', () => {
       if (to.destroyed) return;

@@ -1,9 +1,10 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
 import type { Duplex, Readable } from 'node:stream';
-import { connect, getCACertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import { https } from '#base/node-http.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
+import { tlsOverStream } from '../../tunnel/tls-over-stream.ts';
 import { REMOTE_EXTRA_PREFIX, REMOTE_GROUP, REMOTE_UID, REMOTE_USER } from '../authenticate/request-header.ts';
 import type { UserInfo } from '../chain/request-context.ts';
 import type { RemoteApi } from './api-service-index.ts';
@@ -80,8 +81,7 @@ async function dial({ dialer, certificate }: RemoteServersOptions, remote: Remot
   const { caBundle } = remote;
   const ca = caBundle === undefined ? getCACertificates('system') : [Buffer.from(caBundle, 'base64').toString('utf8')];
   const serverName = serverNameOf(remote);
-  return connect({
-    socket: raw,
+  return tlsOverStream(raw, {
     host: serverName,
     servername: serverName,
     cert: certificatePem,

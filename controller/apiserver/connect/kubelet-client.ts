@@ -1,10 +1,11 @@
 import type { Duplex } from 'node:stream';
-import { checkServerIdentity, connect, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { checkServerIdentity, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { ApiError } from '#api/object/api-error.ts';
 import type { Node } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
 import { untimelyCertificate } from '../../pki/untimely-certificate.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
+import { tlsOverStream } from '../../tunnel/tls-over-stream.ts';
 
 /** The API server's identity towards kubelets. */
 export interface KubeletTls {
@@ -47,8 +48,7 @@ export async function dialKubelet(
 
 function secure(raw: Duplex, nodeName: string, tls: KubeletTls, signal?: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const socket = connect({
-      socket: raw,
+    const socket = tlsOverStream(raw, {
       cert: tls.cert,
       key: tls.key,
       ca: tls.ca,

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { connect } from 'node:tls';
 import { ApiError, notFound } from '#api/object/api-error.ts';
 import type { Node, Pod, Service } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
 import { joinStreams } from '#base/join-streams.ts';
 import type { DialTarget } from '../../tunnel/dialer.ts';
+import { tlsOverStream } from '../../tunnel/tls-over-stream.ts';
 import type { RequestContext } from '../chain/request-context.ts';
 import type { SubresourceDefinition, SubresourceServices } from '../registry/resource-definition.ts';
 import { type BackendRequest, fetchFromBackend } from './backend-http.ts';
@@ -106,7 +106,7 @@ async function openNode(
 function secured(connection: Duplex, scheme: 'http' | 'https'): Duplex {
   return scheme === 'http'
     ? connection
-    : connect({ socket: connection, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] });
+    : tlsOverStream(connection, { rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] });
 }
 
 async function serveProxy(open: OpenBackend, context: RequestContext, services: SubresourceServices): Promise<void> {

@@ -7,6 +7,7 @@ import { isJsonObject, type JsonObject } from '#api/object/json.ts';
 import type { Clock } from '#base/clock.ts';
 import { https } from '#base/node-http.ts';
 import type { ClusterDialer } from '../../tunnel/dialer.ts';
+import { tlsOverStream } from '../../tunnel/tls-over-stream.ts';
 import { describeNetworkError } from './network-error.ts';
 
 /** `clientConfig` of webhook configurations and of CustomResourceDefinitions' conversion; exactly one of `url` and `service` is set. */
@@ -166,7 +167,7 @@ function createAgent(endpoint: Endpoint, dialer: ClusterDialer): Agent {
     minVersion: 'TLSv1.2' as const,
   };
   const secure = (raw: Duplex | undefined): Duplex =>
-    connect(raw === undefined ? { ...tls, port: Number(endpoint.url.port) || 443 } : { ...tls, socket: raw });
+    raw === undefined ? connect({ ...tls, port: Number(endpoint.url.port) || 443 }) : tlsOverStream(raw, tls);
   const { service } = endpoint;
   // Node's own seam for connections that come later; its types know the synchronous form alone.
   agent.createConnection = (_options, done) => {
