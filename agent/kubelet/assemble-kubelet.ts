@@ -272,6 +272,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
       volumes,
       claims: resourceClaims,
       cgroups: podCgroups,
+      resizer,
       bootId: facts.bootId,
       copies,
       node: () => node.describe(),

@@ -233,8 +233,41 @@ describe('a pod that changes while it runs', () => {
       resources: { limits: { cpu: '200m', memory: '128Mi' } },
     });
     expect(rig.condition('PodResizeInProgress')).toBeUndefined();
+    const size = '{"cpu":"200m","memory":"128Mi"}';
+    const told = `{"containers":[{"name":"app","resources":{"limits":${size},"requests":${size}}}],"generation":2}`;
+    const isOfResize = (event: string) => event.startsWith('Resize');
+    await rig.advance(5000);
+    expect(rig.eventTexts().filter(isOfResize)).toEqual([
+      `ResizeStarted: Pod resize started: ${told}`,
+      `ResizeCompleted: Pod resize completed: ${told}`,
+    ]);
     await rig.restart();
     expect(rig.runtime.callsOf('updateResources')).toHaveLength(1);
+    await rig.advance(5000);
+    expect(rig.eventTexts().filter(isOfResize)).toHaveLength(2);
+  });
+
+  test('is resized as a whole, with those of its containers that have no limit of their own', async () => {
+    const limited = (memory: string) => ({
+      resources: { requests: { cpu: '100m', memory }, limits: { cpu: '200m', memory } },
+      containers: [
+        { name: 'app', image: TEST_IMAGE },
+        { name: 'own', image: TEST_IMAGE, resources: { limits: { cpu: '100m', memory: '16Mi' } } },
+      ],
+    });
+    const { metadata } = await rig.createPod(limited('64Mi'));
+    // Without it the API server takes no resize.
+    expect(rig.containerStatus()?.resources).toEqual({});
+    const file = `/sys/fs/cgroup/kubepods/burstable/pod${metadata.uid}/memory.max`;
+    rig.host.fs.seed(file, String(64 * 2 ** 20));
+    await update((pod) => ({ ...pod, spec: { ...pod.spec!, ...limited('128Mi') } }));
+    expect(await rig.host.fs.readText(file)).toBe(String(128 * 2 ** 20));
+    const updates = rig.runtime.callsOf('updateResources').map(({ args }) => args);
+    expect(updates).toMatchObject([[rig.runtime.findContainer('app')!.id, { memoryLimitBytes: 128 * 2 ** 20 }]]);
+    expect(rig.pod()?.status).toMatchObject({
+      resources: { limits: { cpu: '200m', memory: '128Mi' } },
+      allocatedResources: { cpu: '100m', memory: '128Mi' },
+    });
   });
 
   test('has the room for what it was granted before a container starts again with it', async () => {
@@ -260,7 +293,11 @@ describe('a pod that changes while it runs', () => {
     await rig.createPod(sizedPod('3', '64Mi'), 'big');
     await rig.createPod(sizedPod('100m', '64Mi'));
     await resize('2', '64Mi');
-    expect(rig.condition('PodResizePending')).toMatchObject({ status: 'True', reason: 'Deferred' });
+    const pending = rig.condition('PodResizePending');
+    expect(pending).toMatchObject({ status: 'True', reason: 'Deferred' });
+    await rig.advance(5000);
+    const [told = ''] = rig.eventTexts().filter((event) => event.startsWith('ResizeDeferred: Pod resize Deferred: '));
+    expect(JSON.parse(told.slice(told.indexOf('{')))).toMatchObject({ generation: 2, error: pending?.message });
     expect(rig.containerStatus()?.allocatedResources).toMatchObject({ cpu: '100m' });
     await deletePod('big', 0);
     expect(rig.containerStatus()?.allocatedResources).toMatchObject({ cpu: '2' });

@@ -128,8 +128,16 @@ function memoryQosFiles(pod: Pod, container: IContainer, memoryQos: MemoryQos | 
   return files;
 }
 
+/** CPU and memory that a container may use at most: where it does not say, what its pod as a whole may, so that programs see a limit. */
+function effectiveLimits(pod: Pod, { resources }: IContainer): ResourceList {
+  const { cpu, memory } = specOf(pod).resources?.limits ?? {};
+  const ofPod = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
+  return { ...ofPod, ...resources?.limits };
+}
+
 export function containerResources(pod: Pod, container: IContainer, rules: ResourceRules): LinuxResources {
-  const { requests, limits } = container.resources ?? {};
+  const { requests } = container.resources ?? {};
+  const limits = effectiveLimits(pod, container);
   const request = requests?.cpu === undefined ? milliCpuOf(limits) : milliCpuOf(requests);
   const hugepages = hugepageLimits(limits, rules.hugePageSizes);
   const unified = unifiedFiles(pod, container, rules);

@@ -32,6 +32,16 @@ describe('resources', () => {
     expect(containerResources(podOf(item), item, RULES).oomScoreAdj).toBe(expected);
   });
 
+  test('a container without a limit has the one of its pod', () => {
+    const item = sized(undefined, { memory: '16Mi' });
+    const pod = podOf(item);
+    const limited = { ...pod, spec: { ...pod.spec!, resources: { limits: { cpu: '200m', memory: '64Mi' } } } };
+    expect(containerResources(limited, item, RULES)).toMatchObject({
+      cpuQuota: 20_000,
+      memoryLimitBytes: 16 * 2 ** 20,
+    });
+  });
+
   test('limits of memory are told to nobody where the kernel has no memory cgroup', () => {
     const item = sized(undefined, { memory: '1Gi' });
     const swap = { behavior: 'LimitedSwap', nodeSwapBytes: GIB } as const;

@@ -32,6 +32,11 @@ export function grantedAllocation(pod: Pod, record: LedgerRecord): Allocation {
   return record.allocated ?? { ...desiredAllocation(pod), ...desiredAllocation(record.pod) };
 }
 
+/** What the node has granted a pod as a whole, where the pod asks for that. */
+export function grantedPodLevel(pod: Pod, record: LedgerRecord): IResourceRequirements | undefined {
+  return specOf(pod).resources === undefined ? undefined : grantedAllocation(pod, record)[POD_LEVEL];
+}
+
 /** The pod as the node has granted it: what its cgroups and its place on the node are computed from. */
 export function allocatedPod(pod: Pod, record: LedgerRecord): Pod {
   const granted = grantedAllocation(pod, record);

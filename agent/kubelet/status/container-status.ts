@@ -45,7 +45,7 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
     imageID: newest?.imageRef ?? '',
     ...(newest === undefined ? {} : { containerID: containerId(newest.id) }),
     started: isStarted,
-    ...sizes(input, isRunning),
+    ...sizes(input, newest),
     ...mountStatuses(container),
     ...deviceStatuses(input),
     ...(newest?.stopSignal === undefined
@@ -57,12 +57,19 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
   };
 }
 
-/** What the node has granted and, while the container runs, what it was really given. */
-function sizes({ pod, ledger, container }: ContainerStatusInput, isRunning: boolean): Partial<IContainerStatus> {
+/**
+ * What the node has granted and, while the container runs, what it was really given. Also where that is nothing: that a node tells the
+ * sizes of its containers is how the API server knows that it can change them.
+ */
+function sizes(
+  { pod, ledger, container }: ContainerStatusInput,
+  newest: ObservedContainer | undefined,
+): Partial<IContainerStatus> {
   const granted = grantedAllocation(pod, ledger)[container.name] ?? {};
-  const actual = isRunning ? (actuatedSize(pod, ledger, container.name) ?? granted) : granted;
+  const actual = newest?.state === 'RUNNING' ? (actuatedSize(pod, ledger, container.name) ?? granted) : granted;
   const { requests, limits } = actual;
-  if (granted.requests === undefined && requests === undefined && limits === undefined) return {};
+  const isNothing = granted.requests === undefined && requests === undefined && limits === undefined;
+  if (isNothing && newest === undefined) return {};
   return {
     ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }),
     resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
@@ -136,7 +143,8 @@ export function terminated(instance: ObservedContainer): NonNullable<IContainerS
     exitCode,
     reason: reason || (exitCode === 0 ? 'Completed' : 'Error'),
     ...(message === '' ? {} : { message }),
-    startedAt: startedAtMs === 0 ? null : toTime(startedAtMs),
+    // One that could not be started tells the epoch, as in Kubernetes.
+    startedAt: toTime(startedAtMs),
     finishedAt: finishedAtMs === 0 ? null : toTime(finishedAtMs),
     containerID: containerId(id),
   } as NonNullable<IContainerState['terminated']>;

@@ -144,6 +144,15 @@ describe('computePodStatus', () => {
     });
   });
 
+  test('shows a container that could not be started as begun at the epoch', () => {
+    const ended = exited('app', 128, { reason: 'StartError', startedAtMs: 0 });
+    const status = statusOf({ pod: never, observed: observed([sandbox()], [ended]) });
+    expect(status.containerStatuses?.[0]?.state?.terminated).toMatchObject({
+      reason: 'StartError',
+      startedAt: '1970-01-01T00:00:00Z',
+    });
+  });
+
   test('shows PodInitializing until init containers are through', () => {
     const pod = podWith({ initContainers: [container('i')] });
     const status = statusOf({ pod, observed: observed([sandbox()], [instance('i')]) });

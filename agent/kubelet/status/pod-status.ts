@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
+import type { IResourceRequirements } from 'kubernetes-models/v1/ResourceRequirements';
 import type { Pod } from '#api/object/kinds.ts';
 import { toTime } from '#base/clock.ts';
 import type { ResourceStatuses } from '../devices/device-health.ts';
@@ -8,6 +9,7 @@ import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
 import type { WaitingReason } from '../pod-action.ts';
 import { ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
+import { grantedPodLevel } from '../resize/allocation.ts';
 import { couldRestartAll, hasRunInThisLife, presentLife, survivors } from '../restart-all.ts';
 import { computeContainerStatus } from './container-status.ts';
 import { computeConditions, type ResizeState } from './pod-conditions.ts';
@@ -74,9 +76,16 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
     containerStatuses: statuses,
     ...(ephemeralStatuses.length === 0 ? {} : { ephemeralContainerStatuses: ephemeralStatuses }),
     qosClass: qosClassOf(pod),
+    ...podLevelSizes(grantedPodLevel(pod, ledger)),
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
   };
 }
+
+/** What the pod as a whole was granted. */
+const podLevelSizes = (granted: IResourceRequirements | undefined): Partial<IPodStatus> =>
+  granted === undefined
+    ? {}
+    : { resources: granted, ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }) };
 
 const withoutStarted = ({ started: _started, ...status }: IContainerStatus) => status;
 
