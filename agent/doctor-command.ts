@@ -3,6 +3,7 @@ import { silentLogger } from '#base/logger.ts';
 import type { AgentConfig } from './config.ts';
 import { configuredBackend } from './configured-backend.ts';
 import { podRanges } from './family-settings.ts';
+import { describeMachine, readInventory } from './host/inventory.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { examineHostForPods } from './kubelet/node/host-report.ts';
 import { findLackOfWireguard } from './network/paths/wireguard/find-lack.ts';
@@ -32,9 +33,12 @@ export async function runNetworkDoctor(config: AgentConfig): Promise<number> {
   return isSound ? 0 : 1;
 }
 
-/** `coracle doctor host`: prints what this kernel cannot do for pods, and answers the exit code: 0 all that matters is there, 1 not. */
+/**
+ * `coracle doctor host`: prints what this kernel cannot do for pods and what the machine is, and answers the exit code: 0 all that matters is
+ * there, 1 not.
+ */
 export async function runHostDoctor(): Promise<number> {
   const { isSound, lines } = await examineHostForPods(createLinuxHost());
-  for (const line of lines) console.log(line);
+  for (const line of [...lines, describeMachine(await readInventory())]) console.log(line);
   return isSound ? 0 : 1;
 }

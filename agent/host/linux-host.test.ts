@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseMemoryInfo, parseOsRelease, parseResolvConf } from './facts.ts';
 import type { Executor } from './host.ts';
-import { readInventory } from './inventory.ts';
 import { createLinuxHost } from './linux-host.ts';
 import { createMounter, parseMountInfo } from './mounter.ts';
 
@@ -270,15 +269,6 @@ describe('facts', () => {
     expect(await host.sourceAddressTo('255.255.255.255')).toBeUndefined();
     expect(await host.bootTimeMs()).toBeGreaterThan(0);
     expect((await host.addresses()).map(({ address }) => address)).toContain('127.0.0.1');
-  });
-
-  it('of its hardware are asked for in a process of their own', async () => {
-    const inventory = await readInventory(host.exec, {
-      nodeProgram: process.execPath,
-      resolveFrom: import.meta.filename,
-    });
-    expect(inventory.cpu.brand).not.toBe('');
-    expect(Array.isArray(inventory.disks)).toBe(true);
   });
 
   it('are read from the usual files', () => {
