@@ -146,12 +146,12 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     selectors: config.devices,
     plugins: deps.devicePlugins ?? NO_PLUGINS,
     onMoved: (uid, container, resource) => manager?.restartContainer(uid, container, resource),
+    onHealth: (uid) => manager?.worker(uid)?.poke(),
   });
   await deviceManager.look();
 
   // Beside the ledger: together they are what an offline boot needs.
   const copies = new PodCopies({
-    onHealth: (uid) => manager?.worker(uid)?.poke(),
     ...{ fs: host.fs, clock, log },
     directory: `${config.ledgerDir}/../copies`,
     keyFile: `${config.ledgerDir}/../copies.key`,
@@ -201,8 +201,6 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
   const { resourceClaims, claimedHealth } = await createClaims(deps, facts, (uid) => manager?.worker(uid)?.poke());
   const starter = new ContainerStarter({
     ...shared,
-    configMaps,
-    secrets,
     services: () => parts.serviceCopy.list(),
     allocatable,
     rules,
@@ -233,6 +231,7 @@ export async function assembleKubelet(parts: KubeletParts, signal: AbortSignal):
     ...shared,
     volumes,
     starter,
+    groundwork: { fs: host.fs, paths, configMaps, secrets },
     claims: resourceClaims,
     resizer,
     runtimeClasses: new RuntimeClasses(client, copies),

@@ -1,5 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
-import type { ConfigMap, Pod, Secret, Service } from '#api/object/kinds.ts';
+import type { Pod, Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
@@ -12,14 +12,8 @@ import {
   type PreparedVolume,
   subPathsOf,
 } from './config/container-config.ts';
-import {
-  computeEnvironment,
-  envFileKey,
-  environmentFiles,
-  environmentReferences,
-  type SourceObjects,
-} from './config/environment.ts';
-import type { NodeAllocatable } from './config/field-ref.ts';
+import { computeEnvironment, type SourceObjects } from './config/environment.ts';
+import { type NodeAllocatable, namesPodAddress } from './config/field-ref.ts';
 import type { ResourceRules } from './config/linux-resources.ts';
 import { PodPaths } from './config/pod-paths.ts';
 import type { SeccompSettings } from './config/security.ts';
@@ -38,13 +32,10 @@ import {
   gracePeriodSeconds,
   identityOf,
   isHostNetwork,
-  namespaceOf,
-  type PodUid,
   restartPolicyOf,
   uidOf,
 } from './pod-spec.ts';
 import type { Prober } from './prober.ts';
-import type { ReferencedObjects } from './referenced-objects.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
 import { isStaticPod } from './static/static-manifest.ts';
@@ -62,8 +53,6 @@ export interface ContainerStarterDeps {
   readonly prober: Prober;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly configMaps: ReferencedObjects<ConfigMap>;
-  readonly secrets: ReferencedObjects<Secret>;
   /** All Services of the cluster, for environment variables; undefined until they have been read once. */
   readonly services: () => readonly Service[] | undefined;
   readonly hostIps: readonly string[];
@@ -83,7 +72,11 @@ export interface StartRequest {
   readonly step: PodActionArgs['startContainer'];
   readonly sandboxId: string;
   readonly sandboxConfig: SandboxConfig;
-  readonly podIps: readonly string[];
+  /** Known once the runtime has told them: the container may be made meanwhile. */
+  readonly podIps: Promise<readonly string[]>;
+  /** The pod's /etc/hosts is written; the file itself is there before. */
+  readonly hosts: Promise<void>;
+  readonly sources: Promise<SourceObjects>;
   readonly volumes: ReadonlyMap<string, PreparedVolume>;
   readonly image: ImageInfo;
   /** The pod is to end: nobody waits for its hooks any longer. */
@@ -91,8 +84,6 @@ export interface StartRequest {
   /** Runs what may take as long as it likes, without the place at the gate. */
   readonly outside: (work: () => Promise<void>) => Promise<void>;
 }
-
-const MAX_ENV_FILE_BYTES = 64 * 1024;
 
 /** Creates and starts one container: the last and hottest part of a pod's start. */
 export class ContainerStarter {
@@ -107,6 +98,7 @@ export class ContainerStarter {
     const identity = identityOf(pod);
     const id = await this.#create(request);
     const { runtime, cache, events } = this.#deps;
+    await request.hosts;
     events.container(pod, container.name, 'Normal', 'Created', 'Container created');
     try {
       await runtime.startContainer(id);
@@ -123,13 +115,15 @@ export class ContainerStarter {
   }
 
   /**
-   * A restart is remembered on disk before the runtime hears of it. A first start needs no such wait: its name is taken already if it
-   * happened; only where a second run would be wrong (restartPolicy Never) the mark must be durable before the process starts.
+   * The pod is remembered on disk before the runtime hears of its first container, a restart before it hears of that. A first start needs
+   * no mark: its name is taken already if it happened; only where a second run would be wrong (restartPolicy Never) the mark must be durable
+   * before the process starts.
    */
   async #create(request: StartRequest): Promise<string> {
     const { pod, container, step, sandboxId, sandboxConfig } = request;
-    const { runtime, cache, images, log } = this.#deps;
+    const { runtime, cache, images, ledger, log } = this.#deps;
     const config = await this.#configure(request);
+    await ledger.settled(uidOf(pod));
     const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never';
     const remembered = this.#remember(pod, container.name, step, isDurable);
     if (step.attempt > 0) await remembered;
@@ -180,24 +174,19 @@ export class ContainerStarter {
   }
 
   async #configure(request: StartRequest) {
-    const { pod, container, step, podIps, volumes, image } = request;
-    const { host, paths, hostIps, services, allocatable, rules, seccomp, events } = this.#deps;
+    const { pod, container, step, volumes, image } = request;
+    const { paths, hostIps, services, allocatable, rules, seccomp, events } = this.#deps;
     const { uid } = pod.metadata;
-    const terminationLog = paths.terminationLog(uid, container.name, step.attempt);
     try {
       // A static pod may be what the API runs in: it does not wait for what only the API can tell.
       const known = services() ?? (isStaticPod(pod) ? [] : undefined);
       if (known === undefined)
         throw new ConfigError('services have not yet been read at least once, cannot construct envvars');
-      const [sources] = await Promise.all([
-        this.#sources(pod, container, volumes),
-        this.#makeTerminationLog(terminationLog),
-        host.fs.makeDirectory(`${paths.logDirectory(pod)}/${container.name}`, 0o755),
-      ]);
+      const podIps = !isHostNetwork(pod) && namesPodAddress(container) ? await request.podIps : [];
       const input = {
         pod,
         container,
-        sources,
+        sources: await request.sources,
         services: known,
         addresses: { podIps: isHostNetwork(pod) ? hostIps : podIps, hostIps },
         allocatable: allocatable(),
@@ -205,7 +194,7 @@ export class ContainerStarter {
         image,
         volumes,
         hostsFile: paths.hostsFile(uid),
-        terminationLog,
+        terminationLog: paths.terminationLog(uid, container.name, step.attempt),
         rules,
         seccomp,
         userMappings: await this.#deps.userRanges.rangeOf(pod),
@@ -229,55 +218,6 @@ export class ContainerStarter {
     const id = newestInstance(this.#deps.cache.observe(uidOf(pod)), target)?.id;
     if (id === undefined) throw new ConfigError(`unable to find target container ${target}`);
     return id;
-  }
-
-  async #sources(
-    pod: Pod,
-    container: IContainer,
-    volumes: ReadonlyMap<string, PreparedVolume>,
-  ): Promise<SourceObjects> {
-    const names = environmentReferences(container);
-    const { configMaps, secrets } = this.#deps;
-    const read = async <T>(
-      from: { read(u: PodUid, ns: string, name: string): Promise<T | undefined> },
-      list: string[],
-    ) =>
-      new Map(
-        await Promise.all(
-          list.map(async (name) => [name, await from.read(uidOf(pod), namespaceOf(pod), name)] as const),
-        ),
-      );
-    const [maps, secretMap, files] = await Promise.all([
-      read(configMaps, names.configMaps),
-      read(secrets, names.secrets),
-      this.#envFiles(container, volumes),
-    ]);
-    return { configMaps: maps, secrets: secretMap, files };
-  }
-
-  async #envFiles(container: IContainer, volumes: ReadonlyMap<string, PreparedVolume>): Promise<Map<string, string>> {
-    const { fs } = this.#deps.host;
-    const found = new Map<string, string>();
-    for (const { volumeName, path } of environmentFiles(container)) {
-      const volume = volumes.get(volumeName);
-      if (volume === undefined) continue;
-      try {
-        const text = await fs.readTextBeneath(volume.hostPath, path, MAX_ENV_FILE_BYTES);
-        found.set(envFileKey(volumeName, path), text);
-      } catch (err) {
-        if ((err as NodeJS.ErrnoException).code !== 'ENOENT')
-          throw new ConfigError(`couldn't parse env file: ${describeError(err)}`, { cause: err });
-      }
-    }
-    return found;
-  }
-
-  /** Writable by whatever user the container runs as. */
-  async #makeTerminationLog(path: string): Promise<void> {
-    const { fs } = this.#deps.host;
-    await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o755);
-    await fs.write(path, '', 0o666);
-    await fs.chmod(path, 0o666);
   }
 
   /**
@@ -320,7 +260,7 @@ export class ContainerStarter {
     const handler = container.lifecycle?.postStart;
     if (handler === undefined) return;
     const { events, log } = this.#deps;
-    const [podIp] = podIps;
+    const [podIp] = await podIps;
     // Its end came while the container was started: nobody would tell that again.
     signal.throwIfAborted();
     try {

@@ -33,7 +33,7 @@ describe('a pod', () => {
     expect(rig.condition('Ready')?.status).toBe('True');
     expect(rig.containerStatus()).toMatchObject({ ready: true, started: true, restartCount: 0 });
     expect(rig.containerStatus()?.containerID).toMatch(/^containerd:\/\/container-/);
-    expect(rig.eventTexts()).toEqual(
+    expect(await rig.eventTextsInTheEnd()).toEqual(
       expect.arrayContaining(['Created: Container created', 'Started: Container started']),
     );
   });

@@ -15,6 +15,8 @@ import { withinOrGoOn } from './within-or-go-on.ts';
 
 /** So long at most do Events wait for pods that are being started. */
 const EVENT_PATIENCE_MS = 5_000;
+/** Pods that start one after the other come closer than this: what is told of one would be in the way of the next. */
+const CALM_MS = 100;
 
 export interface Kubelet {
   /** What the node's HTTP API asks. */
@@ -36,7 +38,7 @@ export interface Kubelet {
 export function createKubelet(deps: KubeletDeps): Kubelet {
   const { client, clock, log, random, config } = deps;
   // Its width is known once the host is.
-  const gate = new StartGate(1);
+  const gate = new StartGate(1, clock);
   const pace = (atMs: number) => whenCalm(gate, clock, atMs);
   const recorder = createEventRecorder({ client, component: 'kubelet', host: config.nodeName, clock, log, pace });
   const own = (fieldSelector: string) => ({ fieldSelector, clock, log, random });
@@ -86,7 +88,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
 /** Nobody waits for an Event, but somebody does for a pod. */
 async function whenCalm(gate: StartGate, clock: Clock, sinceMs: number): Promise<void> {
   const patienceMs = Math.min(sinceMs + EVENT_PATIENCE_MS - clock.now(), EVENT_PATIENCE_MS);
-  if (patienceMs > 0) await withinOrGoOn(clock, gate.idle(), patienceMs);
+  if (patienceMs <= 0) return;
+  const isOver = new AbortController();
+  await withinOrGoOn(clock, gate.calm(CALM_MS, isOver.signal), patienceMs);
+  isOver.abort();
 }
 
 /** The node API and the tunnel may be up before the kubelet is. */

@@ -2,56 +2,46 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { type ContainerRuntime, CriError, type IdMapping, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
+import type { ContainerRuntime, ImageInfo } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
-import type { CgroupSettings } from './cgroups/cgroup-names.ts';
-import type { PodCgroups } from './cgroups/pod-cgroups.ts';
-import { type ClaimManager, ClaimsNotReady } from './claims/claim-manager.ts';
 import type { PreparedVolume } from './config/container-config.ts';
-import { computeHostname, renderHostsFile } from './config/hostname.ts';
+import type { SourceObjects } from './config/environment.ts';
 import type { PodPaths } from './config/pod-paths.ts';
-import { computeSandboxConfig } from './config/sandbox-config.ts';
+import { type GroundworkDeps, layGroundwork } from './container-groundwork.ts';
 import type { ContainerStarter } from './container-starter.ts';
 import { type ContainerStopperDeps, stopContainer } from './container-stopper.ts';
+import { HostsFile } from './hosts-file.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
 import { liveSandbox, type ObservedSandbox } from './observed-pod.ts';
 import type { PodAction, PodActionArgs, PodActionKind, PodActions } from './pod-action.ts';
 import type { PodEvents } from './pod-events.ts';
-import { findContainer, identityOf, isHostNetwork, uidOf } from './pod-spec.ts';
+import { findContainer, identityOf, uidOf } from './pod-spec.ts';
 import type { ContainerResizer } from './resize/container-resizer.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
-import type { RuntimeClasses } from './runtime-classes.ts';
+import { type Newborn, type Place, SandboxStarter, type SandboxStarterDeps } from './sandbox-starter.ts';
 import { StartError } from './start-error.ts';
 import { type StartGate, StartSlot } from './start-gate.ts';
 import { type Hold, resizeHold, SANDBOX_HOLD, VOLUMES_HOLD } from './step-hold.ts';
 import { untilAborted } from './until-aborted.ts';
-import type { UserRanges } from './user-ranges.ts';
 import { VolumeError } from './volumes/volume-kind.ts';
 import type { VolumeManager } from './volumes/volume-manager.ts';
 
-export interface PodExecutorDeps extends ContainerStopperDeps {
+export interface PodExecutorDeps extends ContainerStopperDeps, SandboxStarterDeps {
   readonly runtime: ContainerRuntime;
   readonly cache: RuntimeCache;
   readonly ledger: Ledger;
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
   readonly starter: ContainerStarter;
-  readonly claims: Pick<ClaimManager, 'prepare'>;
+  readonly groundwork: GroundworkDeps;
   readonly resizer: ContainerResizer;
-  readonly runtimeClasses: Pick<RuntimeClasses, 'handlerOf'>;
-  readonly userRanges: UserRanges;
   readonly gate: StartGate;
   readonly host: Host;
   readonly paths: PodPaths;
   readonly events: PodEvents;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly hostIps: readonly string[];
-  readonly clusterDns: readonly string[];
-  readonly clusterDomain: string;
-  readonly cgroups: CgroupSettings;
-  readonly podCgroups: PodCgroups;
 }
 
 export interface PassControl {
@@ -63,12 +53,17 @@ export interface PassControl {
 /** One pass: what is shared by its steps. */
 interface Pass extends PassControl {
   readonly pod: Pod;
+  readonly steps: readonly PodAction[];
   /** Begins with the first call. */
   readonly volumes: () => Promise<ReadonlyMap<string, PreparedVolume>>;
   readonly images: ReadonlyMap<string, Promise<ImageInfo>>;
   readonly holds: Map<string, Hold>;
-  /** Of the sandbox that this pass has made. */
-  sandboxConfig: SandboxConfig | undefined;
+  /** The hosts file with the pod's addresses; undefined: nobody has needed it yet. */
+  hosts: Promise<void> | undefined;
+  /** The sandbox that this pass has made. */
+  newborn: Newborn | undefined;
+  /** By container: what was prepared of its start while the sandbox was made. */
+  readonly groundwork: Map<string, Promise<SourceObjects>>;
   slot: StartSlot;
   /** Steps that no longer make sense: what they build on has failed. */
   isBlocked: boolean;
@@ -78,15 +73,18 @@ type Executors = { readonly [K in PodActionKind]: (args: PodActionArgs[K], pass:
 
 /** Pause before a failed step is tried again. */
 const RETRY_MS = 10_000;
-const ALREADY_EXISTS = 6;
 
 /** Does what computePodActions decided. Failures of single steps become holds (with the reason that the status shows), not exceptions. */
 export class PodExecutor {
   readonly #deps: PodExecutorDeps;
+  readonly #hosts: HostsFile;
+  readonly #sandboxes: SandboxStarter;
   readonly #executors: Executors;
 
   constructor(deps: PodExecutorDeps) {
     this.#deps = deps;
+    this.#hosts = new HostsFile(deps);
+    this.#sandboxes = new SandboxStarter(deps);
     this.#executors = {
       killContainer: (args, pass) => this.#kill(args, pass),
       stopSandbox: (args, pass) => this.#stopSandbox(args, pass),
@@ -114,6 +112,7 @@ export class PodExecutor {
         if (pass.isBlocked && (step.kind === 'startContainer' || step.kind === 'createSandbox')) continue;
         await this.#run(step, pass);
       }
+      await this.#settleNewborn(pass);
     } finally {
       pass.slot.release();
     }
@@ -136,8 +135,12 @@ export class PodExecutor {
       prepared ??= quiet(this.#deps.volumes.prepare(pod).then((all) => all.volumes));
       return prepared;
     };
-    const holds: Pass['holds'] = new Map();
-    return { pod, signal, onWait, volumes, images, holds, sandboxConfig: undefined, slot: NO_SLOT, isBlocked: false };
+    return {
+      ...{ pod, steps, signal, onWait, volumes, images, slot: NO_SLOT, isBlocked: false },
+      ...{ newborn: undefined, hosts: undefined },
+      holds: new Map(),
+      groundwork: new Map(),
+    };
   }
 
   #run<K extends PodActionKind>(step: PodAction<K>, pass: Pass): Promise<void> {
@@ -168,42 +171,39 @@ export class PodExecutor {
   }
 
   async #createSandbox({ attempt }: PodActionArgs['createSandbox'], pass: Pass): Promise<void> {
-    const { pod } = pass;
-    const { runtime, cache, ledger, host, paths, events } = this.#deps;
-    const record = ledger.record(uidOf(pod));
-    if (record !== undefined && attempt > record.sandboxAttempt)
-      await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
     try {
-      await this.#deps.claims.prepare(pod);
-      const handler = await this.#deps.runtimeClasses.handlerOf(pod);
-      const userMappings = await this.#deps.userRanges.allocate(pod, handler);
-      const [config] = await Promise.all([
-        this.#sandboxConfig(pod, attempt, userMappings),
-        host.fs.makeDirectory(paths.logDirectory(pod), 0o755),
-      ]);
-      // Written while the files above were made; the runtime must not know of a pod that the ledger does not.
-      await ledger.settled(uidOf(pod));
-      const running = runtime.runSandbox(config, handler);
-      void pass.volumes();
-      const id = await running;
-      pass.sandboxConfig = config;
-      // The runtime has just made the pod's cgroup; its limits need not be there before the first container is.
-      void this.#deps.podCgroups.apply(pod);
-      await cache.refreshSandbox(identityOf(pod), id);
+      pass.newborn = await this.#sandboxes.start(pass.pod, attempt, () => this.#layGroundwork(pass));
     } catch (err) {
-      pass.isBlocked = true;
-      const message = describeError(err);
-      this.#deps.log.warn('pod sandbox could not be created', { pod: pod.metadata.name, err: message });
-      if (err instanceof ClaimsNotReady)
-        events.pod(pod, 'Warning', 'FailedPrepareDynamicResources', `Failed to prepare dynamic resources: ${message}`);
-      else events.pod(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
-      pass.holds.set(SANDBOX_HOLD, { untilMs: this.#deps.clock.now() + RETRY_MS, waiting: undefined });
-      if (isTaken(err) && record !== undefined) {
-        // The name belongs to a try whose end we never saw; the relist will show it if it still lives.
-        await ledger.save({ ...record, sandboxAttempt: attempt + 1 }, { durable: true });
-        await cache.relist();
-      }
+      await this.#onSandboxFailure(pass, attempt, err);
     }
+  }
+
+  /** While the runtime makes the sandbox: what the containers need apart from it, and a hosts file that lacks the addresses alone. */
+  #layGroundwork(pass: Pass): void {
+    const { pod, steps, volumes } = pass;
+    void volumes();
+    const hosts = quiet(this.#hosts.write(pod, []));
+    for (const step of steps) {
+      if (step.kind !== 'startContainer') continue;
+      const sources = this.#sourcesOf(pass, step);
+      pass.groundwork.set(step.name, quiet(hosts.then(() => sources)));
+    }
+  }
+
+  /** The next pass decides by what the cache knows of the sandbox. */
+  async #settleNewborn(pass: Pass): Promise<void> {
+    const { newborn } = pass;
+    try {
+      await newborn?.podIps;
+    } catch (err) {
+      if (newborn !== undefined) await this.#onSandboxFailure(pass, newborn.attempt, err);
+    }
+  }
+
+  #onSandboxFailure(pass: Pass, attempt: number, err: unknown): Promise<void> {
+    pass.isBlocked = true;
+    pass.holds.set(SANDBOX_HOLD, { untilMs: this.#deps.clock.now() + RETRY_MS, waiting: undefined });
+    return this.#sandboxes.onFailure(pass.pod, attempt, err);
   }
 
   async #resize({ containerId, name }: PodActionArgs['resizeContainer'], pass: Pass): Promise<void> {
@@ -221,25 +221,39 @@ export class PodExecutor {
   async #start(args: PodActionArgs['startContainer'], pass: Pass): Promise<void> {
     const { pod, signal } = pass;
     const container = findContainer(pod, args.name);
-    const sandbox = this.#sandbox(pod);
-    if (container === undefined || sandbox === undefined) return;
+    const place = this.#place(pass);
+    if (container === undefined || place === undefined) return;
     try {
       const [volumes, image] = await this.#awaitWithoutSlot(pass, args.name);
       if (signal.aborted) return;
-      const sandboxConfig =
-        pass.sandboxConfig ??
-        (await this.#sandboxConfig(pod, sandbox.attempt, await this.#deps.userRanges.rangeOf(pod)));
-      await this.#writeHostsFile(pod, sandbox);
-      const request = { pod, container, step: args, sandboxId: sandbox.id, sandboxConfig, podIps: sandbox.ips };
+      const { sandboxId, podIps } = place;
+      const sandboxConfig = pass.newborn?.config ?? (await this.#sandboxes.configOf(pod, place.attempt));
+      pass.hosts ??= quiet(podIps.then((ips) => this.#hosts.write(pod, ips)));
+      const prepared = pass.groundwork.get(args.name);
+      // Where no file is yet, the runtime would make a folder of that name.
+      if (prepared === undefined) await pass.hosts;
+      const sources = prepared ?? this.#sourcesOf(pass, args);
       // What it was granted since its sandbox was made must find room above it.
       if (this.#deps.ledger.record(uidOf(pod))?.allocated !== undefined) await this.#deps.podCgroups.apply(pod);
       const outside = (work: () => Promise<void>) => this.#withoutSlot(pass, work);
-      await this.#deps.starter.start({ ...request, volumes, image, signal, outside });
+      const inSandbox = { sandboxId, sandboxConfig, podIps, hosts: pass.hosts };
+      const request = { pod, container, step: args, ...inSandbox, sources, volumes, image, signal, outside };
+      await this.#deps.starter.start(request);
     } catch (err) {
       if (signal.aborted) return;
-      if (args.role === 'init' || args.role === 'sidecar') pass.isBlocked = true;
-      this.#hold(pass, args.name, err);
+      const isSandboxLost = await place.podIps.then(
+        () => false,
+        () => true,
+      );
+      if (isSandboxLost || args.role === 'init' || args.role === 'sidecar') pass.isBlocked = true;
+      if (!isSandboxLost) this.#hold(pass, args.name, err);
     }
+  }
+
+  #sourcesOf({ pod, volumes }: Pass, { name, attempt }: PodActionArgs['startContainer']): Promise<SourceObjects> {
+    const container = findContainer(pod, name);
+    if (container === undefined) return Promise.reject(new Error(`there is no container ${name}`));
+    return quiet(layGroundwork(this.#deps.groundwork, { pod, container, attempt, volumes }));
   }
 
   /** The place at the gate is for work of the runtime; whoever waits for a registry, the API server or a hook gives it back meanwhile. */
@@ -253,6 +267,8 @@ export class PodExecutor {
       nextTurn().then(() => false),
     ]);
     if (isSettled) return ready;
+    // Whatever it waits for may take long: what is to be read for its variables is read after that.
+    pass.groundwork.delete(name);
     return this.#withoutSlot(pass, () => {
       pass.onWait();
       return ready;
@@ -308,26 +324,12 @@ export class PodExecutor {
     return liveSandbox(this.#deps.cache.observe(uidOf(pod)));
   }
 
-  async #sandboxConfig(
-    pod: Pod,
-    attempt: number,
-    userMappings: readonly IdMapping[] | undefined,
-  ): Promise<SandboxConfig> {
-    const { host, paths, clusterDns, clusterDomain, cgroups } = this.#deps;
-    const hostResolvConf = await host.resolvConf();
-    const logDirectory = paths.logDirectory(pod);
-    const about = { pod, attempt, logDirectory, hostResolvConf, clusterDns, clusterDomain, cgroups, userMappings };
-    return computeSandboxConfig(about);
-  }
-
-  async #writeHostsFile(pod: Pod, sandbox: ObservedSandbox): Promise<void> {
-    const { host, paths, clusterDomain } = this.#deps;
-    const hostFile = isHostNetwork(pod) ? await host.fs.readText('/etc/hosts') : undefined;
-    const name = computeHostname(pod, clusterDomain);
-    const path = paths.hostsFile(pod.metadata.uid);
-    await host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750);
-    // Written in place: running containers have this very file mounted.
-    await host.fs.write(path, renderHostsFile({ pod, podIps: sandbox.ips, name, hostFile }), 0o644);
+  /** The live sandbox, or the one that this pass has made and of which nothing else is known yet. */
+  #place({ pod, newborn }: Pass): Place | undefined {
+    const live = this.#sandbox(pod);
+    if (live !== undefined) return { sandboxId: live.id, attempt: live.attempt, podIps: Promise.resolve(live.ips) };
+    const { sandboxes } = this.#deps.cache.observe(uidOf(pod));
+    return sandboxes.some(({ id }) => id === newborn?.sandboxId) ? undefined : newborn;
   }
 }
 
@@ -351,10 +353,6 @@ function imageOf({ images }: Pass, name: string): Promise<ImageInfo> {
 }
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-/** The name of a sandbox or container is in use: containerd says so with a plain error, others by code. */
-const isTaken = (err: unknown) =>
-  err instanceof CriError && (err.code === ALREADY_EXISTS || / is reserved for /.test(err.message));
 
 /** Awaited later, perhaps never: its failure must not count as unhandled meanwhile. */
 function quiet<T>(promise: Promise<T>): Promise<T> {

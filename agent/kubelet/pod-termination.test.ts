@@ -52,7 +52,7 @@ describe('a pod that is deleted', () => {
     await rig.settle();
     expect(rig.pod()).toBeUndefined();
     // What the command said may be secret.
-    expect(rig.eventTexts()).toContain('FailedPreStopHook: PreStopHook failed');
+    expect(await rig.eventTextsInTheEnd()).toContain('FailedPreStopHook: PreStopHook failed');
   });
 
   test('runs the hooks of all containers at once, and ends a sidecar when its turn has come', async () => {

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { FakeClock } from '#base/fake-clock.ts';
 import { StartGate } from './start-gate.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
 test('a gate is idle once the last pod has left it', async () => {
-  const gate = new StartGate(2);
+  const gate = new StartGate(2, new FakeClock());
   await gate.idle();
   const slots = [await gate.acquire('fresh'), await gate.acquire('fresh')];
   let isIdle = false;
@@ -17,8 +18,36 @@ test('a gate is idle once the last pod has left it', async () => {
   await idle;
 });
 
+test('a gate is calm when nobody has come in for a while', async () => {
+  const clock = new FakeClock();
+  const gate = new StartGate(1, clock);
+  (await gate.acquire('fresh')).release();
+  const order: string[] = [];
+  const never = new AbortController().signal;
+  const calm = gate.calm(100, never).then(() => order.push('calm'));
+  await clock.advance(60);
+  (await gate.acquire('fresh')).release();
+  await clock.advance(60);
+  order.push('another one came');
+  await clock.advance(100);
+  await calm;
+  await gate.calm(100, never);
+  expect(order).toEqual(['another one came', 'calm']);
+});
+
+test('whoever has waited for calm long enough leaves no timer behind', async () => {
+  const clock = new FakeClock();
+  const gate = new StartGate(1, clock);
+  (await gate.acquire('fresh')).release();
+  const patience = new AbortController();
+  const calm = gate.calm(100, patience.signal);
+  await clock.advance(60);
+  patience.abort();
+  await expect(calm).rejects.toThrow();
+});
+
 test('a gate lets pods that have begun go before fresh ones, and never more than its width', async () => {
-  const gate = new StartGate(1);
+  const gate = new StartGate(1, new FakeClock());
   const order: string[] = [];
   const enter = async (name: string, kind: 'begun' | 'fresh') => {
     const slot = await gate.acquire(kind);

@@ -1,15 +1,20 @@
+import { type Clock, delay } from '#base/clock.ts';
+
 /**
  * Bounds how many pods are brought up at once, to what the host can carry. A pod that has begun goes before one that has not: with 30
  * pods at once the median starts early and the last no later, instead of all ending together.
  */
 export class StartGate {
+  readonly #clock: Clock;
   #width: number;
   #inUse = 0;
+  #lastEntryMs = Number.NEGATIVE_INFINITY;
   readonly #begun: (() => void)[] = [];
   readonly #fresh: (() => void)[] = [];
   readonly #idle: (() => void)[] = [];
 
-  constructor(width: number) {
+  constructor(width: number, clock: Clock) {
+    this.#clock = clock;
     this.#width = width;
   }
 
@@ -23,7 +28,18 @@ export class StartGate {
     return this.#inUse === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** Resolves when nobody is inside and nobody has come in for so long; rejects when aborted meanwhile. */
+  async calm(forMs: number, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.idle();
+      const restMs = this.#lastEntryMs + forMs - this.#clock.monotonic();
+      if (restMs <= 0) return;
+      await delay(this.#clock, restMs, signal);
+    }
+  }
+
   async acquire(kind: 'begun' | 'fresh'): Promise<StartSlot> {
+    this.#lastEntryMs = this.#clock.monotonic();
     if (this.#inUse >= this.#width)
       await new Promise<void>((resolve) => {
         (kind === 'begun' ? this.#begun : this.#fresh).push(resolve);

@@ -92,7 +92,7 @@ describe('a node', () => {
     await rig.current.start();
     await rig.current.createPod({ hostUsers: false });
     expect(rig.current.runtime.callsOf('runSandbox')).toEqual([]);
-    expect(rig.current.eventTexts()).toContain(
+    expect(await rig.current.eventTextsInTheEnd()).toContain(
       "FailedCreatePodSandBox: Failed to create pod sandbox: can't set spec.hostUsers to false: the runtime does not support user namespaces",
     );
   });

@@ -81,7 +81,7 @@ describe('a pod with a claim', () => {
   test('waits for its reservation, says why, and starts with the devices of the request', async () => {
     await createClaim();
     const pod = await rig.createPod(SPEC);
-    expect(rig.eventTexts()).toContain(
+    expect(await rig.eventTextsInTheEnd()).toContain(
       `FailedPrepareDynamicResources: Failed to prepare dynamic resources: prepare dynamic resources: pod web (${pod.metadata.uid}) is not allowed to use ResourceClaim shared (${(await claims().fetch('shared', 'default')).metadata.uid})`,
     );
     expect(drivers.asked).toEqual([]);
@@ -102,7 +102,7 @@ describe('a pod with a claim', () => {
     const pod = await rig.createPod(SPEC);
     await reserve(pod);
     await rig.advance(10_000);
-    expect(rig.eventTexts()).toContain(
+    expect(await rig.eventTextsInTheEnd()).toContain(
       `FailedPrepareDynamicResources: Failed to prepare dynamic resources: prepare dynamic resources: DRA driver ${DRIVER} is not registered`,
     );
     await rig.client.resource(resources.pods).delete({ name: 'web', namespace: 'default', gracePeriodSeconds: 0 });
@@ -161,7 +161,7 @@ describe('a pod with a claim', () => {
     await createClaim();
     await reserve(await rig.createPod(SPEC));
     await rig.advance(10_000);
-    expect(rig.eventTexts().join('\n')).toContain('NodePrepareResources failed for ResourceClaim shared: no such card');
+    expect((await rig.eventTextsInTheEnd()).join('\n')).toContain('NodePrepareResources failed for ResourceClaim shared: no such card');
     drivers.error = '';
     await rig.advance(10_000);
     expect(rig.containerStatus()).toMatchObject({ state: { running: {} } });

@@ -9,6 +9,11 @@ export interface PodAddresses {
   readonly hostIps: readonly string[];
 }
 
+/** Whether a variable of the container is an address of its pod, which is known only once the sandbox is there. */
+export function namesPodAddress({ env = [] }: IContainer): boolean {
+  return env.some(({ valueFrom }) => /^status\.podIPs?$/.test(valueFrom?.fieldRef?.fieldPath ?? ''));
+}
+
 /** Value of a downward API `fieldRef`. Addresses are undefined where they are not known (volumes may not refer to them). */
 export function fieldRefValue(pod: Pod, path: string, addresses?: PodAddresses): string {
   const keyed = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(path);

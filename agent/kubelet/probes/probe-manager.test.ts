@@ -59,7 +59,7 @@ test('an exec probe runs in the container', async () => {
   await withProbes({ readinessProbe: { exec: { command: ['check'] } } });
   await rig.advance(0);
   expect(rig.runtime.callsOf('execSync')[0]?.args[1]).toEqual(['check']);
-  expect(rig.eventTexts()).toContain('Unhealthy: Readiness probe failed: not yet');
+  expect(await rig.eventTextsInTheEnd()).toContain('Unhealthy: Readiness probe failed: not yet');
 });
 
 test.each([
@@ -82,7 +82,7 @@ test('a command that takes too long has failed', async () => {
   await withProbes({ readinessProbe: { exec: { command: ['sleep', '9'] }, timeoutSeconds: 2 } });
   await rig.advance(0);
   const message = 'Readiness probe failed: command timed out: "sleep 9" timed out after 2s';
-  expect(rig.eventTexts()).toContain(`Unhealthy: ${message}`);
+  expect(await rig.eventTextsInTheEnd()).toContain(`Unhealthy: ${message}`);
 });
 
 test('a gRPC probe asks for its service', async () => {

@@ -149,6 +149,12 @@ export class KubeletRig {
     return [...this.cluster.objectsOf(resources.events).values()].map((event) => `${event.reason}: ${event.message}`);
   }
 
+  /** The same once nothing is being started any more, which Events wait for. */
+  async eventTextsInTheEnd(): Promise<string[]> {
+    await this.advance(1000);
+    return this.eventTexts();
+  }
+
   keys(info: (typeof resources)[keyof typeof resources]): ObjectKey[] {
     return [...this.cluster.objectsOf(info).keys()];
   }

@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ConfigMap, resources } from '#api/object/kinds.ts';
+import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
+
+let rig: KubeletRig;
+beforeEach(async () => {
+  rig = new KubeletRig();
+  await rig.start();
+});
+afterEach(() => rig.stop());
+
+/** Lets calls of this method wait until the returned function is called. */
+function holdBack(method: string): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.onCall = async (called, proceed) => {
+    if (called === method) await promise;
+    return proceed();
+  };
+  return resolve;
+}
+
+const calls = (method: string) => rig.runtime.calls.filter((call) => call.method === method).length;
+const hostsFile = async () => rig.host.fs.readText(`/var/lib/kubelet/pods/${rig.pod()?.metadata.uid}/etc-hosts`);
+const variables = () => [...rig.runtime.containers.values()].at(-1)?.config.env;
+const app = { name: 'app', image: TEST_IMAGE };
+
+describe('of what a container needs', () => {
+  test('all that the sandbox has no part in is there while the sandbox is made', async () => {
+    const goOn = holdBack('runSandbox');
+    const pod = await rig.createPod();
+    const folder = `/var/lib/kubelet/pods/${pod.metadata.uid}`;
+    expect(await rig.host.fs.list(`${folder}/containers/app`)).toHaveLength(1);
+    expect(await rig.host.fs.list('/var/log/pods')).toEqual([`default_web_${pod.metadata.uid}`]);
+    expect(await hostsFile()).toContain('127.0.0.1\tlocalhost');
+    goOn();
+    await rig.settle();
+    expect(rig.condition('Ready')?.status).toBe('True');
+  });
+
+  test('the addresses come while the container is made, and before its process', async () => {
+    const goOn = holdBack('sandboxStatus');
+    await rig.createPod();
+    expect([calls('createContainer'), calls('startContainer')]).toEqual([1, 0]);
+    goOn();
+    await rig.settle();
+    expect(calls('startContainer')).toBe(1);
+    expect(await hostsFile()).toContain(`${rig.pod()?.status?.podIP}\tweb`);
+  });
+
+  test.each(['status.podIP', 'status.podIPs'])('a variable that is %s is waited for', async (fieldPath) => {
+    const goOn = holdBack('sandboxStatus');
+    await rig.createPod({ containers: [{ ...app, env: [{ name: 'IP', valueFrom: { fieldRef: { fieldPath } } }] }] });
+    expect(calls('createContainer')).toBe(0);
+    goOn();
+    await rig.settle();
+    expect(variables()).toContainEqual({ key: 'IP', value: rig.pod()?.status?.podIP });
+  });
+
+  test('what waited long for its image reads its variables afterwards', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    rig.onCall = async (called, proceed) => {
+      if (called === 'pullImage') await promise;
+      return proceed();
+    };
+    const maps = rig.client.resource<ConfigMap>(resources.configMaps);
+    const settings = { name: 'settings', namespace: 'default' };
+    await maps.create({ metadata: settings, data: { A: 'old' } });
+    const envFrom = [{ configMapRef: { name: 'settings' } }];
+    await rig.createPod({ containers: [{ ...app, imagePullPolicy: 'Always', envFrom }] });
+    await maps.patch({ ...settings, type: 'merge', patch: { data: { A: 'new' } } });
+    await rig.advance(60_000);
+    resolve();
+    await rig.settle();
+    expect(variables()).toContainEqual({ key: 'A', value: 'new' });
+  });
+});
+
+test('a pod is on disk before its first container is made, not before its sandbox', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { fs } = rig.host;
+  const { writeAtomic } = fs;
+  fs.writeAtomic = async (path, ...rest) => {
+    if (path.includes('/ledger/')) await promise;
+    return writeAtomic.call(fs, path, ...rest);
+  };
+  await rig.createPod();
+  expect([calls('runSandbox'), calls('createContainer')]).toEqual([1, 0]);
+  resolve();
+  await rig.settle();
+  expect(rig.condition('Ready')?.status).toBe('True');
+});
+
+test('a sandbox of which nothing can be learnt is told of, and another one is made', async () => {
+  rig.runtime.fail('sandboxStatus');
+  await rig.createPod();
+  await rig.advance(5_000);
+  expect(rig.eventTexts()).toContain('FailedStatusPodSandBox: Unable to get pod sandbox status: sandboxStatus failed');
+  expect(calls('startContainer')).toBe(0);
+  await rig.advance(40_000);
+  expect(rig.condition('Ready')?.status).toBe('True');
+  expect([...rig.runtime.sandboxes.values()].filter(({ ready }) => ready)).toHaveLength(1);
+  expect(calls('startContainer')).toBe(1);
+});
