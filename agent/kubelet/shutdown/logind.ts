@@ -17,6 +17,9 @@ export interface LogindOptions {
 const DROP_IN_DIR = '/run/systemd/logind.conf.d';
 export const LOGIND_DROP_IN = `${DROP_IN_DIR}/99-coracle.conf`;
 const RETRY_MS = 10_000;
+/** Minimal installations have systemd without it: there is no logind then. */
+const BUS = '/run/dbus/system_bus_socket';
+const BUS_LOOK_MS = 60_000;
 const MATCH =
   "type='signal',sender='org.freedesktop.login1',interface='org.freedesktop.login1.Manager',member='PrepareForShutdown'";
 
@@ -29,6 +32,10 @@ export async function watchLogind(options: LogindOptions, signal: AbortSignal): 
       log.warn('a shutdown of the host will not wait for pods', { missing: program });
       return;
     }
+  if ((await host.fs.info(BUS)) === undefined)
+    log.warn('a shutdown of the host will not wait for pods: there is no D-Bus; install the package dbus', {
+      missing: BUS,
+    });
   await allowDelay(options).catch((err) =>
     log.warn('logind was not told how long a shutdown may wait', { err: describeError(err) }),
   );
@@ -44,7 +51,7 @@ export async function watchLogind(options: LogindOptions, signal: AbortSignal): 
   await keepRunning(options, ['busctl', 'monitor', '--system', '--json=short', `--match=${MATCH}`], onLine, signal);
 }
 
-/** Runs a program again and again until aborted. */
+/** Runs a program that talks to logind again and again until aborted. */
 async function keepRunning(
   { host, clock, log }: LogindOptions,
   argv: readonly [string, ...string[]],
@@ -52,6 +59,10 @@ async function keepRunning(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
+    // Every try would fail, and say so in the journal.
+    while (!signal.aborted && (await host.fs.info(BUS)) === undefined)
+      await delay(clock, BUS_LOOK_MS, signal).catch(() => undefined);
+    if (signal.aborted) return;
     try {
       await host.exec.stream(argv, onLine, signal);
     } catch (err) {

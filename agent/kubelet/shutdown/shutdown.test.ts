@@ -44,10 +44,22 @@ test.each([
   expect(parseShutdownSignal(line)).toBe(expected);
 });
 
+const BUS = '/run/dbus/system_bus_socket';
+
+function seedSystemd(host: FakeHost): void {
+  host.fs.seed('/run/systemd/system/x', '');
+  host.fs.seed(BUS, '');
+}
+
+function systemdHost(): FakeHost {
+  const host = new FakeHost();
+  seedSystemd(host);
+  return host;
+}
+
 describe('watchLogind', () => {
   test('holds a lock, tells logind how long, and lets go once pods have ended', async () => {
-    const host = new FakeHost();
-    host.fs.seed('/run/systemd/system/x', '');
+    const host = systemdHost();
     const stop = new AbortController();
     const seen: boolean[] = [];
     const onShutdown = async (isComing: boolean) => void seen.push(isComing);
@@ -64,6 +76,25 @@ describe('watchLogind', () => {
     // Called off: held up again the next time.
     emit(false);
     await expect.poll(programs).toEqual(['systemd-inhibit', 'busctl', 'systemd-inhibit']);
+    stop.abort();
+  });
+
+  test('tries nothing where there is no D-Bus, says so once, and begins when it is there', async () => {
+    const host = systemdHost();
+    await host.fs.remove(BUS);
+    const clock = new FakeClock();
+    const warnings: string[] = [];
+    const log = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const stop = new AbortController();
+    const onShutdown = async () => undefined;
+    void watchLogind({ host, clock, log, delaySeconds: 35, onShutdown }, stop.signal);
+    await expect.poll(() => clock.pendingTimers).toBe(2);
+    await clock.advance(600_000);
+    expect(host.exec.streams).toEqual([]);
+    expect(warnings).toEqual([expect.stringContaining('install the package dbus')]);
+    host.fs.seed(BUS, '');
+    await clock.advance(60_000);
+    await expect.poll(() => host.exec.streams.map(({ argv }) => argv[0])).toEqual(['systemd-inhibit', 'busctl']);
     stop.abort();
   });
 
@@ -85,7 +116,7 @@ describe('a node that goes down', () => {
   let rig: KubeletRig;
   beforeEach(async () => {
     rig = new KubeletRig();
-    rig.host.fs.seed('/run/systemd/system/x', '');
+    seedSystemd(rig.host);
     await rig.start();
   });
   afterEach(() => rig.stop());
