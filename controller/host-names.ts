@@ -7,10 +7,15 @@ export interface HostNames {
   readonly addresses: readonly string[];
 }
 
+/** Good on one link alone. Every pod's end of its cable has one of IPv6, which comes and goes with the pod. */
+const LINK_LOCAL = /^(169\.254\.|fe80:)/i;
+
+type Interfaces = ReturnType<typeof networkInterfaces>;
+
 /** Under which names and addresses clients may know this host; the serving certificate carries them all. */
-export function ownNames(further: readonly string[]): HostNames {
-  const addresses = Object.values(networkInterfaces()).flatMap((entries) =>
-    (entries ?? []).filter((e) => !e.internal).map((e) => e.address.replace(/%.*/, '')),
+export function ownNames(further: readonly string[], interfaces: Interfaces = networkInterfaces()): HostNames {
+  const addresses = Object.values(interfaces).flatMap((entries) =>
+    (entries ?? []).filter((e) => !e.internal && !LINK_LOCAL.test(e.address)).map((e) => e.address),
   );
   const isAddress = (name: string) => /^[\d.]+$/.test(name) || name.includes(':');
   return {
@@ -27,7 +32,7 @@ export function defaultAdvertiseAddress(family: IpFamily): string {
   const candidates = Object.entries(networkInterfaces())
     .filter(([name]) => !/^(lo|docker|br-|cni|coracle|veth|virbr|flannel|tun|wg)/.test(name))
     .flatMap(([, entries]) =>
-      (entries ?? []).filter((e) => !e.internal && e.family === family && !/^(169\.254\.|fe80:)/.test(e.address)),
+      (entries ?? []).filter((e) => !e.internal && e.family === family && !LINK_LOCAL.test(e.address)),
     );
   const [first] = candidates;
   if (first === undefined) {
