@@ -8,7 +8,7 @@ import type { ContainerRuntime } from './cri/runtime.ts';
 import type { Host } from './host/host.ts';
 import { createLinuxHost } from './host/linux-host.ts';
 import { removeAllPodCgroups } from './kubelet/cgroups/pod-cgroups.ts';
-import { LOGIND_DROP_IN } from './kubelet/shutdown/logind.ts';
+import { takeBackDelay } from './kubelet/shutdown/logind.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { ownSocket } from './own-runtime.ts';
 
@@ -27,7 +27,7 @@ export async function cleanUpAgent(config: AgentConfig): Promise<void> {
   const cgroups = await readCgroupSettings({ config, host, runtime, log });
   await attempt('containers', () => endSandboxes(config, host, runtime));
   runtime.close();
-  await attempt('shutdown delay', () => host.fs.remove(LOGIND_DROP_IN));
+  await attempt('shutdown delay', () => takeBackDelay(host));
   await attempt('volumes', () => removeVolumes(config, host));
   await attempt('cgroups', () => removeAllPodCgroups(host, cgroups));
   await attempt('network', async () => {

@@ -106,12 +106,24 @@ class ShutdownLock {
   }
 }
 
-/** A reload by HUP leaves sessions alone. */
 async function allowDelay({ host, delaySeconds }: LogindOptions): Promise<void> {
   const text = `[Login]\nInhibitDelayMaxSec=${delaySeconds}\n`;
   if ((await host.fs.readText(LOGIND_DROP_IN).catch(() => '')) === text) return;
   await host.fs.makeDirectory(DROP_IN_DIR, 0o755);
   await host.fs.write(LOGIND_DROP_IN, text, 0o644);
+  await reload(host);
+}
+
+/** Undoes what `watchLogind` leaves in the host. */
+export async function takeBackDelay(host: Host): Promise<void> {
+  if ((await host.fs.info(LOGIND_DROP_IN)) === undefined) return;
+  await host.fs.remove(LOGIND_DROP_IN);
+  await host.fs.removeEmptyDirectories(DROP_IN_DIR);
+  await reload(host);
+}
+
+/** Leaves sessions alone. */
+async function reload(host: Host): Promise<void> {
   await host.exec.run(['systemctl', 'kill', '--signal=HUP', 'systemd-logind.service']);
 }
 

@@ -1,10 +1,11 @@
+import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeHost } from '#test/kit/fake-host.ts';
 import { KubeletRig } from '../testing/kubelet-rig.ts';
 import { container, podWith } from '../testing/pod-fixtures.ts';
-import { LOGIND_DROP_IN, parseShutdownSignal, watchLogind } from './logind.ts';
+import { LOGIND_DROP_IN, parseShutdownSignal, takeBackDelay, watchLogind } from './logind.ts';
 import { CRITICAL_PRIORITY, planShutdown, tiersOf } from './shutdown-plan.ts';
 
 const pod = (name: string, spec: Parameters<typeof podWith>[0] = {}) => podWith(spec, { name, uid: name });
@@ -96,6 +97,18 @@ describe('watchLogind', () => {
     await clock.advance(60_000);
     await expect.poll(() => host.exec.streams.map(({ argv }) => argv[0])).toEqual(['systemd-inhibit', 'busctl']);
     stop.abort();
+  });
+
+  test('takes back how long a shutdown may wait', async () => {
+    const host = systemdHost();
+    await takeBackDelay(host);
+    expect(host.exec.calls).toEqual([]);
+    host.fs.seed(LOGIND_DROP_IN, 'x');
+    await takeBackDelay(host);
+    expect(await host.fs.info(dirname(LOGIND_DROP_IN))).toBeUndefined();
+    expect(host.exec.calls.map(({ argv }) => argv)).toEqual([
+      ['systemctl', 'kill', '--signal=HUP', 'systemd-logind.service'],
+    ]);
   });
 
   test('leaves a host without systemd alone', async () => {
