@@ -18,10 +18,8 @@ import {
   type WireSandbox,
   type WireSandboxStatus,
   type WireStats,
-  wireContainerConfig,
-  wireResources,
-  wireSandboxConfig,
-} from './cri-messages.ts';
+} from './cri-answers.ts';
+import { wireContainerConfig, wireResources, wireSandboxConfig } from './cri-requests.ts';
 import { watchRuntimeEvents } from './event-watch.ts';
 import { createGrpcCaller } from './grpc-caller.ts';
 import {
