@@ -47,7 +47,7 @@ const probe = (handler: object, failureThreshold: number) => ({
   failureThreshold,
 });
 
-/** A container per handler, whose three probes and hooks all ask the same: the sidecar, or a file. */
+/** A container per handler, whose three probes all ask the same: the sidecar, or a file. */
 function probed(): PodSpec {
   const state = { name: 'state', mountPath: '/state' };
   const libraries = ['/lib', '/lib64', '/usr/lib'].filter((path) => existsSync(path));
@@ -62,34 +62,55 @@ function probed(): PodSpec {
     startupProbe: probe({ httpGet: { path: '/', port: 8080 } }, 100),
     volumeMounts: [
       state,
-      ...log,
       { name: 'tls', mountPath: '/tls' },
       ...onHost.map(({ name }, index) => ({ name, mountPath: mountPaths[index]!, readOnly: true })),
     ],
   };
-  const hook = (name: string) => ({ httpGet: { path: `/hook/${name}`, port: 8080 } });
-  const shell = (name: string) => ({ exec: { command: ['sh', '-c', `echo ${name} >> /log/hooks`] } });
-  const lifecycles: Readonly<Record<string, Container['lifecycle']>> = {
-    exec: { postStart: shell('postStart-exec'), preStop: shell('preStop-exec') },
-    http: { postStart: hook('postStart-http'), preStop: hook('preStop-http') },
-    grpc: { postStart: { sleep: { seconds: 1 } }, preStop: { sleep: { seconds: 1 } } },
-  };
-  const containers = Object.entries(HANDLERS).map(([name, handler]) => {
-    const lifecycle = lifecycles[name];
-    return container(name, STAYS, {
+  const containers = Object.entries(HANDLERS).map(([name, handler]) =>
+    container(name, STAYS, {
       ports: [{ name: 'web', containerPort: 8080 }],
       startupProbe: probe(handler, 100),
       livenessProbe: probe(handler, 1),
       readinessProbe: probe(handler, 1),
-      volumeMounts: [state, ...log],
-      ...(lifecycle === undefined ? {} : { lifecycle }),
-    });
-  });
+      volumeMounts: [state],
+    }),
+  );
   return {
     initContainers: [target],
     containers,
-    terminationGracePeriodSeconds: 30,
     volumes: [{ name: 'state', emptyDir: {} }, { name: 'tls', secret: { secretName: 'tls' } }, ...onHost],
+  };
+}
+
+/** Each hook notes itself: a command does, and a sidecar notes what is asked of it. */
+function hooked(): PodSpec {
+  const listener = [
+    'mkdir -p /tmp/cgi-bin',
+    "echo '#!/bin/sh' > /tmp/cgi-bin/hook",
+    `echo 'echo "$QUERY_STRING" >> /log/hooks; printf "Content-Type: text/plain\r\n\r\n"' >> /tmp/cgi-bin/hook`,
+    'chmod 755 /tmp/cgi-bin/hook',
+    'exec httpd -f -p 8080 -h /tmp',
+  ].join('; ');
+  const shell = (name: string) => ({ exec: { command: ['sh', '-c', `echo ${name} >> /log/hooks`] } });
+  const request = (name: string) => ({ httpGet: { path: `/cgi-bin/hook?${name}`, port: 8080 } });
+  const pause = { sleep: { seconds: 1 } };
+  const lifecycles: Readonly<Record<string, Container['lifecycle']>> = {
+    exec: { postStart: shell('postStart-exec'), preStop: shell('preStop-exec') },
+    http: { postStart: request('postStart-http'), preStop: request('preStop-http') },
+    pause: { postStart: pause, preStop: pause },
+  };
+  return {
+    terminationGracePeriodSeconds: 30,
+    initContainers: [
+      container('listener', listener, {
+        restartPolicy: 'Always',
+        startupProbe: probe({ tcpSocket: { port: 8080 } }, 100),
+        volumeMounts: log,
+      }),
+    ],
+    containers: Object.entries(lifecycles).map(([name, lifecycle]) =>
+      container(name, STAYS, { volumeMounts: log, ...(lifecycle === undefined ? {} : { lifecycle }) }),
+    ),
   };
 }
 
@@ -193,6 +214,7 @@ const registry = (repository: string) => `127.0.0.1:${REGISTRY_PORT}/${repositor
 export const lifecyclePods = (digests: Readonly<Record<string, string>>): readonly Named[] => [
   { name: 'stages', spec: stages },
   { name: 'probed', spec: probed() },
+  { name: 'hooked', spec: hooked() },
   {
     name: 'ill',
     spec: {

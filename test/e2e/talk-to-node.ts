@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { attachUntilEnd, END_TICKER } from '#test/kit/attach.ts';
 import type { TestCluster } from '#test/kit/cluster.ts';
 import { kubectlPath, oldKubectlPath, runKubectl } from '#test/kit/kubectl.ts';
@@ -28,10 +28,15 @@ const ANSWERS: readonly (readonly [path: string, answer: RegExp])[] = [
   ['configz', /"serializeImagePulls":true,"maxParallelImagePulls":1/],
 ];
 
-/** The node API and what kubectl makes of it, on a cluster in which the pods `linked` (a web server) and `ticker` run. */
+/** The node API and what kubectl makes of it, on a cluster that has the pods `linked` (a web server), `ticker-new` and `ticker-old`. */
 export function talkToNode(clusterNow: () => TestCluster): void {
   const ok = (...args: string[]) => clusterNow().kubectlOk(args);
   const raw = (path: string) => `/api/v1/nodes/node-0/proxy/${path}`;
+
+  beforeAll(async () => {
+    const pods = ['linked', 'ticker-new', 'ticker-old'].map((name) => `pod/${name}`);
+    await ok('wait', '--for=condition=Ready', '--timeout=120s', ...pods);
+  });
 
   it.each(ANSWERS)('answers /%s of the node API', async (path, answer) => {
     await waitUntil(`the answer of /${path}`, WAIT_MS, async () => answer.test(await ok('get', '--raw', raw(path))));

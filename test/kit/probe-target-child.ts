@@ -1,24 +1,18 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttp2, type ServerHttp2Stream } from 'node:http2';
 import { createServer as createHttps } from 'node:https';
 import { createServer as createTcp, type Server } from 'node:net';
 
 /*
- * A container that every kind of probe and hook can ask: http 8080, https 8443, gRPC health 50051, tcp 9090. `/state/ill` makes it ill.
- * Requests whose path begins with /hook are noted in `/log/hooks`.
+ * A container that every kind of probe can ask: http 8080, https 8443, gRPC health 50051, tcp 9090. `/state/ill` makes it ill.
  */
 
 const SERVING = 1;
 const NOT_SERVING = 2;
 const isIll = () => existsSync('/state/ill');
 
-const web: Parameters<typeof createHttp>[1] = (request, response) => {
-  if (request.url?.startsWith('/hook')) {
-    appendFileSync('/log/hooks', `${request.url.slice('/hook/'.length)}\n`);
-    response.end();
-    return;
-  }
+const web: Parameters<typeof createHttp>[1] = (_request, response) => {
   response.statusCode = isIll() ? 503 : 200;
   response.end();
 };
