@@ -6,29 +6,19 @@ import { backoffDelayMs } from '#base/backoff.ts';
 import { type Clock, delay } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { ExecError, type Host } from '../../host/host.ts';
+import type { Host } from '../../host/host.ts';
 import type { NetworkProblem } from '../network-problem.ts';
 import { watchLinks } from './link-monitor.ts';
 import { type LinkTable, parseLinkTable } from './link-table.ts';
-import { DELETE_GUARD, guardTable, renderGuard } from './overlay-guard.ts';
-import { type MtuFacts, podMtu, vxlanMtu, wireguardMtu } from './pod-mtu.ts';
+import { type MtuFacts, podMtu, wireguardMtu } from './pod-mtu.ts';
 import { addressOf, computePodPaths, type PodPath, type PodTransport, podCidrsOf, underlayOf } from './pod-paths.ts';
 import { diffRoutes, parseRoutes, ROUTE_PROTOCOL, routesOf } from './pod-routes.ts';
 import { nodesRelayed, type PacketCarrier, PacketRelay, type PacketRelayOptions } from './relay/packet-relay.ts';
 import { probeAddressOf } from './relay/relay-frames.ts';
-import { type RelayScope, relayPeers, relayRoutes } from './relay/relay-paths.ts';
+import { type RelayScope, relayRoutes } from './relay/relay-paths.ts';
+import { runBatch, TunnelDevice } from './tunnel-device.ts';
 import { TunnelHealth } from './tunnel-health.ts';
-import {
-  diffPeers,
-  hostRange,
-  isByVxlan,
-  parsePeerTables,
-  parseVxlanDevice,
-  peersOf,
-  planDevice,
-  tunnelOf,
-  VXLAN_DEVICE,
-} from './vxlan.ts';
+import { hostRange, isByVxlan, peersOf, tunnelOf } from './vxlan.ts';
 import type { EncryptionScope } from './wireguard/encrypted-paths.ts';
 import { wireguardKeyOf } from './wireguard/node-key.ts';
 import { PodEncryption } from './wireguard/pod-encryption.ts';
@@ -96,26 +86,26 @@ class Keeper implements PathKeeper {
   #wake = () => {};
   #syncing: Promise<void> = Promise.resolve();
   #mtu: number | undefined;
-  #guard = '';
-  #guardTable: string | undefined;
-  #setupProblem: NetworkProblem | undefined;
   #tunnelProblem: NetworkProblem | undefined;
   #relayProblem: NetworkProblem | undefined;
   #encryptionProblems: readonly NetworkProblem[] = [];
   readonly #encryption: PodEncryption;
   readonly #relay: PacketRelay | undefined;
   readonly #relayOptions: PacketRelayOptions | undefined;
+  readonly #device: TunnelDevice;
   readonly #tunnel: TunnelHealth;
 
   constructor(options: PathKeeperOptions) {
     this.#options = options;
-    const { host, clock, log, probePort, vxlanPort, clusterCidrs, carrier } = options;
+    const { host, clock, log, probePort, vxlanPort, clusterCidrs, transport, carrier } = options;
     this.#encryption = new PodEncryption({ host, clock, log, clusterCidrs, ...options.encryption });
     const shared = { host, clock, log, clusterCidrs, probePort, vxlanPort };
     // Without a device of ours there is nothing that frames could be taken from.
-    if (carrier !== undefined && options.transport !== 'direct')
+    if (carrier !== undefined && transport !== 'direct')
       this.#relayOptions = { ...shared, carrier, onChange: () => this.#touch() };
     if (this.#relayOptions !== undefined) this.#relay = new PacketRelay(this.#relayOptions);
+    const onSetUp = () => this.#tunnel.forget();
+    this.#device = new TunnelDevice({ host, log, transport, vxlanPort, onSetUp });
     this.#tunnel = new TunnelHealth({
       exec: host.exec,
       dialer: host.dialer,
@@ -145,7 +135,7 @@ class Keeper implements PathKeeper {
   }
 
   get tables(): readonly string[] {
-    return [...(this.#guardTable === undefined ? [] : [this.#guardTable]), ...this.#encryption.tables];
+    return [...this.#device.tables, ...this.#encryption.tables];
   }
 
   keepClearTextBack(): Promise<void> {
@@ -153,8 +143,7 @@ class Keeper implements PathKeeper {
   }
 
   reassert(): void {
-    this.#guard = '';
-    this.#guardTable = undefined;
+    this.#device.reassert();
     this.#encryption.reassert();
     this.#touch();
   }
@@ -163,10 +152,9 @@ class Keeper implements PathKeeper {
     const { host } = this.#options;
     // A pass that is under way would put back what goes.
     await this.#syncing.catch(() => {});
-    await this.#batch('ip', diffRoutes(await this.#ownRoutes(), []));
+    await runBatch(host.exec, 'ip', diffRoutes(await this.#ownRoutes(), []));
     await this.#encryption.cleanUp();
-    if ((await this.#device()) !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
-    if ((await host.exec.find('nft')) !== undefined) await host.exec.run(['nft', '-f', '-'], { stdin: DELETE_GUARD });
+    await this.#device.cleanUp();
   }
 
   #podMtu(facts: MtuFacts): number {
@@ -214,7 +202,7 @@ class Keeper implements PathKeeper {
 
   /** One pass: the device and its peers first, then the routes that lead into it, then what those no longer need. */
   async #sync(signal: AbortSignal): Promise<void> {
-    const { nodeName, clusterCidrs, transport, log } = this.#options;
+    const { nodeName, clusterCidrs, transport, log, host } = this.#options;
     const facts = await this.#facts();
     const own = this.#nodes.find(({ metadata }) => metadata.name === nodeName);
     const ownCidrs = own === undefined ? [] : podCidrsOf(own, clusterCidrs);
@@ -225,13 +213,13 @@ class Keeper implements PathKeeper {
     const encryption = await this.#prepareEncryption(ownCidrs, facts);
     const scope = { ownName: nodeName, clusterCidrs, transport, links, relayed, encryption };
     const paths = computePodPaths(this.#nodes, scope);
-    const isReady = ownCidr !== undefined && (await this.#syncDevice(ownCidrs, facts, paths));
+    const isReady = ownCidr !== undefined && (await this.#syncDevice([ownCidr, ...ownCidrs.slice(1)], facts, paths));
     const usable = isReady ? paths : paths.filter((path) => !isByVxlan(path) && !path.isRelayed);
     const relay = isReady && hasRelay ? { ownCidr, clusterCidrs, links } : undefined;
     const failures: unknown[] = [];
     const attempt = (step: Promise<unknown>) => step.catch((err: unknown) => failures.push(err));
     if (encryption.isReady) await attempt(this.#encryption.syncPeers(usable, links));
-    if (isReady) await attempt(this.#syncPeers(usable, relay));
+    if (isReady) await attempt(this.#device.syncPeers(usable, relay));
     const desired = [
       ...this.#encryption.barriers(),
       ...routesOf(usable),
@@ -239,7 +227,7 @@ class Keeper implements PathKeeper {
     ];
     const routes = diffRoutes(await this.#ownRoutes(), desired);
     // One node that cannot be reached must not cost the others their routes: a batch goes on after what fails.
-    await attempt(this.#batch('ip', routes));
+    await attempt(runBatch(host.exec, 'ip', routes));
     if (routes.length > 0) log.info('changed pod routes', { changes: routes.length, nodes: usable.length });
     if (failures.length === 0) this.#tunnel.look(peersOf(usable), signal);
     this.#lookAtRelay(usable, relay);
@@ -263,58 +251,19 @@ class Keeper implements PathKeeper {
     });
   }
 
-  /** Answers whether there is a device that frames can go through. */
-  async #syncDevice(ownCidrs: readonly string[], facts: MtuFacts, paths: readonly PodPath[]): Promise<boolean> {
-    const { transport, vxlanPort, host, log, clusterCidrs } = this.#options;
+  #syncDevice(ownCidrs: readonly [string, ...string[]], facts: MtuFacts, paths: readonly PodPath[]): Promise<boolean> {
+    const { clusterCidrs, nodeName } = this.#options;
     const { underlay } = facts;
-    const nodeCidr = ownCidrs[0]!;
-    const mtu = vxlanMtu(facts);
-    const actual = await this.#device();
-    this.#setupProblem = undefined;
-    if (transport === 'direct' || paths.length === 0) {
-      if (actual !== undefined) await host.exec.run(['ip', 'link', 'delete', VXLAN_DEVICE]);
-      return false;
-    }
+    const { isAsked } = this.#encryption;
+    const hasRelay = this.#hasRelay(underlay);
     // Encrypted paths are probed through WireGuard.
-    const isProbing = this.#hasRelay(underlay) && !this.#encryption.isAsked;
-    const probeAddress = isProbing ? probeAddressOf(nodeCidr, clusterCidrs) : undefined;
-    const addresses = ownCidrs.map((cidr) => tunnelOf(cidr).address);
-    const { mac } = tunnelOf(nodeCidr);
-    const lines = planDevice(actual, { mac, addresses, underlay, probeAddress, port: vxlanPort, mtu });
-    try {
-      if (lines.length > 0) {
-        await host.exec.run(['ip', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
-        // What comes through the tunnel may go back another way while addresses change: looked at loosely, whatever the host's default.
-        await host.writeSysctl(`net.ipv4.conf.${VXLAN_DEVICE}.rp_filter`, '2');
-        this.#tunnel.forget();
-        log.info('set up the tunnel to nodes beyond a router', { device: VXLAN_DEVICE, mtu, port: vxlanPort });
-      }
-      await this.#syncGuard(underlay);
-      return true;
-    } catch (err) {
-      const beyond = paths.filter(isByVxlan);
-      if (beyond.length > 0) this.#setupProblem = noVxlan(beyond, err);
-      log.warn('there is no tunnel to nodes beyond a router', { err: describeError(err), nodesBeyond: beyond.length });
-      return false;
-    }
-  }
-
-  async #syncGuard(underlay: IpFamily): Promise<void> {
-    const { host, vxlanPort: port, nodeName, log } = this.#options;
+    const probeAddress = hasRelay && !isAsked ? probeAddressOf(ownCidrs[0], clusterCidrs) : undefined;
     // What is to be encrypted comes through the relay alone, if not by WireGuard.
-    const others = (this.#encryption.isAsked ? [] : this.#nodes)
+    const others = (isAsked ? [] : this.#nodes)
       .filter(({ metadata }) => metadata.name !== nodeName)
       .flatMap((node) => addressOf(node, underlay) ?? []);
-    const relayPort = this.#hasRelay(underlay) ? this.#relay?.port : undefined;
-    const guard = renderGuard({ port, underlay, nodeAddresses: [...new Set(others)], relayPort });
-    if (guard === this.#guard) return;
-    try {
-      await host.exec.run(['nft', '-f', '-'], { stdin: guard });
-      this.#guardTable = guardTable(underlay);
-    } catch (err) {
-      log.warn('the tunnel takes packets of everybody: rules of nftables cannot be set', { err: describeError(err) });
-    }
-    this.#guard = guard;
+    const guard = { nodeAddresses: [...new Set(others)], relayPort: hasRelay ? this.#relay?.port : undefined };
+    return this.#device.sync({ ownCidrs, facts, paths, probeAddress, guard });
   }
 
   #lookAtRelay(paths: readonly PodPath[], scope: RelayScope | undefined): void {
@@ -326,20 +275,8 @@ class Keeper implements PathKeeper {
     this.#relayProblem = relayed.length === 0 ? undefined : nodesRelayed(relayed, ports);
   }
 
-  async #syncPeers(paths: readonly PodPath[], relay: RelayScope | undefined): Promise<void> {
-    const { exec } = this.#options.host;
-    const [forwarding, neighbours] = await Promise.all([
-      exec.run(['bridge', '-j', 'fdb', 'show', 'dev', VXLAN_DEVICE]),
-      exec.run(['ip', '-j', 'neighbour', 'show', 'dev', VXLAN_DEVICE]),
-    ]);
-    const peers = [...peersOf(paths), ...(relay === undefined ? [] : relayPeers(paths, relay))];
-    const changes = diffPeers(parsePeerTables(forwarding.stdout, neighbours.stdout), peers);
-    await this.#batch('bridge', changes.bridge);
-    await this.#batch('ip', changes.ip);
-  }
-
   #tellProblems(): void {
-    const problems = [this.#setupProblem, this.#tunnelProblem, this.#relayProblem, ...this.#encryptionProblems];
+    const problems = [this.#device.problem, this.#tunnelProblem, this.#relayProblem, ...this.#encryptionProblems];
     this.#options.onProblems(problems.filter((problem) => problem !== undefined));
   }
 
@@ -374,25 +311,10 @@ class Keeper implements PathKeeper {
     return (await this.#options.host.exec.run(['ip', '-j', family, 'route', 'show', ...filter])).stdout;
   }
 
-  async #device() {
-    try {
-      const { stdout } = await this.#options.host.exec.run(['ip', '-j', '-d', 'address', 'show', 'dev', VXLAN_DEVICE]);
-      return parseVxlanDevice(stdout);
-    } catch (err) {
-      if (err instanceof ExecError && err.stderr.includes('does not exist')) return undefined;
-      throw err;
-    }
-  }
-
   async #ownRoutes() {
     const families = this.#hasIpv6 ? (['-4', '-6'] as const) : (['-4'] as const);
     const listed = await Promise.all(families.map((family) => this.#routes(family, 'proto', ROUTE_PROTOCOL)));
     return listed.flatMap(parseRoutes);
-  }
-
-  async #batch(program: 'ip' | 'bridge', lines: readonly string[]): Promise<void> {
-    if (lines.length === 0) return;
-    await this.#options.host.exec.run([program, '-force', '-batch', '-'], { stdin: `${lines.join('\n')}\n` });
   }
 }
 
@@ -400,10 +322,3 @@ class Keeper implements PathKeeper {
 function pathFacts(node: Node): string {
   return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, node.status?.addresses, wireguardKeyOf(node)]);
 }
-
-const noVxlan = (beyond: readonly PodPath[], err: unknown): NetworkProblem => ({
-  reason: 'NoVxlan',
-  cause: `pods of ${beyond.length} node(s) beyond a router (${beyond[0]?.node} at ${beyond[0]?.nodeAddress}) cannot be reached: ${describeError(err)}`,
-  cure: 'use a kernel with VXLAN (module vxlan), or put the nodes on one link',
-  isDegraded: false,
-});
