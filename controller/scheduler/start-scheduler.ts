@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { KubeClient } from '#api/client/client.ts';
 import type { EventRecorder } from '#api/client/event-recorder.ts';
 import type { InformerHandler } from '#api/client/informer.ts';
@@ -53,7 +54,10 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
   const storage = createStorageCaches(informers);
   const devices = new DeviceCache(informers);
   const selectors = new DeviceSelectors(deps.compileDeviceSelector);
-  const dynamicResources = createDynamicResources({ client, cache: devices, selectors, log });
+  const dynamicResources = createDynamicResources({
+    ...{ client, cache: devices, selectors, events, clock, log },
+    newUid: randomUUID,
+  });
   const cache = new ClusterCache();
   const scheduler = new Scheduler({
     cache,
@@ -63,7 +67,7 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
     volumes: storage.cache,
     profile: {
       filters: [...DEFAULT_FILTERS, dynamicResources.filter],
-      scores: DEFAULT_SCORES,
+      scores: [...DEFAULT_SCORES, dynamicResources.score],
       reserves: [createVolumeReserve({ client, clock, ...storage }), dynamicResources.reserve],
     },
     binder: new Binder({ client, events, clock, log }),

@@ -1,76 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import type { DeviceClass, ResourceClaim, ResourceSlice } from '#api/object/kinds.ts';
-import { compileDeviceSelector } from '#controller/apiserver/cel/device-selector.ts';
-import { allocateDevices } from './allocate-devices.ts';
-import { gatherPools } from './device-pools.ts';
-import { DeviceSelectors } from './device-selectors.ts';
+import type { ResourceClaim, ResourceSlice } from '#api/object/kinds.ts';
+import { allocateDevices, TIMED_OUT } from './allocate-devices.ts';
+import {
+  type AllocationCase,
+  allocate,
+  cel,
+  claim,
+  DRIVER,
+  exactly,
+  FOUR,
+  id,
+  model,
+  NONE,
+  optionsOf,
+  outcomeOf,
+  slice,
+} from './testing/device-fixtures.ts';
 
-const DRIVER = 'gpu.example.com';
-
-type Attributes = Record<string, string | number | boolean>;
-
-const attributesOf = (attributes: Attributes) =>
-  Object.fromEntries(
-    Object.entries(attributes).map(([name, value]) => [
-      name,
-      typeof value === 'string' ? { string: value } : typeof value === 'number' ? { int: value } : { bool: value },
-    ]),
-  );
-
-/** Devices by name, with their attributes; a slice of node `a` unless it says otherwise. */
-function slice(devices: Record<string, Attributes>, spec: object = {}): ResourceSlice {
-  return {
-    metadata: { name: 's' },
-    spec: {
-      driver: DRIVER,
-      nodeName: 'a',
-      pool: { name: 'a', generation: 1, resourceSliceCount: 1 },
-      devices: Object.entries(devices).map(([name, attributes]) => ({ name, attributes: attributesOf(attributes) })),
-      ...spec,
-    },
-  } as unknown as ResourceSlice;
-}
-
-const FOUR = slice({
-  'gpu-0': { model: 'big', numa: 0 },
-  'gpu-1': { model: 'small', numa: 0 },
-  'gpu-2': { model: 'big', numa: 1 },
-  'gpu-3': { model: 'small', numa: 1 },
-});
-
-const cel = (expression: string) => ({ selectors: [{ cel: { expression } }] });
-const model = (name: string) => cel(`device.attributes["${DRIVER}"].model == "${name}"`);
-const exactly = (name: string, more: object = {}) => ({
-  name,
-  exactly: { deviceClassName: 'gpu', allocationMode: 'ExactCount', count: 1, ...more },
-});
-
-function claim(requests: readonly object[], more: object = {}): ResourceClaim {
-  return {
-    metadata: { name: 'c', namespace: 'n' },
-    spec: { devices: { requests, ...more } },
-  } as unknown as ResourceClaim;
-}
-
-const CLASSES: Readonly<Record<string, object>> = {
-  gpu: { ...cel(`device.driver == "${DRIVER}"`), config: [{ opaque: { driver: DRIVER, parameters: { share: 1 } } }] },
-  any: {},
-  broken: cel('device.attributes["x"].y == 1'),
-};
-
-interface Case {
-  readonly name: string;
-  readonly slices?: readonly ResourceSlice[];
-  readonly claims: readonly ResourceClaim[];
-  readonly allocated?: readonly string[];
-  /** `request=device` of all claims, or why there are none. */
-  readonly expected: readonly string[] | string;
-}
-
-const NONE = 'cannot allocate all claims';
-const id = (device: string) => `${DRIVER}/a/${device}`;
-
-const CASES: readonly Case[] = [
+const CASES: readonly AllocationCase[] = [
   { name: 'the first that is free', claims: [claim([exactly('r')])], allocated: [id('gpu-0')], expected: ['r=gpu-1'] },
   { name: 'selectors of the request', claims: [claim([exactly('r', model('small'))])], expected: ['r=gpu-1'] },
   { name: 'a count', claims: [claim([exactly('r', { count: 3 })])], expected: ['r=gpu-0', 'r=gpu-1', 'r=gpu-2'] },
@@ -224,6 +171,61 @@ const CASES: readonly Case[] = [
     name: 'all, while a pool is incomplete',
     slices: [FOUR, slice({ half: {} }, { pool: { name: 'z', generation: 1, resourceSliceCount: 2 } })],
     claims: [claim([exactly('r', { allocationMode: 'All' })])],
+    expected: `claim n/c, request r: asks for all devices, but resource pool ${DRIVER}/z is currently being updated`,
+  },
+  {
+    name: 'all, while a pool of other nodes is incomplete',
+    slices: [
+      slice({ x: {} }),
+      slice({ half: {} }, { nodeName: 'b', pool: { name: 'b', generation: 1, resourceSliceCount: 2 } }),
+    ],
+    claims: [claim([exactly('r', { allocationMode: 'All' })])],
+    expected: ['r=x'],
+  },
+  {
+    name: 'all, of which one is tainted',
+    slices: [
+      slice({}, { devices: [{ name: 'hot', taints: [{ key: 'hot', effect: 'NoExecute' }] }, { name: 'cold' }] }),
+    ],
+    claims: [claim([exactly('r', { allocationMode: 'All' })])],
+    expected: NONE,
+  },
+  {
+    name: 'all, of which there are more than a claim can hold',
+    slices: [slice(Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`gpu-${i}`, {}])))],
+    claims: [claim([exactly('r', { allocationMode: 'All' })])],
+    expected: 'claim n/c: number of requested devices 33 exceeds the claim limit of 32',
+  },
+  {
+    name: 'a pool in which two devices have one name',
+    slices: [
+      slice({ x: {} }, { pool: { name: 'a', generation: 1, resourceSliceCount: 2 } }),
+      slice({ x: {} }, { pool: { name: 'a', generation: 1, resourceSliceCount: 2 } }),
+    ],
+    claims: [claim([exactly('r')])],
+    expected: 'invalid resource pools were encountered',
+  },
+  {
+    name: 'admin access: each device once in a claim, and again in another',
+    slices: [slice({ x: {} })],
+    claims: [claim([exactly('r', { adminAccess: true })]), claim([exactly('q', { adminAccess: true })])],
+    expected: ['r=x (admin)', 'q=x (admin)'],
+  },
+  {
+    name: 'admin access: not twice in one claim',
+    slices: [slice({ x: {} })],
+    claims: [claim([exactly('r', { adminAccess: true }), exactly('q', { adminAccess: true })])],
+    expected: NONE,
+  },
+  {
+    name: 'distinctAttribute: another one for each',
+    claims: [claim([exactly('r', { count: 2 })], { constraints: [{ distinctAttribute: `${DRIVER}/numa` }] })],
+    expected: ['r=gpu-0', 'r=gpu-2'],
+  },
+  {
+    name: 'matchAttribute: lists are compared by nobody',
+    slices: [slice({}, { devices: [{ name: 'x', attributes: { numa: { ints: [1, 2] } } }] })],
+    claims: [claim([exactly('r')], { constraints: [{ matchAttribute: `${DRIVER}/numa` }] })],
     expected: NONE,
   },
   {
@@ -235,68 +237,27 @@ const CASES: readonly Case[] = [
     expected: ['r=cold', 'q=hot'],
   },
   {
-    name: 'partitions share what the whole has',
+    name: 'a search without end',
     slices: [
       slice(
         {},
         {
-          sharedCounters: [{ name: 'card', counters: { memory: { value: '10Gi' } } }],
-          devices: ['6Gi', '5Gi', '4Gi'].map((value) => ({
-            name: `part-${value.toLowerCase()}`,
-            consumesCounters: [{ counterSet: 'card', counters: { memory: { value } } }],
+          sharedCounters: [{ name: 'card', counters: { memory: { value: '1000' } } }],
+          devices: Array.from({ length: 60 }, (_, i) => ({
+            name: `part-${i}`,
+            consumesCounters: [{ counterSet: 'card', counters: { memory: { value: String(34 + (i % 30)) } } }],
           })),
         },
       ),
     ],
-    claims: [claim([exactly('r', { count: 2 })])],
-    expected: ['r=part-6gi', 'r=part-4gi'],
-  },
-  {
-    name: 'what the scheduler cannot give is given to nobody',
-    slices: [
-      slice(
-        {},
-        {
-          devices: [
-            { name: 'x', allowMultipleAllocations: true },
-            { name: 'y', bindingConditions: ['c'] },
-          ],
-        },
-      ),
-    ],
-    claims: [claim([exactly('r')])],
-    expected: NONE,
-  },
-  {
-    name: 'a search without end',
-    slices: [slice(Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`gpu-${i}`, { index: i }])))],
-    claims: [claim([exactly('r', { count: 20 }), exactly('q', cel('false'))])],
+    claims: [claim([exactly('r', { count: 30 })])],
     expected: 'timed out trying to allocate devices',
   },
 ];
 
-function allocate({ slices = [FOUR], claims, allocated = [] }: Pick<Case, 'slices' | 'claims' | 'allocated'>) {
-  return allocateDevices({
-    claims,
-    node: { name: 'a', labels: { rack: '1' } },
-    pools: gatherPools(slices),
-    allocated: new Set(allocated),
-    classOf: (name) => ({ metadata: { name }, spec: CLASSES[name] }) as unknown as DeviceClass,
-    selectors: new DeviceSelectors(compileDeviceSelector),
-    maxSteps: 10_000,
-  });
-}
-
 describe('a node gives', () => {
   it.each(CASES)('$name', (given) => {
-    const outcome = allocate(given);
-    const found =
-      outcome.kind === 'none'
-        ? outcome.reason
-        : outcome.allocations.flatMap(({ devices }) =>
-            (devices?.results ?? []).map((one) => `${one.request}=${one.device}${one.adminAccess ? ' (admin)' : ''}`),
-          );
-    expect(found).toEqual(given.expected);
+    expect(outcomeOf(given)).toEqual(given.expected);
   });
 });
 
@@ -336,4 +297,60 @@ it('tells whose selector cannot be evaluated', () => {
   expect(() => allocate({ claims: [claim([exactly('r', { deviceClassName: 'broken' })])] })).toThrow(
     'class broken: selector #0: CEL runtime error: no such key: y',
   );
+});
+
+describe('a pool of a thousand devices', () => {
+  const thousand = (attributes: (i: number) => Record<string, number>) =>
+    slice(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`gpu-${i}`, attributes(i)])));
+  const sameNuma = { constraints: [{ matchAttribute: `${DRIVER}/numa` }] };
+  const all = Array.from({ length: 999 }, (_, i) => id(`gpu-${i}`));
+
+  it.each<Omit<AllocationCase, 'allocated'> & { readonly allocated?: readonly string[] }>([
+    {
+      name: 'of which one is left',
+      slices: [thousand(() => ({}))],
+      allocated: all,
+      claims: [claim([exactly('r')])],
+      expected: ['r=gpu-999'],
+    },
+    {
+      name: 'no two of which have a value in common',
+      slices: [thousand((i) => ({ numa: i }))],
+      claims: [claim([exactly('r', { count: 2 })], sameNuma)],
+      expected: NONE,
+    },
+    {
+      name: 'the last two of which have a value in common',
+      slices: [thousand((i) => ({ numa: Math.min(i, 998) }))],
+      claims: [claim([exactly('r'), exactly('q')], sameNuma)],
+      expected: ['r=gpu-998', 'q=gpu-999'],
+    },
+    {
+      name: 'all alike, for a claim of which a part can be had nowhere',
+      slices: [thousand(() => ({ numa: 1 }))],
+      claims: [
+        claim([exactly('r', { count: 20 }), exactly('q', { count: 9 })], sameNuma),
+        claim([exactly('x', cel('false'))]),
+      ],
+      expected: NONE,
+    },
+    {
+      name: 'the few of one kind of which are wanted twice',
+      slices: [thousand((i) => ({ numa: i < 990 ? 0 : 1 }))],
+      claims: [
+        claim([
+          exactly('r', { count: 3 }),
+          exactly('q', { count: 11, ...cel(`device.attributes["${DRIVER}"].numa == 1`) }),
+        ]),
+      ],
+      expected: NONE,
+    },
+  ])('$name: decided without trying them all', (given) => {
+    expect(outcomeOf(given, 2_000)).toEqual(given.expected);
+  });
+
+  it('is given up when a pod has had its time', () => {
+    const outcome = allocateDevices({ ...optionsOf({ claims: [claim([exactly('r')])] }), isLate: () => true });
+    expect(outcome).toEqual({ kind: 'none', reason: TIMED_OUT });
+  });
 });

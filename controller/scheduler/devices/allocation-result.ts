@@ -1,7 +1,8 @@
 import type { IAllocationResult } from 'kubernetes-models/resource.k8s.io/v1/AllocationResult';
 import type { IDeviceAllocationConfiguration } from 'kubernetes-models/resource.k8s.io/v1/DeviceAllocationConfiguration';
 import type { DeviceClass, ResourceClaim } from '#api/object/kinds.ts';
-import type { NodeSelectorTerm } from '../plugins/node-selector-terms.ts';
+import type { NodeSelectorTerm, TermSubject } from '../plugins/node-selector-terms.ts';
+import type { Amounts } from './device-capacity.ts';
 import type { PoolDevice } from './device-pools.ts';
 import { type Alternative, type DeviceRequest, isNamed } from './device-requests.ts';
 
@@ -10,6 +11,9 @@ export interface ChosenDevice {
   readonly request: DeviceRequest;
   readonly alternative: Alternative;
   readonly device: PoolDevice;
+  /** What it gets of a device that several share; undefined: it gets the device. */
+  readonly part: Amounts | undefined;
+  readonly takesCounters: boolean;
 }
 
 /** How each request of a claim is satisfied. */
@@ -22,24 +26,22 @@ export interface ChosenAlternative {
 export function allocationResult(
   claim: ResourceClaim,
   chosen: { readonly devices: readonly ChosenDevice[]; readonly alternatives: readonly ChosenAlternative[] },
-  classOf: (name: string) => DeviceClass | undefined,
+  options: {
+    readonly classOf: (name: string) => DeviceClass | undefined;
+    readonly node: TermSubject;
+    readonly newShareId: () => string;
+  },
 ): IAllocationResult {
-  const results = chosen.devices.map(({ alternative: { name, spec }, device }) => ({
+  const results = chosen.devices.map(({ alternative: { name, spec }, device, part }) => ({
     request: name,
     ...{ driver: device.driver, pool: device.pool, device: device.device.name },
     ...(spec.adminAccess === true ? { adminAccess: true } : {}),
     ...(spec.tolerations === undefined ? {} : { tolerations: spec.tolerations }),
+    ...conditionsOf(device),
+    ...(part === undefined ? {} : { shareID: options.newShareId(), ...consumedCapacity(part) }),
   }));
   const config = [
-    ...chosen.alternatives.flatMap(({ alternative: { name, spec } }) =>
-      (classOf(spec.deviceClassName)?.spec?.config ?? []).map(
-        ({ opaque }): IDeviceAllocationConfiguration => ({
-          source: 'FromClass',
-          requests: [name],
-          ...(opaque === undefined ? {} : { opaque }),
-        }),
-      ),
-    ),
+    ...configOfClasses(chosen.alternatives, options.classOf),
     ...(claim.spec?.devices?.config ?? []).flatMap(({ requests, opaque }): IDeviceAllocationConfiguration[] => {
       const isMeant = chosen.alternatives.some(({ request, alternative }) => isNamed(requests, request, alternative));
       if (!isMeant) return [];
@@ -52,16 +54,51 @@ export function allocationResult(
       ];
     }),
   ];
-  const nodeSelector = nodeSelectorOf(chosen.devices.map(({ device }) => device));
+  const nodeSelector = nodeSelectorOf(
+    chosen.devices.map(({ device }) => device),
+    options.node.name,
+  );
   return {
     devices: { results, ...(config.length === 0 ? {} : { config }) },
     ...(nodeSelector === undefined ? {} : { nodeSelector }),
   };
 }
 
+function conditionsOf({ device: { bindingConditions = [], bindingFailureConditions = [] } }: PoolDevice) {
+  if (bindingConditions.length === 0) return {};
+  return { bindingConditions: [...bindingConditions], bindingFailureConditions: [...bindingFailureConditions] };
+}
+
+function consumedCapacity(part: Amounts) {
+  if (part.size === 0) return {};
+  return { consumedCapacity: Object.fromEntries([...part].map(([name, amount]) => [name, amount.toString()])) };
+}
+
+/** Once for each class, with all the requests that are satisfied from it: there is room for so many only. */
+function configOfClasses(
+  alternatives: readonly ChosenAlternative[],
+  classOf: (name: string) => DeviceClass | undefined,
+): readonly IDeviceAllocationConfiguration[] {
+  const names = [...new Set(alternatives.map(({ alternative: { spec } }) => spec.deviceClassName))];
+  return names.flatMap((className) => {
+    const concerned = alternatives.filter(({ alternative: { spec } }) => spec.deviceClassName === className);
+    const requests = concerned.map(({ alternative: { name } }) => name);
+    return (classOf(className)?.spec?.config ?? []).map(
+      ({ opaque }): IDeviceAllocationConfiguration => ({
+        source: 'FromClass',
+        requests: [...requests],
+        ...(opaque === undefined ? {} : { opaque }),
+      }),
+    );
+  });
+}
+
 /** Nodes from which all of the devices can be used; undefined: from all. */
-function nodeSelectorOf(devices: readonly PoolDevice[]): IAllocationResult['nodeSelector'] {
-  const nodeName = devices.find(({ place }) => place.allNodes !== true && place.nodeName !== undefined)?.place.nodeName;
+function nodeSelectorOf(devices: readonly PoolDevice[], chosenNode: string): IAllocationResult['nodeSelector'] {
+  const local = devices.find(({ place }) => place.allNodes !== true && place.nodeName !== undefined)?.place.nodeName;
+  // Some can be used from several nodes until they are attached to one.
+  const isBound = devices.some(({ device }) => device.bindsToNode === true);
+  const nodeName = local ?? (isBound ? chosenNode : undefined);
   if (nodeName !== undefined) {
     const matchFields = [{ key: 'metadata.name', operator: 'In', values: [nodeName] }];
     return { nodeSelectorTerms: [{ matchFields }] } as IAllocationResult['nodeSelector'];

@@ -4,22 +4,24 @@ import type { InformerFactory } from '#api/client/informer-factory.ts';
 import { type DeviceClass, type ResourceClaim, type ResourceSlice, resources } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey, type Stored } from '#api/object/kube-object.ts';
 import type { ClusterEvent } from '../framework/cluster-event.ts';
-import { type DevicePool, deviceId, gatherPools } from './device-pools.ts';
+import { type DevicePool, gatherPools } from './device-pools.ts';
+import { frees, type Holding, Holdings, holdingOf, isEmpty, NOTHING } from './holdings.ts';
+import type { AllocatedDevices } from './shared-devices.ts';
 
 /** An allocation that we have promised; it counts until the claim shows it. */
 interface Promised {
-  readonly ids: readonly string[];
+  readonly holding: Holding;
   /** resourceVersion of the claim that holds it; undefined while it is on its way. */
   version: number | undefined;
 }
 
-const versionOf = ({ metadata }: ResourceClaim): number => Number(metadata.resourceVersion) || 0;
-
-function deviceIdsOf(allocation: IAllocationResult | undefined): readonly string[] {
-  const results = allocation?.devices?.results ?? [];
-  // Devices that somebody only watches over are free for others.
-  return results.flatMap((one) => (one.adminAccess === true ? [] : [deviceId(one.driver, one.pool, one.device)]));
+/** `order`: its place among all pools. */
+interface OrderedPool {
+  readonly pool: DevicePool;
+  readonly order: number;
 }
+
+const versionOf = ({ metadata }: ResourceClaim): number => Number(metadata.resourceVersion) || 0;
 
 /** What devices there are, and which claims have them: as the API shows it, plus what was promised a moment ago. */
 export class DeviceCache {
@@ -28,12 +30,13 @@ export class DeviceCache {
   readonly #classes: Informer<DeviceClass>;
   readonly #promised = new Map<string, Promised>();
   /** By uid of the claim. */
-  readonly #shown = new Map<string, readonly string[]>();
-  /** How many claims have a device, by its id. */
-  readonly #holders = new Map<string, number>();
+  readonly #shown = new Map<string, Holding>();
+  readonly #holdings = new Holdings();
+  /** Who waits for a claim to change, by its key. */
+  readonly #waiting = new Map<ObjectKey, Set<() => void>>();
   #onEvent: (event: ClusterEvent) => void = () => undefined;
   /** Pools of one node alone by its name, and under undefined those of several. */
-  #pools: ReadonlyMap<string | undefined, readonly DevicePool[]> | undefined;
+  #pools: ReadonlyMap<string | undefined, readonly OrderedPool[]> | undefined;
 
   constructor(factory: InformerFactory) {
     this.#claims = factory.informer<ResourceClaim>(resources.resourceClaims);
@@ -50,11 +53,12 @@ export class DeviceCache {
   watch(onEvent: (event: ClusterEvent) => void): void {
     this.#onEvent = onEvent;
     const onClaim = (claim: ResourceClaim, isGone: boolean) => {
-      const before = this.#shown.get(claim.metadata.uid) ?? [];
-      const ids = isGone ? [] : deviceIdsOf(claim.status?.allocation);
-      const isFreed = before.some((id) => !ids.includes(id)) || (isGone && this.isPromised(claim));
-      this.#show(claim, ids, isGone);
+      const before = this.#shown.get(claim.metadata.uid) ?? NOTHING;
+      const holding = isGone ? NOTHING : holdingOf(claim.status?.allocation);
+      const isFreed = frees(before, holding) || (isGone && this.isPromised(claim));
+      this.#show(claim, holding, isGone);
       onEvent({ kind: 'deviceClaimChanged', key: keyOf(claim), isFreed });
+      for (const wake of this.#waiting.get(keyOf(claim)) ?? []) wake();
     };
     const onSlices = () => {
       this.#pools = undefined;
@@ -78,13 +82,34 @@ export class DeviceCache {
     return this.#classes.byKey(objectKey(undefined, name));
   }
 
-  /** By device id: given to a claim, or promised to one. */
-  readonly allocated: Pick<ReadonlySet<string>, 'has'> = { has: (id) => this.#holders.has(id) };
+  /** Given to a claim, or promised to one. */
+  get allocated(): AllocatedDevices {
+    return this.#holdings;
+  }
+
+  /** Calls back at each change of the claim until the answer is called. */
+  onChange(claim: ResourceClaim, wake: () => void): () => void {
+    const key = keyOf(claim);
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting.add(wake));
+    return () => {
+      waiting.delete(wake);
+      if (waiting.size === 0) this.#waiting.delete(key);
+    };
+  }
+
+  /** Pods that found no devices in time look again: what was found out so far is known then. */
+  tellChanged(): void {
+    this.#onEvent({ kind: 'devicesChanged' });
+  }
 
   /** Pools that may have devices for the node. */
   poolsFor(nodeName: string): readonly DevicePool[] {
     this.#pools ??= byNode(gatherPools(this.#slices.list()));
-    return [...(this.#pools.get(nodeName) ?? []), ...(this.#pools.get(undefined) ?? [])];
+    const own = this.#pools.get(nodeName) ?? [];
+    const shared = this.#pools.get(undefined) ?? [];
+    if (own.length === 0) return shared.map(({ pool }) => pool);
+    return [...own, ...shared].sort((a, b) => a.order - b.order).map(({ pool }) => pool);
   }
 
   isPromised(claim: ResourceClaim): boolean {
@@ -93,9 +118,9 @@ export class DeviceCache {
 
   /** The devices count as given from now on. */
   promise({ metadata: { uid } }: ResourceClaim, allocation: IAllocationResult): void {
-    const ids = deviceIdsOf(allocation);
-    this.#promised.set(uid, { ids, version: undefined });
-    this.#count(ids, 1);
+    const holding = holdingOf(allocation);
+    this.#promised.set(uid, { holding, version: undefined });
+    this.#holdings.count(holding, 1);
   }
 
   /** The claim holds what it was promised: it counts until the cache shows this version of it. */
@@ -113,16 +138,16 @@ export class DeviceCache {
     const promised = this.#promised.get(uid);
     if (promised === undefined || promised.version !== undefined) return;
     this.#promised.delete(uid);
-    this.#count(promised.ids, -1);
+    this.#holdings.count(promised.holding, -1);
     this.#onEvent({ kind: 'deviceClaimChanged', key: keyOf(claim), isFreed: true });
   }
 
-  #show(claim: ResourceClaim, ids: readonly string[], isGone: boolean): void {
+  #show(claim: ResourceClaim, holding: Holding, isGone: boolean): void {
     const { uid } = claim.metadata;
-    this.#count(ids, 1);
-    this.#count(this.#shown.get(uid) ?? [], -1);
-    if (ids.length === 0) this.#shown.delete(uid);
-    else this.#shown.set(uid, ids);
+    this.#holdings.count(holding, 1);
+    this.#holdings.count(this.#shown.get(uid) ?? NOTHING, -1);
+    if (isEmpty(holding)) this.#shown.delete(uid);
+    else this.#shown.set(uid, holding);
     this.#settle(claim, isGone);
   }
 
@@ -132,24 +157,18 @@ export class DeviceCache {
     const isShown = promised?.version !== undefined && versionOf(claim) >= promised.version;
     if (promised === undefined || !(isGone || isShown)) return;
     this.#promised.delete(uid);
-    this.#count(promised.ids, -1);
-  }
-
-  #count(ids: readonly string[], by: 1 | -1): void {
-    for (const id of ids) {
-      const count = (this.#holders.get(id) ?? 0) + by;
-      if (count <= 0) this.#holders.delete(id);
-      else this.#holders.set(id, count);
-    }
+    this.#holdings.count(promised.holding, -1);
   }
 }
 
-function byNode(pools: readonly DevicePool[]): ReadonlyMap<string | undefined, readonly DevicePool[]> {
-  const found = new Map<string | undefined, DevicePool[]>();
-  for (const pool of pools) {
+function byNode(pools: readonly DevicePool[]): ReadonlyMap<string | undefined, readonly OrderedPool[]> {
+  const found = new Map<string | undefined, OrderedPool[]>();
+  for (const [order, pool] of pools.entries()) {
     const nodes = new Set(pool.devices.map(({ place }) => (place.allNodes === true ? undefined : place.nodeName)));
     const [node] = nodes.size === 1 ? nodes : [undefined];
-    found.set(node, [...(found.get(node) ?? []), pool]);
+    const known = found.get(node);
+    if (known === undefined) found.set(node, [{ pool, order }]);
+    else known.push({ pool, order });
   }
   return found;
 }

@@ -11,27 +11,42 @@ export class ConstraintState {
     this.#constraint = constraint;
   }
 
+  /** All its devices have the same value. */
+  get isMatch(): boolean {
+    return this.#constraint.matchAttribute !== undefined;
+  }
+
+  concerns(request: DeviceRequest, alternative: Alternative): boolean {
+    return isNamed(this.#constraint.requests, request, alternative);
+  }
+
+  /** A text that is equal for equal values; undefined: the device has none that could be compared. */
+  valueOf({ driver, device }: PoolDevice): string | undefined {
+    const { matchAttribute, distinctAttribute } = this.#constraint;
+    const name = matchAttribute ?? distinctAttribute ?? '';
+    const { attributes = {} } = device;
+    const prefix = `${driver}/`;
+    // Names without a domain are in that of the driver.
+    const attribute = attributes[name] ?? (name.startsWith(prefix) ? attributes[name.slice(prefix.length)] : undefined);
+    if (attribute === undefined) return undefined;
+    // Lists of values are compared by nobody yet.
+    const { string, int, bool, version } = attribute;
+    const given = Object.entries({ string, int, bool, version }).find(([, value]) => value !== undefined);
+    return given === undefined ? undefined : given.join(' ');
+  }
+
   /** False: the device may not be chosen. True: it counts as chosen until `remove`. */
   add(request: DeviceRequest, alternative: Alternative, device: PoolDevice): boolean {
-    const { requests, matchAttribute, distinctAttribute } = this.#constraint;
-    if (!isNamed(requests, request, alternative)) return true;
-    const value = attributeText(device, matchAttribute ?? distinctAttribute ?? '');
+    if (!this.concerns(request, alternative)) return true;
+    const value = this.valueOf(device);
     if (value === undefined) return false;
     const isSeen = this.#values.includes(value);
-    const fits = matchAttribute === undefined ? !isSeen : isSeen || this.#values.length === 0;
+    const fits = this.isMatch ? isSeen || this.#values.length === 0 : !isSeen;
     if (fits) this.#values.push(value);
     return fits;
   }
 
   remove(request: DeviceRequest, alternative: Alternative): void {
-    if (isNamed(this.#constraint.requests, request, alternative)) this.#values.pop();
+    if (this.concerns(request, alternative)) this.#values.pop();
   }
-}
-
-/** A text that is equal for equal values. Names without a domain are in that of the driver. */
-function attributeText({ driver, device }: PoolDevice, name: string): string | undefined {
-  const { attributes = {} } = device;
-  const prefix = `${driver}/`;
-  const attribute = attributes[name] ?? (name.startsWith(prefix) ? attributes[name.slice(prefix.length)] : undefined);
-  return attribute === undefined ? undefined : JSON.stringify(attribute);
 }

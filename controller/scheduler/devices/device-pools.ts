@@ -22,6 +22,8 @@ export interface DevicePool {
   readonly name: string;
   /** Slices of it are yet to come: what it has in all is not known. */
   readonly isIncomplete: boolean;
+  /** Two of its devices have one name: which one a claim would get nobody could tell. */
+  readonly isInvalid: boolean;
   readonly devices: readonly PoolDevice[];
   /** By set and counter, in units of 10^-9: what devices of the pool share. */
   readonly counters: ReadonlyMap<string, ReadonlyMap<string, bigint>>;
@@ -31,26 +33,36 @@ export const deviceId = (driver: string, pool: string, device: string): string =
 /** Neither drivers nor pools, which may have slashes, are called so. */
 const poolKey = (driver: string, pool: string): string => `${driver} ${pool}`;
 
-/** Pools of the newest generation of each, in the order of their names. Pure. */
+/**
+ * Pools of the newest generation of each, in the order of their names; those whose devices have to be waited for come last. Pure.
+ */
 export function gatherPools(slices: readonly ResourceSlice[]): readonly DevicePool[] {
   const byPool = new Map<string, ResourceSlice[]>();
   for (const slice of slices) {
     if (slice.spec === undefined) continue;
     const key = poolKey(slice.spec.driver, slice.spec.pool.name);
-    byPool.set(key, [...(byPool.get(key) ?? []), slice]);
+    const ofPool = byPool.get(key);
+    if (ofPool === undefined) byPool.set(key, [slice]);
+    else ofPool.push(slice);
   }
-  return [...byPool].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ofPool]) => poolOf(ofPool));
+  const pools = [...byPool].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ofPool]) => poolOf(ofPool));
+  const hasWaits = ({ devices }: DevicePool) =>
+    devices.some(({ device }) => (device.bindingConditions ?? []).length > 0);
+  return [...pools.filter((pool) => !hasWaits(pool)), ...pools.filter(hasWaits)];
 }
 
 function poolOf(slices: readonly ResourceSlice[]): DevicePool {
-  const specs = slices.map(({ spec }) => spec as SliceSpec);
+  const byName = [...slices].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  const specs = byName.map(({ spec }) => spec as SliceSpec);
   const newest = Math.max(...specs.map(({ pool }) => pool.generation ?? 0));
   const current = specs.filter(({ pool }) => (pool.generation ?? 0) === newest);
   const [{ driver, pool }] = current as [SliceSpec];
+  const names = current.flatMap(({ devices = [] }) => devices.map(({ name }) => name));
   return {
     driver,
     name: pool.name,
-    isIncomplete: current.length < pool.resourceSliceCount,
+    isIncomplete: current.length !== pool.resourceSliceCount,
+    isInvalid: new Set(names).size < names.length,
     devices: current.flatMap((spec) =>
       (spec.devices ?? []).map((device) => ({
         id: deviceId(driver, pool.name, device.name),

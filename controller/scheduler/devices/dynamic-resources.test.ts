@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KubeClient } from '#api/client/client.ts';
+import { createEventRecorder } from '#api/client/event-recorder.ts';
 import { createInformerFactory } from '#api/client/informer-factory.ts';
 import type { Pod, ResourceClaim } from '#api/object/kinds.ts';
 import { type DeviceClass, type ResourceSlice, resources } from '#api/object/kinds.ts';
@@ -23,6 +24,7 @@ let client: KubeClient;
 let cache: DeviceCache;
 let plugin: ReturnType<typeof createDynamicResources>;
 let events: ClusterEvent[];
+let clock: FakeClock;
 const stop = { controller: new AbortController() };
 const { view } = makeCluster({ nodes: [{ name: 'a' }, { name: 'b' }] });
 
@@ -32,7 +34,7 @@ const settle = async () => {
 };
 
 beforeEach(async () => {
-  const clock = new FakeClock();
+  clock = new FakeClock();
   stop.controller = new AbortController();
   cluster = new MemoryCluster(clock);
   client = cluster.client();
@@ -41,7 +43,8 @@ beforeEach(async () => {
   events = [];
   cache.watch((event) => events.push(event));
   plugin = createDynamicResources({
-    ...{ client, cache, log: silentLogger },
+    ...{ client, cache, clock, log: silentLogger, newUid: () => 'new-uid' },
+    events: createEventRecorder({ client, component: 'test', clock, log: silentLogger }),
     selectors: new DeviceSelectors(() => ({ ok: true, matches: () => true })),
   });
   factory.start(stop.controller.signal);
@@ -177,7 +180,111 @@ describe('a pod with a claim', () => {
     expect(look(fromTemplate)).toBe(`${told}pod "default/pod": ResourceClaim not created yet.`);
     await addClaim('c', { name: 'r', exactly: { deviceClassName: 'nope', allocationMode: 'ExactCount', count: 1 } });
     expect(look(podWith('c'))).toBe(`${told}request r: device class nope does not exist.`);
-    await addClaim('part', { ...REQUEST, exactly: { ...REQUEST.exactly, capacity: { requests: { memory: '1Gi' } } } });
-    expect(look(podWith('part'))).toContain("parts of a device's capacity cannot be allocated");
+  });
+});
+
+async function setDevices(...devices: readonly object[]): Promise<void> {
+  const slices = client.resource<ResourceSlice>(resources.resourceSlices);
+  const slice = await slices.fetch('s');
+  await slices.update({ ...slice, spec: { ...slice.spec, devices } } as never);
+  await settle();
+}
+
+it('a part of a device that was promised a moment ago is taken until its claim has it', async () => {
+  await setDevices({ name: 'card', allowMultipleAllocations: true, capacity: { memory: { value: '10Gi' } } });
+  const request = { ...REQUEST, exactly: { ...REQUEST.exactly, capacity: { requests: { memory: '6Gi' } } } };
+  for (const name of ['c', 'd']) await addClaim(name, request);
+  const reservation = place(podWith('c'));
+  const second = podWith('d', 'second');
+  expect(look(second)).toContain('cannot allocate all claims');
+  await reservation?.fulfil(signal);
+  await settle();
+  const { status } = await claims().fetch('c', NAMESPACE);
+  expect(status?.allocation?.devices?.results).toMatchObject([
+    { device: 'card', shareID: 'new-uid', consumedCapacity: { memory: '6Gi' } },
+  ]);
+  expect(look(second)).toContain('cannot allocate all claims');
+  await setDevices({ name: 'card', allowMultipleAllocations: true, capacity: { memory: { value: '12Gi' } } });
+  expect(look(second)).toEqual(['a']);
+});
+
+it('nodes that give what is preferred score higher', async () => {
+  const firstAvailable = ['x', 'y'].map((name) => ({
+    ...{ name, deviceClassName: 'gpu', allocationMode: 'ExactCount', count: name === 'x' ? 2 : 1 },
+  }));
+  await client.resource<ResourceSlice>(resources.resourceSlices).create({
+    metadata: { name: 't' },
+    spec: {
+      ...{ driver: 'd', nodeName: 'b', devices: [{ name: 'gpu-0' }, { name: 'gpu-1' }] },
+      pool: { name: 'b', generation: 1, resourceSliceCount: 1 },
+    },
+  });
+  await addClaim('c', { name: 'r', firstAvailable });
+  const pod = podWith('c');
+  expect(look(pod)).toEqual(['a', 'b']);
+  const info = createPodInfo(pod);
+  filterNodes(info, view, [plugin.filter]);
+  const scores = view.nodes.map((node) => plugin.score.prepare(info, view, view.nodes)?.score(node) ?? 0);
+  expect(scores).toEqual([7, 8]);
+});
+
+describe('devices that are to be made ready', () => {
+  const SLOW = { name: 'slow', bindingConditions: ['Attached'], bindingFailureConditions: ['Broken'] };
+  const tell = async (type: string, message = '') => {
+    const claim = await claims().fetch('c', NAMESPACE);
+    const condition = { type, status: 'True', reason: 'Told', message, lastTransitionTime: null };
+    const devices = [{ driver: 'd', pool: 'a', device: 'slow', conditions: [condition] }];
+    await claims().update({ ...claim, status: { ...claim.status, devices } } as never, 'status');
+    await settle();
+  };
+  /** What became of the pod: it may be bound, or why not. */
+  async function begin(): Promise<{ readonly pod: Pod; outcome: () => string }> {
+    await setDevices(SLOW);
+    await addClaim('c');
+    const pod = podWith('c');
+    let outcome = 'waits';
+    place(pod)
+      ?.fulfil(signal)
+      .then(
+        () => (outcome = 'ready'),
+        (err: Error) => (outcome = err.message),
+      );
+    await settle();
+    return { pod, outcome: () => outcome };
+  }
+  const refused = 'running PreBind plugin "DynamicResources": ';
+
+  it('keep the pod from being bound until their driver says that they are', async () => {
+    const { outcome } = await begin();
+    expect(outcome()).toBe('waits');
+    await tell('Other');
+    expect(outcome()).toBe('waits');
+    await tell('Attached');
+    expect(outcome()).toBe('ready');
+    const told = [...cluster.objectsOf(resources.events).values()].map((event) => event.message);
+    expect(told).toEqual(['waiting for binding conditions for device on node a']);
+  });
+
+  it('are given back when their driver says that they never will be', async () => {
+    const { pod, outcome } = await begin();
+    await tell('Broken', 'no power');
+    expect(outcome()).toBe(`${refused}claim c binding failed: reason=Told, message="no power"`);
+    const info = createPodInfo(pod);
+    const { diagnosis } = filterNodes(info, view, [plugin.filter]);
+    expect(renderUnschedulable(diagnosis)).toContain('resourceclaim not available on the node');
+    await plugin.filter.onUnschedulable?.(info);
+    expect((await claims().fetch('c', NAMESPACE)).status).toEqual({});
+  });
+
+  it('are given back when nobody says anything for ten minutes, and a pod that begins to wait in between waits for the rest', async () => {
+    const { pod, outcome } = await begin();
+    await clock.advance(599_000);
+    await settle();
+    expect(outcome()).toBe('waits');
+    expect(look(pod)).toEqual(['a']);
+    await clock.advance(2_000);
+    await settle();
+    expect(outcome()).toBe(`${refused}claim c binding timeout`);
+    expect(look(pod)).toContain('resourceclaim not available on the node');
   });
 });

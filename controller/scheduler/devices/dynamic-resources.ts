@@ -1,5 +1,6 @@
 import type { IAllocationResult } from 'kubernetes-models/resource.k8s.io/v1/AllocationResult';
 import type { KubeClient } from '#api/client/client.ts';
+import type { EventRecorder } from '#api/client/event-recorder.ts';
 import {
   canBeReserved,
   isReservedForPod,
@@ -9,6 +10,7 @@ import {
 } from '#api/meta/pod-resource-claims.ts';
 import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
+import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { NodeInfo } from '../cache/node-info.ts';
@@ -17,30 +19,44 @@ import type { ClusterEvent } from '../framework/cluster-event.ts';
 import {
   type FilterPlugin,
   type FilterPreparation,
+  normalizeByMax,
   type PreparedFilter,
   type Rejection,
   type Reservation,
   type ReservePlugin,
   rejectForGood,
+  type ScorePlugin,
   SKIP,
 } from '../framework/plugin.ts';
 import { matchesAnyTerm, type NodeSelectorTerm, subjectOf, type TermSubject } from '../plugins/node-selector-terms.ts';
-import { allocateDevices } from './allocate-devices.ts';
+import { allocateDevices, TIMED_OUT } from './allocate-devices.ts';
+import { bindingState, waitForBinding } from './binding-conditions.ts';
 import type { DeviceCache } from './device-cache.ts';
 import { requestsOf } from './device-requests.ts';
 import { DeviceSelectorError, type DeviceSelectors } from './device-selectors.ts';
+import { hasPreferences, preferenceScore } from './prefer-first-available.ts';
 import { type ClaimToWrite, writeAllocation } from './write-allocation.ts';
 
 export interface DynamicResourcesOptions {
   readonly client: KubeClient;
   readonly cache: DeviceCache;
   readonly selectors: DeviceSelectors;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
   readonly log: Logger;
+  /** A new uid. */
+  readonly newUid: () => string;
 }
 
 const NAME = 'DynamicResources';
 /** Devices tried per node: some tens of milliseconds, while everybody else waits. */
-const MAX_STEPS = 50_000;
+const MAX_STEPS = 20_000;
+/** What one pod may take of the scheduler's time for all nodes together. */
+const MAX_CYCLE_MS = 300;
+/** When a pod that took all of it may try again. What selectors said of devices is kept, so that it gets further each time. */
+const LATE_RETRY_MS = 5_000;
+/** Kubernetes' weight of this plugin. */
+const WEIGHT = 2;
 
 /** A pod with claims in this cycle: what it has, and what each node that was looked at could give it. */
 interface Cycle {
@@ -52,12 +68,16 @@ interface Cycle {
   readonly found: Map<string, readonly IAllocationResult[]>;
   /** Those whose devices some node that would otherwise do cannot use. */
   readonly unavailable: Set<ResourceClaim>;
+  readonly isLate: () => boolean;
+  /** Some node might have had the devices, had there been time to look. */
+  wasCut: boolean;
 }
 
 /** Places pods where the devices of their claims are, and gives the claims these devices. */
 export function createDynamicResources(options: DynamicResourcesOptions): {
   readonly filter: FilterPlugin;
   readonly reserve: ReservePlugin;
+  readonly score: ScorePlugin;
 } {
   /** Of the last pod that was looked at: a cycle is one synchronous step. */
   let cycle: Cycle | undefined;
@@ -66,13 +86,17 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
     prepare(info) {
       cycle = undefined;
       if (podResourceClaims(info.pod).length === 0) return SKIP;
-      const begun = beginCycle(info, options.cache);
+      const begun = beginCycle(info, options);
       if ('kind' in begun) return begun;
       cycle = begun;
       return { kind: 'filter', filter: createNodeFilter(begun, options) };
     },
     isHelpedBy,
-    onUnschedulable: async (info) => (cycle?.pod === info.pod ? takeBackOne(options, cycle) : undefined),
+    async onUnschedulable(info) {
+      if (cycle?.pod !== info.pod) return;
+      if (cycle.wasCut) options.clock.after(LATE_RETRY_MS, () => options.cache.tellChanged());
+      await takeBackOne(options, cycle);
+    },
   };
   const reserve: ReservePlugin = {
     name: NAME,
@@ -81,14 +105,26 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
       const { open, claims, found } = cycle;
       const allocations = found.get(node.name) ?? [];
       const writes = claims.map((claim) => ({ claim, allocation: allocations[open.indexOf(claim)] }));
-      return promiseDevices(options, info.pod, writes);
+      return promiseDevices(options, { pod: info.pod, nodeName: node.name, writes });
     },
   };
-  return { filter, reserve };
+  const score: ScorePlugin = {
+    name: NAME,
+    weight: WEIGHT,
+    prepare(info) {
+      if (cycle?.pod !== info.pod || !hasPreferences(cycle.open)) return undefined;
+      const { open, found } = cycle;
+      return {
+        score: ({ name }) => preferenceScore(open, found.get(name) ?? []),
+        normalize: (scores) => normalizeByMax(scores, false),
+      };
+    },
+  };
+  return { filter, reserve, score };
 }
 
 /** What the pod's claims are, or why it can be nowhere. */
-function beginCycle({ pod }: PodInfo, cache: DeviceCache): Cycle | FilterPreparation {
+function beginCycle({ pod }: PodInfo, { cache, clock }: DynamicResourcesOptions): Cycle | FilterPreparation {
   const claims: ResourceClaim[] = [];
   try {
     for (const claim of claimsOf(pod, cache)) if (!claims.includes(claim)) claims.push(claim);
@@ -99,7 +135,9 @@ function beginCycle({ pod }: PodInfo, cache: DeviceCache): Cycle | FilterPrepara
   const open = claims.filter(({ status }) => status?.allocation === undefined);
   const why = claims.map((claim) => whyNotNow(claim, pod, cache)).find((one) => one !== undefined);
   if (why !== undefined) return { kind: 'reject', rejection: rejectForGood(why) };
-  return { pod, claims, open, found: new Map(), unavailable: new Set() };
+  const endMs = clock.monotonic() + MAX_CYCLE_MS;
+  const isLate = () => clock.monotonic() > endMs;
+  return { pod, claims, open, found: new Map(), unavailable: new Set(), isLate, wasCut: false };
 }
 
 /** Throws with Kubernetes' words for what is wrong with a claim. */
@@ -123,24 +161,21 @@ function whyNotNow(claim: ResourceClaim, pod: Pod, cache: DeviceCache): string |
     return canBeReserved(claim) || isReservedForPod(pod, claim) ? undefined : 'resourceclaim in use';
   if (cache.isPromised(claim)) return `resource claim ${namespace}/${name} is in the process of being allocated`;
   for (const { alternatives } of requestsOf(claim))
-    for (const { name: request, spec } of alternatives) {
+    for (const { name: request, spec } of alternatives)
       if (cache.deviceClass(spec.deviceClassName) === undefined)
         return `request ${request}: device class ${spec.deviceClassName} does not exist`;
-      if (Object.keys(spec.capacity?.requests ?? {}).length > 0)
-        return `request ${request}: parts of a device's capacity cannot be allocated by this scheduler`;
-    }
   return undefined;
 }
 
-function createNodeFilter(
-  { claims, open, found, unavailable }: Cycle,
-  { cache, selectors }: DynamicResourcesOptions,
-): PreparedFilter {
+function createNodeFilter(cycle: Cycle, { cache, selectors, clock, newUid }: DynamicResourcesOptions): PreparedFilter {
+  const { claims, open, found, unavailable, isLate } = cycle;
+  const nowMs = clock.now();
+  const isLost = (claim: ResourceClaim) => bindingState(claim, nowMs).kind === 'failed';
   return {
     check({ node }: NodeInfo): Rejection | undefined {
       if (node === undefined) return rejectForGood('node not found');
       const subject = subjectOf(node);
-      const elsewhere = claims.filter((claim) => !isAvailableOn(claim, subject));
+      const elsewhere = claims.filter((claim) => !isAvailableOn(claim, subject) || isLost(claim));
       for (const claim of elsewhere) unavailable.add(claim);
       if (elsewhere.length > 0) return rejectForGood('resourceclaim not available on the node');
       if (open.length === 0) return undefined;
@@ -148,9 +183,12 @@ function createNodeFilter(
         const outcome = allocateDevices({
           ...{ claims: open, node: subject, pools: cache.poolsFor(subject.name), allocated: cache.allocated },
           classOf: (name) => cache.deviceClass(name),
-          ...{ selectors, maxSteps: MAX_STEPS },
+          ...{ selectors, maxSteps: MAX_STEPS, isLate, newShareId: newUid },
         });
-        if (outcome.kind === 'none') return rejectForGood(outcome.reason);
+        if (outcome.kind === 'none') {
+          cycle.wasCut ||= outcome.reason === TIMED_OUT && isLate();
+          return rejectForGood(outcome.reason);
+        }
         found.set(subject.name, outcome.allocations);
         return undefined;
       } catch (err) {
@@ -184,18 +222,21 @@ async function takeBackOne({ client, log }: DynamicResourcesOptions, { pod, unav
 }
 
 function promiseDevices(
-  { client, cache }: DynamicResourcesOptions,
-  pod: Pod,
-  writes: readonly ClaimToWrite[],
+  options: DynamicResourcesOptions,
+  { pod, nodeName, writes }: { readonly pod: Pod; readonly nodeName: string; readonly writes: readonly ClaimToWrite[] },
 ): Reservation {
+  const { cache } = options;
   for (const { claim, allocation } of writes) if (allocation !== undefined) cache.promise(claim, allocation);
   return {
-    async fulfil() {
+    async fulfil(signal) {
+      const claims: ResourceClaim[] = [];
       try {
         for (const write of writes) {
-          const written = await writeAllocation(client, pod, write);
+          const written = await writeAllocation(options, pod, write);
+          claims.push(written);
           if (write.allocation !== undefined) cache.keep(written);
         }
+        await waitForBinding(options, { pod, nodeName, claims }, signal);
       } catch (err) {
         throw new Error(`running PreBind plugin "${NAME}": ${describeError(err)}`, { cause: err });
       } finally {

@@ -3,6 +3,7 @@ import type { KubeClient } from '#api/client/client.ts';
 import { isReservedForPod } from '#api/meta/pod-resource-claims.ts';
 import { isConflict } from '#api/object/api-error.ts';
 import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
+import { type Clock, toTime } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 
 const FINALIZER = 'resource.kubernetes.io/delete-protection';
@@ -17,16 +18,18 @@ export interface ClaimToWrite {
 
 /** Gives the claim its devices and reserves it for the pod. Answers what was written; throws with Kubernetes' words. */
 export async function writeAllocation(
-  client: KubeClient,
+  { client, clock }: { readonly client: KubeClient; readonly clock: Clock },
   pod: Pod,
   { claim: first, allocation }: ClaimToWrite,
 ): Promise<ResourceClaim> {
   const claims = client.resource<ResourceClaim>(resources.resourceClaims);
   const { name, namespace = '' } = first.metadata;
   let claim = first;
+  // Devices that have to be made ready have so long from now.
+  const stamped = allocation === undefined ? undefined : stamp(allocation, clock);
   for (let tries = 1; ; tries++) {
     try {
-      return await writeOnce(client, pod, { claim, allocation });
+      return await writeOnce(client, pod, { claim, allocation: stamped });
     } catch (err) {
       if (!isConflict(err instanceof Error ? err.cause : err) || tries === TRIES) throw err;
       claim = await claims.fetch(name, namespace).catch((cause: unknown) => {
@@ -35,6 +38,11 @@ export async function writeAllocation(
     }
   }
 }
+
+const stamp = (allocation: IAllocationResult, clock: Clock): IAllocationResult => ({
+  ...allocation,
+  allocationTimestamp: toTime(clock.now()) as NonNullable<IAllocationResult['allocationTimestamp']>,
+});
 
 async function writeOnce(client: KubeClient, pod: Pod, { claim, allocation }: ClaimToWrite): Promise<ResourceClaim> {
   const claims = client.resource<ResourceClaim>(resources.resourceClaims);
