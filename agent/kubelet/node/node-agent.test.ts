@@ -17,6 +17,8 @@ let clock: FakeClock;
 let host: FakeHost;
 let agent: NodeAgent;
 let nodes: ResourceClient<Node>;
+/** Reasons of its Events. */
+let told: string[];
 /** Stands before each write of the status. */
 let onPatch: () => Promise<void>;
 
@@ -29,6 +31,7 @@ const inUse = async () => (await nodes.fetch('node-1')).status?.volumesInUse ?? 
 beforeEach(async () => {
   [stop, clock, host] = [new AbortController(), new FakeClock(), new FakeHost()];
   onPatch = async () => undefined;
+  told = [];
   const client = new MemoryCluster(clock).client();
   nodes = client.resource<Node>(resources.nodes);
   const watched = new Proxy(nodes, {
@@ -42,6 +45,7 @@ beforeEach(async () => {
     },
   });
   const none = () => undefined;
+  const recorder = { record: (_subject: object, _type: string, reason: string) => told.push(reason) };
   agent = new NodeAgent({
     client: new Proxy(client, {
       get: (target, key) =>
@@ -49,7 +53,7 @@ beforeEach(async () => {
           ? (info: never) => (info === resources.nodes ? watched : target.resource(info))
           : Reflect.get(target, key),
     }),
-    ...{ host, clock, log: silentLogger, runtime: new FakeRuntime({ clock }), recorder: { record: none } },
+    ...{ host, clock, log: silentLogger, runtime: new FakeRuntime({ clock }), recorder },
     config: { ...KUBELET_DEFAULTS, nodeName: 'node-1', nodeIps: ['192.168.1.10'], version: 'v1.36.0+test' } as never,
     ...{ unhealthy: none, networkTroubles: none, isShuttingDown: () => false },
     ...{ pressures: () => new Set<string>(), devices: () => new Map(), lookForDevices: async () => undefined },
@@ -118,4 +122,17 @@ it('says so while the API is away, or does not answer; what became of a failed r
   await settle();
   await clock.advance(10_000);
   await late;
+});
+
+it('tells of itself once, of what others say against it, and of whoever closes the node', async () => {
+  const HEALTH = ['NodeHasSufficientMemory', 'NodeHasNoDiskPressure', 'NodeHasSufficientPID', 'NodeReady'];
+  expect(told.splice(0)).toEqual(['Starting', ...HEALTH]);
+  clock.advance(60_000);
+  await settle();
+  expect(told).toEqual([]);
+  const node = await nodes.fetch('node-1');
+  const conditions = node.status!.conditions!.map((condition) => ({ ...condition, status: 'Unknown' }));
+  agent.onNode({ ...node, spec: { unschedulable: true }, status: { ...node.status, conditions } } as Node);
+  await settle();
+  expect(told).toEqual(['NodeNotSchedulable', ...HEALTH]);
 });

@@ -13,6 +13,7 @@ import type { NodeAllocatable } from '../config/field-ref.ts';
 import type { KubeletConfig } from '../kubelet-config.ts';
 import { readVolumesInUse } from '../volumes/csi/volumes-in-use.ts';
 import type { NetworkTrouble } from './network-conditions.ts';
+import { type NodeEvent, schedulableEvents, statusEvents } from './node-events.ts';
 import { keepNodeLease } from './node-lease.ts';
 import { registerNode } from './node-registration.ts';
 import { computeNodeStatus, isSameNodeStatus } from './node-status.ts';
@@ -48,6 +49,8 @@ const MAX_WAIT_MS = 10_000;
 /** Unchanged status is repeated this often. */
 const REPORT_MS = 300_000;
 
+const STARTING: NodeEvent = { type: 'Normal', reason: 'Starting', message: 'Starting kubelet.' };
+
 /** Registers the Node and keeps its status and Lease. */
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
@@ -59,6 +62,7 @@ export class NodeAgent {
   #current: INodeStatus | undefined;
   /** The last report failed: what the API holds now is not known. */
   #isUnsure = false;
+  #hasStarted = false;
   #waiting: PromiseWithResolvers<INodeStatus>[] = [];
   #wake = new AbortController();
 
@@ -93,6 +97,7 @@ export class NodeAgent {
 
   /** The Node as the API holds it has changed (labels for admission, podCIDR for the network). */
   onNode(node: Node): void {
+    if (this.#node !== undefined) this.#tell(schedulableEvents(this.#node, node));
     this.#node = node;
     if (this.#sent === undefined || !isContradicted(this.#sent.status, node.status)) return;
     // The controller had not heard of us for a while: it is told at once that we are alive.
@@ -128,7 +133,7 @@ export class NodeAgent {
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
-    const { client, clock, log, recorder, config } = this.#options;
+    const { client, clock, log, config } = this.#options;
     let isAnnounced = false;
     let isFailing = false;
     while (!signal.aborted) {
@@ -143,8 +148,6 @@ export class NodeAgent {
           isAnnounced = true;
           // Not before there is a Node: it owns the Lease.
           void keepNodeLease({ client, nodeName: config.nodeName, node: () => this.#node, clock, log }, signal);
-          const subject = { apiVersion: 'v1', kind: 'Node', metadata: { name: config.nodeName, uid: config.nodeName } };
-          recorder.record(subject, 'Normal', 'Starting', 'Starting kubelet.');
         }
       } catch (err) {
         for (const { reject } of waiting) reject(err);
@@ -166,8 +169,17 @@ export class NodeAgent {
     const status = await this.#compute();
     this.#current = status;
     if (this.#node === undefined) {
-      this.#node = await registerNode(this.#nodes, { config, facts: await this.#hostFacts(), status }, signal);
+      const { node, isNew } = await registerNode(
+        this.#nodes,
+        { config, facts: await this.#hostFacts(), status },
+        signal,
+      );
+      this.#node = node;
       log.info('node is registered', { node: config.nodeName });
+      if (!this.#hasStarted) this.#tell([STARTING]);
+      this.#hasStarted = true;
+      // It was made with this status.
+      if (isNew) this.#tell(statusEvents(config.nodeName, undefined, status));
     }
     const sent = this.#sent;
     const isKnown = sent !== undefined && !this.#isUnsure && isSameNodeStatus(sent.status, status);
@@ -176,7 +188,9 @@ export class NodeAgent {
     try {
       const patch = { status: withAddresses(status, this.#node.status?.addresses ?? []) };
       const request = { name: config.nodeName, type: 'strategic', subresource: 'status', patch, signal } as const;
+      const { status: before } = this.#node;
       this.#node = await this.#nodes.patch(request);
+      this.#tell(statusEvents(config.nodeName, before, status));
       this.#sent = { status, atMs: clock.monotonic() };
       this.#isUnsure = false;
       return status;
@@ -185,6 +199,12 @@ export class NodeAgent {
       if (isNotFound(err)) this.#node = undefined;
       throw err;
     }
+  }
+
+  #tell(events: readonly NodeEvent[]): void {
+    const { recorder, config } = this.#options;
+    const subject = { apiVersion: 'v1', kind: 'Node', metadata: { name: config.nodeName, uid: config.nodeName } };
+    for (const { type, reason, message } of events) recorder.record(subject, type, reason, message);
   }
 
   async #hostFacts(): Promise<HostFacts> {

@@ -29,25 +29,24 @@ export async function registerNode(
     status,
   }: { readonly config: KubeletConfig; readonly facts: HostFacts; readonly status: INodeStatus },
   signal: AbortSignal,
-): Promise<Node> {
+): Promise<{ readonly node: Node; readonly isNew: boolean }> {
   const labels = nodeLabels(config, facts);
   const isReady = status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
   const notReady = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' };
   const taints = [...config.registerTaints, ...(isReady ? [] : [notReady])];
   try {
-    return await nodes.create(
-      {
-        metadata: { name: config.nodeName, labels },
-        spec: taints.length === 0 ? {} : { taints },
-        status,
-      } as Parameters<typeof nodes.create>[0],
-      signal,
-    );
+    const made = {
+      metadata: { name: config.nodeName, labels },
+      spec: taints.length === 0 ? {} : { taints },
+      status,
+    } as Parameters<typeof nodes.create>[0];
+    return { node: await nodes.create(made, signal), isNew: true };
   } catch (err) {
     if (!isAlreadyExists(err)) throw err;
   }
   const existing = await nodes.fetch(config.nodeName, undefined, signal);
   const isCurrent = Object.entries(labels).every(([key, value]) => existing.metadata.labels?.[key] === value);
-  if (isCurrent) return existing;
-  return nodes.patch({ name: config.nodeName, type: 'strategic', patch: { metadata: { labels } }, signal });
+  if (isCurrent) return { node: existing, isNew: false };
+  const patch = { metadata: { labels } };
+  return { node: await nodes.patch({ name: config.nodeName, type: 'strategic', patch, signal }), isNew: false };
 }

@@ -60,8 +60,12 @@ async function setUp(...names: readonly string[]) {
     (await nodes.fetch(name)).status?.conditions?.find(({ type }) => type === 'Ready')?.status;
   const taintsOf = async (name: string) =>
     ((await nodes.fetch(name)).spec?.taints ?? []).map(({ key, effect }) => `${key.split('/')[1]}:${effect}`);
+  const eventsAbout = (name: string) =>
+    [...harness.cluster.objectsOf(resources.events).values()]
+      .filter(({ involvedObject }) => (involvedObject as { name?: string }).name === name)
+      .map(({ reason, message }) => `${reason}: ${message}`);
   await harness.start(startNodeLifecycleController, startTaintEvictionController);
-  return { ...harness, nodes, pods, addPod, pass, report, readyOf, taintsOf };
+  return { ...harness, nodes, pods, addPod, pass, report, readyOf, taintsOf, eventsAbout };
 }
 
 describe('node lifecycle', () => {
@@ -105,6 +109,18 @@ describe('node lifecycle', () => {
     expect(await taintsOf('a')).toEqual([]);
     await pass(400_000, 'a', 'b');
     expect((await pods.fetch('p', 'n')).metadata.deletionTimestamp).toBeUndefined();
+  });
+
+  it('tells of nodes that come and go, and of one that falls silent', async () => {
+    const { nodes, pass, settle, eventsAbout } = await setUp('a', 'b');
+    await pass(GRACE_MS + 1000, 'b');
+    await nodes.delete({ name: 'b' });
+    await settle();
+    expect(eventsAbout('a')).toEqual([
+      'RegisteredNode: Node a event: Registered Node a in Controller',
+      'NodeNotReady: Node a status is now: NodeNotReady',
+    ]);
+    expect(eventsAbout('b').at(-1)).toBe('RemovingNode: Node b event: Removing Node b from Controller');
   });
 
   it('calls a node not-ready when it says so itself', async () => {

@@ -52,6 +52,7 @@ class NodeLifecycleController {
       onAdd: (node) => {
         this.#observe(node.metadata.name);
         this.#updateMode();
+        this.#tell(node, 'RegisteredNode', `Registered Node ${node.metadata.name} in Controller`);
         enqueue(node);
       },
       onUpdate: (previous, node) => {
@@ -63,6 +64,7 @@ class NodeLifecycleController {
         this.#pulses.delete(node.metadata.name);
         this.#marked.delete(node.metadata.uid);
         this.#updateMode();
+        this.#tell(node, 'RemovingNode', `Removing Node ${node.metadata.name} from Controller`);
       },
     });
     this.#leases.addHandler({
@@ -70,6 +72,10 @@ class NodeLifecycleController {
       onUpdate: (_, { metadata }) => this.#observe(metadata.name),
     });
     return runQueue(this.#queue, [this.#nodes, this.#leases, this.#pods], signal);
+  }
+
+  #tell(node: Node, reason: string, message: string): void {
+    this.#context.events.record(subjectOf(node), 'Normal', reason, `Node ${node.metadata.name} event: ${message}`);
   }
 
   /** Costs a comparison per heartbeat and wakes nobody: the check that is due anyway looks at the time noted here. */
