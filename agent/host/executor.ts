@@ -6,6 +6,8 @@ import { ExecError, type ExecOptions, type ExecResult, type Executor } from './h
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** Of the output of a program that failed, in characters. */
+const MAX_SHOWN = 4096;
 
 /** systemd units and `su` users lack the sbin directories, where iptables, mount and their like live. */
 const SEARCH_PATH = [
@@ -89,7 +91,8 @@ function run(argv: readonly [string, ...string[]], options: ExecOptions = {}): P
       signal?.removeEventListener('abort', onAbort);
       if (failure !== undefined) reject(failure);
       else if (cause !== undefined) reject(new ExecError(argv, null, cause.message, { cause }));
-      else if (exitCode !== 0) reject(new ExecError(argv, exitCode, stderr()));
+      else if (exitCode !== 0)
+        reject(new ExecError(argv, exitCode, stderr(), { stdout: stdout().slice(0, MAX_SHOWN) }));
       else resolve({ stdout: stdout(), stderr: stderr() });
     };
     child.once('error', (err) => finish(null, err));

@@ -13,11 +13,19 @@ export class ExecError extends Error {
   readonly argv: readonly string[];
   readonly exitCode: number | null;
   readonly stderr: string;
-  constructor(argv: readonly string[], exitCode: number | null, stderr: string, options?: { cause?: unknown }) {
+  /** Some programs complain here. */
+  readonly stdout: string;
+  constructor(
+    argv: readonly string[],
+    exitCode: number | null,
+    stderr: string,
+    options: { readonly cause?: unknown; readonly stdout?: string } = {},
+  ) {
     super(
       `${argv.join(' ')}: ${exitCode === null ? 'could not be run' : `exit code ${exitCode}`}: ${stderr.trim()}`,
       options,
     );
+    this.stdout = options.stdout ?? '';
     this.argv = argv;
     this.exitCode = exitCode;
     this.stderr = stderr;

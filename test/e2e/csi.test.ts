@@ -332,7 +332,7 @@ describe.skipIf(problem !== undefined)('volumes of CSI drivers', () => {
     await apply(pod('refused', claimed('broken')), pod('unknown', { csi: { driver: 'nobody.test' } }));
     await waitUntil('the refusal', WAIT_MS, async () =>
       (await events('refused')).includes(
-        'MountVolume.SetUp failed for volume "broken" : rpc error: code = Internal desc = volume broken-1 is broken',
+        'MountVolume.MountDevice failed for volume "broken" : rpc error: code = Internal desc = volume broken-1 is broken',
       ),
     );
     await waitUntil('the missing driver', WAIT_MS, async () =>

@@ -279,6 +279,20 @@ describe.skipIf(problem !== undefined)('volumes', () => {
     await remove('reader');
   });
 
+  it("of a claim of the pod's own come and go with it", async () => {
+    const [volume] = claimed('own-v', { hostPath: { path: join(hostFolder(), 'own'), type: 'DirectoryOrCreate' } });
+    const spec = { accessModes: ['ReadWriteOnce'], storageClassName: '', resources: { requests: { storage: '16Mi' } } };
+    const ephemeral = { volumeClaimTemplate: { metadata: { labels: { of: 'own' } }, spec } };
+    const containers = [container({ volumeMounts: [{ name: 'v', mountPath: '/v' }] })];
+    await apply(volume!, pod('own', { volumes: [{ name: 'v', ephemeral }], containers }));
+    await ready('own');
+    await inside('own', 'echo mine > /v/file');
+    expect(readFileSync(join(hostFolder(), 'own/file'), 'utf8')).toBe('mine\n');
+    expect(await ok('get', 'pvc', '-l', 'of=own', '-o', 'jsonpath={.items[*].status.phase}')).toBe('Bound');
+    await remove('own');
+    await ok('wait', '--for=delete', 'pvc/own-v', `--timeout=${WAIT_MS}ms`);
+  });
+
   it('that cannot be had are told, and their pod waits', async () => {
     const why = nfsProblem();
     if (why === undefined) console.warn('e2e refusal of NFS skipped: this host can mount it');

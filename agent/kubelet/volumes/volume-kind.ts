@@ -71,13 +71,19 @@ export class VolumeError extends Error {
   override readonly name = 'VolumeError';
   /** Of the event. */
   readonly reason: 'FailedMount' | 'FailedMapVolume';
-  constructor(
-    message: string,
-    options: { readonly cause?: unknown; readonly reason?: 'FailedMount' | 'FailedMapVolume' } = {},
-  ) {
+  /** What failed: the volume for its pod, or what is done once for all pods of the node. */
+  readonly operation: 'SetUp' | 'MountDevice';
+  constructor(message: string, options: VolumeErrorOptions = {}) {
     super(message, options);
     this.reason = options.reason ?? 'FailedMount';
+    this.operation = options.operation ?? 'SetUp';
   }
+}
+
+interface VolumeErrorOptions {
+  readonly cause?: unknown;
+  readonly reason?: VolumeError['reason'];
+  readonly operation?: VolumeError['operation'];
 }
 
 const DEFAULT_FILE_MODE = 0o644;

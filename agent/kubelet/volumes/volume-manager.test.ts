@@ -136,17 +136,15 @@ test('a local folder with mount options is mounted for its pod', async () => {
 });
 
 test.each([
-  ['an empty device', new ExecError(['blkid'], 2, ''), ['mkfs.xfs', '/dev/sdx']],
-  ['a device with something on it', 'TYPE=ext4\n', undefined],
-])('%s becomes a volume', async (_name, answer, formatted) => {
+  ['an empty device', new ExecError(['blkid'], 2, ''), ['mkfs.xfs', '-f', '/dev/sdx']],
+  ['a device with something on it', 'TYPE=ext4\n', ['fsck', '-M', '-a', '/dev/sdx']],
+])('%s becomes a volume', async (_name, answer, made) => {
   const { host, create } = setUp({ local: { path: '/dev/sdx', fsType: 'xfs' } });
   host.fs.seedDevice('/dev/sdx', 'block');
   host.exec.respond((argv) => (argv[0] === 'blkid' ? answer : undefined));
   const path = `${POD}/volumes/kubernetes.io~local-volume/pv`;
   expect((await prepared(create(), podOf(claimed())))?.hostPath).toBe(path);
-  expect(host.exec.calls.map(({ argv }) => argv).filter(([program]) => program !== 'blkid')).toEqual(
-    formatted === undefined ? [] : [formatted],
-  );
+  expect(host.exec.calls.map(({ argv }) => argv).filter(([program]) => program !== 'blkid')).toEqual([made]);
   expect(host.mounts.requests).toEqual([{ fsType: 'xfs', source: '/dev/sdx', path, options: [] }]);
 });
 
@@ -169,7 +167,7 @@ test('an empty device is formatted once for two pods, and not at all for one tha
   });
   const manager = create();
   await expect(manager.refresh(podOf(claimed(true)))).rejects.toThrow(
-    'MountVolume.SetUp failed for volume "pv" : cannot mount unformatted disk /dev/sdx as we are manipulating it in read-only mode',
+    'MountVolume.MountDevice failed for volume "pv" : local: failed to mount device /dev/sdx at /var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~local-volume/pv (fstype: ext4), error cannot mount unformatted disk /dev/sdx as we are manipulating it in read-only mode',
   );
   const other = podWith({ volumes: [claimed()] }, { uid: 'uid-2' });
   await Promise.all([manager.refresh(podOf(claimed())), manager.refresh(other)]);

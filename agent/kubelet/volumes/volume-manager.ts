@@ -178,7 +178,8 @@ export class VolumeManager {
       const { refreshAtMs, ...prepared } = await setUp();
       return { name, prepared, refreshAtMs };
     } catch (err) {
-      const message = `MountVolume.SetUp failed for volume "${shown}" : ${describeError(err)}`;
+      const { operation = 'SetUp' } = err instanceof VolumeError ? err : {};
+      const message = `MountVolume.${operation} failed for volume "${shown}" : ${describeError(err)}`;
       throw new VolumeError(message, { cause: err });
     }
   }

@@ -5,6 +5,7 @@ import type { Logger } from '#base/logger.ts';
 import type { Host } from '../../../host/host.ts';
 import type { PreparedVolume } from '../../config/container-config.ts';
 import { type PodUid, specOf, uidOf } from '../../pod-spec.ts';
+import { VolumeError } from '../volume-kind.ts';
 import type { CsiCalls, CsiUse } from './csi-calls.ts';
 import type { CsiDriver, CsiDrivers } from './csi-driver.ts';
 import { type CsiRecord, claimUse, readRecord, recordOf, writeRecord } from './csi-record.ts';
@@ -106,7 +107,9 @@ export class CsiVolumes {
     const record = { driverName: volume.driver, volumeHandle: volume.handle };
     await writeRecord(host.fs, stagingFolder(root, volume), record);
     await host.fs.makeDirectory(staging, 0o750);
-    await calls.stage(use);
+    await calls.stage(use).catch((cause: unknown) => {
+      throw new VolumeError(describeError(cause), { cause, operation: 'MountDevice' });
+    });
     this.#staged.add(lockOf(volume));
   }
 
