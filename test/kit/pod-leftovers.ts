@@ -14,18 +14,35 @@ const PATIENCE_MS = 30_000;
  * CNI plug-ins. What is its own stands in its database, so nothing of another containerd is touched. `root` is its root folder.
  */
 export async function removePodLeftovers(root: string): Promise<void> {
-  const database = join(root, 'io.containerd.metadata.v1.bolt', 'meta.db');
-  if (!existsSync(database)) return;
-  const text = readFileSync(database, 'latin1');
-  const namedBy = (pattern: RegExp) => new Set(Array.from(text.matchAll(pattern), ([, name = '']) => name));
-  await removeCgroups(namedBy(/"cgroupsPath":"(\/[^":]+)"/g));
-  for (const name of namedBy(/"\/var\/run\/netns\/(cni-[0-9a-f-]{36})"/g))
+  const text = databaseOf(root);
+  if (text === undefined) return;
+  await removeCgroups(namesIn(text, /"cgroupsPath":"(\/[^":]+)"/g));
+  for (const name of networkNamespacesIn(text))
     if (existsSync(join(NETWORK_NAMESPACES, name))) spawnSync('ip', ['netns', 'delete', name]);
-  for (const file of existsSync(CNI_RESULTS) ? readdirSync(CNI_RESULTS) : []) {
-    const sandbox = /-([0-9a-f]{64})-/.exec(file)?.[1];
-    if (sandbox !== undefined && text.includes(sandbox)) rmSync(join(CNI_RESULTS, file), { force: true });
-  }
+  for (const file of cniResultsOf((sandbox) => text.includes(sandbox)))
+    rmSync(join(CNI_RESULTS, file), { force: true });
 }
+
+/** What containerd notes, as text; what it no longer uses stands in it for a while. */
+export function databaseOf(root: string): string | undefined {
+  const database = join(root, 'io.containerd.metadata.v1.bolt', 'meta.db');
+  return existsSync(database) ? readFileSync(database, 'latin1') : undefined;
+}
+
+/** Names of the network namespaces of pods that a database of containerd names. */
+export const networkNamespacesIn = (database: string): ReadonlySet<string> =>
+  namesIn(database, /"\/var\/run\/netns\/(cni-[0-9a-f-]{36})"/g);
+
+/** Notes of CNI plug-ins about sandboxes, as file names. */
+export function cniResultsOf(isWanted: (sandboxId: string) => boolean): string[] {
+  const files = existsSync(CNI_RESULTS) ? readdirSync(CNI_RESULTS) : [];
+  return files.filter((file) => {
+    const sandbox = /-([0-9a-f]{64})-/.exec(file)?.[1];
+    return sandbox !== undefined && isWanted(sandbox);
+  });
+}
+
+const namesIn = (text: string, pattern: RegExp) => new Set(Array.from(text.matchAll(pattern), ([, name = '']) => name));
 
 /** Those of containers with the processes in them, then that of their pod, unless a copy of the node has containers of the same pod. */
 async function removeCgroups(paths: ReadonlySet<string>): Promise<void> {
