@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { kubectlPath } from '#test/kit/kubectl.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { type SystemdHost, startSystemdHost, systemdHostProblem } from '#test/kit/systemd-host.ts';
+import { waitUntil } from '#test/kit/wait-until.ts';
+import { SAMPLE_IMAGE } from '../../scripts/sample-image.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const problem = labProblem() ?? systemdHostProblem();
@@ -65,12 +68,98 @@ describe.skipIf(problem !== undefined)('on a host with systemd, scripts/up', () 
     expect(containers()).toBe(before);
   });
 
-  it('holds a lock of logind that delays a shutdown of the host', ({ skip }) => {
-    const hasLogind = host.run('systemctl is-active systemd-logind').stdout.trim() === 'active';
-    if (!hasLogind) console.warn('e2e systemd: the lock of logind skipped: logind does not run on that host');
-    if (!hasLogind) skip();
-    const held = 'systemd-inhibit --list --no-legend | grep -q "coracle-agent.*shutdown.*delay"';
-    host.ok(`for i in $(seq 100); do ${held} && exit; sleep 0.3; done; exit 1`);
+  describe('and systemd-logind', () => {
+    const kubectl = `${kubectlPath()} --kubeconfig /etc/coracle/admin.kubeconfig`;
+    const HELD = 'systemd-inhibit --list --no-legend | grep -q "coracle-agent.*shutdown.*delay"';
+    const until = (condition: string) =>
+      host.ok(`for i in $(seq 300); do ${condition} && exit; sleep 0.2; done; exit 1`, 120_000);
+    const statusOf = (pod: string) => JSON.parse(host.ok(`${kubectl} get pod ${pod} -o json`)).status;
+    const samples = () =>
+      host.ok(
+        `${kubectl} get pods -l app=sample -o jsonpath='{range .items[*]}{.metadata.uid} {.status.containerStatuses[0].restartCount}{"\\n"}{end}'`,
+      );
+    /** Each takes its time to end, and tells of it. */
+    const runJobs = () => {
+      const pods = Object.entries({ 'low-job': undefined, 'critical-job': 'system-cluster-critical' }).map(
+        ([name, priorityClassName]) => ({
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: { name },
+          spec: {
+            restartPolicy: 'Never',
+            priorityClassName,
+            containers: [
+              {
+                name: 'main',
+                image: SAMPLE_IMAGE,
+                command: [
+                  'sh',
+                  '-c',
+                  'trap "cat /proc/uptime; sleep 2; cat /proc/uptime; exit" TERM; while :; do sleep 0.1; done',
+                ],
+              },
+            ],
+          },
+        }),
+      );
+      host.ok(`${kubectl} delete pod low-job critical-job --ignore-not-found --now`);
+      host.ok(`${kubectl} apply -f - <<<'${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: pods })}'`);
+      host.ok(`${kubectl} wait --for=condition=Ready pod/low-job pod/critical-job --timeout=60s`);
+    };
+    const expectJobsEnded = () => {
+      const message = 'Pod was terminated in response to imminent node shutdown.';
+      for (const name of ['low-job', 'critical-job'])
+        expect(statusOf(name)).toMatchObject({
+          phase: 'Failed',
+          reason: 'Terminated',
+          message,
+          conditions: expect.arrayContaining([
+            expect.objectContaining({ type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' }),
+          ]),
+          containerStatuses: [{ state: { terminated: { exitCode: 0 } } }],
+        });
+      const times = (name: string) => host.ok(`${kubectl} logs ${name}`).trim().split('\n').map(Number.parseFloat);
+      const [low, critical] = [times('low-job'), times('critical-job')];
+      expect([low, critical].map(({ length }) => length)).toEqual([2, 2]);
+      expect(critical[0]).toBeGreaterThanOrEqual(low[1]!);
+    };
+
+    beforeEach(({ skip }) => {
+      const hasLogind = host.run('systemctl is-active systemd-logind').stdout.trim() === 'active';
+      if (hasLogind) return;
+      console.warn('e2e systemd: what logind does skipped: it does not run on that host');
+      skip();
+    });
+
+    it('holds a lock that delays a shutdown of the host', () => {
+      until(HELD);
+    });
+
+    it('ends pods by priority when a shutdown comes, and starts them again when it is called off', () => {
+      runJobs();
+      // A unit that cannot be started is what calls it off so late.
+      host.ok('systemctl poweroff; systemctl mask --runtime poweroff.target');
+      until('journalctl -u coracle-agent -o cat | grep -q "shutdown of the host was called off"');
+      host.ok('systemctl unmask --runtime poweroff.target');
+      expectJobsEnded();
+      until(HELD);
+      host.ok(`${kubectl} wait --for=condition=Ready node --all --timeout=60s`);
+      host.ok(`${kubectl} rollout status deployment/sample --timeout=60s`);
+    });
+
+    it('ends pods by priority before the host is off, and starts again what is to return when it is on', async () => {
+      runJobs();
+      const before = samples();
+      host.ok('systemctl poweroff');
+      await host.poweredOff();
+      await host.powerOn();
+      until(`${kubectl} get --raw /readyz`);
+      expectJobsEnded();
+      const next = before.replaceAll(/ (\d+)$/gm, (_, count) => ` ${Number(count) + 1}`);
+      await waitUntil('the sample to run again', 60_000, () => samples() === next);
+      host.ok(`${kubectl} rollout status deployment/sample --timeout=60s`);
+      until(HELD);
+    });
   });
 
   it('is undone by scripts/down', () => {

@@ -2,18 +2,22 @@ import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import type { LabHost } from './network-lab.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** A host that systemd has booted, with a network of its own. What is written there is gone with it. */
 export interface SystemdHost {
   readonly address: string;
-  /** Its first process, as this host knows it: `/proc/<leader>/root` is its file system. */
+  /** Its first process since the last boot, as this host knows it: `/proc/<leader>/root` is its file system. */
   readonly leader: number;
   /** Runs a bash script there. */
   run(script: string, timeoutMs?: number): SpawnSyncReturns<string>;
   /** Throws with what the script said unless it ended with 0. */
   ok(script: string, timeoutMs?: number): string;
+  /** Resolves once a shutdown that began in there is complete; `powerOn` boots it again. */
+  poweredOff(): Promise<void>;
+  powerOn(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -40,9 +44,9 @@ export function systemdHostProblem(): string | undefined {
 }
 
 /**
- * `$1` is a folder of ours, `$2` a name, `$3` the tree that it starts from, `$4` this repository. An overlay in memory over the tree (of
- * this host's own root: nothing is to be installed); a cgroup of its own in each hierarchy that is mounted apart, whose files systemd-nspawn
- * leaves read-only where it can.
+ * `$1` is a folder of ours, `$2` a name, `$3` the tree that it starts from, `$4` this repository, `$5` what the host does first when it
+ * boots. An overlay in memory over the tree (of this host's own root: nothing is to be installed); a cgroup of its own in each hierarchy
+ * that is mounted apart. Once it is off, a line of descriptor 3 powers it on again.
  */
 const BOOT = `
 set -e
@@ -53,7 +57,7 @@ for tree in /sys/fs/cgroup/*/; do
   echo $$ >"$tree/$2/cgroup.procs"
 done
 mount -t tmpfs -o size=3g tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root" "$1/upper-repository" "$1/work-repository"
+mkdir "$1/upper" "$1/work" "$1/root" "$1/upper-repository" "$1/work-repository" "$1/state"
 mount -t overlay overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" "$1/root"
 if [ "$3" != / ]; then
   echo "$2" >"$1/root/etc/hostname"
@@ -62,16 +66,31 @@ if [ "$3" != / ]; then
 fi
 # Services of that host have nothing to do there.
 rm -rf "$1/root/etc/systemd/system/multi-user.target.wants"
+echo "$5" >"$1/root/etc/prepare-host"
+cat >"$1/root/etc/systemd/system/prepare-host.service" <<end
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=bash /etc/prepare-host
+end
+mkdir -p "$1/root/etc/systemd/system/sysinit.target.wants"
+ln -sf ../prepare-host.service "$1/root/etc/systemd/system/sysinit.target.wants/"
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
 # The tree under test may lie below /tmp, which a boot would hide or empty.
 export SYSTEMD_NSPAWN_TMPFS_TMP=0
 ln -sf /dev/null "$1/root/etc/systemd/system/tmp.mount"
 mkdir -p "$1/root/etc/tmpfiles.d"
 ln -sf /dev/null "$1/root/etc/tmpfiles.d/tmp.conf"
-exec systemd-nspawn -q -D "$1/root" --boot --network-veth --capability=all --system-call-filter='@keyring bpf' --register=no --keep-unit \\
-  -M "$2" --resolv-conf=off --link-journal=no --tmpfs=/var/lib/coracle --console=pipe
+while :; do
+  systemd-nspawn -q -D "$1/root" --boot --network-veth --capability=all --system-call-filter='@keyring bpf' --register=no --keep-unit \\
+    -M "$2" --resolv-conf=off --link-journal=no --bind="$1/state:/var/lib/coracle" --console=pipe 3<&- || true
+  read -r -u 3
+done
 `;
 
+/** systemd-nspawn leaves the cgroups read-only where it can. */
 const prepare = (address: string, router: string) => `
 set -e
 awk '$3 == "cgroup" {print $2}' /proc/mounts | while read -r tree; do mount -o remount,bind,rw "$tree" || mount -o remount,rw "$tree"; done
@@ -86,14 +105,16 @@ export async function startSystemdHost(
 ): Promise<SystemdHost> {
   const folder = await mkdtemp(`/tmp/coracle-${name}-`);
   const machine = `${name}${process.pid}`;
-  const boot = ['--propagation', 'private', 'bash', '-c', BOOT, 'boot', folder, machine, tree, repository];
+  const address = link?.address ?? ALONE;
+  const first = prepare(address, address.replace(/\d+$/, '1'));
+  const boot = ['--propagation', 'private', 'bash', '-c', BOOT, 'boot', folder, machine, tree, repository, first];
   const [program = '', ...args] =
     link === undefined
       ? ['unshare', '--mount', '--net', ...boot]
       : [...link.network.enter, 'unshare', '--mount', ...boot];
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   let said = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk));
   let leader: number | undefined;
   const run: SystemdHost['run'] = (script, timeoutMs = 60_000) =>
     spawnSync('nsenter', ['-t', String(leader), '-a', 'bash', '-c', script], {
@@ -106,20 +127,36 @@ export async function startSystemdHost(
     if (status !== 0) throw new Error(`exit code ${status} of: ${script}\n${stderr}${stdout}`);
     return stdout;
   };
-  const stop = () => end({ child, leader, folder, machine });
-  try {
+  const booted = async () => {
     await waitUntil('systemd', 60_000, () => {
       if (child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
       leader ??= systemdBelow(child.pid!);
       return leader !== undefined && /^(running|degraded)/.test(run('systemctl is-system-running').stdout);
     });
+    ok('systemctl show -P Result prepare-host | grep -qx success');
     // Its end of the cable, in the network that it shares with nobody.
     const cable = `ve-${machine}`.slice(0, 15);
     const plug = link === undefined ? [] : ['master', link.bridge];
     spawnSync('nsenter', ['-t', String(child.pid), '-n', 'ip', 'link', 'set', cable, ...plug, 'up']);
-    const address = link?.address ?? ALONE;
-    ok(prepare(address, address.replace(/\d+$/, '1')));
-    return { address, leader: leader!, run, ok, stop };
+  };
+  const poweredOff = async () => {
+    await waitUntil('the host to be off', 120_000, () => !existsSync(`/proc/${leader}`));
+    leader = undefined;
+  };
+  const powerOn = async () => {
+    (child.stdio[3] as Writable).write('\n');
+    await booted();
+  };
+  const stop = () => end({ child, folder, machine });
+  try {
+    await booted();
+    return {
+      address,
+      get leader() {
+        return leader!;
+      },
+      ...{ run, ok, poweredOff, powerOn, stop },
+    };
   } catch (err) {
     await stop();
     throw err;
@@ -128,9 +165,14 @@ export async function startSystemdHost(
 
 /** Its first process, once it is that: before come those of the script and of systemd-nspawn. */
 function systemdBelow(pid: number): number | undefined {
-  if (!existsSync(`/proc/${pid}`)) return undefined;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  return children.find((one) => readIfThere(`/proc/${one}/comm`) === 'systemd\n');
+  return processesBelow(pid).find((one) => readIfThere(`/proc/${one}/comm`) === 'systemd\n');
+}
+
+/** Children, and their children. */
+function processesBelow(pid: number): number[] {
+  const children = (of: number) =>
+    readIfThere(`/proc/${of}/task/${of}/children`).split(' ').filter(Boolean).map(Number);
+  return children(pid).flatMap((child) => [child, ...children(child)]);
 }
 
 function readIfThere(path: string): string {
@@ -143,17 +185,18 @@ function readIfThere(path: string): string {
 
 interface Running {
   readonly child: ChildProcess;
-  readonly leader: number | undefined;
   readonly folder: string;
   readonly machine: string;
 }
 
 /** The first process of a PID namespace takes all others along. */
-async function end({ child, leader, folder, machine }: Running): Promise<void> {
+async function end({ child, folder, machine }: Running): Promise<void> {
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  if (leader !== undefined && existsSync(`/proc/${leader}`)) process.kill(leader, 'SIGKILL');
-  else child.kill('SIGKILL');
+  const below = processesBelow(child.pid!);
+  child.kill('SIGKILL');
+  for (const pid of below) if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
   if (child.exitCode === null && child.signalCode === null) await gone;
+  await waitUntil('its processes to end', 10_000, () => !below.some((pid) => existsSync(`/proc/${pid}`)));
   await rm(folder, { recursive: true, force: true });
   await waitUntil('its cgroups to go', 10_000, () => {
     spawnSync('find', [
