@@ -33,6 +33,15 @@ describe.skipIf(problem !== undefined)('devices of claims', () => {
     ...{ apiVersion: 'resource.k8s.io/v1', kind, metadata: { name } },
     spec,
   });
+  const device = (name: string, memory: string) => ({
+    ...{ name, attributes: { model: { string: 'x' } } },
+    capacity: { memory: { value: memory } },
+  });
+  const cards = (generation: number, ...devices: readonly object[]) =>
+    resource('ResourceSlice', 'cards', {
+      ...{ driver: DRIVER, nodeName: 'node-0', devices },
+      pool: { name: 'node-0', generation, resourceSliceCount: 1 },
+    });
   const pod = (name: string) => ({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -64,18 +73,10 @@ describe.skipIf(problem !== undefined)('devices of claims', () => {
 
   beforeAll(async () => {
     cluster = await startCluster({ name: 'dra', nodes: 1 });
-    const device = (name: string, memory: string) => ({
-      ...{ name, attributes: { model: { string: 'x' } } },
-      capacity: { memory: { value: memory } },
-    });
     const bigEnough = `device.capacity["${DRIVER}"].memory.compareTo(quantity("8Gi")) >= 0`;
     await apply(
       resource('DeviceClass', 'card', { selectors: [{ cel: { expression: `device.driver == "${DRIVER}"` } }] }),
-      resource('ResourceSlice', 'cards', {
-        ...{ driver: DRIVER, nodeName: 'node-0' },
-        pool: { name: 'node-0', generation: 1, resourceSliceCount: 1 },
-        devices: [device('small', '4Gi'), device('big', '16Gi')],
-      }),
+      cards(1, device('small', '4Gi'), device('big', '16Gi')),
       resource('ResourceClaimTemplate', 'big-card', {
         spec: {
           devices: {
@@ -96,7 +97,7 @@ describe.skipIf(problem !== undefined)('devices of claims', () => {
     await cluster?.destroy();
   });
 
-  it('are given to a pod from its template to its container, and to the next one after it', async () => {
+  it('are given to a pod from its template to its container, and to the next one after it, until they break', async () => {
     await apply(pod('first'));
     await waitUntil('the word that the driver is missing', WAIT_MS, async () =>
       (await events('first')).includes(
@@ -107,7 +108,8 @@ describe.skipIf(problem !== undefined)('devices of claims', () => {
     const waiting = '0/1 nodes are available: 1 cannot allocate all claims.';
     await waitUntil('the wait of the second', WAIT_MS, async () => (await events('second')).includes(waiting));
 
-    driver = await startDraDriver({ kubelet: join(cluster.agents[0]!.folder, 'kubelet'), name: DRIVER, prepare });
+    const kubelet = join(cluster.agents[0]!.folder, 'kubelet');
+    driver = await startDraDriver({ kubelet, name: DRIVER, tellsHealth: true, prepare });
     const claim = (await claims()).find(({ metadata }) => metadata.name.startsWith('first-card-'))!;
     expect(claim.status).toMatchObject({
       allocation: { devices: { results: [{ request: 'one', driver: DRIVER, pool: 'node-0', device: 'big' }] } },
@@ -123,7 +125,26 @@ describe.skipIf(problem !== undefined)('devices of claims', () => {
       `unprepare ${claim.metadata.name}`,
       `prepare ${second}`,
     ]);
-    await ok('delete', 'pod', 'second', '--wait', '--timeout=150s');
+    driver.tellHealth([
+      { device: { pool_name: 'node-0', device_name: 'big' }, health: 'UNHEALTHY', message: 'too hot' },
+    ]);
+    const health = async () => (await read<Pod>('pod second')).status?.containerStatuses?.[0]?.allocatedResourcesStatus;
+    const isSaid = async () => JSON.stringify(await health())?.includes('too hot') === true;
+    await waitUntil('the health of the device in the status of the pod', WAIT_MS, isSaid);
+    expect(await health()).toEqual([
+      { name: 'claim:card/one', resources: [{ resourceID: `${KIND}=big`, health: 'Unhealthy', message: 'too hot' }] },
+    ]);
+
+    // Its driver takes it out of service: who uses it goes, and who comes does not get it.
+    const taints = [{ key: 'broken', effect: 'NoExecute' }];
+    await apply(cards(2, { ...device('big', '16Gi'), taints }, device('small', '4Gi')));
+    await ok('wait', '--for=delete', 'pod/second', '--timeout=150s');
+    expect(await events('second')).toContain('Marking for deletion');
+    await apply(pod('third'));
+    await waitUntil('the wait of the third', WAIT_MS, async () => (await events('third')).includes(waiting));
+    await apply(cards(3, device('big', '16Gi')));
+    await expectDevice('third');
+    await ok('delete', 'pod', 'third', '--wait', '--timeout=150s');
     await waitUntil('the end of the claims', WAIT_MS, async () => (await claims()).length === 0);
   });
 
