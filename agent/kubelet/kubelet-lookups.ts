@@ -30,7 +30,8 @@ export class KubeletLookups implements PodLookups {
     const { name: podName } = pod.metadata;
     if (previous) throw new NodeApiError(400, `previous terminated container "${name}" in pod "${podName}" not found`);
     const reason = waitingReason(pod, name);
-    throw new NodeApiError(400, `container "${name}" in pod "${podName}" is waiting to start: ${reason}`);
+    const why = WHY_NO_LOG[reason] ?? reason;
+    throw new NodeApiError(400, `container "${name}" in pod "${podName}" is waiting to start: ${why}`);
   }
 
   async findRunningContainer(reference: PodReference, name: string): Promise<string> {
@@ -92,6 +93,12 @@ export class KubeletLookups implements PodLookups {
 function previousOf(ran: readonly ObservedContainer[]): ObservedContainer | undefined {
   return ran[1] ?? (ran[0]?.state === 'EXITED' && ran[0].attempt > 0 ? ran[0] : undefined);
 }
+
+/** What Kubernetes says in place of a reason. */
+const WHY_NO_LOG: Readonly<Record<string, string>> = {
+  ErrImagePull: "image can't be pulled",
+  ImagePullBackOff: 'trying and failing to pull image',
+};
 
 function waitingReason(pod: Pod, name: string): string {
   const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};

@@ -27,7 +27,7 @@ export function computeContainerStatus(input: ContainerStatusInput): IContainerS
   const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = input.previous;
   const before = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
   const previousState = before.find(({ name }) => name === container.name);
-  const state = computeState(input, newest);
+  const state = computeState(input, newest, previousState?.state?.waiting);
   // While it waits to be restarted, the newest instance is the last state.
   const lastInstance = state.waiting === undefined ? older[0] : newest;
   const last = lastInstance?.state === 'EXITED' ? terminated(lastInstance) : undefined;
@@ -101,7 +101,14 @@ function lostLastState(
   return newest !== undefined && newest.attempt > 0 ? previous?.lastState : undefined;
 }
 
-function computeState(input: ContainerStatusInput, newest: ObservedContainer | undefined): IContainerState {
+/** Not yet an answer to why a container does not run. */
+const PLAIN_REASONS: readonly (string | undefined)[] = [undefined, 'ContainerCreating', 'PodInitializing'];
+
+function computeState(
+  input: ContainerStatusInput,
+  newest: ObservedContainer | undefined,
+  told: IContainerState['waiting'],
+): IContainerState {
   const { container, waiting, waitingReason, ledger } = input;
   const reason = waiting.get(container.name);
   const fallback = { waiting: { reason: waitingReason } };
@@ -112,7 +119,11 @@ function computeState(input: ContainerStatusInput, newest: ObservedContainer | u
   if (newest === undefined) {
     const runsOnce = restartPolicyOf(input.pod) === 'Never' || roleOf(input.pod, container.name) === 'ephemeral';
     const isLost = ledger.containers[container.name]?.ran === true && runsOnce;
-    return isLost ? { terminated: lostTermination() } : toWaiting();
+    if (isLost) return { terminated: lostTermination() };
+    // What failed stays told while it is tried again, as long as nothing has come of it.
+    return reason === undefined && told !== undefined && !PLAIN_REASONS.includes(told.reason)
+      ? { waiting: told }
+      : toWaiting();
   }
   switch (newest.state) {
     case 'RUNNING':

@@ -153,6 +153,22 @@ describe('computePodStatus', () => {
     });
   });
 
+  test.each([
+    [
+      { reason: 'ImagePullBackOff', message: 'Back-off' },
+      { reason: 'ImagePullBackOff', message: 'Back-off' },
+    ],
+    [{ reason: 'PodInitializing' }, { reason: 'ContainerCreating' }],
+    [undefined, { reason: 'ContainerCreating' }],
+  ])('while a container that was told to wait (%j) is tried again: %j', (told, expected) => {
+    const state = told === undefined ? { running: {} } : { waiting: told };
+    const before = { name: 'app', image: '', imageID: '', ready: false, restartCount: 0, state };
+    const of = (more: Partial<PodStatusInput>) =>
+      statusOf({ previous: { containerStatuses: [before] }, ...more }).containerStatuses?.[0]?.state;
+    expect(of({ observed: observed([sandbox()], []) })).toEqual({ waiting: expected });
+    expect(of(running)).toHaveProperty('running');
+  });
+
   test('shows PodInitializing until init containers are through', () => {
     const pod = podWith({ initContainers: [container('i')] });
     const status = statusOf({ pod, observed: observed([sandbox()], [instance('i')]) });
