@@ -1,5 +1,6 @@
 import type { EventRecorder } from '#api/client/event-recorder.ts';
 import type { Informer } from '#api/client/informer.ts';
+import { claimsOfContainer } from '#api/meta/extended-resources.ts';
 import { type ConfigMap, type Node, type Pod, resources, type Secret, type Service } from '#api/object/kinds.ts';
 import type { HostFacts } from '../host/host.ts';
 import { PodCgroups } from './cgroups/pod-cgroups.ts';
@@ -359,7 +360,7 @@ function grants(own: DeviceManager, claims: ClaimManager, why: string | undefine
   return {
     async grant(pod, container) {
       // Ready since its sandbox was made, unless what was known of that was lost.
-      if ((container.resources?.claims ?? []).length > 0) await claims.prepare(pod);
+      if (claimsOfContainer(pod, container).length > 0) await claims.prepare(pod);
       return withCdiIds(await own.grant(pod, container), claims.cdiIds(pod, container), why);
     },
   };

@@ -1,4 +1,5 @@
 import type { Pod, ResourceClaim } from '../object/kinds.ts';
+import { EXTENDED_CLAIM } from './extended-resources.ts';
 
 type PodClaim = NonNullable<NonNullable<Pod['spec']>['resourceClaims']>[number];
 
@@ -20,12 +21,20 @@ export class ClaimNameError extends Error {
   }
 }
 
-export const podResourceClaims = (pod: Pod): readonly PodClaim[] => pod.spec?.resourceClaims ?? [];
+/** Those that the pod names, and the one that was made for its extended resources. */
+export function podResourceClaims(pod: Pod): readonly PodClaim[] {
+  const named = namedResourceClaims(pod);
+  const extended = pod.status?.extendedResourceClaimStatus?.resourceClaimName;
+  return extended === undefined ? named : [...named, { name: EXTENDED_CLAIM, resourceClaimName: extended }];
+}
+
+export const namedResourceClaims = (pod: Pod): readonly PodClaim[] => pod.spec?.resourceClaims ?? [];
 
 /** Which object a claim of the pod stands for. Throws ClaimNameError in Kubernetes' words. */
 export function resolveClaimName(pod: Pod, claim: PodClaim): NamedClaim {
   const { name, namespace = '' } = pod.metadata;
-  if (claim.resourceClaimName !== undefined) return { name: claim.resourceClaimName, isGenerated: false };
+  if (claim.resourceClaimName !== undefined)
+    return { name: claim.resourceClaimName, isGenerated: claim.name === EXTENDED_CLAIM };
   if (claim.resourceClaimTemplateName === undefined)
     throw new ClaimNameError(
       `pod "${namespace}/${name}", spec.resourceClaim "${claim.name}": none of the supported fields are set`,

@@ -1,4 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import { DEVICE_CLASS_PREFIX } from '../meta/extended-resources.ts';
 import {
   computeQosClass,
   type PodResourceShape,
@@ -22,7 +23,8 @@ const COMPUTE: ReadonlySet<string> = new Set([
   ...NATIVE.map((name) => `limits.${name}`),
 ]);
 
-const isExtended = (name: string): boolean => name.includes('/') && !/(^|\.)kubernetes\.io\//.test(name);
+const isExtended = (name: string): boolean =>
+  name.startsWith(DEVICE_CLASS_PREFIX) || (name.includes('/') && !/(^|\.)kubernetes\.io\//.test(name));
 
 export function isPodResource(name: string): boolean {
   if (COMPUTE.has(name) || name.startsWith(HUGE_PAGES) || name.startsWith(`requests.${HUGE_PAGES}`)) return true;

@@ -15,7 +15,7 @@ import { DeviceCache } from './devices/device-cache.ts';
 import { type CompileDeviceSelector, DeviceSelectors } from './devices/device-selectors.ts';
 import { createDynamicResources } from './devices/dynamic-resources.ts';
 import { computeNodeChanges, hasNodeChange } from './framework/cluster-event.ts';
-import { DEFAULT_FILTERS, DEFAULT_SCORES } from './plugins/default-plugins.ts';
+import { DEFAULT_SCORES, defaultFilters } from './plugins/default-plugins.ts';
 import { Scheduler } from './scheduler.ts';
 import { createVolumeReserve } from './volumes/reserve-volumes.ts';
 import { createStorageCaches } from './volumes/storage-caches.ts';
@@ -66,7 +66,7 @@ export async function startScheduler(deps: SchedulerDependencies, signal: AbortS
     pods,
     volumes: storage.cache,
     profile: {
-      filters: [...DEFAULT_FILTERS, dynamicResources.filter],
+      filters: [...defaultFilters((name) => devices.classForResource(name) !== undefined), dynamicResources.filter],
       scores: [...DEFAULT_SCORES, dynamicResources.score],
       reserves: [createVolumeReserve({ client, clock, ...storage }), dynamicResources.reserve],
     },

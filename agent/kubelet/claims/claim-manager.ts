@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { KubeClient } from '#api/client/client.ts';
+import { claimsOfContainer } from '#api/meta/extended-resources.ts';
 import { isReservedForPod, podResourceClaims, resolveClaimName, whyNotForPod } from '#api/meta/pod-resource-claims.ts';
 import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
 import { type Clock, delay } from '#base/clock.ts';
@@ -72,15 +73,15 @@ export class ClaimManager {
   }
 
   /** What the runtime is to give the container, as CDI names. */
-  cdiIds(pod: Pod, { resources: asked }: IContainer): readonly string[] {
-    if (asked?.claims === undefined) return [];
-    return cdiIdsOf(this.#options.checkpoint.ofPod(uidOf(pod)), uidOf(pod), asked.claims);
+  cdiIds(pod: Pod, container: IContainer): readonly string[] {
+    const asked = claimsOfContainer(pod, container);
+    return asked.length === 0 ? [] : cdiIdsOf(this.#options.checkpoint.ofPod(uidOf(pod)), uidOf(pod), asked);
   }
 
   /** What the container has of claims, for the pod-resources API. */
-  devices(pod: Pod, { resources: asked }: IContainer): readonly ClaimedDevices[] {
+  devices(pod: Pod, container: IContainer): readonly ClaimedDevices[] {
     const records = this.#options.checkpoint.ofPod(uidOf(pod));
-    return (asked?.claims ?? []).flatMap(({ name, request }) =>
+    return claimsOfContainer(pod, container).flatMap(({ name, request }) =>
       records
         .filter(({ pods }) => pods[uidOf(pod)]?.includes(name))
         .map((record) => ({

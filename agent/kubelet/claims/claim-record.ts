@@ -1,3 +1,4 @@
+import type { ContainerClaim } from '#api/meta/extended-resources.ts';
 import type { PreparedDevice } from './dra-driver.ts';
 
 /** A claim that pods of this node use. */
@@ -11,12 +12,6 @@ export interface ClaimRecord {
   readonly drivers: Readonly<Record<string, readonly PreparedDevice[]>>;
   /** The boot in which all drivers have made it ready: what they tell the runtime does not outlive it. */
   readonly preparedInBoot: string | undefined;
-}
-
-/** What a container asks for: a claim of its pod, and one request of it or all. */
-export interface ContainerClaim {
-  readonly name: string;
-  readonly request?: string | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ResourceClaim, type ResourceSlice, resources } from '#api/object/kinds.ts';
+import { type Pod, type ResourceClaim, type ResourceSlice, resources } from '#api/object/kinds.ts';
 import { KubeletRig, TEST_IMAGE } from '../testing/kubelet-rig.ts';
 import { whyNoCdi } from './cdi-support.ts';
 import { type ClaimRecord, cdiIdsOf } from './claim-record.ts';
@@ -96,6 +96,23 @@ describe('a pod with a claim', () => {
     ]);
   });
 
+  test('that was made for its extended resources: the container that asks for them has its devices', async () => {
+    await createClaim();
+    const claim = await claims().fetch('shared', 'default');
+    const pods = rig.client.resource<Pod>(resources.pods);
+    const mapping = { containerName: 'beside', resourceName: 'example.com/gpu', requestName: 'gpu' };
+    const pod = await pods.create({
+      metadata: { name: 'web', namespace: 'default' },
+      spec: { nodeName: 'node-1', containers: SPEC.containers.map(({ name, image }) => ({ name, image })) },
+      status: { extendedResourceClaimStatus: { resourceClaimName: 'shared', requestMappings: [mapping] } },
+    } as never);
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: pod.metadata.uid, controller: true };
+    await claims().update({ ...claim, metadata: { ...claim.metadata, ownerReferences: [owner] } });
+    await reserve(pod);
+    await rig.advance(10_000);
+    expect([cdiOf('app'), cdiOf('beside')]).toEqual([undefined, ['example.com/gpu=gpu-0']]);
+  });
+
   test('is told which driver is missing, and nothing is owed to it', async () => {
     drivers.isThere = false;
     await createClaim();
@@ -161,7 +178,9 @@ describe('a pod with a claim', () => {
     await createClaim();
     await reserve(await rig.createPod(SPEC));
     await rig.advance(10_000);
-    expect((await rig.eventTextsInTheEnd()).join('\n')).toContain('NodePrepareResources failed for ResourceClaim shared: no such card');
+    expect((await rig.eventTextsInTheEnd()).join('\n')).toContain(
+      'NodePrepareResources failed for ResourceClaim shared: no such card',
+    );
     drivers.error = '';
     await rig.advance(10_000);
     expect(rig.containerStatus()).toMatchObject({ state: { running: {} } });

@@ -1,3 +1,4 @@
+import { DEVICE_CLASS_PREFIX } from '#api/meta/extended-resources.ts';
 import { podRequests } from '#api/meta/pod-resources.ts';
 import { Quantity } from '#api/meta/quantity.ts';
 import type { Node, Pod } from '#api/object/kinds.ts';
@@ -65,7 +66,8 @@ function refuseResources(pod: Pod, others: readonly Pod[], { status }: Pick<Node
   return undefined;
 }
 
-const isExtended = (name: string) => name.includes('/') && !/^([^/]+\.)?kubernetes\.io\//.test(name);
+const isExtended = (name: string) =>
+  name.startsWith(DEVICE_CLASS_PREFIX) || (name.includes('/') && !/^([^/]+\.)?kubernetes\.io\//.test(name));
 
 /** cpu in milli-cores, everything else in whole units. */
 export interface Lack {

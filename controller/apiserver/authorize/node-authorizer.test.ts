@@ -66,9 +66,12 @@ describe('claims of devices', () => {
     expect([read('shared'), read('q-y-1'), read('other')]).toEqual(['allow', 'noOpinion', 'noOpinion']);
     await seeded.put(
       '/registry/pods/n/q',
-      claimed({ resourceClaimStatuses: [{ name: 'y', resourceClaimName: 'q-y-1' }] }),
+      claimed({
+        resourceClaimStatuses: [{ name: 'y', resourceClaimName: 'q-y-1' }],
+        extendedResourceClaimStatus: { resourceClaimName: 'q-extended-1', requestMappings: [] },
+      }),
     );
-    expect([read('shared'), read('q-y-1')]).toEqual(['allow', 'allow']);
+    expect(['shared', 'q-y-1', 'q-extended-1'].map(read)).toEqual(['allow', 'allow', 'allow']);
     expect(ask('update', 'resourceclaims', { ...GROUP, ...inN('shared') })).toBe('noOpinion');
   });
 

@@ -80,7 +80,9 @@ export function deviceClaimsOf({ spec, status }: Pod): {
 } {
   const claims = spec?.resourceClaims ?? [];
   const statuses = new Map((status?.resourceClaimStatuses ?? []).map((one) => [one.name, one.resourceClaimName]));
-  const names = claims.flatMap((claim) => claim.resourceClaimName ?? statuses.get(claim.name) ?? []);
+  const named = claims.flatMap((claim) => claim.resourceClaimName ?? statuses.get(claim.name) ?? []);
+  const extended = status?.extendedResourceClaimStatus?.resourceClaimName;
+  const names = extended === undefined ? named : [...named, extended];
   return {
     names,
     isIncomplete: claims.some((claim) => claim.resourceClaimName === undefined && !statuses.has(claim.name)),

@@ -1,10 +1,13 @@
 import type { IAllocationResult } from 'kubernetes-models/resource.k8s.io/v1/AllocationResult';
 import type { Informer } from '#api/client/informer.ts';
 import type { InformerFactory } from '#api/client/informer-factory.ts';
+import { DEVICE_CLASS_PREFIX } from '#api/meta/extended-resources.ts';
+import { owningPodOf } from '#api/meta/pod-resource-claims.ts';
 import { type DeviceClass, type ResourceClaim, type ResourceSlice, resources } from '#api/object/kinds.ts';
 import { keyOf, type ObjectKey, objectKey, type Stored } from '#api/object/kube-object.ts';
 import type { ClusterEvent } from '../framework/cluster-event.ts';
 import { type DevicePool, gatherPools } from './device-pools.ts';
+import { EXTENDED_ANNOTATION } from './extended-claim.ts';
 import { frees, type Holding, Holdings, holdingOf, isEmpty, NOTHING } from './holdings.ts';
 import type { AllocatedDevices } from './shared-devices.ts';
 
@@ -21,6 +24,8 @@ interface OrderedPool {
   readonly order: number;
 }
 
+const BY_EXTENDED_POD = 'extendedResourcePod';
+
 const versionOf = ({ metadata }: ResourceClaim): number => Number(metadata.resourceVersion) || 0;
 
 /** What devices there are, and which claims have them: as the API shows it, plus what was promised a moment ago. */
@@ -32,6 +37,7 @@ export class DeviceCache {
   /** By uid of the claim. */
   readonly #shown = new Map<string, Holding>();
   readonly #holdings = new Holdings();
+  #classByResource: ReadonlyMap<string, string> | undefined;
   /** Who waits for a claim to change, by its key. */
   readonly #waiting = new Map<ObjectKey, Set<() => void>>();
   #onEvent: (event: ClusterEvent) => void = () => undefined;
@@ -40,6 +46,10 @@ export class DeviceCache {
 
   constructor(factory: InformerFactory) {
     this.#claims = factory.informer<ResourceClaim>(resources.resourceClaims);
+    this.#claims.addIndex(BY_EXTENDED_POD, (claim) => {
+      const isExtended = claim.metadata.annotations?.[EXTENDED_ANNOTATION] === 'true';
+      return isExtended ? [owningPodOf(claim)?.uid ?? ''] : [];
+    });
     this.#slices = factory.informer<ResourceSlice>(resources.resourceSlices);
     this.#classes = factory.informer<DeviceClass>(resources.deviceClasses);
   }
@@ -64,14 +74,17 @@ export class DeviceCache {
       this.#pools = undefined;
       onEvent({ kind: 'devicesChanged' });
     };
-    const onClass = () => onEvent({ kind: 'devicesChanged' });
+    const onClass = () => {
+      this.#classByResource = undefined;
+      onEvent({ kind: 'devicesChanged' });
+    };
     this.#claims.addHandler({
       onAdd: (claim) => onClaim(claim, false),
       onUpdate: (_, claim) => onClaim(claim, false),
       onDelete: (claim) => onClaim(claim, true),
     });
     this.#slices.addHandler({ onAdd: onSlices, onUpdate: onSlices, onDelete: onSlices });
-    this.#classes.addHandler({ onAdd: onClass, onUpdate: onClass });
+    this.#classes.addHandler({ onAdd: onClass, onUpdate: onClass, onDelete: onClass });
   }
 
   claim(key: ObjectKey): ResourceClaim | undefined {
@@ -80,6 +93,18 @@ export class DeviceCache {
 
   deviceClass(name: string): DeviceClass | undefined {
     return this.#classes.byKey(objectKey(undefined, name));
+  }
+
+  /** The class whose devices stand for an extended resource: of several the newest, then the first by name. */
+  classForResource(resource: string): string | undefined {
+    if (!resource.includes('/')) return undefined;
+    this.#classByResource ??= classByResource(this.#classes.list());
+    return this.#classByResource.get(resource);
+  }
+
+  /** The claim that was made for the extended resources of a pod. */
+  extendedClaimOf(podUid: string): ResourceClaim | undefined {
+    return this.#claims.byIndex(BY_EXTENDED_POD, podUid)[0];
   }
 
   /** Given to a claim, or promised to one. */
@@ -159,6 +184,22 @@ export class DeviceCache {
     this.#promised.delete(uid);
     this.#holdings.count(promised.holding, -1);
   }
+}
+
+function classByResource(classes: readonly DeviceClass[]): ReadonlyMap<string, string> {
+  const timeOf = ({ metadata }: DeviceClass) => String(metadata.creationTimestamp ?? '');
+  const found = new Map<string, DeviceClass>();
+  for (const one of classes) {
+    const named = one.spec?.extendedResourceName;
+    const known = named === undefined ? undefined : found.get(named);
+    const isNewer = known === undefined || timeOf(one) > timeOf(known);
+    const isFirst = known !== undefined && timeOf(one) === timeOf(known) && one.metadata.name < known.metadata.name;
+    if (named !== undefined && (isNewer || isFirst)) found.set(named, one);
+  }
+  return new Map([
+    ...classes.map(({ metadata: { name } }) => [`${DEVICE_CLASS_PREFIX}${name}`, name] as const),
+    ...[...found].map(([resource, { metadata }]) => [resource, metadata.name] as const),
+  ]);
 }
 
 function byNode(pools: readonly DevicePool[]): ReadonlyMap<string | undefined, readonly OrderedPool[]> {

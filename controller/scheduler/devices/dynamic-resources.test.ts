@@ -7,10 +7,11 @@ import { type DeviceClass, type ResourceSlice, resources } from '#api/object/kin
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { MemoryCluster } from '#test/kit/memory-client.ts';
-import { createPodInfo } from '../cache/pod-info.ts';
+import { createPodInfo, type PodInfo } from '../cache/pod-info.ts';
 import type { ClusterEvent } from '../framework/cluster-event.ts';
 import { filterNodes } from '../framework/filter-nodes.ts';
 import { renderUnschedulable } from '../framework/unschedulable-message.ts';
+import { createNodeResourcesFit } from '../plugins/node-resources.ts';
 import { makeCluster, makePod } from '../testing/builders.ts';
 import { DeviceCache } from './device-cache.ts';
 import { DeviceSelectors } from './device-selectors.ts';
@@ -286,5 +287,78 @@ describe('devices that are to be made ready', () => {
     await settle();
     expect(outcome()).toBe(`${refused}claim c binding timeout`);
     expect(look(pod)).toContain('resourceclaim not available on the node');
+  });
+});
+
+describe('extended resources that a class stands for', () => {
+  const RESOURCE = 'example.com/gpu';
+  const asking = async (resource = RESOURCE, count = '1') => {
+    const wanted = { requests: { cpu: '1m', [resource]: count }, limits: { [resource]: count } };
+    const containers = [{ name: 'side' }, { name: 'app', resources: wanted }];
+    const pods = client.resource<Pod>(resources.pods);
+    return pods.create({ ...makePod({ name: 'web', spec: { containers } as never }) } as never);
+  };
+  const filters = () => [createNodeResourcesFit((name) => cache.classForResource(name) !== undefined), plugin.filter];
+  const seek = (info: PodInfo, among = view) => {
+    const { feasible, diagnosis } = filterNodes(info, among, filters());
+    return feasible.length > 0 ? feasible.map(({ name }) => name) : renderUnschedulable(diagnosis);
+  };
+  const setClass = async (spec: object) => {
+    const classes = client.resource<DeviceClass>(resources.deviceClasses);
+    await classes.update({ ...(await classes.fetch('gpu')), spec } as never);
+    await settle();
+  };
+  const listClaims = async () => (await claims().fetchList()).items;
+
+  it('are devices of it: a claim is made for the pod, which is told', async () => {
+    const info = createPodInfo(await asking());
+    expect(seek(info)).toBe('0/2 nodes are available: 2 Insufficient example.com/gpu.');
+    await setClass({ extendedResourceName: RESOURCE });
+    expect(seek(info)).toEqual(['a']);
+    await plugin.reserve.reserve(info, view.node('a')!, view)?.fulfil(signal);
+    const [claim] = await listClaims();
+    const { pod } = info;
+    expect(claim).toMatchObject({
+      metadata: {
+        name: expect.stringMatching(/^web-extended-resources-/),
+        ownerReferences: [{ kind: 'Pod', uid: pod.metadata.uid, controller: true }],
+      },
+      spec: {
+        devices: { requests: [{ name: 'container-1-request-1', exactly: { deviceClassName: 'gpu', count: 1 } }] },
+      },
+      status: { allocation: { devices: { results: [{ device: 'gpu-0' }] } }, reservedFor: [{ name: 'web' }] },
+    });
+    const told = await client.resource<Pod>(resources.pods).fetch('web', NAMESPACE);
+    expect(told.status?.extendedResourceClaimStatus).toEqual({
+      resourceClaimName: claim?.metadata.name,
+      requestMappings: [{ containerName: 'app', resourceName: RESOURCE, requestName: 'container-1-request-1' }],
+    });
+  });
+
+  it('go under the name of the class, too; what an attempt before has left goes first', async () => {
+    const info = createPodInfo(await asking('deviceclass.resource.kubernetes.io/gpu'));
+    expect(seek(info)).toEqual(['a']);
+    await plugin.reserve.reserve(info, view.node('a')!, view)?.fulfil(signal);
+    await settle();
+    expect(seek(info)).toBe('0/2 nodes are available: cannot schedule extended resource claim.');
+    await plugin.filter.onUnschedulable?.(info);
+    await settle();
+    expect(await listClaims()).toEqual([]);
+    expect(seek(info)).toEqual(['a']);
+  });
+
+  it('come from a plug-in where there is one; a pod that wants more than there is waits', async () => {
+    await setClass({ extendedResourceName: RESOURCE });
+    const plugged = makeCluster({ nodes: [{ name: 'a', allocatable: { cpu: '1', pods: '9', [RESOURCE]: '1' } }] }).view;
+    const info = createPodInfo(await asking());
+    expect(seek(info, plugged)).toEqual(['a']);
+    expect(plugin.reserve.reserve(info, plugged.node('a')!, plugged)?.fulfil(signal)).toBeDefined();
+    await settle();
+    expect(await listClaims()).toEqual([]);
+    const greedy = createPodInfo(
+      makePod({ spec: { containers: [{ name: 'c', resources: { requests: { [RESOURCE]: '2' } } }] } as never }),
+    );
+    expect(seek(greedy)).toBe('0/2 nodes are available: 2 cannot allocate all claims.');
+    expect(seek(greedy, plugged)).toBe('0/1 nodes are available: 1 Insufficient example.com/gpu.');
   });
 });

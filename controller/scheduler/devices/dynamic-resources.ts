@@ -4,7 +4,7 @@ import type { EventRecorder } from '#api/client/event-recorder.ts';
 import {
   canBeReserved,
   isReservedForPod,
-  podResourceClaims,
+  namedResourceClaims,
   resolveClaimName,
   whyNotForPod,
 } from '#api/meta/pod-resource-claims.ts';
@@ -34,8 +34,10 @@ import { bindingState, waitForBinding } from './binding-conditions.ts';
 import type { DeviceCache } from './device-cache.ts';
 import { requestsOf } from './device-requests.ts';
 import { DeviceSelectorError, type DeviceSelectors } from './device-selectors.ts';
+import { extendedClaim } from './extended-claim.ts';
 import { hasPreferences, preferenceScore } from './prefer-first-available.ts';
 import { type ClaimToWrite, writeAllocation } from './write-allocation.ts';
+import { removeExtendedClaim, writeExtendedClaim } from './write-extended-claim.ts';
 
 export interface DynamicResourcesOptions {
   readonly client: KubeClient;
@@ -58,14 +60,24 @@ const LATE_RETRY_MS = 5_000;
 /** Kubernetes' weight of this plugin. */
 const WEIGHT = 2;
 
+/** What a node could give. */
+interface Found {
+  /** For the claims that have no devices yet. */
+  readonly allocations: readonly IAllocationResult[];
+  /** A claim, yet to be made, for extended resources that the node has no plug-in for, with its devices. */
+  readonly extended: { readonly claim: ResourceClaim; readonly allocation: IAllocationResult } | undefined;
+}
+
 /** A pod with claims in this cycle: what it has, and what each node that was looked at could give it. */
 interface Cycle {
   readonly pod: Pod;
   readonly claims: readonly ResourceClaim[];
   /** Those that have no devices yet. */
   readonly open: readonly ResourceClaim[];
-  /** For `open`, by node. */
-  readonly found: Map<string, readonly IAllocationResult[]>;
+  /** For extended resources, from an attempt before: it has to go first. */
+  readonly stale: ResourceClaim | undefined;
+  /** By node. */
+  readonly found: Map<string, Found>;
   /** Those whose devices some node that would otherwise do cannot use. */
   readonly unavailable: Set<ResourceClaim>;
   readonly isLate: () => boolean;
@@ -85,17 +97,19 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
     name: NAME,
     prepare(info) {
       cycle = undefined;
-      if (podResourceClaims(info.pod).length === 0) return SKIP;
       const begun = beginCycle(info, options);
       if ('kind' in begun) return begun;
       cycle = begun;
-      return { kind: 'filter', filter: createNodeFilter(begun, options) };
+      if (begun.stale !== undefined)
+        return { kind: 'reject', rejection: rejectForGood('cannot schedule extended resource claim') };
+      return { kind: 'filter', filter: createNodeFilter(info, begun, options) };
     },
     isHelpedBy,
     async onUnschedulable(info) {
       if (cycle?.pod !== info.pod) return;
       if (cycle.wasCut) options.clock.after(LATE_RETRY_MS, () => options.cache.tellChanged());
-      await takeBackOne(options, cycle);
+      if (cycle.stale !== undefined) await removeStale(options, cycle.stale);
+      else await takeBackOne(options, cycle);
     },
   };
   const reserve: ReservePlugin = {
@@ -103,9 +117,9 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
     reserve(info, node) {
       if (cycle?.pod !== info.pod) return undefined;
       const { open, claims, found } = cycle;
-      const allocations = found.get(node.name) ?? [];
+      const { allocations = [], extended } = found.get(node.name) ?? {};
       const writes = claims.map((claim) => ({ claim, allocation: allocations[open.indexOf(claim)] }));
-      return promiseDevices(options, { pod: info.pod, nodeName: node.name, writes });
+      return promiseDevices(options, { pod: info.pod, nodeName: node.name, writes, extended });
     },
   };
   const score: ScorePlugin = {
@@ -115,7 +129,7 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
       if (cycle?.pod !== info.pod || !hasPreferences(cycle.open)) return undefined;
       const { open, found } = cycle;
       return {
-        score: ({ name }) => preferenceScore(open, found.get(name) ?? []),
+        score: ({ name }) => preferenceScore(open, found.get(name)?.allocations ?? []),
         normalize: (scores) => normalizeByMax(scores, false),
       };
     },
@@ -124,25 +138,28 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
 }
 
 /** What the pod's claims are, or why it can be nowhere. */
-function beginCycle({ pod }: PodInfo, { cache, clock }: DynamicResourcesOptions): Cycle | FilterPreparation {
+function beginCycle({ pod, requests }: PodInfo, { cache, clock }: DynamicResourcesOptions): Cycle | FilterPreparation {
+  const isExtended = [...requests.scalars.keys()].some((name) => cache.classForResource(name) !== undefined);
+  if (namedResourceClaims(pod).length === 0 && !isExtended) return SKIP;
   const claims: ResourceClaim[] = [];
   try {
     for (const claim of claimsOf(pod, cache)) if (!claims.includes(claim)) claims.push(claim);
   } catch (err) {
     return { kind: 'reject', rejection: rejectForGood(describeError(err)) };
   }
-  if (claims.length === 0) return SKIP;
+  if (claims.length === 0 && !isExtended) return SKIP;
   const open = claims.filter(({ status }) => status?.allocation === undefined);
   const why = claims.map((claim) => whyNotNow(claim, pod, cache)).find((one) => one !== undefined);
   if (why !== undefined) return { kind: 'reject', rejection: rejectForGood(why) };
   const endMs = clock.monotonic() + MAX_CYCLE_MS;
   const isLate = () => clock.monotonic() > endMs;
-  return { pod, claims, open, found: new Map(), unavailable: new Set(), isLate, wasCut: false };
+  const stale = isExtended ? cache.extendedClaimOf(pod.metadata.uid) : undefined;
+  return { pod, claims, open, stale, found: new Map(), unavailable: new Set(), isLate, wasCut: false };
 }
 
 /** Throws with Kubernetes' words for what is wrong with a claim. */
 function claimsOf(pod: Pod, cache: DeviceCache): ResourceClaim[] {
-  return podResourceClaims(pod).flatMap((podClaim) => {
+  return namedResourceClaims(pod).flatMap((podClaim) => {
     const { name, isGenerated } = resolveClaimName(pod, podClaim);
     if (name === undefined) return [];
     const claim = cache.claim(objectKey(pod.metadata.namespace, name));
@@ -167,21 +184,29 @@ function whyNotNow(claim: ResourceClaim, pod: Pod, cache: DeviceCache): string |
   return undefined;
 }
 
-function createNodeFilter(cycle: Cycle, { cache, selectors, clock, newUid }: DynamicResourcesOptions): PreparedFilter {
+function createNodeFilter(
+  info: PodInfo,
+  cycle: Cycle,
+  { cache, selectors, clock, newUid }: DynamicResourcesOptions,
+): PreparedFilter {
   const { claims, open, found, unavailable, isLate } = cycle;
   const nowMs = clock.now();
   const isLost = (claim: ResourceClaim) => bindingState(claim, nowMs).kind === 'failed';
   return {
-    check({ node }: NodeInfo): Rejection | undefined {
+    check({ node, allocatable }: NodeInfo): Rejection | undefined {
       if (node === undefined) return rejectForGood('node not found');
       const subject = subjectOf(node);
       const elsewhere = claims.filter((claim) => !isAvailableOn(claim, subject) || isLost(claim));
       for (const claim of elsewhere) unavailable.add(claim);
       if (elsewhere.length > 0) return rejectForGood('resourceclaim not available on the node');
-      if (open.length === 0) return undefined;
+      const classOf = (resource: string) =>
+        (allocatable.scalars.get(resource) ?? 0) > 0 ? undefined : cache.classForResource(resource);
+      const own = info.requests.scalars.size === 0 ? undefined : extendedClaim(info.pod, classOf, newUid());
+      const wanted = own === undefined ? open : [...open, own];
+      if (wanted.length === 0) return undefined;
       try {
         const outcome = allocateDevices({
-          ...{ claims: open, node: subject, pools: cache.poolsFor(subject.name), allocated: cache.allocated },
+          ...{ claims: wanted, node: subject, pools: cache.poolsFor(subject.name), allocated: cache.allocated },
           classOf: (name) => cache.deviceClass(name),
           ...{ selectors, maxSteps: MAX_STEPS, isLate, newShareId: newUid },
         });
@@ -189,7 +214,9 @@ function createNodeFilter(cycle: Cycle, { cache, selectors, clock, newUid }: Dyn
           cycle.wasCut ||= outcome.reason === TIMED_OUT && isLate();
           return rejectForGood(outcome.reason);
         }
-        found.set(subject.name, outcome.allocations);
+        const allocation = outcome.allocations[open.length];
+        const extended = own === undefined || allocation === undefined ? undefined : { claim: own, allocation };
+        found.set(subject.name, { allocations: outcome.allocations.slice(0, open.length), extended });
         return undefined;
       } catch (err) {
         if (err instanceof DeviceSelectorError) return rejectForGood(err.message);
@@ -202,6 +229,12 @@ function createNodeFilter(cycle: Cycle, { cache, selectors, clock, newUid }: Dyn
 function isAvailableOn({ status }: ResourceClaim, node: TermSubject): boolean {
   const terms = status?.allocation?.nodeSelector?.nodeSelectorTerms as readonly NodeSelectorTerm[] | undefined;
   return terms === undefined || matchesAnyTerm(terms, node);
+}
+
+async function removeStale({ client, log }: DynamicResourcesOptions, claim: ResourceClaim): Promise<void> {
+  await removeExtendedClaim(client, claim).catch((err: unknown) =>
+    log.warn('a claim for extended resources stays', { claim: claim.metadata.name, err: describeError(err) }),
+  );
 }
 
 /** A claim that nobody else uses gives its devices back, so that it may get others where the pod fits. */
@@ -221,12 +254,17 @@ async function takeBackOne({ client, log }: DynamicResourcesOptions, { pod, unav
   }
 }
 
-function promiseDevices(
-  options: DynamicResourcesOptions,
-  { pod, nodeName, writes }: { readonly pod: Pod; readonly nodeName: string; readonly writes: readonly ClaimToWrite[] },
-): Reservation {
+interface Placement {
+  readonly pod: Pod;
+  readonly nodeName: string;
+  readonly writes: readonly ClaimToWrite[];
+  readonly extended: Found['extended'];
+}
+
+function promiseDevices(options: DynamicResourcesOptions, { pod, nodeName, writes, extended }: Placement): Reservation {
   const { cache } = options;
   for (const { claim, allocation } of writes) if (allocation !== undefined) cache.promise(claim, allocation);
+  if (extended !== undefined) cache.promise(extended.claim, extended.allocation);
   return {
     async fulfil(signal) {
       const claims: ResourceClaim[] = [];
@@ -236,23 +274,26 @@ function promiseDevices(
           claims.push(written);
           if (write.allocation !== undefined) cache.keep(written);
         }
+        if (extended !== undefined) claims.push(await writeExtendedClaim(options, pod, extended));
         await waitForBinding(options, { pod, nodeName, claims }, signal);
       } catch (err) {
         throw new Error(`running PreBind plugin "${NAME}": ${describeError(err)}`, { cause: err });
       } finally {
         for (const { claim } of writes) cache.withdraw(claim);
+        if (extended !== undefined) cache.withdraw(extended.claim);
       }
     },
   };
 }
 
-function isHelpedBy(event: ClusterEvent, { pod }: PodInfo): boolean {
+function isHelpedBy(event: ClusterEvent, { pod, requests }: PodInfo): boolean {
   switch (event.kind) {
     case 'nodeAdded':
     case 'devicesChanged':
       return true;
     case 'nodeUpdated':
-      return event.changes.labels;
+      // A plug-in may offer now what had to come from devices.
+      return event.changes.labels || (event.changes.allocatable && requests.scalars.size > 0);
     case 'deviceClaimChanged':
       return event.isFreed || claimKeysOf(pod).includes(event.key);
     default:
@@ -262,7 +303,7 @@ function isHelpedBy(event: ClusterEvent, { pod }: PodInfo): boolean {
 
 function claimKeysOf(pod: Pod): readonly ObjectKey[] {
   const told = new Map((pod.status?.resourceClaimStatuses ?? []).map((one) => [one.name, one.resourceClaimName]));
-  return podResourceClaims(pod).flatMap(({ name, resourceClaimName = told.get(name) }) =>
+  return namedResourceClaims(pod).flatMap(({ name, resourceClaimName = told.get(name) }) =>
     resourceClaimName === undefined ? [] : [objectKey(pod.metadata.namespace, resourceClaimName)],
   );
 }

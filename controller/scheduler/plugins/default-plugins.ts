@@ -4,7 +4,12 @@ import { interPodAffinity, interPodAffinityScore } from './inter-pod-affinity.ts
 import { nodeAffinity, nodeAffinityScore } from './node-affinity.ts';
 import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
-import { balancedAllocationScore, leastAllocatedScore, nodeResourcesFit } from './node-resources.ts';
+import {
+  balancedAllocationScore,
+  createNodeResourcesFit,
+  type IsOfClass,
+  leastAllocatedScore,
+} from './node-resources.ts';
 import { nodeUnschedulable } from './node-unschedulable.ts';
 import { nodeVolumeLimits } from './node-volume-limits.ts';
 import { taintToleration, taintTolerationScore } from './taint-toleration.ts';
@@ -14,13 +19,13 @@ import { volumeRestrictions } from './volume-restrictions.ts';
 import { volumeZone } from './volume-zone.ts';
 
 /** In Kubernetes' order: the first that turns a node down gives the reason. */
-export const DEFAULT_FILTERS: readonly FilterPlugin[] = [
+export const defaultFilters = (isOfClass: IsOfClass): readonly FilterPlugin[] => [
   nodeUnschedulable,
   nodeName,
   taintToleration,
   nodeAffinity,
   nodePorts,
-  nodeResourcesFit,
+  createNodeResourcesFit(isOfClass),
   volumeRestrictions,
   nodeVolumeLimits,
   volumeBinding,
@@ -28,6 +33,9 @@ export const DEFAULT_FILTERS: readonly FilterPlugin[] = [
   topologySpread,
   interPodAffinity,
 ];
+
+/** Where resources are what nodes offer, and nothing else. */
+export const DEFAULT_FILTERS = defaultFilters(() => false);
 
 export const DEFAULT_SCORES: readonly ScorePlugin[] = [
   taintTolerationScore,

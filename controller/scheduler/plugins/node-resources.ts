@@ -3,8 +3,11 @@ import type { PodInfo } from '../cache/pod-info.ts';
 import { amountsOfList, type ResourceAmounts } from '../cache/resource-amounts.ts';
 import { type FilterPlugin, MAX_NODE_SCORE, type Rejection, type ScorePlugin } from '../framework/plugin.ts';
 
+/** Whether a resource can be had as devices of a class. */
+export type IsOfClass = (resource: string) => boolean;
+
 /** What of a request does not fit, in Kubernetes' order. */
-function shortages(requests: ResourceAmounts, node: NodeInfo): Rejection | undefined {
+function shortages(requests: ResourceAmounts, node: NodeInfo, isOfClass: IsOfClass): Rejection | undefined {
   const { allocatable } = node;
   const reasons: string[] = [];
   // Beyond the whole node: no eviction would help.
@@ -19,6 +22,8 @@ function shortages(requests: ResourceAmounts, node: NodeInfo): Rejection | undef
   compare('memory', requests.memory, node.memory, allocatable.memory);
   compare('ephemeral-storage', requests.ephemeralStorage, node.ephemeralStorage, allocatable.ephemeralStorage);
   for (const [name, wanted] of requests.scalars) {
+    // Where no plug-in offers it, devices of its class are looked for.
+    if ((allocatable.scalars.get(name) ?? 0) === 0 && isOfClass(name)) continue;
     compare(name, wanted, node.scalars.get(name) ?? 0, allocatable.scalars.get(name) ?? 0);
   }
   return reasons.length === 0 ? undefined : { reasons, isUnresolvable: exceedsNode };
@@ -46,12 +51,12 @@ function sharesResource(a: ResourceAmounts, b: ResourceAmounts): boolean {
   );
 }
 
-export const nodeResourcesFit: FilterPlugin = {
+export const createNodeResourcesFit = (isOfClass: IsOfClass): FilterPlugin => ({
   name: 'NodeResourcesFit',
   prepare({ requests }) {
     return {
       kind: 'filter',
-      filter: { check: (node) => (fits(requests, node) ? undefined : shortages(requests, node)) },
+      filter: { check: (node) => (fits(requests, node) ? undefined : shortages(requests, node, isOfClass)) },
     };
   },
   isHelpedBy(event, pod, view) {
@@ -60,7 +65,9 @@ export const nodeResourcesFit: FilterPlugin = {
         return isWithin(pod, amountsOfList(event.node.status?.allocatable));
       case 'nodeUpdated': {
         const node = view.node(event.node.metadata.name);
-        return event.changes.allocatable && node !== undefined && shortages(pod.requests, node) === undefined;
+        return (
+          event.changes.allocatable && node !== undefined && shortages(pod.requests, node, isOfClass) === undefined
+        );
       }
       case 'podRemoved': {
         const node = view.node(event.nodeName);
@@ -70,11 +77,13 @@ export const nodeResourcesFit: FilterPlugin = {
       }
       case 'podChanged':
         return sharesResource(event.previous.requests, pod.requests);
+      case 'devicesChanged':
+        return [...pod.requests.scalars.keys()].some(isOfClass);
       default:
         return false;
     }
   },
-};
+});
 
 function isWithin({ requests }: PodInfo, allocatable: ResourceAmounts): boolean {
   return requests.milliCpu <= allocatable.milliCpu && requests.memory <= allocatable.memory;

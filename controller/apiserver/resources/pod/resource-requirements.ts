@@ -1,3 +1,4 @@
+import { DEVICE_CLASS_PREFIX } from '#api/meta/extended-resources.ts';
 import { qualifiedName } from '#api/meta/names.ts';
 import { Quantity } from '#api/meta/quantity.ts';
 import { duplicate, type FieldError, forbiddenField, invalid, missing, required } from '#api/object/field-error.ts';
@@ -28,7 +29,8 @@ const isHugePages = (name: string): boolean => name.startsWith('hugepages-');
 const isStandard = (name: string): boolean => STANDARD.has(name) || isHugePages(name);
 /** `example.com/gpu`: counted in whole pieces and never promised twice. */
 const isExtended = (name: string): boolean =>
-  name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.');
+  name.startsWith(DEVICE_CLASS_PREFIX) ||
+  (name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.'));
 const mayOvercommit = (name: string): boolean => !isExtended(name) && !isHugePages(name);
 
 const parse = (value: unknown): Quantity => Quantity.parse(value as string | number);
