@@ -151,8 +151,9 @@ function subPathOf(
   env: ReadonlyMap<string, string>,
 ): string {
   const subPath = mount.subPathExpr ? expandSubPath(mount.subPathExpr, env) : (mount.subPath ?? '');
-  if (subPath.startsWith('/') || subPath.split('/').includes('..'))
-    throw new ConfigError(`subPath "${subPath}" must be a relative path without '..'`);
+  if (subPath.startsWith('/')) throw new ConfigError(`error SubPath \`${subPath}\` must not be an absolute path`);
+  if (subPath.split('/').includes('..'))
+    throw new ConfigError(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
   return subPath.replace(/\/+$/, '');
 }
 

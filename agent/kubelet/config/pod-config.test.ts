@@ -264,8 +264,12 @@ describe('computeContainerConfig', () => {
     expect(() => config({ env, volumeMounts })).toThrow('missing value for EMPTY, NOPE');
   });
 
-  test.each(['../x', '/x', 'a/../../b'])('refuses the sub-path %s', (subPath) => {
-    expect(() => config({ volumeMounts: [{ name: 'data', mountPath: '/d', subPath }] })).toThrow('subPath');
+  test.each([
+    ['../x', "unable to provision SubPath `../x`: must not contain '..'"],
+    ['/x', 'error SubPath `/x` must not be an absolute path'],
+    ['a/../../b', "unable to provision SubPath `a/../../b`: must not contain '..'"],
+  ])('refuses the sub-path %s', (subPath, message) => {
+    expect(() => config({ volumeMounts: [{ name: 'data', mountPath: '/d', subPath }] })).toThrow(message);
   });
 });
 

@@ -18,7 +18,7 @@ test.each([
     well,
     ['NodeHasSufficientMemory', 'NodeHasNoDiskPressure', 'NodeHasSufficientPID', 'NodeReady'],
   ],
-  ['has not told of a condition', undefined, { conditions: [{ type: 'Ready', status: 'False' }] }, ['NodeNotReady']],
+  ['is new and not ready yet', undefined, { conditions: [{ type: 'Ready', status: 'False' }] }, []],
   ['is full', well, statusOf({ DiskPressure: 'True' }), ['NodeHasDiskPressure']],
   ['is short of memory', well, statusOf({ MemoryPressure: 'True' }), ['NodeHasInsufficientMemory']],
   ['is well again', statusOf({ PIDPressure: 'True', Ready: 'False' }), well, ['NodeHasSufficientPID', 'NodeReady']],

@@ -23,7 +23,10 @@ export function statusEvents(name: string, before: Node['status'], now: Node['st
     status?.conditions?.find(({ type }) => type === condition)?.status;
   const changes = REASONS.flatMap(([condition, wellStatus, well, unwell]) => {
     const status = statusOf(now, condition);
-    if (status === undefined || status === statusOf(before, condition)) return [];
+    const statusBefore = statusOf(before, condition);
+    if (status === undefined || status === statusBefore) return [];
+    // Of a node that has just come nobody expects it to be ready at once.
+    if (condition === 'Ready' && statusBefore === undefined && status !== wellStatus) return [];
     return [becomes(name, status === wellStatus ? well : unwell)];
   });
   const [oldBoot, boot] = [before?.nodeInfo?.bootID, now?.nodeInfo?.bootID];

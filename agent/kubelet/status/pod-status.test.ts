@@ -169,6 +169,17 @@ describe('computePodStatus', () => {
     expect(of(running)).toHaveProperty('running');
   });
 
+  test('cuts what containers said at their ends to their share of 12 KiB', () => {
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    const pod = podWith({ restartPolicy: 'Never', containers: names.map((name) => container(name)) });
+    const ended = names.map((name) => exited(name, 1, { message: name === 'a' ? 'short' : 'é'.repeat(2000) }));
+    const { containerStatuses = [] } = statusOf({ pod, observed: observed([sandbox()], ended) });
+    const said = containerStatuses.map(({ state }) => state?.terminated?.message ?? '');
+    expect(said[0]).toBe('short');
+    // 2457 bytes, of two each.
+    expect(said.slice(1)).toEqual(Array(4).fill('é'.repeat(1228)));
+  });
+
   test('shows PodInitializing until init containers are through', () => {
     const pod = podWith({ initContainers: [container('i')] });
     const status = statusOf({ pod, observed: observed([sandbox()], [instance('i')]) });

@@ -1,4 +1,5 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IContainerState } from 'kubernetes-models/v1/ContainerState';
 import type { IContainerStatus } from 'kubernetes-models/v1/ContainerStatus';
 import type { IPodStatus } from 'kubernetes-models/v1/PodStatus';
 import type { IResourceRequirements } from 'kubernetes-models/v1/ResourceRequirements';
@@ -8,7 +9,7 @@ import type { ResourceStatuses } from '../devices/device-health.ts';
 import type { LedgerRecord } from '../ledger-record.ts';
 import { liveSandbox, newestInstance, type ObservedPod } from '../observed-pod.ts';
 import type { WaitingReason } from '../pod-action.ts';
-import { ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
+import { allContainers, ephemeralContainers, isHostNetwork, isSidecar, qosClassOf, specOf } from '../pod-spec.ts';
 import { grantedPodLevel } from '../resize/allocation.ts';
 import { couldRestartAll, hasRunInThisLife, presentLife, survivors } from '../restart-all.ts';
 import { computeContainerStatus } from './container-status.ts';
@@ -42,7 +43,7 @@ export function computePodStatus(input: PodStatusInput): IPodStatus {
   const initContainers = spec.initContainers ?? [];
   const isInitialized = hasInitialized(input, initContainers);
   const statusOf = (container: IContainer, waitingReason: string) =>
-    computeContainerStatus({ ...input, container, waitingReason });
+    withinShare(computeContainerStatus({ ...input, container, waitingReason }), shareOfMessages(pod));
   const defaultReason = isInitialized ? 'ContainerCreating' : 'PodInitializing';
   const initStatuses = initContainers.map((container) => statusOf(container, 'PodInitializing'));
   const statuses = spec.containers.map((container) => statusOf(container, defaultReason));
@@ -86,6 +87,26 @@ const podLevelSizes = (granted: IResourceRequirements | undefined): Partial<IPod
   granted === undefined
     ? {}
     : { resources: granted, ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }) };
+
+/** Kubernetes' bound of what all containers of a pod say about their ends. */
+const MAX_MESSAGES_BYTES = 12_288;
+
+const shareOfMessages = (pod: Pod) =>
+  Math.floor(MAX_MESSAGES_BYTES / (allContainers(pod).length + ephemeralContainers(pod).length));
+
+/** A pod of many containers must not grow its status with each of them. */
+function withinShare(status: IContainerStatus, maxBytes: number): IContainerStatus {
+  const cut = (state: IContainerState | undefined): IContainerState | undefined => {
+    const message = state?.terminated?.message ?? '';
+    const bytes = Buffer.from(message);
+    if (state?.terminated === undefined || bytes.length <= maxBytes) return state;
+    // Half a character at the cut is none.
+    const kept = new TextDecoder().decode(bytes.subarray(0, maxBytes), { stream: true });
+    return { ...state, terminated: { ...state.terminated, message: kept } };
+  };
+  const [state, lastState] = [cut(status.state), cut(status.lastState)];
+  return { ...status, ...(state === undefined ? {} : { state }), ...(lastState === undefined ? {} : { lastState }) };
+}
 
 const withoutStarted = ({ started: _started, ...status }: IContainerStatus) => status;
 
