@@ -16,7 +16,7 @@ import {
   type SandboxStatus,
   type SandboxSummary,
 } from '#agent/cri/runtime.ts';
-import type { Clock } from '#base/clock.ts';
+import { type ExecSyncResult, FakeRuntimeState, type FakeSandbox } from './fake-runtime-state.ts';
 
 const NOT_FOUND = 5;
 const ALREADY_EXISTS = 6;
@@ -34,202 +34,66 @@ const NO_USAGE = {
   writableLayerInodes: 0,
 };
 
-export interface FakeCall {
-  readonly method: keyof ContainerRuntime;
-  readonly args: readonly unknown[];
-}
-
-interface FakeSandbox {
-  readonly id: string;
-  readonly config: SandboxConfig;
-  readonly createdAtMs: number;
-  ready: boolean;
-  readonly ips: readonly string[];
-}
-
-interface FakeContainer {
-  status: ContainerStatus;
-  readonly config: ContainerConfig;
-}
-
-export interface ExecSyncResult {
-  readonly stdout: Uint8Array;
-  readonly stderr: Uint8Array;
-  readonly exitCode: number;
-}
-
-export interface FakeRuntimeOptions {
-  readonly clock: Clock;
-  /** Images that are present from the start. */
-  readonly images?: readonly string[];
-}
-
 /**
  * A container runtime in memory. Containers run until a test ends them (`exitContainer`) or they are stopped. Keeps the contract of
  * agent/cri/testing/runtime-contract.ts, so what passes here holds on containerd.
  */
-export class FakeRuntime implements ContainerRuntime {
-  readonly calls: FakeCall[] = [];
-  readonly sandboxes = new Map<string, FakeSandbox>();
-  readonly containers = new Map<string, FakeContainer>();
-  readonly images = new Map<string, ImageInfo>();
-  /** Images that a pull finds; others fail as from a registry that does not know them. */
-  readonly registry = new Set<string>();
-  readonly pulledWith: { readonly reference: string; readonly auth: RegistryAuth | undefined }[] = [];
-  conditions: RuntimeCondition[] = [
-    { type: 'RuntimeReady', status: true, reason: '', message: '' },
-    { type: 'NetworkReady', status: true, reason: '', message: '' },
-  ];
-  /** When true no event is delivered: the kubelet must live by relisting alone. */
-  dropEvents = false;
-  /** Exit code that a stopped container ends with. */
-  stopExitCode = 143;
-  onExecSync: (containerId: string, command: readonly string[]) => ExecSyncResult | Promise<ExecSyncResult> = () => ({
-    stdout: new Uint8Array(),
-    stderr: new Uint8Array(),
-    exitCode: 0,
-  });
-  podCidr = '';
-  onRemoveImage: (reference: string) => void = () => undefined;
-  runtimeFeatures: RuntimeFeatures = { supplementalGroupsPolicy: false, handlers: [] };
-  /** What a container uses, by its id, over the default of 1 MiB of memory. */
-  readonly usage = new Map<string, Partial<ContainerStats>>();
-
-  readonly #clock: Clock;
-  readonly #listeners = new Set<(event: RuntimeEvent) => void>();
-  readonly #failures = new Map<keyof ContainerRuntime, Error[]>();
-  readonly #gates = new Map<keyof ContainerRuntime, Promise<void>>();
-  #nextId = 1;
-
-  constructor({ clock, images = [] }: FakeRuntimeOptions) {
-    this.#clock = clock;
-    for (const image of images) this.addImage(image);
-  }
-
-  // ---- what tests do to it ----
-
-  addImage(reference: string, info: Partial<ImageInfo> = {}): void {
-    this.registry.add(reference);
-    this.images.set(reference, {
-      id: `sha256:${Buffer.from(reference).toString('hex').padEnd(64, '0').slice(0, 64)}`,
-      repoTags: [reference],
-      repoDigests: [],
-      sizeBytes: 1000,
-      uid: undefined,
-      username: '',
-      ...info,
-    });
-  }
-
-  /** The next `times` calls of `method` throw `error`. */
-  fail(method: keyof ContainerRuntime, error: Error = new CriError(2, `${method} failed`), times = 1): void {
-    const queue = this.#failures.get(method) ?? [];
-    for (let n = 0; n < times; n++) queue.push(error);
-    this.#failures.set(method, queue);
-  }
-
-  /** Calls of `method` wait until the returned function is called. */
-  hold(method: keyof ContainerRuntime): () => void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#gates.set(method, promise);
-    return () => {
-      this.#gates.delete(method);
-      resolve();
-    };
-  }
-
-  /** The container's main process ends by itself. */
-  exitContainer(id: string, exitCode: number, reason = exitCode === 0 ? 'Completed' : 'Error'): void {
-    const container = this.#container(id);
-    if (container.status.state !== 'RUNNING') return;
-    container.status = { ...container.status, state: 'EXITED', finishedAtMs: this.#clock.now(), exitCode, reason };
-    this.#emit({ kind: 'containerExited', containerId: id });
-  }
-
-  /** The sandbox dies as it does at a reboot: not ready, its containers exited with 255. */
-  killSandbox(id: string): void {
-    this.#sandbox(id).ready = false;
-    for (const [containerId, { status }] of this.containers)
-      if (status.sandboxId === id) this.exitContainer(containerId, 255, 'Unknown');
-  }
-
-  breakEvents(): void {
-    for (const listener of this.#listeners) listener({ kind: 'lost' });
-  }
-
-  callsOf(method: keyof ContainerRuntime): readonly FakeCall[] {
-    return this.calls.filter((call) => call.method === method);
-  }
-
-  /** The newest container of that name (of that pod, when its UID is given). */
-  findContainer(name: string, podUid?: string): ContainerStatus | undefined {
-    return [...this.containers.values()]
-      .map((container) => container.status)
-      .filter(
-        (status) =>
-          status.name === name &&
-          (podUid === undefined || this.sandboxes.get(status.sandboxId)?.config.identity.uid === podUid),
-      )
-      .at(-1);
-  }
-
-  // ---- ContainerRuntime ----
-
+export class FakeRuntime extends FakeRuntimeState implements ContainerRuntime {
   async version() {
-    await this.#enter('version', []);
+    await this.enter('version', []);
     return { name: 'fake', version: '1.0.0', apiVersion: 'v1' };
   }
 
   async status(): Promise<readonly RuntimeCondition[]> {
-    await this.#enter('status', []);
+    await this.enter('status', []);
     return this.conditions;
   }
 
   async features(): Promise<RuntimeFeatures> {
-    await this.#enter('features', []);
+    await this.enter('features', []);
     return this.runtimeFeatures;
   }
 
   async cgroupDriver(): Promise<'systemd' | 'cgroupfs' | undefined> {
-    await this.#enter('cgroupDriver', []);
+    await this.enter('cgroupDriver', []);
     return undefined;
   }
 
   async updateResources(id: string, resources: LinuxResources): Promise<void> {
-    await this.#enter('updateResources', [id, resources]);
-    const container = this.#container(id);
+    await this.enter('updateResources', [id, resources]);
+    const container = this.container(id);
     if (container.status.state !== 'RUNNING') throw new CriError(FAILED_PRECONDITION, 'container is not running');
     container.status = { ...container.status, resources };
   }
 
   async checkpointContainer(id: string, path: string, timeoutSeconds: number): Promise<void> {
-    await this.#enter('checkpointContainer', [id, path, timeoutSeconds]);
+    await this.enter('checkpointContainer', [id, path, timeoutSeconds]);
     throw new CriError(UNIMPLEMENTED, 'method CheckpointContainer not implemented');
   }
 
   async imageFileSystem(): Promise<FileSystemUsage | undefined> {
-    await this.#enter('imageFileSystem', []);
+    await this.enter('imageFileSystem', []);
     const usedBytes = [...this.images.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     return { mountPoint: '/var/lib/images', usedBytes, usedInodes: this.images.size };
   }
 
   async runSandbox(config: SandboxConfig, runtimeHandler: string): Promise<string> {
-    await this.#enter('runSandbox', [config, runtimeHandler]);
+    await this.enter('runSandbox', [config, runtimeHandler]);
     const { uid, attempt } = config.identity;
     for (const sandbox of this.sandboxes.values()) {
       const taken = sandbox.config.identity;
       if (taken.uid === uid && taken.attempt === attempt)
         throw new CriError(ALREADY_EXISTS, `sandbox name is reserved for "${sandbox.id}"`);
     }
-    const number = this.#nextId++;
+    const number = this.nextId++;
     const id = `sandbox-${number}`;
     const ips = config.namespaces.network === 'NODE' ? [] : [`10.244.0.${number + 1}`];
-    this.sandboxes.set(id, { id, config, createdAtMs: this.#clock.now(), ready: true, ips });
+    this.sandboxes.set(id, { id, config, createdAtMs: this.clock.now(), ready: true, ips });
     return id;
   }
 
   async stopSandbox(id: string): Promise<void> {
-    await this.#enter('stopSandbox', [id]);
+    await this.enter('stopSandbox', [id]);
     const sandbox = this.sandboxes.get(id);
     if (sandbox === undefined) return;
     sandbox.ready = false;
@@ -238,7 +102,7 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   async removeSandbox(id: string): Promise<void> {
-    await this.#enter('removeSandbox', [id]);
+    await this.enter('removeSandbox', [id]);
     for (const [containerId, { status }] of this.containers) {
       if (status.sandboxId !== id) continue;
       this.exitContainer(containerId, 137);
@@ -248,26 +112,26 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   async listSandboxes(): Promise<readonly SandboxSummary[]> {
-    await this.#enter('listSandboxes', []);
+    await this.enter('listSandboxes', []);
     return [...this.sandboxes.values()].map(sandboxSummary);
   }
 
   async sandboxStatus(id: string): Promise<SandboxStatus> {
-    await this.#enter('sandboxStatus', [id]);
-    const sandbox = this.#sandbox(id);
+    await this.enter('sandboxStatus', [id]);
+    const sandbox = this.sandbox(id);
     return { ...sandboxSummary(sandbox), ips: sandbox.ips };
   }
 
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
-    await this.#enter('createContainer', [sandboxId, config, sandbox]);
-    if (!this.#sandbox(sandboxId).ready)
+    await this.enter('createContainer', [sandboxId, config, sandbox]);
+    if (!this.sandbox(sandboxId).ready)
       throw new CriError(FAILED_PRECONDITION, `sandbox container "${sandboxId}" is not running`);
     for (const { status } of this.containers.values())
       if (status.sandboxId === sandboxId && status.name === config.name && status.attempt === config.attempt)
         throw new CriError(ALREADY_EXISTS, `container name is reserved for "${status.id}"`);
-    const image = this.#image(config.image);
+    const image = this.image(config.image);
     if (image === undefined) throw new CriError(NOT_FOUND, `image "${config.image}": not found`);
-    const id = `container-${this.#nextId++}`;
+    const id = `container-${this.nextId++}`;
     this.containers.set(id, {
       config,
       status: {
@@ -279,7 +143,7 @@ export class FakeRuntime implements ContainerRuntime {
         imageRef: image.repoDigests[0] ?? image.id,
         imageName: image.repoTags[0] ?? config.image,
         state: 'CREATED',
-        createdAtMs: this.#clock.now(),
+        createdAtMs: this.clock.now(),
         startedAtMs: 0,
         finishedAtMs: 0,
         exitCode: 0,
@@ -294,68 +158,68 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   async startContainer(id: string): Promise<void> {
-    await this.#enter('startContainer', [id]);
-    const container = this.#container(id);
+    await this.enter('startContainer', [id]);
+    const container = this.container(id);
     if (container.status.state !== 'CREATED')
       throw new CriError(FAILED_PRECONDITION, `container is in ${container.status.state} state`);
-    container.status = { ...container.status, state: 'RUNNING', startedAtMs: this.#clock.now() };
+    container.status = { ...container.status, state: 'RUNNING', startedAtMs: this.clock.now() };
   }
 
   async stopContainer(id: string, timeoutSeconds: number): Promise<void> {
-    await this.#enter('stopContainer', [id, timeoutSeconds]);
+    await this.enter('stopContainer', [id, timeoutSeconds]);
     if (!this.containers.has(id)) return;
     this.exitContainer(id, timeoutSeconds === 0 ? 137 : this.stopExitCode);
   }
 
   async removeContainer(id: string): Promise<void> {
-    await this.#enter('removeContainer', [id]);
+    await this.enter('removeContainer', [id]);
     if (!this.containers.has(id)) return;
     this.exitContainer(id, 137);
     this.containers.delete(id);
   }
 
   async listContainers(): Promise<readonly ContainerSummary[]> {
-    await this.#enter('listContainers', []);
+    await this.enter('listContainers', []);
     return [...this.containers.values()].map((container) => container.status);
   }
 
   async containerStatus(id: string): Promise<ContainerStatus> {
-    await this.#enter('containerStatus', [id]);
-    return this.#container(id).status;
+    await this.enter('containerStatus', [id]);
+    return this.container(id).status;
   }
 
   async execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecSyncResult> {
-    await this.#enter('execSync', [id, command, timeoutSeconds]);
-    if (this.#container(id).status.state !== 'RUNNING')
+    await this.enter('execSync', [id, command, timeoutSeconds]);
+    if (this.container(id).status.state !== 'RUNNING')
       throw new CriError(FAILED_PRECONDITION, 'container is not running');
     return this.onExecSync(id, command);
   }
 
   async execUrl(request: Parameters<ContainerRuntime['execUrl']>[0]): Promise<string> {
-    await this.#enter('execUrl', [request]);
-    this.#container(request.id);
-    return `http://127.0.0.1:1/exec/${this.#nextId++}`;
+    await this.enter('execUrl', [request]);
+    this.container(request.id);
+    return `http://127.0.0.1:1/exec/${this.nextId++}`;
   }
 
   async attachUrl(request: Parameters<ContainerRuntime['attachUrl']>[0]): Promise<string> {
-    await this.#enter('attachUrl', [request]);
-    this.#container(request.id);
-    return `http://127.0.0.1:1/attach/${this.#nextId++}`;
+    await this.enter('attachUrl', [request]);
+    this.container(request.id);
+    return `http://127.0.0.1:1/attach/${this.nextId++}`;
   }
 
   async portForwardUrl(sandboxId: string, ports: readonly number[]): Promise<string> {
-    await this.#enter('portForwardUrl', [sandboxId, ports]);
-    this.#sandbox(sandboxId);
-    return `http://127.0.0.1:1/portforward/${this.#nextId++}`;
+    await this.enter('portForwardUrl', [sandboxId, ports]);
+    this.sandbox(sandboxId);
+    return `http://127.0.0.1:1/portforward/${this.nextId++}`;
   }
 
   async imageStatus(reference: string): Promise<ImageInfo | undefined> {
-    await this.#enter('imageStatus', [reference]);
-    return this.#image(reference);
+    await this.enter('imageStatus', [reference]);
+    return this.image(reference);
   }
 
   async pullImage(reference: string, auth: RegistryAuth | undefined, signal?: AbortSignal): Promise<string> {
-    await this.#enter('pullImage', [reference, auth, signal]);
+    await this.enter('pullImage', [reference, auth, signal]);
     this.pulledWith.push({ reference, auth });
     if (!this.registry.has(reference))
       throw new CriError(NOT_FOUND, `failed to pull and unpack image "${reference}": not found`);
@@ -364,18 +228,18 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   async listImages(): Promise<readonly ImageInfo[]> {
-    await this.#enter('listImages', []);
+    await this.enter('listImages', []);
     return [...this.images.values()];
   }
 
   async removeImage(reference: string): Promise<void> {
-    await this.#enter('removeImage', [reference]);
+    await this.enter('removeImage', [reference]);
     this.onRemoveImage(reference);
     for (const [name, image] of this.images) if (name === reference || image.id === reference) this.images.delete(name);
   }
 
   async listContainerStats(): Promise<readonly ContainerStats[]> {
-    await this.#enter('listContainerStats', []);
+    await this.enter('listContainerStats', []);
     return [...this.containers.values()]
       .filter(({ status }) => status.state === 'RUNNING')
       .map(({ status }) => ({
@@ -383,56 +247,25 @@ export class FakeRuntime implements ContainerRuntime {
         name: status.name,
         sandboxId: status.sandboxId,
         ...NO_USAGE,
-        readAtMs: this.#clock.now(),
+        readAtMs: this.clock.now(),
         memoryWorkingSetBytes: 1 << 20,
         ...this.usage.get(status.id),
       }));
   }
 
   async reopenLog(id: string): Promise<void> {
-    await this.#enter('reopenLog', [id]);
-    if (this.#container(id).status.state !== 'RUNNING') throw new CriError(2, 'container is not running');
+    await this.enter('reopenLog', [id]);
+    if (this.container(id).status.state !== 'RUNNING') throw new CriError(2, 'container is not running');
   }
 
   async updatePodCidr(podCidr: string): Promise<void> {
-    await this.#enter('updatePodCidr', [podCidr]);
+    await this.enter('updatePodCidr', [podCidr]);
     this.podCidr = podCidr;
   }
 
   watchEvents(onEvent: (event: RuntimeEvent) => void, signal: AbortSignal): void {
-    this.#listeners.add(onEvent);
-    signal.addEventListener('abort', () => this.#listeners.delete(onEvent), { once: true });
-  }
-
-  async #enter(method: keyof ContainerRuntime, args: readonly unknown[]): Promise<void> {
-    this.calls.push({ method, args });
-    await this.#gates.get(method);
-    const failure = this.#failures.get(method)?.shift();
-    if (failure !== undefined) throw failure;
-  }
-
-  #emit(event: RuntimeEvent): void {
-    if (this.dropEvents) return;
-    queueMicrotask(() => {
-      for (const listener of this.#listeners) listener(event);
-    });
-  }
-
-  #sandbox(id: string): FakeSandbox {
-    const sandbox = this.sandboxes.get(id);
-    if (sandbox === undefined) throw new CriError(NOT_FOUND, `an error occurred when try to find sandbox: not found`);
-    return sandbox;
-  }
-
-  #container(id: string): FakeContainer {
-    const container = this.containers.get(id);
-    if (container === undefined)
-      throw new CriError(NOT_FOUND, `an error occurred when try to find container "${id}": not found`);
-    return container;
-  }
-
-  #image(reference: string): ImageInfo | undefined {
-    return this.images.get(reference) ?? [...this.images.values()].find((image) => image.id === reference);
+    this.listeners.add(onEvent);
+    signal.addEventListener('abort', () => this.listeners.delete(onEvent), { once: true });
   }
 }
 
