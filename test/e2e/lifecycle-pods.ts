@@ -389,10 +389,17 @@ export const lifecyclePods = (digests: Readonly<Record<string, string>>): readon
     name: 'never',
     spec: { containers: [{ name: 'main', image: 'coracle.test/absent:1', imagePullPolicy: 'Never' }] },
   },
-  ...['of-node', 'of-plugin', 'of-account', 'of-nobody'].map((name) => ({
+  ...['of-node', 'of-plugin', 'of-account'].map((name) => ({
     name,
     spec: { containers: [{ name: 'main', image: `${registry(name)}:1` }] },
   })),
+  {
+    name: 'of-nobody',
+    spec: {
+      imagePullSecrets: [{ name: 'nowhere' }],
+      containers: [{ name: 'main', image: `${registry('of-nobody')}:1` }],
+    },
+  },
   {
     name: 'of-pod',
     spec: { imagePullSecrets: [{ name: 'of-pod' }], containers: [{ name: 'main', image: `${registry('of-pod')}:1` }] },

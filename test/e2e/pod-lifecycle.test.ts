@@ -364,6 +364,9 @@ describe.skipIf(problem !== undefined)('the life of a pod', () => {
     const [container] = status?.containerStatuses ?? [];
     expect(container?.state?.waiting?.message).toMatch(/^Back-off pulling image ".*of-nobody:1": ErrImagePull: .*401/);
     await untilEvent('of-nobody', 'Failed Error: ImagePullBackOff');
+    const missing =
+      'Unable to retrieve some image pull secrets (nowhere); attempting to pull the image may not succeed.';
+    await untilEvent('of-nobody', `FailedToRetrieveImagePullSecret ${missing}`);
     const { stderr } = await cluster.kubectl(['logs', 'of-nobody']);
     expect(stderr).toContain(
       'container "main" in pod "of-nobody" is waiting to start: trying and failing to pull image',

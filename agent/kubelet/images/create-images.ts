@@ -29,7 +29,7 @@ export async function createImages(
   return new ImageManager({
     ...{ runtime, clock, events, records, maxParallelPulls, makeRoom },
     credentials: async (pod, image) => [
-      ...(await pullCredentials(secrets, pod, image)),
+      ...(await pullCredentials({ secrets, events }, pod, image)),
       ...(await nodeCredentials(deps, image)),
       ...(await plugins.credentials(image)),
     ],
