@@ -1,3 +1,4 @@
+import type { ICounterSet } from 'kubernetes-models/resource.k8s.io/v1/CounterSet';
 import type { IResourceSlice } from 'kubernetes-models/resource.k8s.io/v1/ResourceSlice';
 import { type FieldError, invalid, required } from '#api/object/field-error.ts';
 import type { Stored } from '#api/object/kube-object.ts';
@@ -5,7 +6,7 @@ import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { byName, validateDistinct, validateList } from './device/lists.ts';
 import { validatePoolName } from './device/names.ts';
-import { countersOf, type SharedCounters, validateCounters, validateDevice } from './device/slice-devices.ts';
+import { validateCounters, validateDevice } from './device/slice-devices.ts';
 import { validateNodeSelector } from './pod/scheduling.ts';
 import { age } from './printing/cells.ts';
 import { ageColumn, nameColumn, text } from './printing/columns.ts';
@@ -16,13 +17,26 @@ type ResourceSlice = Stored<IResourceSlice>;
 type Spec = NonNullable<ResourceSlice['spec']>;
 
 const MAX_DEVICES = 128;
-const MAX_DEVICE_COUNTERS = 1024;
-const MAX_SHARED_COUNTERS = 32;
+/** Devices with taints, or with counters that they take, are larger. */
+const MAX_LARGE_DEVICES = 64;
+const MAX_COUNTER_SETS = 8;
 
 /** Taints that say no time are there since now. */
 function stampTaints({ spec }: ResourceSlice, nowMs: number): void {
   const timeAdded = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z');
   for (const device of spec?.devices ?? []) for (const taint of device.taints ?? []) taint.timeAdded ??= timeAdded;
+}
+
+/** Lists as values are alpha in Kubernetes 1.36 and off by default: as there, they are left out. */
+function dropLists({ spec }: ResourceSlice): void {
+  for (const device of spec?.devices ?? [])
+    for (const attribute of Object.values(device.attributes ?? {}))
+      for (const field of ['bools', 'ints', 'strings', 'versions'] as const) delete attribute[field];
+}
+
+function prepare(slice: ResourceSlice, nowMs: number): void {
+  stampTaints(slice, nowMs);
+  dropLists(slice);
 }
 
 function validatePool(pool: Spec['pool'] | undefined): FieldError[] {
@@ -65,35 +79,31 @@ function validatePlace({ nodeName, nodeSelector, allNodes, perDeviceNodeSelectio
   return errors;
 }
 
-function validateSharedCounters(spec: Spec): FieldError[] {
-  const path = 'spec.sharedCounters';
-  const sets = spec.sharedCounters ?? [];
-  const errors = sets.flatMap(({ name, counters }, i) => [
-    ...(name ? validateDnsLabel(name, `${path}[${i}].name`) : [required(`${path}[${i}].name`)]),
-    ...validateCounters(counters, `${path}[${i}].counters`),
-  ]);
-  const count = sets.reduce((sum, { counters }) => sum + Object.keys(counters ?? {}).length, 0);
-  if (count > MAX_SHARED_COUNTERS) {
-    errors.push(invalid(path, count, `the total number of shared counters must not exceed ${MAX_SHARED_COUNTERS}`));
-  }
-  return [...errors, ...validateDistinct(sets, byName, path)];
+function validateCounterSet({ name, counters }: ICounterSet, path: string): FieldError[] {
+  return [
+    ...(name ? validateDnsLabel(name, `${path}.name`) : [required(`${path}.name`)]),
+    ...validateCounters(counters, `${path}.counters`),
+  ];
 }
 
-function validateDevices(spec: Spec): FieldError[] {
-  const path = 'spec.devices';
-  const shared: SharedCounters = new Map(
-    (spec.sharedCounters ?? []).map(({ name, counters }) => [name, new Set(Object.keys(counters ?? {}))]),
+/** Counters that devices share are in slices of their own, so that many devices fit. */
+function validateContent(spec: Spec): FieldError[] {
+  const { devices, sharedCounters } = spec;
+  const isLarge = (devices ?? []).some(
+    ({ taints = [], consumesCounters = [] }) => taints.length + consumesCounters.length > 0,
   );
-  const errors = [
-    ...validateList(spec.devices, MAX_DEVICES, (device, at) => validateDevice(device, { spec, shared }, at), path),
-    ...validateDistinct(spec.devices, byName, path),
+  const max = isLarge ? MAX_LARGE_DEVICES : MAX_DEVICES;
+  const errors =
+    devices !== undefined && sharedCounters !== undefined
+      ? [invalid('spec', '', 'only one of `sharedCounters` or `devices` is allowed')]
+      : [];
+  return [
+    ...errors,
+    ...validateList(devices, max, (device, at) => validateDevice(device, spec, at), 'spec.devices'),
+    ...validateDistinct(devices, byName, 'spec.devices'),
+    ...validateList(sharedCounters, MAX_COUNTER_SETS, validateCounterSet, 'spec.sharedCounters'),
+    ...validateDistinct(sharedCounters, byName, 'spec.sharedCounters'),
   ];
-  const count = (spec.devices ?? []).reduce((sum, device) => sum + countersOf(device), 0);
-  if (count > MAX_DEVICE_COUNTERS) {
-    const detail = `the total number of counters in devices must not exceed ${MAX_DEVICE_COUNTERS}`;
-    errors.push(invalid(path, count, detail));
-  }
-  return errors;
 }
 
 function validateSlice({ spec }: ResourceSlice): FieldError[] {
@@ -102,8 +112,7 @@ function validateSlice({ spec }: ResourceSlice): FieldError[] {
     ...validateDriverName(spec.driver, 'spec.driver'),
     ...validatePool(spec.pool),
     ...validatePlace(spec),
-    ...validateDevices(spec),
-    ...validateSharedCounters(spec),
+    ...validateContent(spec),
   ];
 }
 
@@ -114,8 +123,8 @@ export const resourceSlices: ResourceDefinition = defineResource<ResourceSlice>(
   kind: 'ResourceSlice',
   namespaced: false,
   hasGeneration: true,
-  prepareForCreate: (slice, { nowMs }) => stampTaints(slice, nowMs),
-  prepareForUpdate: (slice, _old, { nowMs }) => stampTaints(slice, nowMs),
+  prepareForCreate: (slice, { nowMs }) => prepare(slice, nowMs),
+  prepareForUpdate: (slice, _old, { nowMs }) => prepare(slice, nowMs),
   validate: validateSlice,
   validateUpdate: ({ spec }, old) => [
     ...validateImmutable(spec?.pool?.name, old.spec?.pool?.name, 'spec.pool.name'),

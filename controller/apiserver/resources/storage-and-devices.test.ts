@@ -145,6 +145,14 @@ describe('devices', () => {
     expect((await api.expect(200, 'GET', `${SLICES}?fieldSelector=spec.nodeName%3Dm`)).items).toEqual([]);
   });
 
+  test('partitions take counters that are in another slice of their pool', async () => {
+    const counters = [{ name: 's', counters: { c: { value: '8' } } }];
+    await api.expect(201, 'POST', SLICES, slice({ sharedCounters: counters, devices: undefined }));
+    const body = slice({ devices: [{ name: 'd', consumesCounters: [taking('s')] }] });
+    await api.expect(201, 'POST', SLICES, { ...body, metadata: { name: 'devices' } });
+  });
+
+  const taking = (counterSet: string) => ({ counterSet, counters: { c: { value: '1' } } });
   test.each<[path: string, body: object, message: string]>([
     [CLAIMS, claim({ name: 'r' }), 'exactly one of `exactly` or `firstAvailable` is required'],
     [
@@ -182,8 +190,23 @@ describe('devices', () => {
     ],
     [
       SLICES,
-      slice({ devices: [{ name: 'd', consumesCounters: [{ counterSet: 's', counters: { c: { value: '1' } } }] }] }),
-      'must reference a counterSet defined in the ResourceSlice sharedCounters',
+      slice({ devices: [{ name: 'd', consumesCounters: ['s', 't', 'u'].map(taking) }] }),
+      'spec.devices[0].consumesCounters: Too many: 3: must have at most 2 items',
+    ],
+    [
+      SLICES,
+      slice({ sharedCounters: [{ name: 's', counters: { c: { value: '1' } } }], devices: [{ name: 'd' }] }),
+      'only one of `sharedCounters` or `devices` is allowed',
+    ],
+    [
+      SLICES,
+      slice({ devices: Array.from({ length: 65 }, (_, i) => ({ name: `d-${i}`, consumesCounters: [taking('s')] })) }),
+      'spec.devices: Too many: 65: must have at most 64 items',
+    ],
+    [
+      SLICES,
+      slice({ devices: [{ name: 'd', attributes: { a: { strings: ['x'] } } }] }),
+      'spec.devices[0].attributes[a]: Required value: exactly one value must be specified',
     ],
     [
       SLICES,

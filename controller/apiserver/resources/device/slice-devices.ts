@@ -3,7 +3,7 @@ import type { IDeviceAttribute } from 'kubernetes-models/resource.k8s.io/v1/Devi
 import type { IDeviceCounterConsumption } from 'kubernetes-models/resource.k8s.io/v1/DeviceCounterConsumption';
 import type { IDeviceTaint } from 'kubernetes-models/resource.k8s.io/v1/DeviceTaint';
 import type { IResourceSliceSpec } from 'kubernetes-models/resource.k8s.io/v1/ResourceSliceSpec';
-import { type FieldError, invalid, required, tooLong } from '#api/object/field-error.ts';
+import { type FieldError, invalid, required, tooLong, tooMany } from '#api/object/field-error.ts';
 import { validateNodeSelector } from '../pod/scheduling.ts';
 import {
   validateDnsLabel,
@@ -18,7 +18,9 @@ import { validateDistinct, validateEntries, validateList } from './lists.ts';
 import { validateAttributeName } from './names.ts';
 
 const MAX_PROPERTIES = 32;
+/** In one set, and of what a device takes of one. */
 const MAX_COUNTERS = 32;
+const MAX_CONSUMPTIONS = 2;
 const MAX_TAINTS = 16;
 const MAX_VALUE_BYTES = 64;
 const VALUE_FIELDS = ['bool', 'bools', 'int', 'ints', 'string', 'strings', 'version', 'versions'] as const;
@@ -63,58 +65,31 @@ function validateTaint({ key, value, effect }: IDeviceTaint, path: string): Fiel
   ];
 }
 
-/** Names of counters by name of the set. */
-export type SharedCounters = ReadonlyMap<string, ReadonlySet<string>>;
-
 const counterName = (name: string, path: string) => validateDnsLabel(name, path);
 const anyValue = (): FieldError[] => [];
 
 /** A map of counters, which must not be empty. */
 export function validateCounters(counters: Readonly<Record<string, unknown>> | undefined, path: string): FieldError[] {
-  return Object.keys(counters ?? {}).length === 0
-    ? [required(path)]
-    : validateEntries(counters, counterName, anyValue, path);
+  const count = Object.keys(counters ?? {}).length;
+  if (count === 0) return [required(path)];
+  const errors = validateEntries(counters, counterName, anyValue, path);
+  return count > MAX_COUNTERS ? [...errors, tooMany(path, count, MAX_COUNTERS)] : errors;
 }
 
-function validateConsumption(
-  consumption: IDeviceCounterConsumption,
-  shared: SharedCounters,
-  path: string,
-): FieldError[] {
-  const { counterSet = '', counters } = consumption;
-  const errors = counterSet === '' ? [required(`${path}.counterSet`)] : [];
-  errors.push(...validateCounters(counters, `${path}.counters`));
-  const known = shared.get(counterSet);
-  if (known === undefined) {
-    const detail = 'must reference a counterSet defined in the ResourceSlice sharedCounters';
-    return [...errors, invalid(`${path}.counterSet`, counterSet, detail)];
-  }
-  const strange = Object.keys(counters ?? {}).filter((name) => !known.has(name));
+/** The sets of counters are in other slices of the pool: whether they are there is seen when devices are given. */
+function validateConsumption({ counterSet = '', counters }: IDeviceCounterConsumption, path: string): FieldError[] {
   return [
-    ...errors,
-    ...strange.map((name) =>
-      invalid(`${path}.counters`, name, 'must reference a counter defined in the ResourceSlice sharedCounters'),
-    ),
+    ...(counterSet === '' ? [required(`${path}.counterSet`)] : counterName(counterSet, `${path}.counterSet`)),
+    ...validateCounters(counters, `${path}.counters`),
   ];
 }
 
-function validateConsumptions(device: IDevice, shared: SharedCounters, path: string): FieldError[] {
-  const list = device.consumesCounters ?? [];
+function validateConsumptions({ consumesCounters }: IDevice, path: string): FieldError[] {
   const at = `${path}.consumesCounters`;
-  const errors = [
-    ...list.flatMap((consumption, i) => validateConsumption(consumption, shared, `${at}[${i}]`)),
-    ...validateDistinct(list, { keyOf: ({ counterSet }) => counterSet, keyField: 'counterSet' }, at),
+  return [
+    ...validateList(consumesCounters, MAX_CONSUMPTIONS, validateConsumption, at),
+    ...validateDistinct(consumesCounters, { keyOf: ({ counterSet }) => counterSet, keyField: 'counterSet' }, at),
   ];
-  const count = countersOf(device);
-  if (count > MAX_COUNTERS) {
-    errors.push(invalid(path, count, `the total number of counters must not exceed ${MAX_COUNTERS}`));
-  }
-  return errors;
-}
-
-/** Number of counters that a device consumes. */
-export function countersOf(device: IDevice): number {
-  return (device.consumesCounters ?? []).reduce((sum, { counters }) => sum + Object.keys(counters ?? {}).length, 0);
 }
 
 /** A device says where it is exactly where its slice leaves that to it. */
@@ -146,11 +121,7 @@ function validatePlace(device: IDevice, perDevice: boolean, path: string): Field
 }
 
 /** One device of a slice. */
-export function validateDevice(
-  device: IDevice,
-  { spec, shared }: { readonly spec: IResourceSliceSpec; readonly shared: SharedCounters },
-  path: string,
-): FieldError[] {
+export function validateDevice(device: IDevice, spec: IResourceSliceSpec, path: string): FieldError[] {
   const errors = validateDnsLabel(device.name ?? '', `${path}.name`);
   const properties = Object.keys(device.attributes ?? {}).length + Object.keys(device.capacity ?? {}).length;
   if (properties > MAX_PROPERTIES) {
@@ -168,7 +139,7 @@ export function validateDevice(
       `${path}.capacity`,
     ),
     ...validateList(device.taints, MAX_TAINTS, validateTaint, `${path}.taints`),
-    ...validateConsumptions(device, shared, path),
+    ...validateConsumptions(device, path),
     ...validatePlace(device, spec.perDeviceNodeSelection === true, path),
     ...validateBindingConditions(device, path),
   ];
