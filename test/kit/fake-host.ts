@@ -27,7 +27,11 @@ export class FakeExecutor implements Executor {
   readonly calls: FakeExecCall[] = [];
   /** Programs that `find` does not find. */
   readonly missing = new Set<string>();
-  readonly streams: { readonly argv: readonly string[]; readonly emit: (line: string) => void }[] = [];
+  readonly streams: {
+    readonly argv: readonly string[];
+    readonly emit: (line: string) => void;
+    readonly isEnded: () => boolean;
+  }[] = [];
   readonly #responders: Responder[] = [];
 
   respond(responder: Responder): void {
@@ -57,7 +61,7 @@ export class FakeExecutor implements Executor {
     onLine: (line: string) => void,
     signal: AbortSignal,
   ): Promise<number | null> {
-    this.streams.push({ argv, emit: onLine });
+    this.streams.push({ argv, emit: onLine, isEnded: () => signal.aborted });
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }));
   }
 }

@@ -20,6 +20,7 @@ const RETRY_MS = 10_000;
 /** Minimal installations have systemd without it: there is no logind then. */
 const BUS = '/run/dbus/system_bus_socket';
 const BUS_LOOK_MS = 60_000;
+const MANAGER = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager'] as const;
 const MATCH =
   "type='signal',sender='org.freedesktop.login1',interface='org.freedesktop.login1.Manager',member='PrepareForShutdown'";
 
@@ -36,19 +37,29 @@ export async function watchLogind(options: LogindOptions, signal: AbortSignal): 
     log.warn('a shutdown of the host will not wait for pods: there is no D-Bus; install the package dbus', {
       missing: BUS,
     });
+  await untilBus(options, signal);
+  if (signal.aborted) return;
   await allowDelay(options).catch((err) =>
     log.warn('logind was not told how long a shutdown may wait', { err: describeError(err) }),
   );
   const lock = new ShutdownLock(options, signal);
   lock.take();
+  let isGoingDown = false;
   const onLine = (line: string) => {
     const isComing = parseShutdownSignal(line);
     if (isComing === undefined) return;
+    isGoingDown = isComing;
     onShutdown(isComing)
       .catch((err: unknown) => log.error('pods could not be ended', { err: describeError(err) }))
-      .finally(() => (isComing ? lock.release() : lock.take()));
+      // As of then: it may have been called off while pods were still ending.
+      .finally(() => (isGoingDown ? lock.release() : lock.take()));
   };
   await keepRunning(options, ['busctl', 'monitor', '--system', '--json=short', `--match=${MATCH}`], onLine, signal);
+}
+
+async function untilBus({ host, clock }: Pick<LogindOptions, 'host' | 'clock'>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await host.fs.info(BUS)) === undefined)
+    await delay(clock, BUS_LOOK_MS, signal).catch(() => undefined);
 }
 
 /** Runs a program that talks to logind again and again until aborted. */
@@ -60,8 +71,7 @@ async function keepRunning(
 ): Promise<void> {
   while (!signal.aborted) {
     // Every try would fail, and say so in the journal.
-    while (!signal.aborted && (await host.fs.info(BUS)) === undefined)
-      await delay(clock, BUS_LOOK_MS, signal).catch(() => undefined);
+    await untilBus({ host, clock }, signal);
     if (signal.aborted) return;
     try {
       await host.exec.stream(argv, onLine, signal);
@@ -106,9 +116,12 @@ class ShutdownLock {
   }
 }
 
+/** Whoever wants to hold a shutdown up for longer has their way. */
 async function allowDelay({ host, delaySeconds }: LogindOptions): Promise<void> {
   const text = `[Login]\nInhibitDelayMaxSec=${delaySeconds}\n`;
   if ((await host.fs.readText(LOGIND_DROP_IN).catch(() => '')) === text) return;
+  const { stdout } = await host.exec.run(['busctl', 'get-property', ...MANAGER, 'InhibitDelayMaxUSec']);
+  if (Number(/^t (\d+)/.exec(stdout)?.[1]) >= delaySeconds * 1_000_000) return;
   await host.fs.makeDirectory(DROP_IN_DIR, 0o755);
   await host.fs.write(LOGIND_DROP_IN, text, 0o644);
   await reload(host);

@@ -89,7 +89,7 @@ describe('watchLogind', () => {
     const stop = new AbortController();
     const onShutdown = async () => undefined;
     void watchLogind({ host, clock, log, delaySeconds: 35, onShutdown }, stop.signal);
-    await expect.poll(() => clock.pendingTimers).toBe(2);
+    await expect.poll(() => clock.pendingTimers).toBe(1);
     await clock.advance(600_000);
     expect(host.exec.streams).toEqual([]);
     expect(warnings).toEqual([expect.stringContaining('install the package dbus')]);
@@ -97,6 +97,37 @@ describe('watchLogind', () => {
     await clock.advance(60_000);
     await expect.poll(() => host.exec.streams.map(({ argv }) => argv[0])).toEqual(['systemd-inhibit', 'busctl']);
     stop.abort();
+  });
+
+  test.each([
+    ['5000000', true],
+    ['600000000', false],
+  ])('a delay of %s us that is there already is made longer: %s', async (delayUs, isWritten) => {
+    const host = systemdHost();
+    host.exec.respond((argv) => (argv.includes('InhibitDelayMaxUSec') ? `t ${delayUs}\n` : undefined));
+    const stop = new AbortController();
+    const onShutdown = async () => undefined;
+    void watchLogind({ host, clock: new FakeClock(), log: silentLogger, delaySeconds: 35, onShutdown }, stop.signal);
+    await expect.poll(() => host.exec.streams.length).toBe(2);
+    expect((await host.fs.info(LOGIND_DROP_IN)) !== undefined).toBe(isWritten);
+    stop.abort();
+  });
+
+  test('keeps its lock when the shutdown is called off while pods are still ending', async () => {
+    const host = systemdHost();
+    const stop = new AbortController();
+    const ended = Promise.withResolvers<void>();
+    const onShutdown = (isComing: boolean) => (isComing ? ended.promise : Promise.resolve());
+    const options = { host, clock: new FakeClock(), log: silentLogger, delaySeconds: 35, onShutdown };
+    void watchLogind(options, stop.signal);
+    await expect.poll(() => host.exec.streams.length).toBe(2);
+    const [lock, bus] = host.exec.streams;
+    for (const isComing of [true, false]) bus!.emit(`{"member":"PrepareForShutdown","payload":{"data":[${isComing}]}}`);
+    ended.resolve();
+    await new Promise(setImmediate);
+    expect(lock!.isEnded()).toBe(false);
+    stop.abort();
+    expect(lock!.isEnded()).toBe(true);
   });
 
   test('takes back how long a shutdown may wait', async () => {
