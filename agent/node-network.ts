@@ -3,43 +3,27 @@ import type { Informer } from '#api/client/informer.ts';
 import type { IpFamily } from '#api/meta/ip-address.ts';
 import type { RangesByFamily } from '#api/meta/ip-ranges.ts';
 import type { Node } from '#api/object/kinds.ts';
-import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { AgentConfig } from './config.ts';
 import { configuredBackend } from './configured-backend.ts';
 import { podRanges } from './family-settings.ts';
 import type { Host } from './host/host.ts';
-import { launchResolver } from './launch-resolver.ts';
-import { type DnsServer, removeDnsAddress, resolverAddresses, startDnsServer } from './network/dns/dns-server.ts';
+import { removeDnsAddress, resolverAddresses } from './network/dns/dns-server.ts';
 import { HostChanges } from './network/host-changes.ts';
 import { type NetworkProblem, NetworkProblems } from './network/network-problem.ts';
-import { createNodeInformers, type NodeInformers } from './network/offline/node-informers.ts';
+import { createNodeInformers } from './network/offline/node-informers.ts';
 import type { PodTransport } from './network/paths/pod-paths.ts';
 import type { PacketCarrier } from './network/paths/relay/packet-relay.ts';
 import { WIREGUARD_KEY_ANNOTATION } from './network/paths/wireguard/node-key.ts';
-import { createPodNetwork } from './network/pod-network.ts';
-import { createPolicyEnforcer, type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
+import { createPodNetwork, type PodNetwork } from './network/pod-network.ts';
+import { type PolicyEnforcer, removePolicyTables } from './network/policy/policy-enforcer.ts';
 import { SetUp } from './network/set-up.ts';
 import { watchHostTrouble } from './network/trouble/watch-host-trouble.ts';
+import { type NodeServicesOptions, startServices } from './node-services.ts';
 import { cniConfigDirectory } from './own-runtime.ts';
-import type { PlanChange } from './proxy/change-tracker.ts';
-import type { ChosenBackend } from './proxy/choose-backend.ts';
-import { createFlowCleaner } from './proxy/conntrack.ts';
-import { computeHealthChecks, HealthCheckPorts } from './proxy/health/health-check-ports.ts';
-import { ProxyMetrics } from './proxy/health/proxy-metrics.ts';
-import { isProxyHealthy, startProxyServers } from './proxy/health/proxy-server.ts';
 import { chooseIptables } from './proxy/iptables/iptables-binaries.ts';
-import { createProxier } from './proxy/proxier.ts';
-import { watchRules } from './proxy/rules-monitor.ts';
-import { dnsProblem, syncProblem } from './services-problem.ts';
 
-export interface NodeNetworkOptions {
-  readonly config: AgentConfig;
-  readonly nodeName: string;
-  readonly host: Host;
-  readonly clock: Clock;
-  readonly log: Logger;
+export interface NodeNetworkOptions extends NodeServicesOptions {
   /** Of this node, as found; absent: as configured. */
   readonly nodeIps?: readonly string[];
   /** For nodes that cannot be reached otherwise. */
@@ -70,29 +54,10 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
     for (const { reason, cause, cure } of all) log.warn('pod traffic is hindered', { reason, cause, cure });
     options.onProblems?.();
   });
-  const podNetwork = createPodNetwork({
-    host,
+  const podNetwork = openPodNetwork(options, {
     changes,
-    clock,
-    log: log.child({ component: 'network' }),
-    nodeName,
-    clusterCidrs,
-    cniConfigDirectory: cniConfigDirectory(config),
-    ipamDirectory: `${config.runDir}/ipam`,
-    mtu: config.mtu,
-    transport: config.podTransport as PodTransport,
-    vxlanPort: config.vxlanPort,
-    encryption: {
-      isAsked: config.podEncryption === 'wireguard',
-      port: config.wireguardPort,
-      keyPath: `${config.dataDir}/network/wireguard.key`,
-      publishKey: async (key) => options.annotateNode?.({ [WIREGUARD_KEY_ANNOTATION]: key ?? null }),
-    },
-    probePort: config.proxyHealthzPort || config.nodeApiPort,
-    carrier: options.carrier,
-    onProblems: (found) => problems.tell('paths', found),
-    resolver: { addresses: resolverAddresses(config.clusterDns), port: config.dnsPort },
     iptables,
+    onProblems: (found) => problems.tell('paths', found),
   });
   const trouble = watchHostTrouble({
     ...{ host, clock, log: log.child({ component: 'network' }), iptables: iptables.IPv4 ?? iptables.IPv6 ?? '' },
@@ -155,29 +120,25 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
         allowLocalhostNodePorts(changes, log).catch((err: unknown) =>
           log.error('node ports are deaf on 127.0.0.1', { err: describeError(err) }),
         );
-      if (config.proxyMode !== 'none') {
-        const start = async () => {
-          const tell = (source: string) => (found: readonly NetworkProblem[]) => problems.tell(source, found);
-          const dns = await startDns(options, { informers, onProblems: tell('dns') }, signal);
-          const policies = startPolicies(options, { informers, dns, onProblems: tell('policies') }, signal);
-          const complain = (err: unknown) =>
-            log.error('the pod network could not be set up again', { err: describeError(err) });
-          startProxier({
-            ...{ options, backend, informers, dns, signal },
-            onProblems: tell('services'),
-            onRulesChanged: () => void onRulesChanged(policies).catch(complain),
-            onRulesLost() {
-              policies.reassert();
-              // The masquerade of pods stands in the same tables.
-              reassert().catch(complain);
-            },
-          });
-          informers.start(signal);
-        };
-        start().catch((err: unknown) => log.error('Services are not programmed', { err: describeError(err) }));
-      } else {
+      if (config.proxyMode === 'none') {
         informers.start(signal);
+        return;
       }
+      const complain = (err: unknown) =>
+        log.error('the pod network could not be set up again', { err: describeError(err) });
+      startServices(
+        options,
+        {
+          ...{ backend, informers },
+          tell: (source, found) => problems.tell(source, found),
+          onRulesChanged: (policies) => void onRulesChanged(policies).catch(complain),
+          // The masquerade of pods stands in the tables that were lost.
+          onRulesLost: () => void reassert().catch(complain),
+        },
+        signal,
+      )
+        .then(() => informers.start(signal))
+        .catch((err: unknown) => log.error('Services are not programmed', { err: describeError(err) }));
     },
     onPodCidrs,
     cleanUp: () =>
@@ -189,6 +150,40 @@ export async function createNodeNetwork(options: NodeNetworkOptions): Promise<No
         ['kernel settings', () => changes.restore()],
       ]),
   };
+}
+
+interface PodNetworkParts {
+  readonly changes: HostChanges;
+  readonly iptables: Partial<Record<IpFamily, string>>;
+  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
+}
+
+function openPodNetwork(options: NodeNetworkOptions, { changes, iptables, onProblems }: PodNetworkParts): PodNetwork {
+  const { config, nodeName, host, clock, log } = options;
+  return createPodNetwork({
+    host,
+    changes,
+    clock,
+    log: log.child({ component: 'network' }),
+    nodeName,
+    clusterCidrs: podRanges(config.clusterCidr),
+    cniConfigDirectory: cniConfigDirectory(config),
+    ipamDirectory: `${config.runDir}/ipam`,
+    mtu: config.mtu,
+    transport: config.podTransport as PodTransport,
+    vxlanPort: config.vxlanPort,
+    encryption: {
+      isAsked: config.podEncryption === 'wireguard',
+      port: config.wireguardPort,
+      keyPath: `${config.dataDir}/network/wireguard.key`,
+      publishKey: async (key) => options.annotateNode?.({ [WIREGUARD_KEY_ANNOTATION]: key ?? null }),
+    },
+    probePort: config.proxyHealthzPort || config.nodeApiPort,
+    carrier: options.carrier,
+    onProblems,
+    resolver: { addresses: resolverAddresses(config.clusterDns), port: config.dnsPort },
+    iptables,
+  });
 }
 
 /** Answers of pods to 127.0.0.1 are martians elsewhere; KUBE-FIREWALL keeps the rest of the link from what listens there. */
@@ -217,171 +212,6 @@ function usableRanges(podCidrs: readonly string[], ranges: RangesByFamily, log: 
       clusterCidr: Object.values(ranges),
     });
   return podCidrs.filter(isKnown);
-}
-
-const DNS_PORT = 53;
-
-interface DnsStart {
-  readonly informers: NodeInformers;
-  /** Why names have no answer here; none: they have. */
-  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
-}
-
-/** Services go on without: whoever runs a DNS of their own needs none here. */
-async function startDns(
-  { config, host, clock, log }: NodeNetworkOptions,
-  { informers, onProblems }: DnsStart,
-  signal: AbortSignal,
-): Promise<DnsServer | undefined> {
-  if (config.clusterDns.length === 0) return undefined;
-  try {
-    return await startDnsServer(
-      {
-        host,
-        clock,
-        log: log.child({ component: 'dns' }),
-        launch: launchResolver,
-        services: informers.services(),
-        endpointSlices: informers.endpointSlices(),
-        clusterDomain: config.clusterDomain,
-        clusterDns: config.clusterDns,
-        clusterCidrs: Object.values(podRanges(config.clusterCidr)),
-        port: config.dnsPort,
-        upstreams: config.dnsUpstreams,
-        stubDomains: config.dnsStubDomains,
-      },
-      signal,
-    );
-  } catch (err) {
-    log.error('the cluster DNS cannot answer on this node', { err: describeError(err) });
-    onProblems([dnsProblem(err)]);
-    return undefined;
-  }
-}
-
-interface PoliciesStart extends DnsStart {
-  readonly dns: DnsServer | undefined;
-}
-
-function startPolicies(
-  { config, host, clock, log }: NodeNetworkOptions,
-  { informers, dns, onProblems }: PoliciesStart,
-  signal: AbortSignal,
-): PolicyEnforcer {
-  const enforcer = createPolicyEnforcer({
-    exec: host.exec,
-    clock,
-    log: log.child({ component: 'policy' }),
-    compiled: informers.policies(),
-    families: Object.keys(podRanges(config.clusterCidr)) as IpFamily[],
-    dns,
-    clusterDns: config.clusterDns,
-    onProblems,
-  });
-  enforcer.start(signal);
-  return enforcer;
-}
-
-interface ProxierStart {
-  readonly options: NodeNetworkOptions;
-  readonly backend: ChosenBackend;
-  readonly informers: NodeInformers;
-  readonly dns: DnsServer | undefined;
-  /** Somebody, perhaps ourselves, changed rules of the kernel. */
-  readonly onRulesChanged: () => void;
-  readonly onRulesLost: () => void;
-  /** Why Services cannot be programmed; none: they are. */
-  readonly onProblems: (problems: readonly NetworkProblem[]) => void;
-  readonly signal: AbortSignal;
-}
-
-function startProxier(start: ProxierStart): void {
-  const { options, backend, informers, dns, onRulesChanged, onRulesLost, signal } = start;
-  const { nodeName, host, clock, log, config } = options;
-  const proxyLog = log.child({ component: 'proxy' });
-  const nodes = informers.nodes();
-  const metrics = new ProxyMetrics(clock);
-  let isNodeEligible = true;
-  const healthChecks = new HealthCheckPorts({
-    log: proxyLog,
-    isHealthy: () => isProxyHealthy(proxier, clock.monotonic()),
-  });
-  const proxier = createProxier({
-    nodeName,
-    services: informers.services(),
-    endpointSlices: informers.endpointSlices(),
-    backend,
-    ...(dns === undefined
-      ? {}
-      : {
-          standIn(clusterIp, port) {
-            const address = dns.addresses[clusterIp.includes(':') ? 'IPv6' : 'IPv4'];
-            if (address === undefined || !config.clusterDns.includes(clusterIp) || port !== DNS_PORT) return undefined;
-            return { address, port: dns.port, isLocal: true };
-          },
-        }),
-    clock,
-    log: proxyLog,
-    watchRules(onChange, until) {
-      const onEvent = () => {
-        onChange();
-        onRulesChanged();
-      };
-      void watchRules({ exec: host.exec, clock, log: proxyLog, onChange: onEvent }, until);
-    },
-    watchZone(onZone) {
-      const tell = (node: Node) => {
-        if (node.metadata.name !== nodeName) return;
-        isNodeEligible = isEligible(node);
-        onZone(node.metadata.labels?.['topology.kubernetes.io/zone']);
-      };
-      nodes.addHandler({ onAdd: tell, onUpdate: (_, node) => tell(node), onDelete() {} });
-    },
-    cleanFlows: createFlowCleaner({ exec: host.exec, log: proxyLog, addresses: () => host.addresses() }),
-    onFirstSync: () => backend.cleanOthers(),
-    onRulesLost: () => {
-      metrics.onRulesLost();
-      onRulesLost();
-    },
-    onSyncFailed(err, failures) {
-      const complain = (reason: unknown) =>
-        proxyLog.debug('the kernel could not be asked what it lacks', { err: describeError(reason) });
-      const failedMs = clock.monotonic();
-      backend.findLacks().then((found) => {
-        // It may have been brought meanwhile.
-        if ((proxier.lastSyncMs ?? 0) < failedMs) start.onProblems(syncProblem(found, err, failures));
-      }, complain);
-    },
-    onSynced(sync) {
-      start.onProblems([]);
-      metrics.onSynced(sync);
-      if (sync.full || sync.changes.some(hasHealthCheck)) healthChecks.apply(computeHealthChecks(sync.plans()));
-    },
-  });
-  proxier.start(signal);
-  signal.addEventListener('abort', () => healthChecks.close(), { once: true });
-  startProxyServers(
-    {
-      clock,
-      log: proxyLog,
-      status: proxier,
-      mode: backend.mode,
-      isNodeEligible: () => isNodeEligible,
-      renderMetrics: async () => metrics.render() + ((await dns?.renderMetrics()) ?? ''),
-      healthzPort: config.proxyHealthzPort,
-      metricsPort: config.proxyMetricsPort,
-    },
-    signal,
-  );
-}
-
-const hasHealthCheck = ({ previous, next }: PlanChange): boolean =>
-  (previous?.healthCheckNodePort ?? 0) !== 0 || (next?.healthCheckNodePort ?? 0) !== 0;
-
-/** A node that is being removed gets no new connections of load balancers (KEP-3836). */
-function isEligible({ metadata, spec }: Node): boolean {
-  const isTaken = spec?.taints?.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler') ?? false;
-  return metadata.deletionTimestamp === undefined && !isTaken;
 }
 
 /** Each step on its own: what one leaves must not keep the others from going. */
