@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
-import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { type LabHost, labProblem } from '#test/kit/network-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
+import { service, TO_WEB, whoPod } from './web-pods.ts';
 
 const ipv6Problem = (): string | undefined => {
   const probe = spawnSync('unshare', ['-n', 'sh', '-c', 'ip link set lo up && ip6tables -t nat -L -n'], {
@@ -18,32 +18,7 @@ if (problem !== undefined) console.warn(`e2e dual stack skipped: ${problem}`);
 const run = ({ enter }: LabHost, command: string): string =>
   spawnSync(enter[0]!, [...enter.slice(1), 'sh', '-c', command], { encoding: 'utf8' }).stdout.trim();
 
-/** Answers its name and who asked; ready once that works by way of its first address. */
-const pod = (name: string, node: number, extra: object = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, labels: { app: 'web', pod: name } },
-  spec: {
-    nodeName: `node-${node}`,
-    terminationGracePeriodSeconds: 1,
-    containers: [
-      {
-        name: 'main',
-        image: BUSYBOX_IMAGE,
-        command: [
-          'sh',
-          '-c',
-          `mkdir -p /tmp/cgi-bin; printf '#!/bin/sh\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n${name} $REMOTE_ADDR\\\\n"\\n' > /tmp/cgi-bin/who; chmod +x /tmp/cgi-bin/who; exec httpd -f -p 8080 -h /tmp`,
-        ],
-        env: [{ name: 'POD_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } }],
-        readinessProbe: { httpGet: { path: '/cgi-bin/who', port: 8080 }, periodSeconds: 1 },
-      },
-    ],
-    ...extra,
-  },
-});
-const service = (name: string, spec: object) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec });
-const WEB = { selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] };
+const WEB = { selector: { app: 'web' }, ports: [{ name: 'http', ...TO_WEB }] };
 
 /** Helpers over a running cluster. */
 function toolsOf(cluster: TestCluster) {
@@ -83,8 +58,8 @@ describe.skipIf(problem !== undefined)('two nodes with pods of both families, IP
     });
     tools = toolsOf(cluster);
     await tools.apply(
-      pod('p0', 0),
-      pod('p1', 1),
+      whoPod('p0', 0),
+      whoPod('p1', 1),
       service('both', { ...WEB, type: 'NodePort', ipFamilyPolicy: 'RequireDualStack' }),
       service('six', { ...WEB, ipFamilies: ['IPv6'] }),
       service('plain', WEB),
@@ -214,9 +189,9 @@ describe.skipIf(problem !== undefined)('two nodes without IPv4', () => {
     });
     tools = toolsOf(cluster);
     await tools.apply(
-      pod('p0', 0),
-      pod('p1', 1),
-      pod('h1', 1, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
+      whoPod('p0', 0),
+      whoPod('p1', 1),
+      whoPod('h1', 1, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
       service('web', { ...WEB, selector: { pod: 'p1' }, type: 'NodePort', ipFamilyPolicy: 'PreferDualStack' }),
     );
     await tools.ok('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=150s');

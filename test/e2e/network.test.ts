@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
-import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
+import { namingPod, service, TO_WEB } from './web-pods.ts';
 
 const problem = labProblem();
 if (problem !== undefined) console.warn(`e2e network skipped: ${problem}`);
@@ -30,25 +30,6 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
     return spawnSync(enter[0]!, [...enter.slice(1), 'sh', '-c', command], { encoding: 'utf8' }).stdout;
   };
 
-  const pod = (name: string, node: number, extra: object = {}) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, labels: { app: 'web', pod: name } },
-    spec: {
-      nodeName: `node-${node}`,
-      terminationGracePeriodSeconds: 1,
-      containers: [
-        {
-          name: 'main',
-          image: BUSYBOX_IMAGE,
-          command: ['sh', '-c', `echo ${name} > /tmp/index.html; exec httpd -f -p 8080 -h /tmp`],
-        },
-      ],
-      ...extra,
-    },
-  });
-  const service = (name: string, spec: object) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec });
-
   beforeAll(async () => {
     cluster = await startCluster({
       name: 'net',
@@ -56,10 +37,10 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
       flagsOfAgent: (index) => ['--proxy-mode', index === 0 ? 'iptables' : 'nftables'],
     });
     await apply(
-      pod('p0', 0),
-      pod('p1', 1),
-      pod('h1', 1, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
-      service('web', { selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] }),
+      namingPod('p0', 0),
+      namingPod('p1', 1),
+      namingPod('h1', 1, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
+      service('web', { selector: { app: 'web' }, ports: [{ name: 'http', ...TO_WEB }] }),
       service('each', { clusterIP: 'None', selector: { app: 'web' }, ports: [{ name: 'http', port: 8080 }] }),
     );
     await ok('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=150s');
@@ -103,9 +84,7 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
       ['PreferSameNode', 'a'],
     ] as const) {
       await ok('label', 'node', 'node-1', `topology.kubernetes.io/zone=${zone}`, '--overwrite');
-      await apply(
-        service('near', { trafficDistribution, selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] }),
-      );
+      await apply(service('near', { trafficDistribution, selector: { app: 'web' }, ports: [TO_WEB] }));
       const ip = await ok('get', 'service', 'near', '-o', 'jsonpath={.spec.clusterIP}');
       for (const from of ['p0', 'p1'])
         await waitUntil(`${trafficDistribution} for ${from}`, 60_000, async () => {
@@ -218,7 +197,7 @@ describe.skipIf(problem !== undefined)('Services, DNS and policies on two nodes'
   });
 
   it("users' own DNS pods take over, and the agents again when they go", async () => {
-    const dnsPod = pod('own-dns', 0);
+    const dnsPod = namingPod('own-dns', 0);
     const metadata = { name: 'own-dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } };
     await apply({ ...dnsPod, metadata });
     await ok('wait', '--for=condition=Ready', 'pod/own-dns', '-n', 'kube-system', '--timeout=150s');

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '#test/kit/cluster.ts';
-import { BUSYBOX_IMAGE } from '#test/kit/image-archive.ts';
 import { labProblem } from '#test/kit/network-lab.ts';
 import { waitUntil } from '#test/kit/wait-until.ts';
+import { namingPod, service, TO_WEB } from './web-pods.ts';
 
 const problem = labProblem();
 if (problem !== undefined) console.warn(`e2e pod network skipped: ${problem}`);
@@ -19,28 +19,6 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     const { enter } = cluster.agents[node]!.host;
     return execFileSync(enter[0]!, [...enter.slice(1), 'sh', '-euc', command], { encoding: 'utf8' });
   };
-  const pod = (node: number) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: `p${node}`, labels: { app: 'web', node: `n${node}` } },
-    spec: {
-      nodeName: `node-${node}`,
-      terminationGracePeriodSeconds: 1,
-      containers: [
-        {
-          name: 'main',
-          image: BUSYBOX_IMAGE,
-          command: ['sh', '-c', `echo p${node} > /tmp/index.html; exec httpd -f -p 8080 -h /tmp`],
-        },
-      ],
-    },
-  });
-  const service = (node: number) => ({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name: `s${node}` },
-    spec: { selector: { node: `n${node}` }, ports: [{ port: 80, targetPort: 8080 }] },
-  });
   const fetchFrom = (from: number, host: string, port: number) =>
     inPod(`p${from}`, `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port} | tail -n 1`);
   const addressOf = (node: number) =>
@@ -53,7 +31,10 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       beyond: [2],
       flagsOfAgent: (index) => ['--proxy-mode', index === 1 ? 'nftables' : 'iptables', '--node-ip', ''],
     });
-    const items = [0, 1, 2].flatMap((node) => [pod(node), service(node)]);
+    const items = [0, 1, 2].flatMap((node) => [
+      namingPod(`p${node}`, node),
+      service(`s${node}`, { selector: { pod: `p${node}` }, ports: [TO_WEB] }),
+    ]);
     await cluster.kubectlOk(['apply', '-f', '-'], { stdin: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
     await ok('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=150s');
   });
@@ -101,8 +82,8 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
   });
 
   it('a node that starts while the API is away has rules, routes and names', { timeout: 300_000 }, async () => {
-    const service = await ok('get', 'service', 's2', '-o', 'jsonpath={.spec.clusterIP}');
-    const reach = () => onNode(0, `curl -s -m 0.5 http://${service}/index.html || true`).trim() === 'p2';
+    const address = await ok('get', 'service', 's2', '-o', 'jsonpath={.spec.clusterIP}');
+    const reach = () => onNode(0, `curl -s -m 0.5 http://${address}/index.html || true`).trim() === 'p2';
     const lookup = () =>
       onNode(0, 'dig +short +time=1 +tries=1 @10.96.0.10 s2.default.svc.cluster.local || true').trim();
     await waitUntil('traffic before', 10_000, reach);
@@ -111,7 +92,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
       'all of it to be kept',
       40_000,
       async () =>
-        kept('services').includes(service) &&
+        kept('services').includes(address) &&
         kept('endpoint-slices').includes(await ok('get', 'pod', 'p2', '-o', 'jsonpath={.status.podIP}')) &&
         kept('nodes').includes(await addressOf(2)),
     );
@@ -125,7 +106,7 @@ describe.skipIf(problem !== undefined)('pods of three nodes on two links', () =>
     expect(reach()).toBe(false);
     await cluster.agents[0]!.restart();
     await waitUntil('traffic without the API', 40_000, reach);
-    await waitUntil('names without the API', 10_000, () => lookup() === service);
+    await waitUntil('names without the API', 10_000, () => lookup() === address);
     await cluster.controller.restart();
     await waitUntil('the API', 40_000, async () => (await cluster.kubectl(['get', '--raw', '/readyz'])).code === 0);
     await waitUntil('traffic beside the API', 10_000, reach);
