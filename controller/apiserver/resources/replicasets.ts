@@ -4,10 +4,10 @@ import { defineResource } from '../registry/define-resource.ts';
 import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { applyTemplateDefaults } from './pod/defaults.ts';
 import { templateWarnings } from './pod/warnings.ts';
-import { age, containerCells, formatLabelSelector } from './printing/cells.ts';
-import { ageColumn, containerColumns, integer, nameColumn, selectorColumn } from './printing/columns.ts';
+import { formatLabelSelector } from './printing/cells.ts';
 import { scale } from './scale.ts';
 import { validateImmutable, validateNonNegative } from './validation/format.ts';
+import { replicaColumns, replicaRow } from './workload/replica-printing.ts';
 import {
   validateLongRunningTemplate,
   validateReplicaCounts,
@@ -49,22 +49,6 @@ export const replicaSets: ResourceDefinition = defineResource<ReplicaSet>({
   validateStatusUpdate: ({ status }) => validateReplicaCounts(status),
   warnings: (replicaSet, old) => templateWarnings(replicaSet.spec?.template, old?.spec?.template, 'spec.template'),
   selectableFields: (replicaSet) => ({ 'status.replicas': String(replicaSet.status?.replicas ?? 0) }),
-  columns: [
-    nameColumn,
-    integer('Desired', 'Number of pods asked for.'),
-    integer('Current', 'Number of pods that exist.'),
-    integer('Ready', 'Number of pods that are ready.'),
-    ageColumn,
-    ...containerColumns,
-    selectorColumn,
-  ],
-  tableRow: (replicaSet, nowMs) => [
-    replicaSet.metadata.name,
-    replicaSet.spec?.replicas ?? 0,
-    replicaSet.status?.replicas ?? 0,
-    replicaSet.status?.readyReplicas ?? 0,
-    age(replicaSet, nowMs),
-    ...containerCells(replicaSet.spec?.template?.spec?.containers),
-    formatLabelSelector(replicaSet.spec?.selector),
-  ],
+  columns: replicaColumns,
+  tableRow: (replicaSet, nowMs) => replicaRow(replicaSet, formatLabelSelector(replicaSet.spec?.selector), nowMs),
 });

@@ -5,10 +5,10 @@ import type { ResourceDefinition } from '../registry/resource-definition.ts';
 import { applyTemplateDefaults } from './pod/defaults.ts';
 import { validatePodTemplate } from './pod/validation.ts';
 import { templateWarnings } from './pod/warnings.ts';
-import { age, containerCells, formatLabels } from './printing/cells.ts';
-import { ageColumn, containerColumns, integer, nameColumn, selectorColumn } from './printing/columns.ts';
+import { formatLabels } from './printing/cells.ts';
 import { scaleByLabels } from './scale.ts';
 import { validateNonNegative } from './validation/format.ts';
+import { replicaColumns, replicaRow } from './workload/replica-printing.ts';
 import { validateReplicaCounts } from './workload/replica-validation.ts';
 
 type Spec = NonNullable<ReplicationController['spec']>;
@@ -78,22 +78,6 @@ export const replicationControllers: ResourceDefinition = defineResource<Replica
   validateStatusUpdate: ({ status }) => validateReplicaCounts(status),
   warnings: (controller, old) => templateWarnings(controller.spec?.template, old?.spec?.template, 'spec.template'),
   selectableFields: (controller) => ({ 'status.replicas': String(controller.status?.replicas ?? 0) }),
-  columns: [
-    nameColumn,
-    integer('Desired', 'Number of pods asked for.'),
-    integer('Current', 'Number of pods that exist.'),
-    integer('Ready', 'Number of pods that are ready.'),
-    ageColumn,
-    ...containerColumns,
-    selectorColumn,
-  ],
-  tableRow: (controller, nowMs) => [
-    controller.metadata.name,
-    controller.spec?.replicas ?? 0,
-    controller.status?.replicas ?? 0,
-    controller.status?.readyReplicas ?? 0,
-    age(controller, nowMs),
-    ...containerCells(controller.spec?.template?.spec?.containers),
-    formatLabels(controller.spec?.selector),
-  ],
+  columns: replicaColumns,
+  tableRow: (controller, nowMs) => replicaRow(controller, formatLabels(controller.spec?.selector), nowMs),
 });
