@@ -5,10 +5,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLinuxHost } from '#agent/host/linux-host.ts';
 import { createDraDrivers } from '#agent/plugins/dra-drivers.ts';
 import { runPluginWatcher } from '#agent/plugins/plugin-watcher.ts';
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { startDraDriver, type TestDraDriver } from '#test/kit/dra-driver.ts';
 
+/** The pause before a driver is listened to again is not waited for. */
+const hasty: Clock = { ...systemClock, after: (delayMs, fn) => systemClock.after(delayMs / 100, fn) };
 const NAME = 'card.example.com';
 const PATIENCE = { timeout: 60_000 };
 const CLAIM = { namespace: 'n', uid: 'u-1', name: 'c' };
@@ -22,7 +24,7 @@ let running: TestDraDriver | undefined;
 beforeEach(async () => {
   kubelet = await mkdtemp(join(tmpdir(), 'coracle-dra-'));
   stop = new AbortController();
-  drivers = createDraDrivers({ log: silentLogger, clock: systemClock });
+  drivers = createDraDrivers({ log: silentLogger, clock: hasty });
   const options = { fs: createLinuxHost().fs, clock: systemClock, log: silentLogger, kinds: { DRAPlugin: drivers } };
   void runPluginWatcher({ ...options, folder: `${kubelet}/plugins_registry` }, stop.signal);
 });
