@@ -62,12 +62,21 @@ async function removeOnce(deps: OrphanFoldersDeps): Promise<Map<string, unknown>
       log.info('the folder of an orphaned pod is gone', { podUid: uid });
     });
   for (const name of await host.fs.list(paths.podLogsRoot())) {
-    // `<namespace>_<name>_<uid>`
-    const uid = /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
+    const uid = uidOfLogs(name);
     if (uid !== undefined) await unlessUsed(uid, () => host.fs.remove(`${paths.podLogsRoot()}/${name}`));
+  }
+  for (const name of await host.fs.list(paths.containerLogs)) {
+    const link = `${paths.containerLogs}/${name}`;
+    const target = (await host.fs.readLink(link)) ?? '';
+    if (!target.startsWith(`${paths.podLogsRoot()}/`)) continue;
+    const uid = uidOfLogs(target.slice(paths.podLogsRoot().length + 1).split('/')[0] ?? '');
+    if (uid !== undefined) await unlessUsed(uid, () => host.fs.remove(link));
   }
   return failures;
 }
+
+/** Of a folder `<namespace>_<name>_<uid>`. */
+const uidOfLogs = (folder: string): string | undefined => /^[^_]+_[^_]+_([^_]+)$/.exec(folder)?.[1];
 
 /** Throws where processes are left in what is the cgroup of a pod of that UID, whichever runtime they are of. */
 async function refuseWhileRunning({ host, cgroupRoot }: OrphanFoldersDeps, uid: string): Promise<void> {

@@ -305,14 +305,14 @@ export class PodExecutor {
 
   async #removeContainer(args: PodActionArgs['removeContainer'], { pod }: Pass): Promise<void> {
     const { runtime, cache, host, paths } = this.#deps;
-    await runtime.removeContainer(args.containerId);
-    cache.forgetContainer(uidOf(pod), args.containerId);
-    // With what was rotated of it: `0.log`, `0.log.20260131-235959.gz`.
+    // First what nobody would look for once the container is gone. With what was rotated of it: `0.log`, `0.log.20260131-235959.gz`.
     const logs = `${paths.logDirectory(pod)}/${args.name}`;
     for (const file of await host.fs.list(logs))
       if (file.startsWith(`${args.attempt}.log`)) await host.fs.remove(`${logs}/${file}`);
     await host.fs.remove(paths.containerLogLink(pod, args.name, args.containerId));
     await host.fs.remove(paths.terminationLog(pod.metadata.uid, args.name, args.attempt));
+    await runtime.removeContainer(args.containerId);
+    cache.forgetContainer(uidOf(pod), args.containerId);
   }
 
   async #removeSandbox({ sandboxId }: PodActionArgs['removeSandbox'], { pod }: Pass): Promise<void> {

@@ -26,8 +26,9 @@ export async function removePodRemains(deps: PodRemainsDeps, pod: Pod): Promise<
   const uid = uidOf(pod);
   const observed = cache.observe(uid);
   for (const { id, name } of observed.containers) {
-    await runtime.removeContainer(id);
+    // First: nobody would look for it once the container is gone.
     await host.fs.remove(paths.containerLogLink(pod, name, id));
+    await runtime.removeContainer(id);
     cache.forgetContainer(uid, id);
   }
   for (const { id } of observed.sandboxes) {
