@@ -10,26 +10,20 @@ const sources = ['base', 'api', 'controller', 'agent', 'protos', 'scripts', 'doc
  */
 const patience = { testTimeout: 180_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000, interval: 20 } } };
 
-/** Takes longest: what begins last would have one core to itself at the end. */
-const long = new Set(
-  [
-    'store-crash-matrix',
-    'store-kill',
-    'kubectl-everyday',
-    'etcd-faults',
-    'api-contract',
-    'ca-rotation',
-    'cri-containerd',
-  ]
-    .concat(['systemd', 'roles', 'clocks', 'csi', 'chaos', 'workloads', 'pod-network'])
-    .map((name) => `${name}.test.ts`),
-);
+/** What takes longest, in that order: what begins last would have one core to itself at the end. */
+const longest = ['roles', 'pod-lifecycle', 'pod-network', 'clocks', 'csi', 'isolation', 'workloads', 'chaos']
+  .concat(['network', 'dual-stack', 'bad-input', 'certificates', 'several-controllers'])
+  .concat(['store-crash-matrix', 'kubelet-containerd', 'ca-rotation', 'etcd-faults', 'cri-containerd'])
+  .concat(['api-contract', 'service-features', 'kubectl-everyday', 'wrong-configuration'])
+  .map((name) => `${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files);
-    const isLong = ({ moduleId }: TestSpecification) => long.has(basename(moduleId));
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    const place = ({ moduleId }: TestSpecification) => {
+      const found = longest.indexOf(basename(moduleId));
+      return found < 0 ? longest.length : found;
+    };
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
   }
 }
 
