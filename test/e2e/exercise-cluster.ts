@@ -317,9 +317,11 @@ async function deviceClaims({ apply, ok, until }: Hands): Promise<void> {
   });
   const requests = [{ name: 'one', exactly: { deviceClassName: 'card' } }];
   const pool = { name: 'cards', generation: 1, resourceSliceCount: 1 };
+  const devices = (...all: readonly object[]) =>
+    resource('ResourceSlice', { driver, pool, allNodes: true, devices: all });
   await apply(
     resource('DeviceClass', { selectors: [{ cel: { expression: `device.driver == "${driver}"` } }] }),
-    resource('ResourceSlice', { driver, pool, allNodes: true, devices: [{ name: 'c0' }] }),
+    devices({ name: 'c0' }),
     resource('ResourceClaimTemplate', { spec: { devices: { requests } } }),
     pod('carded', {
       ...STAYS,
@@ -333,6 +335,12 @@ async function deviceClaims({ apply, ok, until }: Hands): Promise<void> {
   await until('the wait for the driver', 'get events', /DRA driver nobody\.example\.com is not registered/);
   await until('the end of the claim', 'get resourceclaims -o name', /^$/);
   await ok('delete pod carded');
+  const limits = { 'deviceclass.resource.kubernetes.io/card': '1' };
+  await apply(pod('counted', { ...STAYS, containers: [container('main', { resources: { limits } })] }));
+  await until('the device for the other pod', users, /counted/);
+  await apply(devices({ name: 'c0', taints: [{ key: 'broken', effect: 'NoExecute' }] }));
+  await ok('wait --for=delete pod/counted --timeout=150s');
+  await until('the end of its claim', 'get resourceclaims -o name', /^$/);
 }
 
 /** Comes to each node of isolated pods, changes with them, and goes. */

@@ -61,16 +61,16 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
       ],
     },
     {
-      why: 'as Kubernetes ships the role, for claims that its scheduler makes for extended resources; ours makes none',
+      why: COMPATIBLE,
       rules: [
         allow('get list', 'resource.k8s.io', 'deviceclasses resourceslices'),
-        allow('create delete list patch', 'resource.k8s.io', 'resourceclaims'),
+        allow('list patch', 'resource.k8s.io', 'resourceclaims'),
         allow(`${READ} patch`, 'resource.k8s.io', 'resourceclaims/status'),
         allow('patch update', 'resource.k8s.io', 'resourceclaims/binding'),
         allow('update', 'core', 'pods/finalizers'),
       ],
     },
-    { why: RARE, rules: [allow('get', 'resource.k8s.io', 'resourceclaims')], sometimes: true },
+    { why: RARE, rules: [allow('get delete', 'resource.k8s.io', 'resourceclaims')], sometimes: true },
   ],
   'system:volume-scheduler': [
     {
@@ -340,6 +340,17 @@ export const UNUSED_RIGHTS: Readonly<Record<string, readonly UnusedRights[]>> = 
   'system:controller:root-ca-cert-publisher': [REPORTS_NOTHING],
   'system:controller:service-account-controller': [REPORTS_NOTHING],
   'system:controller:taint-eviction-controller': [REPEATED_EVENTS],
+  'system:controller:device-taint-eviction-controller': [
+    ...REPORTS,
+    {
+      why: OWN_READS,
+      rules: [
+        allow(READ, 'core', 'pods'),
+        allow(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
+      ],
+    },
+    { why: COMPATIBLE, rules: [allow('update', 'core', 'pods/status')] },
+  ],
   'system:controller:token-cleaner': [REPORTS_NOTHING, { why: OWN_READS, rules: [allow(READ, 'core', 'secrets')] }],
   'system:controller:volumeattributesclass-protection-controller': [
     REPORTS_NOTHING,
