@@ -61,11 +61,30 @@ async function preStop(deps: ContainerStopperDeps, request: StopRequest): Promis
   if (container === undefined || handler === undefined) return;
   try {
     const hook = runHook(deps, handler, { container, containerId, podIp, timeoutSeconds: graceSeconds });
-    await within(deps.clock, graceSeconds * 1000, hook);
+    const stopWatching = new AbortController();
+    const ended = untilEnded(deps, containerId, stopWatching.signal);
+    await within(deps.clock, graceSeconds * 1000, Promise.race([hook, ended])).finally(() => stopWatching.abort());
   } catch (err) {
     deps.log.warn('preStop failed', { pod: pod.metadata.name, container: name, err: describeError(err) });
     deps.events.container(pod, name, 'Warning', 'FailedPreStopHook', 'PreStopHook failed');
   }
+}
+
+/** How soon it is seen that a container has ended beside its hook. */
+const LOOK_MS = 500;
+
+/**
+ * A hook must not keep a container that has ended meanwhile, by itself or because its pod was deleted again with less time. Looked for at
+ * intervals: hooks are few and short. Rejects once the signal is aborted.
+ */
+async function untilEnded(
+  { cache, clock }: ContainerStopperDeps,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  // The cache has not heard of its start yet.
+  if (!cache.isRunning(containerId)) return new Promise(() => {});
+  while (cache.isRunning(containerId)) await delay(clock, LOOK_MS, signal);
 }
 
 /** Waits for `work`, but no longer than so; rejects as it does. */

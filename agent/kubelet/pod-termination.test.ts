@@ -159,6 +159,20 @@ describe('a pod that is deleted', () => {
     expect(rig.pod()).toBeUndefined();
   });
 
+  test('is stopped sooner although its preStop hook is not through', async () => {
+    const preStop = { sleep: { seconds: 200 } };
+    await rig.createPod({
+      terminationGracePeriodSeconds: 300,
+      containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { preStop } }],
+    });
+    await remove(300);
+    await rig.advance(10_000);
+    expect(rig.runtime.callsOf('stopContainer')).toEqual([]);
+    await remove(1);
+    await rig.advance(1000);
+    expect(rig.pod()).toBeUndefined();
+  });
+
   test('does not wait for an image that is being pulled', async () => {
     rig.runtime.registry.add('docker.io/library/slow:1');
     const release = rig.runtime.hold('pullImage');
