@@ -46,6 +46,9 @@ export function nodeFindings({ nodes, leases, copies, serverMs, localMs }: NodeF
   return findings;
 }
 
+const describeSound = (nodes: number): string =>
+  nodes === 1 ? '1 node: nothing is wrong with it' : `${nodes} nodes: nothing is wrong with them`;
+
 /** `coracle doctor nodes`: prints what is wrong with the nodes; answers the exit code, 1 where something is. */
 export async function examineNodes(kubeconfigPath: string): Promise<number> {
   const transport = createKubeconfigTransport(parseKubeconfig(readAdminKubeconfig(kubeconfigPath)), 'coracle-doctor');
@@ -53,7 +56,7 @@ export async function examineNodes(kubeconfigPath: string): Promise<number> {
     const facts = await readFacts(createKubeClient(transport));
     const findings = nodeFindings(facts);
     for (const line of findings) console.log(line);
-    if (findings.length === 0) console.log(`${facts.nodes.length} nodes: nothing is wrong with them`);
+    if (findings.length === 0) console.log(describeSound(facts.nodes.length));
     return findings.length === 0 ? 0 : 1;
   } finally {
     transport.close();

@@ -119,6 +119,11 @@ install_npm_packages() {
 # A YAML file without some keys of its top level, and without what belongs to them. Arguments: keys with | between them, file
 yaml_without() { awk -v keys="^($1):" '/^[^ -]/ { gone = $0 ~ keys } !gone' "$2"; }
 
+# Lines of our logs as a person reads them: what, and why. What is said again and again is said once.
+tell_plainly() {
+  sed -E 's/^\{.*"message":"(([^"\\]|\\.)*)".*"msg":"(([^"\\]|\\.)*)"\}$/\3: \1/; s/^\{.*"msg":"(([^"\\]|\\.)*)"\}$/\1/' | uniq
+}
+
 # Waits until the command succeeds. Arguments: seconds, what (for the message), command ...
 wait_for() {
   local seconds=$1 what=$2

@@ -49,3 +49,19 @@ describe('yaml_without', () => {
     }
   });
 });
+
+describe('tell_plainly', () => {
+  it.each([
+    [
+      'what, and why',
+      '{"level":"warn","err":{"message":"no answer","kind":"x"},"msg":"trying again"}',
+      'trying again: no answer',
+    ],
+    ['what', '{"level":"info","node":"pi","msg":"the \\"node\\" is up"}', 'the \\"node\\" is up'],
+    ['once', '{"waitMs":1,"msg":"trying again"}\n{"waitMs":2,"msg":"trying again"}', 'trying again'],
+    ['other lines as they are', 'coracle agent: the token is wrong', 'coracle agent: the token is wrong'],
+  ])('tells %s', (_, log, told) => {
+    const script = '. "$1"; tell_plainly <<<"$2"';
+    expect(run('bash', ['-c', script, 'bash', join(import.meta.dirname, 'lib.sh'), log]).stdout).toBe(`${told}\n`);
+  });
+});
