@@ -69,12 +69,14 @@ export class KubeletRig {
     this.kubelet.start(this.#stop.signal).catch(() => undefined);
   }
 
-  /** As a power cut: the agent and all processes end, the boot is another one. */
+  /** As a power cut: the agent and all processes end, what was in memory and all mounts are gone, the boot is another one. */
   async powerCut(): Promise<void> {
     this.#stop.abort();
     await this.settle();
     this.#stop = new AbortController();
     for (const { id } of [...this.runtime.sandboxes.values()]) this.runtime.killSandbox(id);
+    this.host.mounts.points.splice(0);
+    await this.host.fs.remove('/run');
     this.host.factsValue = { ...this.host.factsValue, bootId: `${this.host.factsValue.bootId}+` };
   }
 
