@@ -195,6 +195,29 @@ const BAD: readonly BadPod[] = [
     },
   },
   {
+    name: 'missing-layer',
+    container: image('gap'),
+    expected: {
+      phase: 'Pending',
+      waiting: 'ImagePullBackOff',
+      waitingMessage:
+        /^Back-off pulling image "\S+\/gap:1": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image /,
+      event: /^Warning Failed Failed to pull image "\S+\/gap:1": rpc error: code = NotFound desc = /,
+    },
+  },
+  {
+    name: 'other-platform',
+    container: image('foreign'),
+    expected: {
+      phase: 'Pending',
+      waiting: 'ImagePullBackOff',
+      waitingMessage:
+        /: ErrImagePull: rpc error: code = NotFound desc = .*: no match for platform in manifest: not found$/,
+      event:
+        /^Warning Failed Failed to pull image "\S+\/foreign:1": rpc error: code = NotFound desc = .*no match for platform/,
+    },
+  },
+  {
     name: 'bad-name',
     container: { image: 'NOT/An image' },
     expected: { waiting: 'InvalidImageName', event: /^Warning InspectFailed Failed to apply default image tag/ },
@@ -449,7 +472,10 @@ async function readProc(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }
 
-/** A registry in the node's network: one image whose manifest is no manifest, one whose layer is not what its digest says. */
+/**
+ * A registry in the node's network: an image whose manifest is no manifest, one whose layer is not what its digest says, one whose layer
+ * is not there, and one for other machines.
+ */
 async function startBrokenRegistry(enter: readonly string[]): Promise<ChildProcess> {
   const script = `
     const { createServer } = require('node:http');
@@ -462,11 +488,19 @@ async function startBrokenRegistry(enter: readonly string[]): Promise<ChildProce
       config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digest(config), size: config.length },
       layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digest('layer'), size: 5 }],
     });
-    const answers = { garbage: '{"schemaVersion": 2, "layers": "none', layer: manifest };
+    const indexType = 'application/vnd.oci.image.index.v1+json';
+    const index = JSON.stringify({
+      schemaVersion: 2, mediaType: indexType,
+      manifests: [{ mediaType: type, digest: digest('elsewhere'), size: 9, platform: { architecture: 's390x', os: 'linux' } }],
+    });
+    const gap = manifest.replace(digest('layer'), digest('gap'));
+    const answers = { garbage: '{"schemaVersion": 2, "layers": "none', layer: manifest, gap, foreign: index };
     createServer((request, response) => {
       const [, name, kind] = /^\\/v2\\/(\\w+)\\/(manifests|blobs)\\//.exec(request.url) ?? [];
       const body = kind === 'manifests' ? answers[name] : kind === 'blobs' ? (request.url.endsWith(digest(config)) ? config : 'other') : '{}';
-      response.setHeader('content-type', kind === 'manifests' ? type : 'application/octet-stream');
+      if (name === 'gap' && request.url.endsWith(digest('gap'))) return response.writeHead(404).end();
+      const manifestType = name === 'foreign' ? indexType : type;
+      response.setHeader('content-type', kind === 'manifests' ? manifestType : 'application/octet-stream');
       response.setHeader('docker-content-digest', digest(body));
       response.setHeader('content-length', body.length);
       response.end(request.method === 'HEAD' ? undefined : body);

@@ -8,8 +8,8 @@ import { cniResultsOf, databaseOf, networkNamespacesIn } from './pod-leftovers.t
 /** What a node holds, kind by kind. Some of it comes with the first pod and stays: a bridge, chains of rules, unpacked images. */
 export type NodeTraces = Readonly<Record<string, readonly string[]>>;
 
-/** Folders of the node that hold things of pods, below the agent's home. */
-const FOLDERS = ['kubelet', 'pod-logs', 'container-logs', 'run', 'data'];
+/** Folders of the node that hold things of pods, below the agent's home; what else it keeps is written when it comes to it. */
+const FOLDERS = ['kubelet', 'pod-logs', 'container-logs', 'run', 'data/ledger', 'data/copies', 'data/pulls'];
 /** Of containerd's own folder. */
 const RUNTIME_FOLDERS = ['io.containerd.grpc.v1.cri', 'io.containerd.runtime.v2.task', 'tmpmounts'];
 
@@ -48,7 +48,7 @@ export class NodeWatcher {
       shims: processesMatching(folder)
         .map(commandOf)
         .filter((command) => command.startsWith('containerd-shim')),
-      files: FOLDERS.flatMap((name) => filesBelow(join(folder, name), this.#containerdRoot)),
+      files: FOLDERS.flatMap((name) => filesBelow(join(folder, name))),
       runtimeFiles: RUNTIME_FOLDERS.flatMap((name) => filesBelow(join(this.#containerdRoot, name))),
       mounts: readFileSync('/proc/self/mountinfo', 'utf8')
         .split('\n')
@@ -98,13 +98,11 @@ const linesOf = (program: string, ...args: string[]): string[] =>
     .filter(Boolean)
     .sort();
 
-/** Paths of all that is below a folder, `except` and what is below that left out. */
-function filesBelow(folder: string, except?: string): string[] {
-  return globSync('**', { cwd: folder, exclude: (path) => join(folder, path) === except })
-    .filter((path) => join(folder, path) !== except)
+/** Paths of all that is below a folder. */
+const filesBelow = (folder: string): string[] =>
+  globSync('**', { cwd: folder })
     .map((path) => join(folder, path))
     .sort();
-}
 
 function cgroupsNaming(uids: readonly string[]): string[] {
   const depth = '{,*/}{,*/}{,*/}';
