@@ -66,6 +66,7 @@ test.each([
   [config(provider({ name: '../x' })), 'needs a name'],
   [config(provider({ matchImages: [] })), 'needs matchImages'],
   [config(provider({ apiVersion: 'v0' })), 'needs an apiVersion'],
+  [config(provider({ tokenAttributes: { serviceAccountTokenAudience: 'a' } })), 'tokenAttributes'],
 ])('a configuration is refused: %o', (value, message) => {
   expect(() => parseCredentialConfig(value)).toThrow(message);
 });

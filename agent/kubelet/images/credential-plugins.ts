@@ -47,6 +47,7 @@ export function parseCredentialConfig(value: unknown): CredentialProvider[] {
       apiVersion,
       args = [],
       env = [],
+      tokenAttributes,
     } = isJsonObject(provider) ? provider : {};
     if (typeof name !== 'string' || name === '' || name.includes('/'))
       throw new CredentialConfigError('a provider needs a name, which is that of its program');
@@ -54,6 +55,11 @@ export function parseCredentialConfig(value: unknown): CredentialProvider[] {
       throw new CredentialConfigError(`provider ${name} needs matchImages`);
     if (!VERSIONS.includes(String(apiVersion)))
       throw new CredentialConfigError(`provider ${name} needs an apiVersion: ${VERSIONS.join(' or ')}`);
+    // It would be called without what it works with, and say something else of it each time.
+    if (tokenAttributes !== undefined)
+      throw new CredentialConfigError(
+        `provider ${name}: tokens of service accounts (tokenAttributes) are not there yet`,
+      );
     return {
       name,
       matchImages: matchImages.map(String),
