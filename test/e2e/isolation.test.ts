@@ -248,12 +248,12 @@ describe.skipIf(problem !== undefined)('a node gives pods what they ask for, and
   it('refuses pods that it could only run less confined than they ask', async () => {
     expect(await ended('unsafe-sysctl')).toMatchObject({
       reason: 'SysctlForbidden',
-      message: 'forbidden sysctl: "kernel.sem" not allowlisted',
+      message: 'Pod was rejected: forbidden sysctl: "kernel.sem" not allowlisted',
     });
     if (lacks.AppArmor === undefined) return;
     expect(await ended('apparmor')).toMatchObject({
       reason: 'AppArmor',
-      message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host',
+      message: 'Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host',
     });
   });
 

@@ -29,7 +29,8 @@ const SAFE_SYSCTLS: readonly string[] = [
 
 /** Refuses pods whose isolation this node cannot give: they would run less confined than they think. Pure. */
 export function refuseIsolation(pod: Pod, abilities: NodeAbilities): Refusal | undefined {
-  return refuseSysctls(pod, abilities) ?? refuseAppArmor(pod, abilities) ?? refuseGroups(pod, abilities);
+  const refusal = refuseSysctls(pod, abilities) ?? refuseAppArmor(pod, abilities) ?? refuseGroups(pod, abilities);
+  return refusal && { ...refusal, message: `Pod was rejected: ${refusal.message}` };
 }
 
 function refuseSysctls(pod: Pod, { allowedUnsafeSysctls }: NodeAbilities): Refusal | undefined {
