@@ -30,6 +30,23 @@ function row(volume: PersistentVolume, nowMs: number): unknown[] {
   ];
 }
 
+const MOUNT_OPTIONS_ANNOTATION = 'volume.beta.kubernetes.io/mount-options';
+
+/** Nothing here recycles volumes: the claim's end leaves one `Failed`, as where Kubernetes has no recycler for it. */
+function deprecations({ metadata: { annotations = {} }, spec }: PersistentVolume): string[] {
+  const replaced = (annotation: string, since: string, attribute: string) =>
+    annotations[annotation] === undefined
+      ? []
+      : [`metadata.annotations[${annotation}]: deprecated since ${since}; use "${attribute}" attribute instead`];
+  const recycled =
+    'The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.';
+  return [
+    ...replaced(CLASS_ANNOTATION, 'v1.8', 'storageClassName'),
+    ...replaced(MOUNT_OPTIONS_ANNOTATION, 'v1.31', 'mountOptions'),
+    ...(spec?.persistentVolumeReclaimPolicy === 'Recycle' ? [`spec.persistentVolumeReclaimPolicy: ${recycled}`] : []),
+  ];
+}
+
 export const persistentVolumes: ResourceDefinition = defineResource<PersistentVolume>({
   group: '',
   version: 'v1',
@@ -58,6 +75,7 @@ export const persistentVolumes: ResourceDefinition = defineResource<PersistentVo
   },
   validate: ({ spec }) => validateVolumeSpec(spec, 'spec'),
   validateUpdate: validateVolumeUpdate,
+  warnings: deprecations,
   columns: [
     nameColumn,
     text('Capacity', 'Size of the volume.'),

@@ -35,6 +35,34 @@ describe('a PersistentVolume', () => {
     expect(status).toEqual({ phase: 'Pending', lastPhaseTransitionTime: expect.any(String) });
   });
 
+  test.each<[name: string, spec: object, annotations: Readonly<Record<string, string>>, warning: string | undefined]>([
+    ['that is kept', {}, {}, undefined],
+    [
+      'that is to be recycled',
+      { persistentVolumeReclaimPolicy: 'Recycle' },
+      {},
+      'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
+    ],
+    [
+      'with its class in an annotation',
+      {},
+      { 'volume.beta.kubernetes.io/storage-class': 'x' },
+      'deprecated since v1.8;',
+    ],
+    [
+      'with options in an annotation',
+      {},
+      { 'volume.beta.kubernetes.io/mount-options': 'ro' },
+      'deprecated since v1.31;',
+    ],
+  ])('%s is warned of as in Kubernetes', async (_name, spec, annotations, warning) => {
+    const body = { ...volume(spec), metadata: { name: 'x', annotations } };
+    const { status, headers } = await api.call('POST', VOLUMES, body);
+    expect(status).toBe(201);
+    if (warning === undefined) expect(headers.warning).toBeUndefined();
+    else expect(String(headers.warning)).toContain(warning);
+  });
+
   test.each<[name: string, spec: object, finding: string]>([
     ['no modes', { accessModes: [] }, 'spec.accessModes: Required value'],
     [
