@@ -22,7 +22,7 @@ type PodSpec = NonNullable<Pod['spec']>;
 interface Kind {
   readonly name: string;
   readonly spec: (index: number) => Partial<PodSpec> & Pick<PodSpec, 'containers'>;
-  /** Until then a pod of the kind is let be; absent: it is deleted at once. */
+  /** Until then a pod of the kind is let be, and from then on it stays true; absent: it is deleted at once. */
   readonly until?: (pod: Pod) => boolean;
 }
 
@@ -35,10 +35,9 @@ const main = (script: string, more: object = {}) => ({
 const STAYS = 'trap "exit 0" TERM; sleep 3600 & wait';
 const isReady = ({ status }: Pod) =>
   status?.conditions?.some(({ type, status: holds }) => type === 'Ready' && holds === 'True') === true;
-const waitsFor =
-  (reason: string) =>
-  ({ status }: Pod) =>
-    status?.containerStatuses?.some(({ state }) => state?.waiting?.reason === reason) === true;
+const hasRestarted = ({ status }: Pod) => (status?.containerStatuses?.[0]?.restartCount ?? 0) > 0;
+const lacksImage = ({ status }: Pod) =>
+  /^(ErrImagePull|ImagePullBackOff)$/.test(status?.containerStatuses?.[0]?.state?.waiting?.reason ?? '');
 
 const KINDS: readonly Kind[] = [
   { name: 'plain', spec: () => ({ containers: [main(STAYS)] }), until: isReady },
@@ -78,11 +77,11 @@ const KINDS: readonly Kind[] = [
     spec: () => ({ restartPolicy: 'Never', containers: [main('true')] }),
     until: ({ status }) => status?.phase === 'Succeeded',
   },
-  { name: 'crash', spec: () => ({ containers: [main('exit 1')] }), until: waitsFor('CrashLoopBackOff') },
+  { name: 'crash', spec: () => ({ containers: [main('exit 1')] }), until: hasRestarted },
   {
     name: 'no-image',
     spec: () => ({ containers: [main(STAYS, { image: '127.0.0.1:1/nothing:1' })] }),
-    until: waitsFor('ImagePullBackOff'),
+    until: lacksImage,
   },
   {
     name: 'asked',
