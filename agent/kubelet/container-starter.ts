@@ -3,7 +3,7 @@ import type { Pod, Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { ContainerRuntime, ImageInfo, SandboxConfig } from '../cri/runtime.ts';
+import { type ContainerRuntime, CriError, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import { ConfigError } from './config/config-error.ts';
 import {
@@ -22,7 +22,7 @@ import type { CpuManager } from './cpus/cpu-manager.ts';
 import type { DeviceManager } from './devices/device-manager.ts';
 import type { ImageManager } from './images/image-manager.ts';
 import type { Ledger } from './ledger.ts';
-import { withContainer } from './ledger-record.ts';
+import { type ContainerLedger, withContainer } from './ledger-record.ts';
 import { runHook } from './lifecycle-hooks.ts';
 import { newestInstance } from './observed-pod.ts';
 import type { PodActionArgs } from './pod-action.ts';
@@ -36,7 +36,7 @@ import {
   uidOf,
 } from './pod-spec.ts';
 import type { Prober } from './prober.ts';
-import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
+import { isCriNotFound, isCriTaken, type RuntimeCache } from './runtime-cache.ts';
 import { StartError } from './start-error.ts';
 import { isStaticPod } from './static/static-manifest.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -125,6 +125,7 @@ export class ContainerStarter {
     const config = await this.#configure(request);
     await ledger.settled(uidOf(pod));
     const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never';
+    const before = ledger.record(uidOf(pod))?.containers[container.name];
     const remembered = this.#remember(pod, container.name, step, isDurable);
     if (step.attempt > 0) await remembered;
     const identity = identityOf(pod);
@@ -153,6 +154,8 @@ export class ContainerStarter {
       return id;
     } catch (err) {
       if (isCriNotFound(err)) images.forget(container);
+      // Nothing was made: it is no restart, and a container that never restarts has not had its only run.
+      if (isRefused(err)) await this.#forget(pod, container.name, before);
       const message = describeError(err);
       this.#deps.events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
       throw new StartError('CreateContainerError', message, undefined, { cause: err });
@@ -171,6 +174,16 @@ export class ContainerStarter {
       ...(record.allocated?.[name] === undefined ? {} : { actuated: record.allocated[name] }),
     };
     return ledger.save(withContainer(record, name, entry), { durable });
+  }
+
+  /** What was remembered of a try is taken back; `before` is what was known until then. */
+  async #forget(pod: Pod, name: string, before: ContainerLedger | undefined): Promise<void> {
+    const { ledger } = this.#deps;
+    const record = ledger.record(uidOf(pod));
+    if (record === undefined) return;
+    const { [name]: _tried, ...others } = record.containers;
+    const containers = before === undefined ? others : { ...others, [name]: before };
+    await ledger.save({ ...record, containers }, { durable: true });
   }
 
   async #configure(request: StartRequest) {
@@ -276,3 +289,9 @@ export class ContainerStarter {
     }
   }
 }
+
+/** Codes of gRPC for "the call was given up", "too late" and "nobody there". */
+const UNSURE: readonly number[] = [1, 4, 14];
+
+/** Nothing was made, says the runtime; one that gave no answer, or has that name already, may have made it. */
+const isRefused = (err: unknown) => err instanceof CriError && !UNSURE.includes(err.code) && !isCriTaken(err);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, type Node, type Pod, resources } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
+import { CriError } from '../cri/runtime.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -53,6 +54,33 @@ describe('a pod', () => {
     expect(rig.host.fs.durableWrites.filter((path) => path.includes('/ledger/'))).toHaveLength(1);
     const patches = rig.cluster.actions.filter(({ verb, resource }) => verb === 'patch' && resource === 'pods');
     expect(patches).toHaveLength(1);
+  });
+
+  test.each(['Never', 'Always'] as const)(
+    'whose container the runtime refuses to make (%s) waits, and has been restarted no time',
+    async (restartPolicy) => {
+      let isRefusing = true;
+      rig.onCall = async (method, proceed) => {
+        if (method === 'createContainer' && isRefusing) throw new CriError(2, 'cannot load seccomp profile');
+        return proceed();
+      };
+      await rig.createPod({ restartPolicy });
+      await rig.advance(60_000);
+      expect(rig.pod()?.status?.phase).toBe('Pending');
+      const waiting = { reason: 'CreateContainerError', message: 'cannot load seccomp profile' };
+      expect(rig.containerStatus()).toMatchObject({ restartCount: 0, state: { waiting } });
+      isRefusing = false;
+      await rig.advance(60_000);
+      expect(rig.containerStatus()).toMatchObject({ restartCount: 0, state: { running: {} } });
+    },
+  );
+
+  test('that reaches its deadline is told of, and ends', async () => {
+    await rig.createPod({ activeDeadlineSeconds: 30 });
+    await rig.advance(31_000);
+    const message = 'Pod was active on the node longer than the specified deadline';
+    expect(await rig.eventTextsInTheEnd()).toContain(`DeadlineExceeded: ${message}`);
+    expect(rig.pod()?.status).toMatchObject({ phase: 'Failed', reason: 'DeadlineExceeded', message });
   });
 
   test('is shown creating while its sandbox is made', async () => {

@@ -18,6 +18,7 @@ import type { PodAction, PodActionArgs, PodActionKind, PodActions } from './pod-
 import type { PodEvents } from './pod-events.ts';
 import { findContainer, identityOf, uidOf } from './pod-spec.ts';
 import type { ContainerResizer } from './resize/container-resizer.ts';
+import { renderResizeMessage } from './resize/resize-message.ts';
 import { isCriNotFound, type RuntimeCache } from './runtime-cache.ts';
 import { type Newborn, type Place, SandboxStarter, type SandboxStarterDeps } from './sandbox-starter.ts';
 import { StartError } from './start-error.ts';
@@ -213,7 +214,7 @@ export class PodExecutor {
       await this.#deps.resizer.resize(pod, containerId, name);
     } catch (err) {
       const message = describeError(err);
-      events.container(pod, name, 'Warning', 'ResizeError', `Error resizing container: ${message}`);
+      events.pod(pod, 'Warning', 'ResizeError', renderResizeMessage('Pod resize error', pod, message));
       holds.set(resizeHold(name), { untilMs: clock.now() + RETRY_MS, waiting: { reason: 'Error', message } });
     }
   }

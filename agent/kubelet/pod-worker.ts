@@ -230,6 +230,8 @@ export class PodWorker {
       nowMs: clock.now(),
     });
     if (plan.outcome !== undefined) {
+      const { reason, message } = plan.outcome;
+      if (reason !== '') this.#deps.events.pod(this.#pod, 'Normal', reason, message);
       this.#finish(plan.outcome);
       return;
     }

@@ -326,6 +326,12 @@ export class RuntimeCache {
   }
 }
 
+const ALREADY_EXISTS = 6;
+
+/** The name of a sandbox or container is in use: containerd says so with a plain error, others by code. */
+export const isCriTaken = (err: unknown): boolean =>
+  err instanceof CriError && (err.code === ALREADY_EXISTS || / is reserved for /.test(err.message));
+
 export const isCriNotFound = (err: unknown): boolean => err instanceof CriError && err.code === NOT_FOUND;
 
 function newEntry(identity: PodIdentity): Entry {

@@ -1,7 +1,7 @@
 import type { Pod } from '#api/object/kinds.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { type ContainerRuntime, CriError, type IdMapping, type SandboxConfig } from '../cri/runtime.ts';
+import type { ContainerRuntime, IdMapping, SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import type { CgroupSettings } from './cgroups/cgroup-names.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
@@ -11,7 +11,7 @@ import { computeSandboxConfig } from './config/sandbox-config.ts';
 import type { Ledger } from './ledger.ts';
 import type { PodEvents } from './pod-events.ts';
 import { identityOf, uidOf } from './pod-spec.ts';
-import type { RuntimeCache } from './runtime-cache.ts';
+import { isCriTaken, type RuntimeCache } from './runtime-cache.ts';
 import type { RuntimeClasses } from './runtime-classes.ts';
 import type { UserRanges } from './user-ranges.ts';
 
@@ -52,8 +52,6 @@ export class SandboxUnknown extends Error {
     super(describeError(cause), { cause });
   }
 }
-
-const ALREADY_EXISTS = 6;
 
 /** Makes the sandbox of a pod: its namespaces, its network and its cgroup. */
 export class SandboxStarter {
@@ -100,7 +98,7 @@ export class SandboxStarter {
     log.warn('pod sandbox could not be created', { pod: pod.metadata.name, err: describeError(err) });
     events.pod(pod, 'Warning', ...eventOf(err));
     const record = ledger.record(uidOf(pod));
-    if (!isTaken(err) || record === undefined) return;
+    if (!isCriTaken(err) || record === undefined) return;
     // The name belongs to a try whose end we never saw; the relist will show it if it still lives.
     await ledger.save({ ...record, sandboxAttempt: attempt + 1 }, { durable: true });
     await cache.relist();
@@ -124,7 +122,3 @@ function eventOf(err: unknown): [string, string] {
     return ['FailedStatusPodSandBox', `Unable to get pod sandbox status: ${err.message}`];
   return ['FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`];
 }
-
-/** The name of a sandbox or container is in use: containerd says so with a plain error, others by code. */
-const isTaken = (err: unknown) =>
-  err instanceof CriError && (err.code === ALREADY_EXISTS || / is reserved for /.test(err.message));
