@@ -204,6 +204,14 @@ describe('NodeRestriction', () => {
   const node = (changes: object = {}) => ({ metadata: { name: 'a', labels: {} }, spec: {}, ...changes });
   const labelled = (key: string) => node({ metadata: { name: 'a', labels: { [key]: 'x' } } });
   const update = { operation: 'UPDATE', resource: NODES, namespace: '', name: 'a' } as const;
+  const CLAIMED = { resourceClaimStatuses: [{ name: 'c', resourceClaimName: 'x' }] };
+  const statusOfA = (before: object, after: object) =>
+    ({
+      operation: 'UPDATE',
+      subresource: 'status',
+      object: { ...onA, status: after },
+      oldObject: { ...onA, status: before },
+    }) as const;
   const tokenFor = (ref: object | undefined) =>
     ({
       resource: ACCOUNTS,
@@ -221,6 +229,11 @@ describe('NodeRestriction', () => {
       { object: pod({ nodeName: 'a', volumes: [{ name: 'v', secret: { secretName: 's' } }] }, mirror) },
       'can not create pods that reference secrets',
     ],
+    [
+      'a mirror pod with a claim of devices',
+      { object: pod({ nodeName: 'a', resourceClaims: [{ name: 'c', resourceClaimName: 'x' }] }, mirror) },
+      'can not create pods that reference resourceclaims',
+    ],
     ['its pod deleted', { operation: 'DELETE', oldObject: onA }, undefined],
     ["another node's pod deleted", { operation: 'DELETE', oldObject: onB }, 'can only delete pods with spec.nodeName'],
     ['its pod status', { operation: 'UPDATE', subresource: 'status', object: onA, oldObject: onA }, undefined],
@@ -228,6 +241,20 @@ describe('NodeRestriction', () => {
       "another node's pod status",
       { operation: 'UPDATE', subresource: 'status', object: onB, oldObject: onB },
       'can only update pod status',
+    ],
+    ['its pod status, which names a claim', statusOfA(CLAIMED, { ...CLAIMED, phase: 'Running' }), undefined],
+    [
+      'another claim in the status of its pod',
+      statusOfA(CLAIMED, { resourceClaimStatuses: [{ name: 'c', resourceClaimName: 'y' }] }),
+      'cannot update resource claim statues',
+    ],
+    [
+      'a claim for extended resources in the status of its pod',
+      statusOfA(CLAIMED, {
+        ...CLAIMED,
+        extendedResourceClaimStatus: { resourceClaimName: 'y', requestMappings: [] },
+      }),
+      'cannot update extended resource claim status',
     ],
     ['its Node', { resource: NODES, namespace: '', name: 'a', object: node() }, undefined],
     [

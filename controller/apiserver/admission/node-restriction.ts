@@ -1,4 +1,5 @@
 import { type ApiError, badRequest, forbidden } from '#api/object/api-error.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import type { Node, Pod } from '#api/object/kinds.ts';
 import type { KubeObject } from '#api/object/kube-object.ts';
 import type { Store } from '../../store/store.ts';
@@ -104,6 +105,7 @@ function checkMirrorPod(request: AdmissionRequest, pod: Pod, nodeName: string): 
     ...(references.secrets.size === 0 ? [] : ['secrets']),
     ...(references.configMaps.size === 0 ? [] : ['configmaps']),
     ...(references.claims.size === 0 ? [] : ['persistentvolumeclaims']),
+    ...((pod.spec.resourceClaims ?? []).length === 0 ? [] : ['resourceclaims']),
   ];
   if (found.length > 0) throw refuse(request, `node ${quoted} can not create pods that reference ${found[0]}`);
 }
@@ -119,6 +121,19 @@ function checkPodStatus(request: AdmissionRequest, nodeName: string): void {
   if (changedLabels(before.metadata.labels ?? {}, after.metadata.labels ?? {}).length > 0) {
     throw refuse(request, `node ${quoted} cannot update labels through pod status`);
   }
+  requireSameClaims(request, [before.status, after.status], quoted);
+}
+
+/** Whichever claims the status names, the node may read. The words are Kubernetes', and so is their spelling. */
+function requireSameClaims(
+  request: AdmissionRequest,
+  [before, after]: readonly [Pod['status'], Pod['status']],
+  quoted: string,
+): void {
+  if (!deepEqual(before?.resourceClaimStatuses ?? [], after?.resourceClaimStatuses ?? []))
+    throw refuse(request, `node ${quoted} cannot update resource claim statues`);
+  if (!deepEqual(before?.extendedResourceClaimStatus, after?.extendedResourceClaimStatus))
+    throw refuse(request, `node ${quoted} cannot update extended resource claim status`);
 }
 
 const taintsText = (node: Node | undefined): string => JSON.stringify(node?.spec?.taints ?? []);

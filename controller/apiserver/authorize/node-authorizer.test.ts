@@ -72,6 +72,11 @@ describe('claims of devices', () => {
       }),
     );
     expect(['shared', 'q-y-1', 'q-extended-1'].map(read)).toEqual(['allow', 'allow', 'allow']);
+    await seeded.put(
+      '/registry/pods/n/q',
+      claimed({ resourceClaimStatuses: [{ name: 'y', resourceClaimName: 'q-y-2' }] }),
+    );
+    expect(['q-y-1', 'q-y-2'].map(read)).toEqual(['noOpinion', 'allow']);
     expect(ask('update', 'resourceclaims', { ...GROUP, ...inN('shared') })).toBe('noOpinion');
   });
 

@@ -17,8 +17,8 @@ interface KnownPod {
   readonly node: string;
   /** `kind:namespace/name` of everything it refers to, itself included. */
   readonly references: readonly string[];
-  /** Claims are made for it whose names its status is yet to tell. */
-  readonly isIncomplete: boolean;
+  /** Claims are made for it whose names its status tells. */
+  readonly areClaimsTold: boolean;
 }
 
 const referenceKey = (kind: ReferencedKind, namespace: string, name: string): string => `${kind}:${namespace}/${name}`;
@@ -47,7 +47,7 @@ export class NodeGraph {
       ...deviceClaims.names.map((claim) => referenceKey('resourceclaims', namespace, claim)),
       ...(serviceAccount === undefined ? [] : [referenceKey('serviceaccounts', namespace, serviceAccount)]),
     ];
-    this.#pods.set(key, { node, references, isIncomplete: deviceClaims.isIncomplete });
+    this.#pods.set(key, { node, references, areClaimsTold: deviceClaims.isTold });
     const counts = this.#nodes.get(node) ?? new Map<string, number>();
     this.#nodes.set(node, counts);
     for (const reference of references) counts.set(reference, (counts.get(reference) ?? 0) + 1);
@@ -66,9 +66,9 @@ export class NodeGraph {
     if (counts.size === 0) this.#nodes.delete(known.node);
   }
 
-  /** The next status of the pod may name more that it refers to. */
-  isIncomplete(key: string): boolean {
-    return this.#pods.get(key)?.isIncomplete === true;
+  /** The next status of the pod may name others that it refers to. */
+  mayChange(key: string): boolean {
+    return this.#pods.get(key)?.areClaimsTold === true;
   }
 
   clear(): void {
@@ -98,8 +98,9 @@ export function createNodeGraph(store: Store): { readonly graph: NodeGraph; read
   const stop = mirrorPrefix(store, PREFIX, {
     onPut(stored, previous) {
       const node = nodeNameOf(stored);
-      // What a bound pod refers to is immutable: its status updates, by far the most events, cost nothing here.
-      const isNew = node !== nodeNameOf(previous) || graph.isIncomplete(stored.key.slice(PREFIX.length));
+      // What a bound pod refers to is immutable, apart from claims that are made for it: updates of other pods' statuses, by far the most
+      // events, cost nothing here.
+      const isNew = node !== nodeNameOf(previous) || graph.mayChange(stored.key.slice(PREFIX.length));
       if (node !== '' && isNew) graph.putPod(stored.object() as Pod);
     },
     onDelete: ({ key }) => graph.deletePod(key.slice(PREFIX.length)),

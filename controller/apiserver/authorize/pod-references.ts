@@ -73,10 +73,10 @@ export function podReferences(podName: string, spec: IPodSpec): PodReferences {
   return { ...found, serviceAccount: spec.serviceAccountName || undefined };
 }
 
-/** Claims of devices by their names: those made for the pod are named in its status once they are there. */
+/** Claims of devices by their names. `isTold`: the status names some, which were made for the pod and may be made anew. */
 export function deviceClaimsOf({ spec, status }: Pod): {
   readonly names: readonly string[];
-  readonly isIncomplete: boolean;
+  readonly isTold: boolean;
 } {
   const claims = spec?.resourceClaims ?? [];
   const statuses = new Map((status?.resourceClaimStatuses ?? []).map((one) => [one.name, one.resourceClaimName]));
@@ -85,6 +85,6 @@ export function deviceClaimsOf({ spec, status }: Pod): {
   const names = extended === undefined ? named : [...named, extended];
   return {
     names,
-    isIncomplete: claims.some((claim) => claim.resourceClaimName === undefined && !statuses.has(claim.name)),
+    isTold: claims.some((claim) => claim.resourceClaimName === undefined),
   };
 }

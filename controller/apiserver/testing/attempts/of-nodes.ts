@@ -88,6 +88,21 @@ export const attemptsOfNode = (scene: () => Scene): readonly Attempt[] => [
     ),
   },
   {
+    what: 'make a shadow that leads it to a claim of devices',
+    url: PODS,
+    body: podBody(
+      { nodeName: 'a', resourceClaims: [{ name: 'c', resourceClaimName: 'of-b' }] },
+      { annotations: { 'kubernetes.io/config.mirror': 'x' } },
+    ),
+  },
+  {
+    what: 'name the claim of a pod elsewhere as that of its own',
+    method: 'PATCH',
+    url: `${PODS}/of-a/status`,
+    headers: patch,
+    body: { status: { extendedResourceClaimStatus: { resourceClaimName: 'of-b', requestMappings: [] } } },
+  },
+  {
     what: 'approve its own serving certificate with foreign names',
     method: 'PUT',
     url: `${CSRS}/foreign/approval`,
