@@ -1,5 +1,5 @@
 import type { ResourceClient } from '#api/client/client.ts';
-import { canBeReserved, isReservedForPod, podResourceClaims, whyNotForPod } from '#api/meta/pod-resource-claims.ts';
+import { canBeReserved, isReservedForPod, namedResourceClaims, whyNotForPod } from '#api/meta/pod-resource-claims.ts';
 import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
 import { type ObjectKey, objectKey } from '#api/object/kube-object.ts';
 import { describeError } from '#base/errors.ts';
@@ -8,7 +8,7 @@ import { BY_OWNER, type ClaimCaches, createdKey, nameOf } from './claim-caches.t
 import { claimFromTemplate, isMadeFor } from './generated-claim.ts';
 import { isPodDone } from './plan-release.ts';
 
-type PodClaim = ReturnType<typeof podResourceClaims>[number];
+type PodClaim = ReturnType<typeof namedResourceClaims>[number];
 
 /** Makes the claims that pods ask for by template, and reserves claims of pods that are bound already. */
 export class ClaimMaker {
@@ -54,7 +54,7 @@ export class ClaimMaker {
     const pod = pods.byKey(key);
     if (pod === undefined || pod.metadata.deletionTimestamp !== undefined || isPodDone(pod)) return;
     const told: { readonly name: string; readonly resourceClaimName: string }[] = [];
-    for (const podClaim of podResourceClaims(pod)) {
+    for (const podClaim of namedResourceClaims(pod)) {
       try {
         const name = await this.#ensureClaim(pod, podClaim);
         if (name !== undefined) told.push({ name: podClaim.name, resourceClaimName: name });
@@ -73,10 +73,10 @@ export class ClaimMaker {
     if ((pod.spec?.nodeName ?? '') !== '') await this.#reserveAll(pod);
   }
 
-  /** For pods that no scheduler has placed. */
+  /** For pods that no scheduler has placed: who makes a claim for extended resources reserves it, too. */
   async #reserveAll(pod: Pod): Promise<void> {
     const { claims } = this.#caches;
-    for (const podClaim of podResourceClaims(pod)) {
+    for (const podClaim of namedResourceClaims(pod)) {
       const name = nameOf(pod, podClaim);
       const claim = name === undefined ? undefined : claims.byKey(objectKey(pod.metadata.namespace, name));
       if (claim?.status?.allocation === undefined) continue;

@@ -141,6 +141,19 @@ describe('resource claim controller', () => {
     ]);
   });
 
+  it('reserves nothing that only the status of a pod names', async () => {
+    const { start, addPod, claims, pods, use, settle } = await setUp();
+    await claims.create({ metadata: { name: 'shared', namespace: NAMESPACE }, spec: { devices: {} } });
+    const first = await addPod('a', SHARED, { nodeName: 'x' });
+    await use('shared', first);
+    await start(startResourceClaimController);
+    const other = await addPod('b', { resourceClaimName: 'other' }, { nodeName: 'x' });
+    const extendedResourceClaimStatus = { resourceClaimName: 'shared', requestMappings: [] };
+    await pods.update({ ...other, status: { extendedResourceClaimStatus } }, 'status');
+    await settle();
+    expect((await claims.fetch('shared', NAMESPACE)).status?.reservedFor).toMatchObject([{ name: 'a' }]);
+  });
+
   it('lets a deleted claim go that nobody uses, although it was allocated', async () => {
     const { start, claims, use, listClaims, settle } = await setUp();
     await claims.create({ metadata: { name: 'shared', namespace: NAMESPACE }, spec: { devices: {} } });
