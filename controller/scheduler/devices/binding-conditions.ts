@@ -80,6 +80,8 @@ export async function waitForBinding(
       const state = bindingState(current, clock.now());
       if (state.kind === 'ready') break;
       if (state.kind === 'failed') throw new Error(state.message);
+      // It may have been called off while claims were written.
+      signal.throwIfAborted();
       await nextChange(options, claim, state.untilMs, signal);
     }
   }

@@ -26,6 +26,7 @@ interface OrderedPool {
 
 const BY_EXTENDED_POD = 'extendedResourcePod';
 
+const isExtended = ({ metadata }: ResourceClaim): boolean => metadata.annotations?.[EXTENDED_ANNOTATION] === 'true';
 const versionOf = ({ metadata }: ResourceClaim): number => Number(metadata.resourceVersion) || 0;
 
 /** What devices there are, and which claims have them: as the API shows it, plus what was promised a moment ago. */
@@ -46,10 +47,7 @@ export class DeviceCache {
 
   constructor(factory: InformerFactory) {
     this.#claims = factory.informer<ResourceClaim>(resources.resourceClaims);
-    this.#claims.addIndex(BY_EXTENDED_POD, (claim) => {
-      const isExtended = claim.metadata.annotations?.[EXTENDED_ANNOTATION] === 'true';
-      return isExtended ? [owningPodOf(claim)?.uid ?? ''] : [];
-    });
+    this.#claims.addIndex(BY_EXTENDED_POD, (claim) => (isExtended(claim) ? [owningPodOf(claim)?.uid ?? ''] : []));
     this.#slices = factory.informer<ResourceSlice>(resources.resourceSlices);
     this.#classes = factory.informer<DeviceClass>(resources.deviceClasses);
   }
@@ -65,7 +63,8 @@ export class DeviceCache {
     const onClaim = (claim: ResourceClaim, isGone: boolean) => {
       const before = this.#shown.get(claim.metadata.uid) ?? NOTHING;
       const holding = isGone ? NOTHING : holdingOf(claim.status?.allocation);
-      const isFreed = frees(before, holding) || (isGone && this.isPromised(claim));
+      // A pod whose claim for extended resources came to nothing waits for its end, whether it had devices or not.
+      const isFreed = frees(before, holding) || (isGone && (this.isPromised(claim) || isExtended(claim)));
       this.#show(claim, holding, isGone);
       onEvent({ kind: 'deviceClaimChanged', key: keyOf(claim), isFreed });
       for (const wake of this.#waiting.get(keyOf(claim)) ?? []) wake();
@@ -123,9 +122,9 @@ export class DeviceCache {
     };
   }
 
-  /** Pods that found no devices in time look again: what was found out so far is known then. */
-  tellChanged(): void {
-    this.#onEvent({ kind: 'devicesChanged' });
+  /** A pod that found no devices in time looks again: what was found out so far is known then. */
+  tellSearchDue(key: ObjectKey): void {
+    this.#onEvent({ kind: 'deviceSearchDue', key });
   }
 
   /** Pools that may have devices for the node. */

@@ -184,6 +184,26 @@ describe('a pod with a claim', () => {
   });
 });
 
+it('a pod that took all its time looks again after a while, and nobody else does', async () => {
+  await addClaim('c');
+  let nowMs = 0;
+  const slow = createDynamicResources({
+    ...{ client, cache, log: silentLogger, newUid: () => 'new-uid' },
+    clock: { now: () => clock.now(), after: (ms, fn) => clock.after(ms, fn), monotonic: () => (nowMs += 400) },
+    events: createEventRecorder({ client, component: 'test', clock, log: silentLogger }),
+    selectors: new DeviceSelectors(() => ({ ok: true, matches: () => true })),
+  });
+  const info = createPodInfo(podWith('c'));
+  const { diagnosis } = filterNodes(info, view, [slow.filter]);
+  expect(renderUnschedulable(diagnosis)).toContain('1 timed out trying to allocate devices');
+  events.length = 0;
+  await slow.filter.onUnschedulable?.(info);
+  await clock.advance(5_000);
+  const other = createPodInfo(podWith('c', 'other'));
+  expect(events).toEqual([{ kind: 'deviceSearchDue', key: info.key }]);
+  expect([info, other].map((one) => slow.filter.isHelpedBy(events[0]!, one, view))).toEqual([true, false]);
+});
+
 async function setDevices(...devices: readonly object[]): Promise<void> {
   const slices = client.resource<ResourceSlice>(resources.resourceSlices);
   const slice = await slices.fetch('s');
@@ -266,6 +286,13 @@ describe('devices that are to be made ready', () => {
     expect(told).toEqual(['waiting for binding conditions for device on node a']);
   });
 
+  it('are not waited for once the pod has gone, however early that was', async () => {
+    await setDevices(SLOW);
+    await addClaim('c');
+    const gone = AbortSignal.abort(new Error('pod does not exist any more'));
+    await expect(place(podWith('c'))?.fulfil(gone)).rejects.toThrow(`${refused}pod does not exist any more`);
+  });
+
   it('are given back when their driver says that they never will be', async () => {
     const { pod, outcome } = await begin();
     await tell('Broken', 'no power');
@@ -344,6 +371,24 @@ describe('extended resources that a class stands for', () => {
     await plugin.filter.onUnschedulable?.(info);
     await settle();
     expect(await listClaims()).toEqual([]);
+    expect(seek(info)).toEqual(['a']);
+  });
+
+  it('are looked for again once a claim that never got devices has gone', async () => {
+    const pod = await asking('deviceclass.resource.kubernetes.io/gpu');
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: pod.metadata.uid, controller: true };
+    const annotations = { 'resource.kubernetes.io/extended-resource-claim': 'true' };
+    await claims().create({
+      metadata: { name: 'left', namespace: NAMESPACE, annotations, ownerReferences: [owner] },
+      spec: { devices: {} },
+    } as never);
+    await settle();
+    const info = createPodInfo(pod);
+    expect(seek(info)).toBe('0/2 nodes are available: cannot schedule extended resource claim.');
+    events.length = 0;
+    await plugin.filter.onUnschedulable?.(info);
+    await settle();
+    expect(events.some((event) => plugin.filter.isHelpedBy(event, info, view))).toBe(true);
     expect(seek(info)).toEqual(['a']);
   });
 

@@ -107,7 +107,7 @@ export function createDynamicResources(options: DynamicResourcesOptions): {
     isHelpedBy,
     async onUnschedulable(info) {
       if (cycle?.pod !== info.pod) return;
-      if (cycle.wasCut) options.clock.after(LATE_RETRY_MS, () => options.cache.tellChanged());
+      if (cycle.wasCut) options.clock.after(LATE_RETRY_MS, () => options.cache.tellSearchDue(info.key));
       if (cycle.stale !== undefined) await removeStale(options, cycle.stale);
       else await takeBackOne(options, cycle);
     },
@@ -286,7 +286,7 @@ function promiseDevices(options: DynamicResourcesOptions, { pod, nodeName, write
   };
 }
 
-function isHelpedBy(event: ClusterEvent, { pod, requests }: PodInfo): boolean {
+function isHelpedBy(event: ClusterEvent, { key, pod, requests }: PodInfo): boolean {
   switch (event.kind) {
     case 'nodeAdded':
     case 'devicesChanged':
@@ -296,6 +296,8 @@ function isHelpedBy(event: ClusterEvent, { pod, requests }: PodInfo): boolean {
       return event.changes.labels || (event.changes.allocatable && requests.scalars.size > 0);
     case 'deviceClaimChanged':
       return event.isFreed || claimKeysOf(pod).includes(event.key);
+    case 'deviceSearchDue':
+      return event.key === key;
     default:
       return false;
   }

@@ -16,7 +16,9 @@ export type ClusterEvent =
   /** `isFreed`: it gave devices back. */
   | { readonly kind: 'deviceClaimChanged'; readonly key: ObjectKey; readonly isFreed: boolean }
   /** What devices there are, or what classes of them. */
-  | { readonly kind: 'devicesChanged' };
+  | { readonly kind: 'devicesChanged' }
+  /** The search for devices of the pod with this key was cut short, and may go on. */
+  | { readonly kind: 'deviceSearchDue'; readonly key: ObjectKey };
 
 /** What volumes can be had has changed: one came or changed, a class or a driver did, a driver's room, what a node can hold, what it holds. */
 export type StorageChange = 'volume' | 'class' | 'driver' | 'capacity' | 'csiNode' | 'attachment';
