@@ -93,6 +93,16 @@ describe.each([
 });
 
 describe('TLS over a stream that breaks', () => {
+  it('closes when that was before it began', async () => {
+    const { controller } = tunnelEnds();
+    const raw = await controller.open({ host: '', port: port() });
+    raw.destroy();
+    await once(raw, 'close');
+    const client = tlsOverStream(raw, { ca, servername: 'speaker' });
+    client.on('error', () => undefined);
+    await expect.poll(() => client.destroyed).toBe(true);
+  });
+
   it('fails with the reason', async () => {
     const { controller } = tunnelEnds();
     const { client } = await secured(await controller.open({ host: '', port: port() }));

@@ -28,6 +28,8 @@ class OpenUntilDestroyed extends Duplex {
       if (!raw.readableEnded) this.destroy();
     });
     raw.pause();
+    // It may have broken before it came here, and says so only once.
+    if (raw.destroyed) this.destroy(raw.errored ?? undefined);
   }
 
   override _read(): void {
