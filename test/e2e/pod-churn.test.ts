@@ -12,7 +12,7 @@ if (problem !== undefined) console.warn(`e2e pod churn skipped: ${problem}`);
 /** How many pods come and go; 500 has been seen to leave nothing either, in some minutes. */
 const PODS = Number(process.env.CORACLE_CHURN_PODS ?? 40);
 const WAVE = Math.min(50, PODS);
-const WAIT_MS = 240_000;
+const WAIT_MS = 60_000;
 /** After a first wave, which is what fills caches. */
 const MAX_GROWTH_BYTES = 64 * 2 ** 20;
 const MAX_NEW_FILES = 16;

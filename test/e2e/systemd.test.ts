@@ -155,10 +155,11 @@ describe.skipIf(problem !== undefined)('on a host with systemd, scripts/up', () 
       host.ok('systemctl poweroff');
       await host.poweredOff();
       await host.powerOn();
-      until(`${kubectl} get --raw /readyz`);
+      // Logs are asked of the agent, which comes up beside the controller.
+      until(`${kubectl} logs low-job`);
       expectJobsEnded();
       const next = before.replaceAll(/ (\d+)$/gm, (_, count) => ` ${Number(count) + 1}`);
-      await waitUntil('the sample to run again', WAIT_MS, () => samples() === next);
+      await waitUntil('the sample to run again', 60_000, () => samples() === next);
       patiently(`${kubectl} rollout status deployment/sample`);
       until(HELD);
     });

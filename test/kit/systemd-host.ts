@@ -128,7 +128,7 @@ export async function startSystemdHost(
     return stdout;
   };
   const booted = async () => {
-    await waitUntil('systemd', 180_000, () => {
+    await waitUntil('systemd', 60_000, () => {
       if (child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
       leader ??= systemdBelow(child.pid!);
       return leader !== undefined && /^(running|degraded)/.test(run('systemctl is-system-running').stdout);
