@@ -141,6 +141,19 @@ describe('a pod with a claim', () => {
     expect(renderUnschedulable(diagnosis)).toBe('0/1 nodes are available: 1 resourceclaim not available on the node.');
   });
 
+  it('is not bound where its claim was, when that has got other devices meanwhile', async () => {
+    await addClaim('c');
+    await place(podWith('c'))?.fulfil(signal);
+    await settle();
+    const reservation = place(podWith('c', 'second'));
+    const claim = await claims().fetch('c', NAMESPACE);
+    const results = [{ request: 'r', driver: 'd', pool: 'b', device: 'gpu-0' }];
+    await claims().update({ ...claim, status: { allocation: { devices: { results } } } } as never, 'status');
+    const words = 'running PreBind plugin "DynamicResources": claim default/c got allocated elsewhere in the meantime';
+    await expect(reservation?.fulfil(signal)).rejects.toThrow(words);
+    expect((await claims().fetch('c', NAMESPACE)).status?.reservedFor).toBeUndefined();
+  });
+
   it('may have devices that another claim has given back', async () => {
     await addClaim('c');
     await place(podWith('c'))?.fulfil(signal);

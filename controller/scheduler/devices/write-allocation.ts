@@ -2,6 +2,7 @@ import type { IAllocationResult } from 'kubernetes-models/resource.k8s.io/v1/All
 import type { KubeClient } from '#api/client/client.ts';
 import { isReservedForPod } from '#api/meta/pod-resource-claims.ts';
 import { isConflict } from '#api/object/api-error.ts';
+import { deepEqual } from '#api/object/deep-equal.ts';
 import { type Pod, type ResourceClaim, resources } from '#api/object/kinds.ts';
 import { type Clock, toTime } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
@@ -35,6 +36,9 @@ export async function writeAllocation(
       claim = await claims.fetch(name, namespace).catch((cause: unknown) => {
         throw new Error(`get updated claim ${namespace}/${name} after conflict: ${describeError(cause)}`, { cause });
       });
+      // The node was chosen for the devices that it had.
+      if (allocation === undefined && !deepEqual(claim.status?.allocation, first.status?.allocation))
+        throw new Error(`claim ${namespace}/${name} got allocated elsewhere in the meantime`, { cause: err });
     }
   }
 }
