@@ -124,6 +124,23 @@ test('while pods pull an image with Secrets it is not open to others, whichever 
   expect(await fs.list(DIRECTORY)).toEqual([]);
 });
 
+test('a pull with Secrets waits for its mark also where another one is about to make the same', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const writeAtomic = fs.writeAtomic.bind(fs);
+  fs.writeAtomic = async (...args) => {
+    await promise;
+    return writeAtomic(...args);
+  };
+  const marks: string[][] = [];
+  const begun = ['a', 'b'].map(async (name) => {
+    await records.begin(NAME, [credential(name)]);
+    marks.push([...(await fs.list(DIRECTORY))]);
+  });
+  resolve();
+  await Promise.all(begun);
+  expect(marks.map((files) => files.length)).toEqual([1, 1]);
+});
+
 test('a record that cannot be read is nobody’s, and of one image alone', async () => {
   await pullWith(credential('a'));
   const [file = ''] = await fs.list(DIRECTORY);

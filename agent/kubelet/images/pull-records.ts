@@ -87,14 +87,13 @@ export class PullRecords {
   /** Before a pull; resolves once it is sure that an image that comes by a Secret will not be taken for one that was always here. */
   async begin(name: string, credentials: readonly PullCredential[]): Promise<void> {
     if (!isByPods(credentials)) return;
-    const count = (this.#underWay.get(name) ?? 0) + 1;
-    this.#underWay.set(name, count);
+    this.#underWay.set(name, (this.#underWay.get(name) ?? 0) + 1);
     const { fs, directory } = this.#options;
-    if (count === 1)
-      await this.#inTurn(async () => {
-        await fs.makeDirectory(directory, 0o700);
-        await fs.writeAtomic(this.#pullingFile(name), name, { mode: 0o600, durable: true });
-      });
+    // Also where another pull has begun: its mark may not be there yet, or never come.
+    await this.#inTurn(async () => {
+      await fs.makeDirectory(directory, 0o700);
+      await fs.writeAtomic(this.#pullingFile(name), name, { mode: 0o600, durable: true });
+    });
   }
 
   /** Who pulled an image may use it. Resolves once that is on disk, where it is worth waiting for. Call before `end`. */
