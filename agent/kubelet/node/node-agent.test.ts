@@ -127,7 +127,7 @@ it('says so while the API is away, or does not answer; what became of a failed r
 it('tells of itself once, of what others say against it, and of whoever closes the node', async () => {
   const HEALTH = ['NodeHasSufficientMemory', 'NodeHasNoDiskPressure', 'NodeHasSufficientPID', 'NodeReady'];
   expect(told.splice(0)).toEqual(['Starting', ...HEALTH]);
-  clock.advance(60_000);
+  await clock.advance(60_000);
   await settle();
   expect(told).toEqual([]);
   const node = await nodes.fetch('node-1');
@@ -135,4 +135,15 @@ it('tells of itself once, of what others say against it, and of whoever closes t
   agent.onNode({ ...node, spec: { unschedulable: true }, status: { ...node.status, conditions } } as Node);
   await settle();
   expect(told).toEqual(['NodeNotSchedulable', ...HEALTH]);
+});
+
+it('tells who closes the node once, also where the answer to a report says so first', async () => {
+  agent.onNode(await nodes.fetch('node-1'));
+  told.splice(0);
+  await nodes.patch({ name: 'node-1', type: 'merge', patch: { spec: { unschedulable: true } } });
+  // The report that tells of it brings the closed node back.
+  await mount();
+  await agent.tellInUse(VOLUME);
+  for (let time = 0; time < 2; time++) agent.onNode(await nodes.fetch('node-1'));
+  expect(told).toEqual(['NodeNotSchedulable']);
 });

@@ -58,6 +58,8 @@ export class NodeAgent {
   readonly #runtime: RuntimeStateReader;
   #facts: HostFacts | undefined;
   #node: Node | undefined;
+  /** As it was heard of last, apart from what our own writes brought back. */
+  #heard: Node | undefined;
   #sent: { readonly status: INodeStatus; readonly atMs: number } | undefined;
   #current: INodeStatus | undefined;
   /** The last report failed: what the API holds now is not known. */
@@ -97,7 +99,9 @@ export class NodeAgent {
 
   /** The Node as the API holds it has changed (labels for admission, podCIDR for the network). */
   onNode(node: Node): void {
-    if (this.#node !== undefined) this.#tell(schedulableEvents(this.#node, node));
+    const before = this.#heard ?? this.#node;
+    if (before !== undefined) this.#tell(schedulableEvents(before, node));
+    this.#heard = node;
     this.#node = node;
     if (this.#sent === undefined || !isContradicted(this.#sent.status, node.status)) return;
     // The controller had not heard of us for a while: it is told at once that we are alive.
