@@ -79,7 +79,7 @@ export class ClaimedHealth {
     }
     const nowMs = this.#options.clock.monotonic();
     // Devices that are not spoken of any more are known as they were, for the rest of their time.
-    const after = new Map(before);
+    const after = new Map([...before].filter(([, { untilMs }]) => nowMs < untilMs));
     for (const { pool, device, health, message, timeoutMs } of reports) {
       const untilMs = nowMs + (timeoutMs > 0 ? timeoutMs : DEFAULT_TIMEOUT_MS);
       after.set(`${pool}/${device}`, { health, message: shorten(message), untilMs });
