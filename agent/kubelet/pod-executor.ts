@@ -133,7 +133,7 @@ export class PodExecutor {
     }
     let prepared: ReturnType<Pass['volumes']> | undefined;
     const volumes = () => {
-      prepared ??= quiet(this.#deps.volumes.prepare(pod).then((all) => all.volumes));
+      prepared ??= quiet(this.#deps.volumes.prepare(pod, signal).then((all) => all.volumes));
       return prepared;
     };
     return {
@@ -268,8 +268,6 @@ export class PodExecutor {
       nextTurn().then(() => false),
     ]);
     if (isSettled) return ready;
-    // Whatever it waits for may take long: what is to be read for its variables is read after that.
-    pass.groundwork.delete(name);
     return this.#withoutSlot(pass, () => {
       pass.onWait();
       return ready;
@@ -277,6 +275,8 @@ export class PodExecutor {
   }
 
   async #withoutSlot<T>(pass: Pass, work: () => Promise<T>): Promise<T> {
+    // It may take long: what is to be read for variables is read after that.
+    pass.groundwork.clear();
     pass.slot.release();
     try {
       return await work();

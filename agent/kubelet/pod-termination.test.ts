@@ -32,6 +32,16 @@ describe('a pod that is deleted', () => {
   const remove = (gracePeriodSeconds: number) =>
     rig.client.resource<Pod>(resources.pods).delete({ name: 'web', namespace: 'default', gracePeriodSeconds });
 
+  test('waits no longer for the image of a volume', async () => {
+    rig.runtime.hold('pullImage');
+    const image = { reference: 'docker.io/library/data:1' };
+    await rig.createPod({ volumes: [{ name: 'data', image }] });
+    expect(rig.runtime.callsOf('pullImage')).toHaveLength(1);
+    await remove(30);
+    await rig.settle();
+    expect(rig.pod()).toBeUndefined();
+  });
+
   test('runs preStop first, and SIGTERM gets what that left of the grace period', async () => {
     const preStop = { sleep: { seconds: 12 } };
     await rig.createPod({ containers: [{ name: 'app', image: TEST_IMAGE, lifecycle: { preStop } }] });

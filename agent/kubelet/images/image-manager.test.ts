@@ -122,6 +122,22 @@ test('pods that come with the same credentials share a pull, and it goes on when
   expect(runtime.callsOf('pullImage')).toHaveLength(2);
 });
 
+test('a pod that is gone waits for no turn, and for no pull of others', async () => {
+  const images = await managerOf(1);
+  const gone = new AbortController();
+  const release = runtime.hold('pullImage');
+  const first = images.ensure(pod, { name: 'a', image: 'a:1' }, neverAborts);
+  await turns();
+  const late = ['a:1', 'b:1'].map((image) => images.ensure(pod, { name: 'b', image }, gone.signal));
+  await turns();
+  gone.abort();
+  for (const one of late) await expect(one).rejects.toThrow('aborted');
+  release();
+  await first;
+  await turns();
+  expect(runtime.callsOf('pullImage')).toHaveLength(1);
+});
+
 describe('an image that needs credentials', () => {
   const demand = (imagePullPolicy: 'IfNotPresent' | 'Never') => ({ name: 'a', image: PRIVATE, imagePullPolicy });
   const present = `spec.containers{a} Normal Pulled Container image "${PRIVATE}" already present on machine and can be accessed by the pod`;

@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import { type ContainerRuntime, CriError, type ImageInfo } from '../../cri/runtime.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { credentialHash, type PullCredential } from './image-access.ts';
 import { formatImageReference, type ImageReference } from './image-reference.ts';
 import type { PullRecords } from './pull-records.ts';
@@ -41,7 +42,10 @@ export class ImagePuller {
     this.#options = options;
   }
 
-  /** Credentials are tried in their order; none = anonymous. */
+  /**
+   * Credentials are tried in their order; none = anonymous. Aborting ends the wait at once, and with it the pull, if that was begun here:
+   * others who wait for it begin it anew.
+   */
   async pull(image: ImageReference, credentials: readonly PullCredential[], signal: AbortSignal): Promise<PulledImage> {
     const key = [formatImageReference(image), ...credentials.map(({ auth }) => credentialHash(auth))].join(' ');
     for (;;) {
@@ -51,10 +55,10 @@ export class ImagePuller {
           this.#shared.delete(key),
         );
         this.#shared.set(key, { done, signal });
-        return done;
+        return untilAborted(done, signal);
       }
       try {
-        const pulled = await shared.done;
+        const pulled = await untilAborted(shared.done, signal);
         await this.#note(image, credentials, pulled);
         return pulled;
       } catch (err) {
@@ -72,6 +76,8 @@ export class ImagePuller {
     const { runtime, clock, records, makeRoom } = this.#options;
     const name = formatImageReference(image);
     const startedMs = clock.monotonic();
+    // It may have waited long for its turn.
+    signal.throwIfAborted();
     const noRoom = await makeRoom();
     if (noRoom !== undefined) throw new Error(noRoom);
     let pulled: PulledImage | undefined;

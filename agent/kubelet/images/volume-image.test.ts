@@ -40,7 +40,7 @@ test.each([
   const image = { id: 'sha256:1', repoTags: [], repoDigests: [], sizeBytes: 1, uid: undefined, username: '' };
   const volumeMounts = [{ name: 'data', mountPath: '/data', ...mount }];
   const pod = podWith({ containers: [{ name: 'main', volumeMounts }] });
-  const request = { volume: 'data', reference: 'app:1', policy: undefined };
+  const request = { volume: 'data', reference: 'app:1', policy: undefined, signal: undefined };
   const pulled = pullVolumeImage({ runtime }, { ensure: async () => image }, pod, request);
   expect(await pulled.catch((err: Error) => err.message)).toBe(outcome);
 });

@@ -15,7 +15,7 @@ export async function pullVolumeImage(
   { runtime }: Pick<KubeletDeps, 'runtime'>,
   images: Pick<ImageManager, 'ensure'>,
   pod: Pod,
-  { volume, reference, policy }: ImageRequest,
+  { volume, reference, policy, signal }: ImageRequest,
 ): Promise<string> {
   const { name, version } = await runtime.version();
   if (name === 'containerd') {
@@ -25,7 +25,8 @@ export async function pullVolumeImage(
   }
   const imagePullPolicy = policy as 'Always' | 'IfNotPresent' | 'Never' | undefined;
   const demand = { image: reference, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
-  return (await images.ensure(pod, demand, AbortSignal.timeout(VOLUME_PULL_MS))).id;
+  const late = AbortSignal.timeout(VOLUME_PULL_MS);
+  return (await images.ensure(pod, demand, signal === undefined ? late : AbortSignal.any([late, signal]))).id;
 }
 
 function isBefore(version: string, [major, minor]: readonly [number, number]): boolean {

@@ -242,6 +242,23 @@ test.each(['clusterTrustBundle', 'podCertificate'])(
   },
 );
 
+test('what is still being made when its pod ends is taken down with the rest', async () => {
+  const { host, create } = setUp();
+  const manager = create();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const makeDirectory = host.fs.makeDirectory.bind(host.fs);
+  host.fs.makeDirectory = async (...args) => {
+    await promise;
+    return makeDirectory(...args);
+  };
+  const pod = podOf({ name: 'v', emptyDir: {} });
+  const prepared = manager.prepare(pod);
+  const down = manager.tearDown(uidOf(pod));
+  resolve();
+  await Promise.all([prepared, down]);
+  expect([host.fs.paths(`${POD}/volumes`), manager.isPrepared(uidOf(pod))]).toEqual([[], false]);
+});
+
 test('take-down goes by what stands on the host: nothing of the pod need be known', async () => {
   const { host, create } = setUp();
   const mounted = [

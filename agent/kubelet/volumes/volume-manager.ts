@@ -67,6 +67,8 @@ export interface ImageRequest {
   readonly volume: string;
   readonly reference: string;
   readonly policy: string | undefined;
+  /** Nobody waits for it any longer; absent: that is not said. */
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface PreparedVolumes {
@@ -84,10 +86,14 @@ interface SetUpVolume {
   readonly measure?: Measure;
 }
 
-/** Sets up, keeps current and takes down the volumes of pods. Calls for one pod must not overlap: its worker makes them in turn. */
+/**
+ * Sets up, keeps current and takes down the volumes of pods. What is asked for one pod is done in turn: a pod may be told to end before the
+ * volumes that it asked for stand, and what comes after they were taken down would stay for ever.
+ */
 export class VolumeManager {
   readonly #options: VolumeManagerOptions;
   readonly #prepared = new Map<PodUid, PreparedVolumes>();
+  readonly #pods = new KeyLock();
   /** What is done to one device is done in turn. */
   readonly #devices = new KeyLock();
 
@@ -95,15 +101,19 @@ export class VolumeManager {
     this.#options = options;
   }
 
-  /** All volumes of the pod; cheap when they already stand. Throws VolumeError naming the volume that is missing. */
-  async prepare(pod: Pod): Promise<PreparedVolumes> {
-    const known = this.#prepared.get(uidOf(pod));
-    return known ?? this.refresh(pod);
+  /** All volumes of the pod; cheap when they already stand. Aborting ends pulls. Throws VolumeError naming the volume that is missing. */
+  async prepare(pod: Pod, signal?: AbortSignal): Promise<PreparedVolumes> {
+    const known = () => this.#prepared.get(uidOf(pod));
+    return known() ?? this.#pods.run(uidOf(pod), async () => known() ?? this.#setUpAll(pod, signal));
   }
 
   /** Renders again what may have changed: ConfigMaps, Secrets, tokens, labels. */
-  async refresh(pod: Pod): Promise<PreparedVolumes> {
-    const context = this.#context(pod);
+  refresh(pod: Pod): Promise<PreparedVolumes> {
+    return this.#pods.run(uidOf(pod), () => this.#setUpAll(pod, undefined));
+  }
+
+  async #setUpAll(pod: Pod, signal: AbortSignal | undefined): Promise<PreparedVolumes> {
+    const context = this.#context(pod, signal);
     const parts = await Promise.all((specOf(pod).volumes ?? []).map((volume) => this.#setUp(context, volume)));
     const refreshes = parts.flatMap((part) => part.refreshAtMs ?? []);
     const result: PreparedVolumes = {
@@ -125,7 +135,11 @@ export class VolumeManager {
   }
 
   /** Only after every container has ended. Mounts go first, then files. Throws while a driver that is needed for it is away. */
-  async tearDown(uid: PodUid): Promise<void> {
+  tearDown(uid: PodUid): Promise<void> {
+    return this.#pods.run(uid, () => this.#tearDown(uid));
+  }
+
+  async #tearDown(uid: PodUid): Promise<void> {
     this.#prepared.delete(uid);
     const { configMaps, secrets, tokens, host, paths, volatile, csi, csiBlock } = this.#options;
     configMaps.release(uid);
@@ -240,7 +254,7 @@ export class VolumeManager {
     };
   }
 
-  #context(pod: Pod): VolumeContext {
+  #context(pod: Pod, signal: AbortSignal | undefined): VolumeContext {
     const { host, paths, configMaps, secrets, tokens, clock, allocatable, claims, pullImage } = this.#options;
     const namespace = namespaceOf(pod);
     const uid = uidOf(pod);
@@ -255,7 +269,7 @@ export class VolumeManager {
       token: (request) => tokens.token(pod, request),
       claim: (name) => claims.claim(uid, namespace, name),
       persistentVolume: (name) => claims.persistentVolume(uid, name),
-      pullImage: (volume, reference, policy) => pullImage(pod, { volume, reference, policy }),
+      pullImage: (volume, reference, policy) => pullImage(pod, { volume, reference, policy, signal }),
     };
   }
 }
