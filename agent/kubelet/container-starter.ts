@@ -127,12 +127,12 @@ export class ContainerStarter {
     const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never';
     const before = ledger.record(uidOf(pod))?.containers[container.name];
     const remembered = this.#remember(pod, container.name, step, isDurable);
+    remembered.catch((err) => log.error('ledger could not be written', { err: describeError(err) }));
     if (step.attempt > 0) await remembered;
     const identity = identityOf(pod);
     try {
       const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
       if (isDurable) await remembered;
-      else remembered.catch((err) => log.error('ledger could not be written', { err: describeError(err) }));
       const { name, attempt, image } = config;
       const nowMs = this.#deps.clock.now();
       cache.recordContainer(identity, {

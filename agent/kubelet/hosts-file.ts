@@ -2,7 +2,8 @@ import type { Pod } from '#api/object/kinds.ts';
 import type { Host } from '../host/host.ts';
 import { computeHostname, renderHostsFile } from './config/hostname.ts';
 import type { PodPaths } from './config/pod-paths.ts';
-import { isHostNetwork } from './pod-spec.ts';
+import { isHostNetwork, uidOf } from './pod-spec.ts';
+import { KeyLock } from './volumes/csi/key-lock.ts';
 
 export interface HostsFileDeps {
   readonly host: Pick<Host, 'fs'>;
@@ -13,12 +14,18 @@ export interface HostsFileDeps {
 /** The /etc/hosts of a pod's containers: one file of the host, mounted into all of them. */
 export class HostsFile {
   readonly #deps: HostsFileDeps;
+  readonly #locks = new KeyLock();
+
   constructor(deps: HostsFileDeps) {
     this.#deps = deps;
   }
 
-  /** In place: running containers have this very file mounted. */
-  async write(pod: Pod, podIps: readonly string[]): Promise<void> {
+  /** In place: running containers have this very file mounted. What is asked for last is what stays. */
+  write(pod: Pod, podIps: readonly string[]): Promise<void> {
+    return this.#locks.run(uidOf(pod), () => this.#write(pod, podIps));
+  }
+
+  async #write(pod: Pod, podIps: readonly string[]): Promise<void> {
     const { host, paths, clusterDomain } = this.#deps;
     const hostFile = isHostNetwork(pod) ? await host.fs.readText('/etc/hosts') : undefined;
     const name = computeHostname(pod, clusterDomain);

@@ -41,3 +41,18 @@ test('a damaged record is set aside, not deleted', async () => {
   expect(await ledger.load()).toEqual([]);
   expect(await fs.list('/ledger')).toEqual(['uid-1.json.damaged']);
 });
+
+test('a ledger is settled once what could not be written is on disk', async () => {
+  const fs = new FakeFileSystem();
+  const ledger = open(fs);
+  await ledger.load();
+  const writeAtomic = fs.writeAtomic.bind(fs);
+  fs.writeAtomic = () => Promise.reject(new Error('ENOSPC'));
+  await expect(ledger.save(recordOf(podWith()), { durable: true })).rejects.toThrow('ENOSPC');
+  await expect(ledger.settled(UID)).rejects.toThrow('ENOSPC');
+  fs.writeAtomic = writeAtomic;
+  await ledger.settled(UID);
+  expect(await fs.list('/ledger')).toEqual(['uid-1.json']);
+  await ledger.settled(UID);
+  expect(fs.durableWrites).toHaveLength(1);
+});

@@ -20,6 +20,8 @@ export class Ledger {
   readonly #options: LedgerOptions;
   readonly #records = new Map<PodUid, LedgerRecord>();
   readonly #writes = new Map<PodUid, PendingWrite>();
+  /** What is on disk of these is not what is known of them: a write has failed. */
+  readonly #unwritten = new Set<PodUid>();
   /** Durable writes so far; bench and budget tests read it. */
   fsyncs = 0;
 
@@ -65,9 +67,10 @@ export class Ledger {
     await this.#enqueue(uid, false);
   }
 
-  /** Resolves when what was saved of this pod so far is written; rejects when it could not be. */
+  /** Resolves when what was saved of this pod so far is written, if need be by trying again; rejects when it could not be. */
   async settled(uid: PodUid): Promise<void> {
     const running = this.#writes.get(uid);
+    if (running === undefined && this.#unwritten.has(uid)) return this.#enqueue(uid, true);
     await (running?.next ?? running)?.done;
   }
 
@@ -100,6 +103,10 @@ export class Ledger {
         if (write.durable) this.fsyncs++;
         await fs.writeAtomic(path, JSON.stringify(record), { mode: 0o600, durable: write.durable });
       }
+      this.#unwritten.delete(uid);
+    } catch (err) {
+      this.#unwritten.add(uid);
+      throw err;
     } finally {
       if (write.next === undefined) this.#writes.delete(uid);
     }

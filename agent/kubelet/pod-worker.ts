@@ -274,7 +274,7 @@ export class PodWorker {
     const known = ledger.record(this.uid);
     if (known !== undefined) return known;
     const record = newRecord(this.#pod, clock.now(), bootId);
-    // Awaited by the executor before the first call to the runtime, so that volumes and images need not wait for the disk.
+    // Awaited before the runtime hears of a container, so that sandbox, volumes and images need not wait for the disk.
     ledger.save(record, { durable: true }).catch((err) => {
       this.#log.error('ledger could not be written', { err: describeError(err) });
     });
@@ -332,7 +332,8 @@ export class PodWorker {
 
   async #passTerminating(): Promise<void> {
     const { ledger, volumes, probes, clock } = this.#deps;
-    await ledger.settled(this.uid);
+    // A full disk keeps no pod from ending, which may be what frees it. That it could not be written has been told.
+    await ledger.settled(this.uid).catch(() => undefined);
     this.#publish({ waiting: NO_WAITING }, this.#probe());
     await stopPod(this.#deps, this.#pod, () => this.#termination());
     const verdicts = this.#probe();

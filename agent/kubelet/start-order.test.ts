@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Pod, resources } from '#api/object/kinds.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -66,12 +66,69 @@ describe('of what a container needs', () => {
     const settings = { name: 'settings', namespace: 'default' };
     await maps.create({ metadata: settings, data: { A: 'old' } });
     const envFrom = [{ configMapRef: { name: 'settings' } }];
-    await rig.createPod({ containers: [{ ...app, imagePullPolicy: 'Always', envFrom }] });
+    const behind = { ...app, name: 'behind', envFrom };
+    await rig.createPod({ containers: [{ ...app, imagePullPolicy: 'Always', envFrom }, behind] });
     await maps.patch({ ...settings, type: 'merge', patch: { data: { A: 'new' } } });
     await rig.advance(60_000);
     resolve();
     await rig.settle();
-    expect(variables()).toContainEqual({ key: 'A', value: 'new' });
+    const all = [...rig.runtime.containers.values()].map(({ config }) => config.env);
+    expect(all).toHaveLength(2);
+    for (const env of all) expect(env).toContainEqual({ key: 'A', value: 'new' });
+  });
+
+  test('a hosts file that is late takes no addresses back', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { fs } = rig.host;
+    const write = fs.write.bind(fs);
+    fs.write = async (path, ...rest) => {
+      if (path.endsWith('/etc-hosts') && calls('sandboxStatus') === 0) await promise;
+      return write(path, ...rest);
+    };
+    await rig.createPod();
+    expect(calls('sandboxStatus')).toBe(1);
+    resolve();
+    await rig.settle();
+    expect(calls('startContainer')).toBe(1);
+    expect(await hostsFile()).toContain(`${rig.pod()?.status?.podIP}\tweb`);
+  });
+});
+
+describe('on a disk that is full', () => {
+  let isFull: (text: string) => boolean;
+  beforeEach(() => {
+    isFull = () => true;
+    const { fs } = rig.host;
+    const writeAtomic = fs.writeAtomic.bind(fs);
+    fs.writeAtomic = async (path, content, options) => {
+      if (path.includes('/ledger/') && isFull(String(content))) throw new Error('ENOSPC: no space left on device');
+      return writeAtomic(path, content, options);
+    };
+  });
+
+  test('no container is made of a pod that could not be remembered, until there is room', async () => {
+    await rig.createPod();
+    await rig.advance(60_000);
+    expect([calls('runSandbox'), calls('createContainer')]).toEqual([1, 0]);
+    isFull = () => false;
+    await rig.advance(20_000);
+    expect(rig.condition('Ready')?.status).toBe('True');
+  });
+
+  test('a mark that cannot be written, of a container that cannot be made, ends nothing else', async () => {
+    isFull = (text) => text.includes('"ran":true');
+    rig.runtime.fail('createContainer');
+    await rig.createPod({ restartPolicy: 'Never' });
+    expect(rig.containerStatus()?.state?.waiting?.reason).toBe('CreateContainerError');
+  });
+
+  test('pods end all the same', async () => {
+    isFull = () => false;
+    await rig.createPod();
+    isFull = () => true;
+    await rig.client.resource<Pod>(resources.pods).delete({ name: 'web', namespace: 'default', gracePeriodSeconds: 5 });
+    await rig.settle();
+    expect([...rig.runtime.containers.values()].map(({ status }) => status.state)).toEqual(['EXITED']);
   });
 });
 

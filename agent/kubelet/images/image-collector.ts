@@ -111,7 +111,7 @@ export class ImageCollector {
     const { runtime, clock, onListed } = this.#options;
     const listedMs = clock.monotonic();
     const [images, inUse] = [await runtime.listImages(), await this.#inUse()];
-    await onListed(new Set(images.map(({ id }) => id)), listedMs);
+    await this.#note(onListed(new Set(images.map(({ id }) => id)), listedMs));
     const before = await this.#known();
     const nowMs = clock.now();
     const next = new Map<string, ImageUse>();
@@ -121,8 +121,14 @@ export class ImageCollector {
       next.set(image.id, { firstSeenMs, lastUsedMs: isUsed ? nowMs : lastUsedMs });
     }
     this.#uses = next;
-    await this.#save(before, next);
+    await this.#note(this.#save(before, next));
     return images;
+  }
+
+  /** A full disk, on which nothing can be written, is what images are removed for. */
+  async #note(writing: Promise<void>): Promise<void> {
+    const { log } = this.#options;
+    await writing.catch((err: unknown) => log.warn('images could not be noted', { err: describeError(err) }));
   }
 
   async #inUse(): Promise<Set<string>> {
