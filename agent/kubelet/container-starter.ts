@@ -3,7 +3,7 @@ import type { Pod, Service } from '#api/object/kinds.ts';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import { type ContainerRuntime, CriError, type ImageInfo, type SandboxConfig } from '../cri/runtime.ts';
+import type { ContainerRuntime, ImageInfo, SandboxConfig } from '../cri/runtime.ts';
 import type { Host } from '../host/host.ts';
 import { ConfigError } from './config/config-error.ts';
 import {
@@ -154,10 +154,12 @@ export class ContainerStarter {
       return id;
     } catch (err) {
       if (isCriNotFound(err)) images.forget(container);
-      // Nothing was made: it is no restart, and a container that never restarts has not had its only run.
-      if (isRefused(err)) await this.#forget(pod, container.name, before);
       const message = describeError(err);
       this.#deps.events.container(pod, container.name, 'Warning', 'Failed', `Error: ${message}`);
+      // Whatever was made, no process of it was started: it is no restart, and a container that never restarts has not had its only run.
+      // Where the name is in use, of a try whose end we never saw, what became of that one counts.
+      if (isCriTaken(err)) await cache.relist();
+      else await this.#forget(pod, container.name, before);
       throw new StartError('CreateContainerError', message, undefined, { cause: err });
     }
   }
@@ -289,9 +291,3 @@ export class ContainerStarter {
     }
   }
 }
-
-/** Codes of gRPC for "the call was given up", "too late" and "nobody there". */
-const UNSURE: readonly number[] = [1, 4, 14];
-
-/** Nothing was made, says the runtime; one that gave no answer, or has that name already, may have made it. */
-const isRefused = (err: unknown) => err instanceof CriError && !UNSURE.includes(err.code) && !isCriTaken(err);

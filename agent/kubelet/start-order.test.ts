@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, type Pod, resources } from '#api/object/kinds.ts';
+import { CriError } from '../cri/runtime.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
 let rig: KubeletRig;
@@ -146,6 +147,24 @@ test('a pod is on disk before its first container is made, not before its sandbo
   await rig.settle();
   expect(rig.condition('Ready')?.status).toBe('True');
 });
+
+test.each(['not made', 'made'])(
+  'a container that never restarts, %s by a runtime that gives no answer, has its run',
+  async (outcome) => {
+    let isAway = true;
+    rig.onCall = async (method, proceed) => {
+      if (method !== 'createContainer' || !isAway) return proceed();
+      isAway = false;
+      if (outcome === 'made') await proceed();
+      throw new CriError(14, 'transport is closing');
+    };
+    await rig.createPod({ restartPolicy: 'Never' });
+    expect(rig.pod()?.status?.phase).toBe('Pending');
+    for (let second = 0; second < 40; second++) await rig.advance(1000);
+    expect(rig.condition('Ready')?.status).toBe('True');
+    expect(calls('startContainer')).toBe(1);
+  },
+);
 
 test('a sandbox of which nothing can be learnt is told of, and another one is made', async () => {
   rig.runtime.fail('sandboxStatus');
