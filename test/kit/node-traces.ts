@@ -48,7 +48,8 @@ export class NodeWatcher {
       shims: processesMatching(folder)
         .map(commandOf)
         .filter((command) => command.startsWith('containerd-shim')),
-      files: FOLDERS.flatMap((name) => filesBelow(join(folder, name))),
+      // The folders themselves are the agent's, which makes each when a pod first needs it.
+      files: FOLDERS.map((name) => join(folder, name)).flatMap((own) => filesBelow(own).filter((path) => path !== own)),
       runtimeFiles: RUNTIME_FOLDERS.flatMap((name) => filesBelow(join(this.#containerdRoot, name))),
       mounts: readFileSync('/proc/self/mountinfo', 'utf8')
         .split('\n')
