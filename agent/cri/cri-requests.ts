@@ -51,7 +51,7 @@ function profile(value: ContainerSecurity['seccomp']): object | null {
 const boxed = (value: number | undefined) => (value === undefined ? null : { value });
 
 export function wireSandboxConfig(config: SandboxConfig): object {
-  const { identity, security } = config;
+  const { identity } = config;
   return {
     metadata: { ...identity },
     hostname: config.hostname,
@@ -71,16 +71,8 @@ export function wireSandboxConfig(config: SandboxConfig): object {
       ...(config.overhead === undefined ? {} : { overhead: wireResources(config.overhead) }),
       ...(config.resources === undefined ? {} : { resources: wireResources(config.resources) }),
       security_context: {
-        namespace_options: namespaceOptions(config.namespaces),
-        run_as_user: boxed(security.runAsUser),
-        run_as_group: boxed(security.runAsGroup),
-        readonly_rootfs: security.readOnlyRootFilesystem,
-        supplemental_groups: security.supplementalGroups,
-        supplemental_groups_policy: security.supplementalGroupsPolicy ?? 'Merge',
-        selinux_options: security.seLinux ?? null,
+        ...sharedSecurity(config),
         privileged: config.privileged,
-        seccomp: profile(security.seccomp),
-        apparmor: profile(security.apparmor),
       },
     },
   };
@@ -106,23 +98,30 @@ const MASKED_PATHS = [
 ];
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-function wireContainerSecurity(config: ContainerConfig): object {
-  const { security } = config;
+/** What sandboxes and containers are told alike. */
+function sharedSecurity({ security, namespaces }: Pick<ContainerConfig, 'security' | 'namespaces'>): object {
   return {
-    capabilities: { add_capabilities: security.addCapabilities, drop_capabilities: security.dropCapabilities },
-    privileged: security.privileged,
-    namespace_options: namespaceOptions(config.namespaces),
+    namespace_options: namespaceOptions(namespaces),
     run_as_user: boxed(security.runAsUser),
     run_as_group: boxed(security.runAsGroup),
     readonly_rootfs: security.readOnlyRootFilesystem,
     supplemental_groups: security.supplementalGroups,
     supplemental_groups_policy: security.supplementalGroupsPolicy ?? 'Merge',
     selinux_options: security.seLinux ?? null,
+    seccomp: profile(security.seccomp),
+    apparmor: profile(security.apparmor),
+  };
+}
+
+function wireContainerSecurity(config: ContainerConfig): object {
+  const { security } = config;
+  return {
+    capabilities: { add_capabilities: security.addCapabilities, drop_capabilities: security.dropCapabilities },
+    privileged: security.privileged,
+    ...sharedSecurity(config),
     no_new_privs: !security.allowPrivilegeEscalation,
     masked_paths: security.privileged ? [] : (security.maskedPaths ?? MASKED_PATHS),
     readonly_paths: security.privileged ? [] : (security.readonlyPaths ?? READONLY_PATHS),
-    seccomp: profile(security.seccomp),
-    apparmor: profile(security.apparmor),
   };
 }
 
