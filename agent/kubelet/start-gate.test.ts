@@ -18,21 +18,24 @@ test('a gate is idle once the last pod has left it', async () => {
   await idle;
 });
 
-test('a gate is calm when nobody has come in for a while', async () => {
+test('a gate is calm when nobody has come or left for a while', async () => {
   const clock = new FakeClock();
   const gate = new StartGate(1, clock);
-  (await gate.acquire('fresh')).release();
+  const inside = await gate.acquire('fresh');
+  await clock.advance(300);
+  inside.release();
   const order: string[] = [];
   const never = new AbortController().signal;
   const calm = gate.calm(100, never).then(() => order.push('calm'));
   await clock.advance(60);
+  order.push('one has just left');
   (await gate.acquire('fresh')).release();
   await clock.advance(60);
   order.push('another one came');
   await clock.advance(100);
   await calm;
   await gate.calm(100, never);
-  expect(order).toEqual(['another one came', 'calm']);
+  expect(order).toEqual(['one has just left', 'another one came', 'calm']);
 });
 
 test('whoever has waited for calm long enough leaves no timer behind', async () => {

@@ -8,7 +8,8 @@ export class StartGate {
   readonly #clock: Clock;
   #width: number;
   #inUse = 0;
-  #lastEntryMs = Number.NEGATIVE_INFINITY;
+  /** Of the last entry or leave. */
+  #lastMoveMs = Number.NEGATIVE_INFINITY;
   readonly #begun: (() => void)[] = [];
   readonly #fresh: (() => void)[] = [];
   readonly #idle: (() => void)[] = [];
@@ -28,18 +29,18 @@ export class StartGate {
     return this.#inUse === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Resolves when nobody is inside and nobody has come in for so long; rejects when aborted meanwhile. */
+  /** Resolves when nobody is inside and nobody has come or left for so long; rejects when aborted meanwhile. */
   async calm(forMs: number, signal: AbortSignal): Promise<void> {
     for (;;) {
       await this.idle();
-      const restMs = this.#lastEntryMs + forMs - this.#clock.monotonic();
+      const restMs = this.#lastMoveMs + forMs - this.#clock.monotonic();
       if (restMs <= 0) return;
       await delay(this.#clock, restMs, signal);
     }
   }
 
   async acquire(kind: 'begun' | 'fresh'): Promise<StartSlot> {
-    this.#lastEntryMs = this.#clock.monotonic();
+    this.#lastMoveMs = this.#clock.monotonic();
     if (this.#inUse >= this.#width)
       await new Promise<void>((resolve) => {
         (kind === 'begun' ? this.#begun : this.#fresh).push(resolve);
@@ -49,6 +50,7 @@ export class StartGate {
   }
 
   #release(): void {
+    this.#lastMoveMs = this.#clock.monotonic();
     // The place passes on directly, so that nobody slips in between.
     const next = this.#begun.shift() ?? this.#fresh.shift();
     if (next !== undefined) {
