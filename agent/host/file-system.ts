@@ -44,10 +44,7 @@ export function createFileSystem(): FileSystem {
     info: (path) => unlessAbsent(lstat(path).then(fileInfo), undefined),
     makeDirectory,
     writeAtomic,
-    async write(path, content, mode = 0o644) {
-      await writeFile(path, content, { mode });
-      await chmod(path, mode);
-    },
+    write,
     symlink: (target, path) => symlink(target, path),
     readLink,
     rename,
@@ -70,12 +67,23 @@ export function createFileSystem(): FileSystem {
 /** Read once: nobody changes it. */
 const UMASK = process.umask();
 
-/** mkdir's mode is cut by the umask and ignored for a directory that exists: there the mode is set again. */
+/** What a directory gets that is made without saying more. */
+const USUAL_MODE = 0o777 & ~UMASK;
+
+/**
+ * mkdir's mode is cut by the umask, holds for parents that are made on the way too, and is ignored for a directory that exists: there it is
+ * set again. One call where it can be, since each wakes another thread, which on a small host costs more than what it does there.
+ */
 async function makeDirectory(path: string, mode?: number): Promise<void> {
-  // Mostly the parent is there and the directory is not, which then takes one call.
-  if (mode !== undefined && (mode & UMASK) === 0 && (await makeFresh(path, mode))) return;
-  await mkdir(path, { recursive: true });
-  if (mode !== undefined) await chmod(path, mode);
+  const isUsual = mode === undefined || mode === USUAL_MODE;
+  if (!isUsual && (mode & UMASK) === 0 && (await makeFresh(path, mode))) return;
+  const firstMade = await mkdir(path, { recursive: true });
+  if (mode !== undefined && !(isUsual && firstMade !== undefined)) await chmod(path, mode);
+}
+
+async function write(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  await writeFile(path, content, { mode });
+  if ((mode & UMASK) !== 0) await chmod(path, mode);
 }
 
 /** False where it is there already, or its parent is not. */

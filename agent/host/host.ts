@@ -84,6 +84,7 @@ export interface FileSystem {
     content: string | Uint8Array,
     options?: { readonly mode?: number; readonly durable?: boolean },
   ): Promise<void>;
+  /** In place. `mode` (0644 where absent) is that of a file which is made; one that is there keeps its own. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
   readLink(path: string): Promise<string | undefined>;

@@ -96,6 +96,18 @@ describe('file system', () => {
     expect(statSync(join(made, 'leaf')).mode & 0o777).toBe(0o755);
     await host.fs.makeDirectory(made, 0o700);
     expect(statSync(made).mode & 0o777).toBe(0o700);
+    await host.fs.makeDirectory(made, 0o755);
+    expect(statSync(made).mode & 0o777).toBe(0o755);
+    await host.fs.makeDirectory(join(folder, 'modes', 'more', 'usual'), 0o755);
+    expect(statSync(join(folder, 'modes', 'more', 'usual')).mode & 0o777).toBe(0o755);
+  });
+
+  it('makes files with the mode that was asked for, and leaves that of one that is there', async () => {
+    const path = join(folder, 'open-to-all');
+    await host.fs.write(path, 'one', 0o666);
+    expect(statSync(path).mode & 0o777).toBe(0o666);
+    await host.fs.write(path, 'two', 0o600);
+    expect([statSync(path).mode & 0o777, readFileSync(path, 'utf8')]).toEqual([0o666, 'two']);
   });
 
   it('replaces a file at once, with its mode, leaving nothing else behind', async () => {

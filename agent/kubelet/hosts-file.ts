@@ -30,7 +30,13 @@ export class HostsFile {
     const hostFile = isHostNetwork(pod) ? await host.fs.readText('/etc/hosts') : undefined;
     const name = computeHostname(pod, clusterDomain);
     const path = paths.hostsFile(pod.metadata.uid);
-    await host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750);
-    await host.fs.write(path, renderHostsFile({ pod, podIps, name, hostFile }), 0o644);
+    const text = renderHostsFile({ pod, podIps, name, hostFile });
+    try {
+      await host.fs.write(path, text, 0o644);
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw err;
+      await host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750);
+      await host.fs.write(path, text, 0o644);
+    }
   }
 }

@@ -86,7 +86,7 @@ describe('a pod', () => {
   test('is shown creating while its sandbox is made', async () => {
     const release = rig.runtime.hold('runSandbox');
     await rig.createPod();
-    await rig.advance(2_000);
+    await rig.advance(5_000);
     expect(rig.pod()?.status?.phase).toBe('Pending');
     expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ContainerCreating');
     release();
@@ -94,7 +94,7 @@ describe('a pod', () => {
     expect(rig.pod()?.status?.phase).toBe('Running');
   });
 
-  test('has its Events told once nothing is being started, or after five seconds', async () => {
+  test('has its Events told once nothing has just been started, or after five seconds', async () => {
     const release = rig.runtime.hold('startContainer');
     await rig.createPod();
     const told = () => rig.eventTexts().filter((text) => /^(Created|Started):/.test(text));
@@ -103,6 +103,8 @@ describe('a pod', () => {
     expect(told()).toEqual(['Created: Container created']);
     release();
     await rig.settle();
+    expect(told()).toEqual(['Created: Container created']);
+    await rig.advance(100);
     expect(told()).toEqual(['Created: Container created', 'Started: Container started']);
   });
 

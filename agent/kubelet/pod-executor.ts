@@ -182,11 +182,17 @@ export class PodExecutor {
   /** While the runtime makes the sandbox: what the containers need apart from it, and a hosts file that lacks the addresses alone. */
   #layGroundwork(pass: Pass): void {
     const { pod, steps, volumes } = pass;
-    void volumes();
-    const hosts = quiet(this.#hosts.write(pod, []));
+    const { host, paths } = this.#deps;
+    // What is made in it would else make it too, open to all.
+    const folder = quiet(host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750));
+    const hosts = quiet(folder.then(() => this.#hosts.write(pod, [])));
+    folder.then(
+      () => volumes(),
+      () => undefined,
+    );
     for (const step of steps) {
       if (step.kind !== 'startContainer') continue;
-      const sources = this.#sourcesOf(pass, step);
+      const sources = quiet(folder.then(() => this.#sourcesOf(pass, step)));
       pass.groundwork.set(step.name, quiet(hosts.then(() => sources)));
     }
   }

@@ -44,6 +44,8 @@ export interface PodWorkerDeps extends TerminationDeps, ResizeJudgeDeps, PodRema
 }
 
 const RETRY_MS = 10_000;
+/** As long as pods take to start on a small host, some at once. */
+const SOON_MS = 5_000;
 /** A resize that waits for room is judged again when another pod leaves, and this often in any case. */
 const RESIZE_RETRY_MS = 60_000;
 const NO_WAITING: ReadonlyMap<string, WaitingReason> = new Map();
@@ -236,7 +238,7 @@ export class PodWorker {
       return;
     }
     const isToBegin = plan.actions.some(({ kind }) => kind === 'createSandbox');
-    this.#publish(plan, verdicts, isToBegin ? 'soon' : 'now');
+    if (!isToBegin) this.#publish(plan, verdicts);
     this.#crashLoops.tell(this.#pod, plan.waiting);
     const { containers } = this.#deps.cache.observe(this.uid);
     await this.#volumes.refreshIfDue(
@@ -246,7 +248,10 @@ export class PodWorker {
     if (plan.actions.length > 0) {
       const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
       const onWait = () => this.#publish(plan, this.#probe());
-      this.#holds = new Map([...this.#holds, ...(await executor.execute(pod, plan, { signal, onWait }))]);
+      // Of a pod that runs within a moment, its first status is the one that says so.
+      const cancelPublish = isToBegin ? clock.after(SOON_MS, onWait) : undefined;
+      const done = executor.execute(pod, plan, { signal, onWait }).finally(() => cancelPublish?.());
+      this.#holds = new Map([...this.#holds, ...(await done)]);
       // What was done changed what is observed: look again at once, and show it.
       this.#isDirty = true;
     }
@@ -281,7 +286,7 @@ export class PodWorker {
     return record;
   }
 
-  #publish({ waiting }: Pick<PodActions, 'waiting'>, verdicts: PodVerdicts, when: 'now' | 'soon' = 'now'): void {
+  #publish({ waiting }: Pick<PodActions, 'waiting'>, verdicts: PodVerdicts): void {
     const { statuses, cache, hostIps, clock, devices } = this.#deps;
     if (this.#isObjectGone) return;
     const ledger = this.#record();
@@ -291,7 +296,7 @@ export class PodWorker {
     const nowMs = clock.now();
     const resize = this.#resize.state(this.#pod, ledger, observed, this.#holds);
     const known = { observed, ledger, waiting, ready, started, hostIps, previous, resize, devices, nowMs };
-    statuses.set(this.#pod, computePodStatus({ pod: this.#pod, ...known }), when);
+    statuses.set(this.#pod, computePodStatus({ pod: this.#pod, ...known }));
   }
 
   /** All containers ended for good (or may not run): what is left of the pod goes. */

@@ -62,17 +62,15 @@ export class SandboxStarter {
 
   /** `meanwhile` is called once the runtime has its work, which takes it longer than anything that the agent does for a pod. */
   async start(pod: Pod, attempt: number, meanwhile: () => void): Promise<Newborn> {
-    const { runtime, cache, ledger, host, paths, claims, runtimeClasses, userRanges, podCgroups } = this.#deps;
+    const { runtime, cache, ledger, claims, runtimeClasses, userRanges, podCgroups } = this.#deps;
     const record = ledger.record(uidOf(pod));
     if (record !== undefined && attempt > record.sandboxAttempt)
       await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
     await claims.prepare(pod);
     const handler = await runtimeClasses.handlerOf(pod);
     const userMappings = await userRanges.allocate(pod, handler);
-    const [config] = await Promise.all([
-      this.#config(pod, attempt, userMappings),
-      host.fs.makeDirectory(paths.logDirectory(pod), 0o755),
-    ]);
+    // The folder of its logs is made with that of its first container's.
+    const config = await this.#config(pod, attempt, userMappings);
     const running = runtime.runSandbox(config, handler);
     meanwhile();
     const sandboxId = await running;

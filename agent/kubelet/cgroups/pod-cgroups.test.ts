@@ -257,6 +257,26 @@ describe('version 1', () => {
     expect(await read('/memory/kubepods/memory.limit_in_bytes')).toBe('9223372036854771712\n');
   });
 
+  test('a pod that starts or ends beside others has nothing read above it, also where a class has no group', async () => {
+    const pods = ['a', 'c'].map((letter) => podWith({ containers: [container('app')] }, { uid: uid(letter) }));
+    const [first, second] = pods as [Pod, Pod];
+    const [pathA, pathC] = [podCgroupPath(first, CGROUPFS), podCgroupPath(second, CGROUPFS)];
+    const host = hostWith(pathA, pathC, '/kubepods', '/kubepods/besteffort');
+    const cgroups = cgroupsOf(host, { settings: CGROUPFS, pods: () => pods });
+    await cgroups.apply(first);
+    expect(await host.fs.readText('/sys/fs/cgroup/cpu/kubepods/besteffort/cpu.shares')).toBe('2');
+    const readText = host.fs.readText.bind(host.fs);
+    const read: string[] = [];
+    host.fs.readText = (path) => {
+      read.push(path);
+      return readText(path);
+    };
+    await cgroups.apply(second);
+    await cgroups.remove(first);
+    await cgroups.apply(second);
+    expect(read.filter((path) => !path.includes(pathC))).toEqual([]);
+  });
+
   test('its empty cgroups are removed without a program', async () => {
     const host = new FakeHost();
     host.cgroupVersion = 1;

@@ -40,6 +40,8 @@ export class PodCgroups {
   #isAboveDue = false;
   /** What the groups above pods were told, until the next sweep looks whether they still say so: most pods that start change none of it. */
   #told = '';
+  /** Asked for anew at each sweep: it hardly ever changes, and every pod would wait for it. */
+  #facts: Promise<CgroupFacts> | undefined;
 
   constructor(options: PodCgroupsOptions) {
     this.#options = options;
@@ -57,9 +59,11 @@ export class PodCgroups {
 
   /** Empty groups only; one that still holds a process stays and is found again at the next clean-up. */
   async remove(pod: Pod): Promise<void> {
+    const others = this.#options.pods().filter(({ metadata }) => metadata.uid !== pod.metadata.uid);
     // With the last pod of a class its group may go, and come back as new.
-    this.#told = '';
-    await removeCgroup(this.#options.host, this.#options.settings, podCgroupPath(pod, this.#options.settings));
+    if (!others.some((other) => qosClassOf(other) === qosClassOf(pod))) this.#told = '';
+    const { host, settings } = this.#options;
+    await removeCgroup({ host, settings, facts: await this.#cgroups() }, podCgroupPath(pod, settings));
   }
 
   async run(clock: Clock, signal: AbortSignal): Promise<void> {
@@ -72,6 +76,7 @@ export class PodCgroups {
   /** Sets right what somebody else has changed, and the weights of the classes when pods have gone. */
   async sweep(): Promise<void> {
     const { pods, settings, log } = this.#options;
+    this.#facts = undefined;
     const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
       await work().catch((err: unknown) =>
         log.warn('limits of pods could not be set', { what, err: describeError(err) }),
@@ -120,16 +125,18 @@ export class PodCgroups {
         ...(rules.hasMemoryLimits ? { memoryBytes: allPods.memoryBytes } : {}),
         ...reservations(present, rules),
       };
-      const groups: (readonly [path: string, limits: PodLimits])[] = [
-        [podsCgroupPath(settings), root],
-        [qosCgroupPath('Burstable', settings), { ...weight(milliCpu), ...reservations(burstable, rules) }],
-        [qosCgroupPath('BestEffort', settings), weight(0)],
+      const ofBurstable = { ...weight(milliCpu), ...reservations(burstable, rules) };
+      const groups: Group[] = [
+        { path: podsCgroupPath(settings), limits: root, isUsed: present.length > 0 },
+        { path: qosCgroupPath('Burstable', settings), limits: ofBurstable, isUsed: burstable.length > 0 },
+        { path: qosCgroupPath('BestEffort', settings), limits: weight(0), isUsed: present.some(isBestEffort) },
       ];
       const wanted = JSON.stringify(groups);
       if (wanted === this.#told) continue;
-      let areThere = true;
-      for (const [path, limits] of groups) areThere = (await this.#set(path, limits, false)) && areThere;
-      this.#told = areThere ? wanted : '';
+      let isComplete = true;
+      for (const { path, limits, isUsed } of groups)
+        isComplete = ((await this.#set(path, limits, false)) || !isUsed) && isComplete;
+      this.#told = isComplete ? wanted : '';
     }
   }
 
@@ -139,7 +146,7 @@ export class PodCgroups {
    */
   async #set(path: string, limits: PodLimits, isNew: boolean): Promise<boolean> {
     const { host } = this.#options;
-    const facts = await host.cgroups();
+    const facts = await this.#cgroups();
     let isThere = false;
     for (const file of limitFiles(limits, facts.version)) {
       if ((isNew && file.isDefault) || !facts.controllers.includes(file.controller)) continue;
@@ -152,7 +159,22 @@ export class PodCgroups {
     }
     return isThere;
   }
+
+  #cgroups(): Promise<CgroupFacts> {
+    this.#facts ??= this.#options.host.cgroups();
+    return this.#facts;
+  }
 }
+
+/** Of all pods, or of a class of theirs. */
+interface Group {
+  readonly path: string;
+  readonly limits: PodLimits;
+  /** Without a pod there may be no such group. */
+  readonly isUsed: boolean;
+}
+
+const isBestEffort = (pod: Pod) => qosClassOf(pod) === 'BestEffort';
 
 const directoryOf = ({ version, root }: CgroupFacts, controller: string, path: string) =>
   version === 2 ? `${root}${path}` : `${root}/${controller}${path}`;
@@ -160,12 +182,18 @@ const directoryOf = ({ version, root }: CgroupFacts, controller: string, path: s
 const weight = (milliCpu: number) => ({ cpuShares: cpuShares(milliCpu), cpuQuota: 0 });
 
 /** The root of all pods' cgroups with everything below it: for an uninstall, after the last container has ended. */
-export function removeAllPodCgroups(host: Host, settings: CgroupSettings): Promise<void> {
-  return removeCgroup(host, settings, podsCgroupPath(settings));
+export async function removeAllPodCgroups(host: Host, settings: CgroupSettings): Promise<void> {
+  await removeCgroup({ host, settings, facts: await host.cgroups() }, podsCgroupPath(settings));
 }
 
-async function removeCgroup(host: Host, settings: CgroupSettings, path: string): Promise<void> {
-  const { version, root } = await host.cgroups();
+interface Where {
+  readonly host: Host;
+  readonly settings: CgroupSettings;
+  readonly facts: CgroupFacts;
+}
+
+async function removeCgroup({ host, settings, facts }: Where, path: string): Promise<void> {
+  const { version, root } = facts;
   const candidates =
     version === 2 ? [`${root}${path}`] : (await host.fs.list(root)).map((controller) => `${root}/${controller}${path}`);
   if (settings.driver !== 'systemd') {

@@ -50,30 +50,6 @@ describe('status manager', () => {
     expect(manager.isOverwritten(await fetch())).toBe(false);
   });
 
-  it('tells with the next status what was to be told soon', async () => {
-    const { manager, pod, fetch, clock, writes } = await setUp();
-    manager.set(pod, { phase: 'Pending' }, 'soon');
-    manager.set(pod, status());
-    await expect.poll(async () => (await fetch()).status?.phase).toBe('Running');
-    await clock.advance(10_000);
-    expect(writes()).toHaveLength(1);
-  });
-
-  it.each([
-    ['by itself, after a moment', async ({ clock }: Awaited<ReturnType<typeof setUp>>) => clock.advance(2_000)],
-    [
-      'at once when somebody comes to wait for it',
-      async ({ manager, pod }: Awaited<ReturnType<typeof setUp>>) => manager.set(pod, { phase: 'Pending' }),
-    ],
-  ])('tells what was to be told soon %s', async (_when, then) => {
-    const parts = await setUp();
-    parts.manager.set(parts.pod, { phase: 'Pending' }, 'soon');
-    expect(parts.writes()).toHaveLength(0);
-    await then(parts);
-    await expect.poll(async () => (await parts.fetch()).status?.phase).toBe('Pending');
-    expect(parts.writes()).toHaveLength(1);
-  });
-
   it('sees that somebody wrote over what it told', async () => {
     const { manager, pod, fetch, overwrite } = await setUp();
     manager.set(pod, status());

@@ -36,8 +36,6 @@ interface Entry {
   onDeleted: (() => void)[];
 }
 
-/** As long as a pod takes to start on a small host. */
-const SOON_MS = 2_000;
 const RETRY = { initialMs: 200, maxMs: 30_000, jitter: 0.5 } as const;
 
 /**
@@ -56,11 +54,7 @@ export class StatusManager {
     this.#stop = stop;
   }
 
-  /**
-   * `soon`: what comes in a moment may say it too; for statuses that nobody waits for. Of a pod that runs within that time, its first status
-   * is the one that says so.
-   */
-  set(pod: Pod, status: IPodStatus, when: 'now' | 'soon' = 'now'): void {
+  set(pod: Pod, status: IPodStatus): void {
     const entry = this.#entry(pod);
     const text = JSON.stringify(status);
     const present = entry.wanted === undefined ? this.#presentText(entry, status) : JSON.stringify(entry.wanted);
@@ -68,16 +62,10 @@ export class StatusManager {
       // An agent that starts finds its pods' statuses told already: from now on they are what it watches over.
       if (entry.wanted === undefined && versionOf(pod) > (entry.sent?.version ?? -1))
         entry.sent = { status, text, version: versionOf(pod) };
-      // What was to be told soon is told now.
-      if (entry.wanted !== undefined && when === 'now') this.#kick(entry);
       return;
     }
     entry.wanted = status;
-    if (when === 'now') this.#kick(entry);
-    else
-      this.#options.clock.after(SOON_MS, () => {
-        if (entry.wanted !== undefined) this.#kick(entry);
-      });
+    this.#kick(entry);
   }
 
   /** A new object shows this static pod: it is told all again. */

@@ -23,9 +23,10 @@ export async function writePayload(
   options: AtomicWriterOptions,
 ): Promise<boolean> {
   const { fs, directory, nowMs, nonce, fsGroup } = options;
-  const current = await fs.readLink(`${directory}/${DATA}`);
+  const present = await fs.list(directory);
+  const current = present.includes(DATA) ? await fs.readLink(`${directory}/${DATA}`) : undefined;
   if (current !== undefined && (await isSame(fs, `${directory}/${current}`, files))) {
-    await alignNames(fs, directory, { files, version: current });
+    await alignNames(fs, directory, { files, version: current, present });
     return false;
   }
 
@@ -33,7 +34,7 @@ export async function writePayload(
   const target = `${directory}/${version}`;
   await fs.makeDirectory(target, 0o755);
   const written = await Promise.allSettled(
-    [...files].map(([path, file]) => writeFile(fs, `${target}/${path}`, file, fsGroup)),
+    [...files].map(([path, file]) => writeFile(fs, { target, path, file, fsGroup })),
   );
   const failed = written.find((one) => one.status === 'rejected');
   if (failed !== undefined) {
@@ -42,40 +43,49 @@ export async function writePayload(
     throw failed.reason;
   }
   // An agent that was killed here before us has left its own.
-  if ((await fs.readLink(`${directory}/${NEXT}`)) !== undefined) await fs.remove(`${directory}/${NEXT}`);
+  if (present.includes(NEXT)) await fs.remove(`${directory}/${NEXT}`);
   await fs.symlink(version, `${directory}/${NEXT}`);
   await fs.rename(`${directory}/${NEXT}`, `${directory}/${DATA}`);
-  await alignNames(fs, directory, { files, version });
+  await alignNames(fs, directory, { files, version, present });
   return true;
 }
 
-async function writeFile(fs: FileSystem, path: string, file: VolumeFile, fsGroup: number | undefined): Promise<void> {
-  await fs.makeDirectory(path.slice(0, path.lastIndexOf('/')), 0o755);
-  await fs.write(path, file.content, file.mode);
-  // The mode of a write is subject to the umask.
-  await fs.chmod(path, fsGroup === undefined ? file.mode : file.mode | 0o440);
-  if (fsGroup !== undefined || file.uid !== undefined) await fs.chown(path, file.uid ?? 0, fsGroup ?? 0);
+interface NewFile {
+  /** The folder of the version, which is there. */
+  readonly target: string;
+  readonly path: string;
+  readonly file: VolumeFile;
+  readonly fsGroup: number | undefined;
+}
+
+async function writeFile(fs: FileSystem, { target, path, file, fsGroup }: NewFile): Promise<void> {
+  const folder = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+  if (folder !== '') await fs.makeDirectory(`${target}/${folder}`, 0o755);
+  const whole = `${target}/${path}`;
+  await fs.write(whole, file.content, fsGroup === undefined ? file.mode : file.mode | 0o440);
+  if (fsGroup !== undefined || file.uid !== undefined) await fs.chown(whole, file.uid ?? 0, fsGroup ?? 0);
 }
 
 interface Present {
   readonly files: ReadonlyMap<string, VolumeFile>;
   /** The folder that `..data` leads to. */
   readonly version: string;
+  /** What was in the directory before. */
+  readonly present: readonly string[];
 }
 
 /**
  * First path elements are the names that users see: each is a link through `..data`. Versions but the present one go, also those that an
  * agent left behind which was killed on the way.
  */
-async function alignNames(fs: FileSystem, directory: string, { files, version }: Present): Promise<void> {
+async function alignNames(fs: FileSystem, directory: string, { files, version, present }: Present): Promise<void> {
   const wanted = new Set([...files.keys()].map((path) => path.split('/')[0] ?? path));
-  const present = new Set(await fs.list(directory));
   const kept = new Set([...wanted, DATA, version]);
   await Promise.all([
     ...[...wanted]
-      .filter((name) => !present.has(name))
+      .filter((name) => !present.includes(name))
       .map((name) => fs.symlink(`${DATA}/${name}`, `${directory}/${name}`)),
-    ...[...present].filter((name) => !kept.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
+    ...present.filter((name) => !kept.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
   ]);
 }
 
