@@ -65,7 +65,7 @@ export function createFileSystem(): FileSystem {
 }
 
 /** Read once: nobody changes it. */
-const UMASK = process.umask();
+export const UMASK = process.umask();
 
 /** What a directory gets that is made without saying more. */
 const USUAL_MODE = 0o777 & ~UMASK;
@@ -105,15 +105,8 @@ async function writeAtomic(
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
-    const file = await open(temporary, 'wx', mode);
-    try {
-      await file.writeFile(content);
-      // No umask takes anything from the owner.
-      if ((mode & 0o077) !== 0) await file.chmod(mode);
-      if (durable) await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeFile(temporary, content, { mode, flag: 'wx', flush: durable });
+    if ((mode & UMASK) !== 0) await chmod(temporary, mode);
     await rename(temporary, path);
   } catch (err) {
     await unlessAbsent(unlink(temporary), undefined);
@@ -233,7 +226,7 @@ async function gzip(from: string, to: string): Promise<void> {
   await pipeline(createReadStream(from), createGzip(), createWriteStream(to, { mode: mode & 0o7777 }));
 }
 
-function fileInfo(stats: Stats): FileInfo {
+export function fileInfo(stats: Stats): FileInfo {
   return {
     type: fileType(stats),
     mode: stats.mode & 0o7777,

@@ -119,6 +119,12 @@ export interface FileSystem {
   }>;
 }
 
+/** What a set of small files takes. */
+export type SmallFiles = Pick<
+  FileSystem,
+  'list' | 'info' | 'readBytes' | 'readLink' | 'makeDirectory' | 'write' | 'chown' | 'symlink' | 'rename' | 'remove'
+>;
+
 export interface ReadableFile {
   readonly inode: number;
   sizeBytes(): Promise<number>;
@@ -252,6 +258,8 @@ export interface DatagramSocket {
 export interface Host {
   readonly exec: Executor;
   readonly fs: FileSystem;
+  /** For paths on a tmpfs alone. */
+  readonly memory: SmallFiles;
   readonly mounts: Mounter;
   readonly dialer: Dialer;
   readonly dns: DnsSockets;

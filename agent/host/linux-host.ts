@@ -9,6 +9,7 @@ import { createExecutor } from './executor.ts';
 import { readAddresses, readFacts, readResolvConf } from './facts.ts';
 import { createFileSystem } from './file-system.ts';
 import type { Dialer, Host } from './host.ts';
+import { createMemoryFiles } from './memory-files.ts';
 import { createMounter } from './mounter.ts';
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -20,6 +21,7 @@ export function createLinuxHost(): Host {
   return {
     exec,
     fs,
+    memory: createMemoryFiles(fs),
     mounts: createMounter(exec),
     dialer: { tcp: dialTcp },
     dns: dnsSockets,

@@ -175,7 +175,10 @@ export class ContainerStarter {
       // Before the first resize the container has what the pod was admitted with.
       ...(record.allocated?.[name] === undefined ? {} : { actuated: record.allocated[name] }),
     };
-    return ledger.save(withContainer(record, name, entry), { durable });
+    const next = withContainer(record, name, entry);
+    if (durable) return ledger.save(next);
+    ledger.note(next);
+    return Promise.resolve();
   }
 
   /** What was remembered of a try is taken back; `before` is what was known until then. */
@@ -185,7 +188,7 @@ export class ContainerStarter {
     if (record === undefined) return;
     const { [name]: _tried, ...others } = record.containers;
     const containers = before === undefined ? others : { ...others, [name]: before };
-    await ledger.save({ ...record, containers }, { durable: true });
+    await ledger.save({ ...record, containers });
   }
 
   async #configure(request: StartRequest) {

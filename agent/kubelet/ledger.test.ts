@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { FakeClock } from '#base/fake-clock.ts';
 import { silentLogger } from '#base/logger.ts';
 import { FakeFileSystem } from '#test/kit/fake-file-system.ts';
@@ -7,14 +7,21 @@ import type { PodUid } from './pod-spec.ts';
 import { podWith, recordOf } from './testing/pod-fixtures.ts';
 
 const UID = 'uid-1' as PodUid;
-const open = (fs: FakeFileSystem) =>
-  new Ledger({ fs, directory: '/ledger', clock: new FakeClock(), log: silentLogger });
+const open = (fs: FakeFileSystem, clock = new FakeClock()) =>
+  new Ledger({ fs, directory: '/ledger', clock, log: silentLogger });
+
+async function openedLedger() {
+  const [fs, clock] = [new FakeFileSystem(), new FakeClock()];
+  const ledger = open(fs, clock);
+  await ledger.load();
+  return { fs, clock, ledger };
+}
 
 test('a ledger gives back after a restart what was saved', async () => {
   const fs = new FakeFileSystem();
   const ledger = open(fs);
   await ledger.load();
-  await ledger.save(recordOf(podWith(), { sandboxAttempt: 2 }), { durable: true });
+  await ledger.save(recordOf(podWith(), { sandboxAttempt: 2 }));
   const again = open(fs);
   await again.load();
   expect(again.record(UID)?.sandboxAttempt).toBe(2);
@@ -22,15 +29,44 @@ test('a ledger gives back after a restart what was saved', async () => {
   expect(await fs.list('/ledger')).toEqual([]);
 });
 
-test('writes that wait for an earlier one become one, durable if any of them was', async () => {
-  const fs = new FakeFileSystem();
-  const ledger = open(fs);
-  await ledger.load();
-  const save = (sandboxAttempt: number, durable: boolean) =>
-    ledger.save(recordOf(podWith(), { sandboxAttempt }), { durable });
-  await Promise.all([save(1, false), save(2, false), save(3, true), save(4, false)]);
-  expect(ledger.fsyncs).toBe(1);
+test('writes that wait for an earlier one become one', async () => {
+  const { fs, ledger } = await openedLedger();
+  const save = (sandboxAttempt: number) => ledger.save(recordOf(podWith(), { sandboxAttempt }));
+  await Promise.all([save(1), save(2), save(3), save(4)]);
+  expect(fs.durableWrites).toHaveLength(2);
   expect(JSON.parse(await fs.readText('/ledger/uid-1.json'))).toMatchObject({ sandboxAttempt: 4 });
+});
+
+describe('a note', () => {
+  const note = (sandboxAttempt: number) => recordOf(podWith(), { sandboxAttempt });
+
+  test('is remembered at once, and written a while later without waiting for the disk', async () => {
+    const { fs, ledger, clock } = await openedLedger();
+    ledger.note(note(1));
+    await clock.advance(5_000);
+    ledger.note(note(2));
+    expect([ledger.record(UID)?.sandboxAttempt, await fs.list('/ledger')]).toEqual([2, []]);
+    await clock.advance(5_000);
+    expect(JSON.parse(await fs.readText('/ledger/uid-1.json'))).toMatchObject({ sandboxAttempt: 2 });
+    expect(fs.durableWrites).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test('goes with what is saved before its time, and is not written again', async () => {
+    const { fs, ledger, clock } = await openedLedger();
+    ledger.note(note(1));
+    await ledger.save({ ...ledger.record(UID)!, terminatedAtMs: 7 });
+    expect(JSON.parse(await fs.readText('/ledger/uid-1.json'))).toMatchObject({ sandboxAttempt: 1, terminatedAtMs: 7 });
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test('of a pod that is forgotten is not written at all', async () => {
+    const { fs, ledger, clock } = await openedLedger();
+    ledger.note(note(1));
+    await ledger.forget(UID);
+    await clock.advance(20_000);
+    expect(await fs.list('/ledger')).toEqual([]);
+  });
 });
 
 test('a damaged record is set aside, not deleted', async () => {
@@ -48,7 +84,7 @@ test('a ledger is settled once what could not be written is on disk', async () =
   await ledger.load();
   const writeAtomic = fs.writeAtomic.bind(fs);
   fs.writeAtomic = () => Promise.reject(new Error('ENOSPC'));
-  await expect(ledger.save(recordOf(podWith()), { durable: true })).rejects.toThrow('ENOSPC');
+  await expect(ledger.save(recordOf(podWith()))).rejects.toThrow('ENOSPC');
   await expect(ledger.settled(UID)).rejects.toThrow('ENOSPC');
   fs.writeAtomic = writeAtomic;
   await ledger.settled(UID);

@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock.ts';
+import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
 import type { FileSystem } from '../host/host.ts';
 import type { LedgerRecord } from './ledger-record.ts';
@@ -12,9 +13,12 @@ export interface LedgerOptions {
   readonly log: Logger;
 }
 
+/** A pod that starts has been told of all its containers by then, or its end has been saved. */
+const NOTE_MS = 10_000;
+
 /**
- * The node's memory of its pods. Reads come from memory; a write is on disk before `save` resolves when it is durable. Writes of one pod
- * are put in order here, and those that wait for an earlier one are merged into one, so that a pod start costs one fsync.
+ * The node's memory of its pods. Reads come from memory; a write is on disk before `save` resolves. Writes of one pod are put in order
+ * here, and those that wait for an earlier one are merged into one, so that a pod start costs one fsync.
  */
 export class Ledger {
   readonly #options: LedgerOptions;
@@ -22,8 +26,8 @@ export class Ledger {
   readonly #writes = new Map<PodUid, PendingWrite>();
   /** What is on disk of these is not what is known of them: a write has failed. */
   readonly #unwritten = new Set<PodUid>();
-  /** Durable writes so far; bench and budget tests read it. */
-  fsyncs = 0;
+  /** Ends the wait of a note. */
+  readonly #notes = new Map<PodUid, () => void>();
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -55,10 +59,26 @@ export class Ledger {
     return [...this.#records.values()];
   }
 
-  /** Remembers `record` at once; resolves when it is written (and, if durable, survives a power loss). */
-  save(record: LedgerRecord, { durable }: { readonly durable: boolean }): Promise<void> {
+  /** Remembers `record` at once; resolves when it would survive a power loss. */
+  save(record: LedgerRecord): Promise<void> {
     this.#records.set(record.uid, record);
-    return this.#enqueue(record.uid, durable);
+    return this.#enqueue(record.uid, true);
+  }
+
+  /**
+   * Remembers `record` at once, and on disk a while later, or with what is saved of the pod before: for what the runtime tells as well, so
+   * that an agent which is killed meanwhile learns it again.
+   */
+  note(record: LedgerRecord): void {
+    const { uid } = record;
+    this.#records.set(uid, record);
+    if (this.#notes.has(uid)) return;
+    const cancel = this.#options.clock.after(NOTE_MS, () => {
+      this.#enqueue(uid, false).catch((err) => {
+        this.#options.log.error('ledger could not be written', { err: describeError(err) });
+      });
+    });
+    this.#notes.set(uid, cancel);
   }
 
   /** Forgets a pod whose last trace is gone. */
@@ -72,11 +92,6 @@ export class Ledger {
     const running = this.#writes.get(uid);
     if (running === undefined && this.#unwritten.has(uid)) return this.#enqueue(uid, true);
     await (running?.next ?? running)?.done;
-  }
-
-  /** Resolves when all that was saved so far is written. */
-  async flush(): Promise<void> {
-    await Promise.all([...this.#writes.values()].map((write) => write.done));
   }
 
   #enqueue(uid: PodUid, durable: boolean): Promise<void> {
@@ -94,15 +109,14 @@ export class Ledger {
 
   async #write(uid: PodUid, write: PendingWrite): Promise<void> {
     this.#writes.set(uid, write);
+    this.#notes.get(uid)?.();
+    this.#notes.delete(uid);
     const { fs, directory } = this.#options;
     const path = `${directory}/${uid}.json`;
     try {
       const record = this.#records.get(uid);
       if (record === undefined) await fs.remove(path);
-      else {
-        if (write.durable) this.fsyncs++;
-        await fs.writeAtomic(path, JSON.stringify(record), { mode: 0o600, durable: write.durable });
-      }
+      else await fs.writeAtomic(path, JSON.stringify(record), { mode: 0o600, durable: write.durable });
       this.#unwritten.delete(uid);
     } catch (err) {
       this.#unwritten.add(uid);

@@ -63,6 +63,7 @@ export class PodWorker {
   readonly #volumes: VolumeUpkeep;
   readonly #crashLoops: CrashLoopEvents;
   #pod: Pod;
+  #allocated: { readonly pod: Pod; readonly record: LedgerRecord; readonly result: Pod } | undefined;
   #phase: PodPhase;
   #holds: ReadonlyMap<string, Hold> = new Map();
   #isHalted = false;
@@ -98,7 +99,11 @@ export class PodWorker {
   /** With the resources that the node has granted it, which a resize may not have reached yet. */
   get allocated(): Pod {
     const record = this.#deps.ledger.record(this.uid);
-    return record === undefined ? this.#pod : allocatedPod(this.#pod, record);
+    if (record === undefined) return this.#pod;
+    // Every pod that comes asks all others.
+    if (this.#allocated?.pod !== this.#pod || this.#allocated.record !== record)
+      this.#allocated = { pod: this.#pod, record, result: allocatedPod(this.#pod, record) };
+    return this.#allocated.result;
   }
 
   /** A resize waits for room. */
@@ -280,7 +285,7 @@ export class PodWorker {
     if (known !== undefined) return known;
     const record = newRecord(this.#pod, clock.now(), bootId);
     // Awaited before the runtime hears of a container, so that sandbox, volumes and images need not wait for the disk.
-    ledger.save(record, { durable: true }).catch((err) => {
+    ledger.save(record).catch((err) => {
       this.#log.error('ledger could not be written', { err: describeError(err) });
     });
     return record;
@@ -346,7 +351,7 @@ export class PodWorker {
     await this.#deps.claims.unprepare(this.uid);
     await volumes.tearDown(this.uid);
     await this.#deps.cgroups.remove(this.#pod);
-    await ledger.save({ ...this.#record(), terminatedAtMs: clock.now() }, { durable: true });
+    await ledger.save({ ...this.#record(), terminatedAtMs: clock.now() });
     this.#advance('terminated');
     this.#publish({ waiting: NO_WAITING }, verdicts);
     this.#log.info('pod has ended', { cause: this.#termination().cause });
@@ -371,7 +376,7 @@ export class PodWorker {
   }
 
   #save(record: LedgerRecord): void {
-    this.#deps.ledger.save(record, { durable: true }).catch((err) => {
+    this.#deps.ledger.save(record).catch((err) => {
       this.#log.error('ledger could not be written', { err: describeError(err) });
     });
   }

@@ -65,7 +65,7 @@ export class SandboxStarter {
     const { runtime, cache, ledger, claims, runtimeClasses, userRanges, podCgroups } = this.#deps;
     const record = ledger.record(uidOf(pod));
     if (record !== undefined && attempt > record.sandboxAttempt)
-      await ledger.save({ ...record, sandboxAttempt: attempt }, { durable: true });
+      await ledger.save({ ...record, sandboxAttempt: attempt });
     await claims.prepare(pod);
     const handler = await runtimeClasses.handlerOf(pod);
     const userMappings = await userRanges.allocate(pod, handler);
@@ -98,7 +98,7 @@ export class SandboxStarter {
     const record = ledger.record(uidOf(pod));
     if (!isCriTaken(err) || record === undefined) return;
     // The name belongs to a try whose end we never saw; the relist will show it if it still lives.
-    await ledger.save({ ...record, sandboxAttempt: attempt + 1 }, { durable: true });
+    await ledger.save({ ...record, sandboxAttempt: attempt + 1 });
     await cache.relist();
   }
 

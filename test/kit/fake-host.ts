@@ -123,6 +123,7 @@ const FACTS: HostFacts = {
 export class FakeHost implements Host {
   readonly exec = new FakeExecutor();
   readonly fs: FakeFileSystem;
+  readonly memory: FakeFileSystem;
   readonly mounts = new FakeMounter();
   readonly sysctls = new Map<string, string>();
   factsValue: HostFacts = FACTS;
@@ -149,6 +150,13 @@ export class FakeHost implements Host {
 
   constructor(fs = new FakeFileSystem()) {
     this.fs = fs;
+    // The same files, by a door of their own.
+    this.memory = new Proxy(fs, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
   }
 
   readonly dialer: Dialer = { tcp: (host, port, options) => this.onDial(host, port, options) };

@@ -73,7 +73,7 @@ export class CpuManager {
         `not enough cpus available to satisfy request: requested=${count}, available=${free.length}`,
       );
     const cpus = formatCpuSet(taken);
-    await ledger.save({ ...record, cpus: { ...record.cpus, [container.name]: cpus } }, { durable: true });
+    await ledger.save({ ...record, cpus: { ...record.cpus, [container.name]: cpus } });
     this.#wake.abort();
     return { cpus, isExclusive: true };
   }

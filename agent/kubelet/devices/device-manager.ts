@@ -149,8 +149,7 @@ export class DeviceManager {
       grants[resource] = this.#choose(pod, resource, count, Object.keys(held[resource] ?? {}));
     }
     const devices: DeviceGrants = { ...record.devices, [container.name]: grants };
-    if (JSON.stringify(devices) !== JSON.stringify(record.devices))
-      await ledger.save({ ...record, devices }, { durable: true });
+    if (JSON.stringify(devices) !== JSON.stringify(record.devices)) await ledger.save({ ...record, devices });
     const paths = Object.values(grants).flatMap((byId) => Object.values(byId).flat());
     const own = paths.map((path) => ({ containerPath: path, hostPath: path, permissions: 'rw' }));
     const plugged = asked.filter((resource) => !this.#present.has(resource));

@@ -34,12 +34,12 @@ const cases = [
 ];
 
 test.each(cases)('a resize: $name', ({ pod, others, expected }) => {
-  expect(decideResize({ pod, record: recordOf(admitted), others, node })).toMatchObject(expected);
+  expect(decideResize({ pod, record: recordOf(admitted), others: () => others, node })).toMatchObject(expected);
 });
 
 test('a pod with CPUs of its own keeps its size', () => {
   const record = { ...recordOf(admitted), cpus: { app: '1' } };
-  expect(decideResize({ pod: sized('1'), record, others: [], node })).toMatchObject({ reason: 'Infeasible' });
+  expect(decideResize({ pod: sized('1'), record, others: () => [], node })).toMatchObject({ reason: 'Infeasible' });
 });
 
 test('until it is granted the pod is what it was admitted as', () => {
@@ -49,7 +49,7 @@ test('until it is granted the pod is what it was admitted as', () => {
     cpu: '500m',
     memory: '64Mi',
   });
-  const verdict = decideResize({ pod: wanted, record, others: [], node });
+  const verdict = decideResize({ pod: wanted, record, others: () => [], node });
   const allocated = verdict.kind === 'granted' ? verdict.allocation : {};
   expect(allocatedPod(wanted, { ...record, allocated })).toBe(wanted);
 });

@@ -83,7 +83,7 @@ export interface ResizeInput {
   readonly pod: Pod;
   readonly record: LedgerRecord;
   /** Pods that hold resources of this node, as granted, without this one. */
-  readonly others: readonly Pod[];
+  readonly others: () => readonly Pod[];
   readonly node: Pick<Node, 'status'>;
 }
 
@@ -111,7 +111,7 @@ export function decideResize({ pod, record, others, node }: ResizeInput): Resize
         reason: 'Infeasible',
         message: `Node didn't have enough capacity: ${name}, requested: ${lone.requested}, capacity: ${lone.capacity}`,
       };
-    const lack = outOfResources(name, wanted, others, node.status);
+    const lack = outOfResources(name, wanted, others(), node.status);
     if (lack !== undefined)
       return {
         kind: 'pending',

@@ -42,7 +42,7 @@ export class ContainerResizer {
     await runtime.updateResources(containerId, withoutBlanks(resources));
     const known = ledger.record(uidOf(pod)) ?? record;
     const entry = known.containers[name] ?? { attempt: 0, ran: true };
-    await ledger.save(withContainer(known, name, { ...entry, actuated: container.resources ?? {} }), { durable: true });
+    await ledger.save(withContainer(known, name, { ...entry, actuated: container.resources ?? {} }));
     await podCgroups.apply(pod);
   }
 

@@ -46,7 +46,7 @@ export class ResizeJudge {
   /** Sizes that the spec asks for anew are granted as a whole, or wait: the record to be kept when they were granted. */
   judge(pod: Pod, record: LedgerRecord): LedgerRecord | undefined {
     const { others, node, events } = this.#deps;
-    const verdict = decideResize({ pod, record, others: others(uidOf(pod)), node: node() });
+    const verdict = decideResize({ pod, record, others: () => others(uidOf(pod)), node: node() });
     const before = this.#pending;
     this.#pending = verdict.kind === 'pending' ? verdict : undefined;
     if (verdict.kind === 'granted') {

@@ -1,11 +1,11 @@
-import type { FileSystem } from '../../host/host.ts';
+import type { SmallFiles } from '../../host/host.ts';
 import type { VolumeFile } from './volume-kind.ts';
 
 const DATA = '..data';
 const NEXT = '..data_tmp';
 
 export interface AtomicWriterOptions {
-  readonly fs: FileSystem;
+  readonly fs: SmallFiles;
   readonly directory: string;
   readonly nowMs: number;
   /** Distinguishes versions written within one second. */
@@ -58,7 +58,7 @@ interface NewFile {
   readonly fsGroup: number | undefined;
 }
 
-async function writeFile(fs: FileSystem, { target, path, file, fsGroup }: NewFile): Promise<void> {
+async function writeFile(fs: SmallFiles, { target, path, file, fsGroup }: NewFile): Promise<void> {
   const folder = path.slice(0, Math.max(0, path.lastIndexOf('/')));
   if (folder !== '') await fs.makeDirectory(`${target}/${folder}`, 0o755);
   const whole = `${target}/${path}`;
@@ -78,7 +78,7 @@ interface Present {
  * First path elements are the names that users see: each is a link through `..data`. Versions but the present one go, also those that an
  * agent left behind which was killed on the way.
  */
-async function alignNames(fs: FileSystem, directory: string, { files, version, present }: Present): Promise<void> {
+async function alignNames(fs: SmallFiles, directory: string, { files, version, present }: Present): Promise<void> {
   const wanted = new Set([...files.keys()].map((path) => path.split('/')[0] ?? path));
   const kept = new Set([...wanted, DATA, version]);
   await Promise.all([
@@ -89,7 +89,7 @@ async function alignNames(fs: FileSystem, directory: string, { files, version, p
   ]);
 }
 
-async function isSame(fs: FileSystem, directory: string, files: ReadonlyMap<string, VolumeFile>): Promise<boolean> {
+async function isSame(fs: SmallFiles, directory: string, files: ReadonlyMap<string, VolumeFile>): Promise<boolean> {
   const present = await listFiles(fs, directory, '');
   if (present.length !== files.size) return false;
   for (const path of present) {
@@ -100,7 +100,7 @@ async function isSame(fs: FileSystem, directory: string, files: ReadonlyMap<stri
   return true;
 }
 
-async function listFiles(fs: FileSystem, directory: string, prefix: string): Promise<string[]> {
+async function listFiles(fs: SmallFiles, directory: string, prefix: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of await fs.list(directory)) {
     const info = await fs.info(`${directory}/${name}`);

@@ -1,11 +1,11 @@
 import { describeError } from '#base/errors.ts';
 import type { Logger } from '#base/logger.ts';
-import type { Host, MountPoint } from '../../host/host.ts';
+import type { Host, MountPoint, SmallFiles } from '../../host/host.ts';
 import type { PodUid } from '../pod-spec.ts';
 import { VolumeError, type VolumeFile } from './volume-kind.ts';
 
 export interface VolatileMemoryOptions {
-  readonly host: Pick<Host, 'fs' | 'mounts'>;
+  readonly host: Pick<Host, 'fs' | 'memory' | 'mounts'>;
   /** `/run/coracle/pods` */
   readonly directory: string;
   readonly memoryBytes: number;
@@ -25,6 +25,8 @@ const MIB = 2 ** 20;
 export class VolatileMemory {
   /** Swap is on, and the kernel may write these files there. */
   readonly maySwap: boolean;
+  /** How the files are written. */
+  readonly files: SmallFiles;
   readonly #options: VolatileMemoryOptions;
   /** Pods of an agent that kept such files beside our tmpfs: their containers see that folder, and no other. */
   readonly #earlier: Set<string>;
@@ -34,10 +36,14 @@ export class VolatileMemory {
   readonly #shareBytes: number;
   readonly #commonBytes: number;
 
-  private constructor(options: VolatileMemoryOptions, found: { earlier: Iterable<string>; maySwap: boolean }) {
+  private constructor(
+    options: VolatileMemoryOptions,
+    found: { earlier: Iterable<string>; maySwap: boolean; isMemory: boolean },
+  ) {
     this.#options = options;
     this.#earlier = new Set(found.earlier);
     this.maySwap = found.maySwap;
+    this.files = found.isMemory ? options.host.memory : options.host.fs;
     this.#commonBytes = sizeBytes(options) / 2;
     this.#shareBytes = this.#commonBytes / options.maxPods;
   }
@@ -53,7 +59,7 @@ export class VolatileMemory {
     const maySwap = swapBytes > 0 && mounted?.options.includes('noswap') !== true;
     if (maySwap)
       log.warn('Secrets, tokens and memory volumes of pods may be written to swap: the kernel cannot prevent it');
-    return new VolatileMemory(options, { earlier, maySwap });
+    return new VolatileMemory(options, { earlier, maySwap, isMemory: mounted !== undefined });
   }
 
   folder(uid: PodUid): string {

@@ -49,7 +49,7 @@ const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
 export interface VolumeManagerOptions {
   readonly host: Host;
   readonly paths: PodPaths;
-  readonly volatile: Pick<VolatileMemory, 'folder' | 'take' | 'remove'>;
+  readonly volatile: Pick<VolatileMemory, 'files' | 'folder' | 'take' | 'remove'>;
   readonly configMaps: ReferencedObjects<ConfigMap>;
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
@@ -242,10 +242,11 @@ export class VolumeManager {
     const directory = kind.isVolatile
       ? `${volatile.folder(uid)}/${kind.plugin}/${volume.name}`
       : paths.volume(uid, kind.plugin, volume.name);
-    await host.fs.makeDirectory(directory, 0o755);
+    const fs = kind.isVolatile ? volatile.files : host.fs;
+    await fs.makeDirectory(directory, 0o755);
     const nonce = Math.floor(this.#options.random() * 1e9).toString();
     const fsGroup = specOf(pod).securityContext?.fsGroup;
-    await writePayload(payload.files, { fs: host.fs, directory, nowMs, nonce, fsGroup });
+    await writePayload(payload.files, { fs, directory, nowMs, nonce, fsGroup });
     return {
       name: volume.name,
       prepared: { hostPath: directory, readOnly: true, isRendered: true },
