@@ -13,9 +13,19 @@ const ROOT = '/sys/fs/cgroup';
 
 /** Version 2 only where the unified tree holds the controllers; a hybrid host, whose `unified` tree has next to none, counts as version 1. */
 export async function readCgroups(fs: Pick<FileSystem, 'readText'>): Promise<CgroupFacts> {
-  const unified = words(await fs.readText(`${ROOT}/cgroup.controllers`).catch(() => ''));
+  const unified = words(await textOf(fs, `${ROOT}/cgroup.controllers`));
   if (unified.length > 0) return { version: 2, root: ROOT, controllers: unified };
-  return { version: 1, root: ROOT, controllers: controllersOf(await fs.readText('/proc/cgroups').catch(() => '')) };
+  return { version: 1, root: ROOT, controllers: controllersOf(await textOf(fs, '/proc/cgroups')) };
+}
+
+/** Nothing where there is no such file; what else keeps it from being read does not make a host of another version. */
+async function textOf(fs: Pick<FileSystem, 'readText'>, path: string): Promise<string> {
+  try {
+    return await fs.readText(path);
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw err;
+  }
 }
 
 const words = (text: string) => text.split(/\s+/).filter((word) => word !== '');

@@ -84,7 +84,7 @@ export interface FileSystem {
     content: string | Uint8Array,
     options?: { readonly mode?: number; readonly durable?: boolean },
   ): Promise<void>;
-  /** In place. `mode` (0644 where absent) is that of a file which is made; one that is there keeps its own. */
+  /** In place. `mode` (0644 where absent) is that of a file which is made; one that is there keeps its own, unless the umask would cut it. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
   readLink(path: string): Promise<string | undefined>;
@@ -119,7 +119,7 @@ export interface FileSystem {
   }>;
 }
 
-/** What a set of small files takes. */
+/** The calls that sets of small files are written and read with. */
 export type SmallFiles = Pick<
   FileSystem,
   'list' | 'info' | 'readBytes' | 'readLink' | 'makeDirectory' | 'write' | 'chown' | 'symlink' | 'rename' | 'remove'

@@ -27,6 +27,9 @@ describe.each(IMPLEMENTATIONS)('small files %s', (_name, files) => {
     expect(['deep', 'deep/er', 'usual', 'open'].map(modeOf)).toEqual([0o755, 0o700, 0o755, 0o666]);
     await files.makeDirectory(join(folder, 'usual'), 0o750);
     expect(modeOf('usual')).toBe(0o750);
+    await files.write(join(folder, 'narrow'), '', 0o600);
+    await files.write(join(folder, 'narrow'), '', 0o666);
+    expect(modeOf('narrow')).toBe(0o666);
     expect(Buffer.from(await files.readBytes(join(folder, 'open'))).toString()).toBe('two');
   });
 

@@ -36,9 +36,15 @@ export async function layGroundwork(deps: GroundworkDeps, request: GroundworkReq
   const [sources] = await Promise.all([
     readSources(deps, request),
     makeTerminationLog(fs, paths.terminationLog(pod.metadata.uid, container.name, attempt)),
-    fs.makeDirectory(`${paths.logDirectory(pod)}/${container.name}`, 0o755),
+    makeLogFolder(fs, paths.logDirectory(pod), container.name),
   ]);
   return sources;
+}
+
+/** A runtime that makes the upper one itself may make it for root alone. */
+async function makeLogFolder(fs: FileSystem, ofPod: string, container: string): Promise<void> {
+  await fs.makeDirectory(ofPod, 0o755);
+  await fs.makeDirectory(`${ofPod}/${container}`, 0o755);
 }
 
 async function readSources(deps: GroundworkDeps, request: GroundworkRequest): Promise<SourceObjects> {

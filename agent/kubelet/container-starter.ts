@@ -124,8 +124,11 @@ export class ContainerStarter {
     const { runtime, cache, images, ledger, log } = this.#deps;
     const config = await this.#configure(request);
     await ledger.settled(uidOf(pod));
-    const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never';
-    const before = ledger.record(uidOf(pod))?.containers[container.name];
+    const record = ledger.record(uidOf(pod));
+    // Which size it was given the runtime does not tell.
+    const isResized = record?.allocated?.[container.name] !== undefined;
+    const isDurable = step.attempt > 0 || restartPolicyOf(pod) === 'Never' || isResized;
+    const before = record?.containers[container.name];
     const remembered = this.#remember(pod, container.name, step, isDurable);
     remembered.catch((err) => log.error('ledger could not be written', { err: describeError(err) }));
     if (step.attempt > 0) await remembered;

@@ -15,6 +15,8 @@ export interface HostsFileDeps {
 export class HostsFile {
   readonly #deps: HostsFileDeps;
   readonly #locks = new KeyLock();
+  /** Their folder is there, for no pod loses it while it is being started: these very objects are those of one pass. */
+  readonly #written = new WeakSet<Pod>();
 
   constructor(deps: HostsFileDeps) {
     this.#deps = deps;
@@ -30,13 +32,9 @@ export class HostsFile {
     const hostFile = isHostNetwork(pod) ? await host.fs.readText('/etc/hosts') : undefined;
     const name = computeHostname(pod, clusterDomain);
     const path = paths.hostsFile(pod.metadata.uid);
-    const text = renderHostsFile({ pod, podIps, name, hostFile });
-    try {
-      await host.fs.write(path, text, 0o644);
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw err;
-      await host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750);
-      await host.fs.write(path, text, 0o644);
-    }
+    const isFirst = !this.#written.has(pod);
+    if (isFirst) await host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750);
+    await host.fs.write(path, renderHostsFile({ pod, podIps, name, hostFile }), 0o644);
+    this.#written.add(pod);
   }
 }

@@ -86,7 +86,9 @@ describe('a pod', () => {
   test('is shown creating while its sandbox is made', async () => {
     const release = rig.runtime.hold('runSandbox');
     await rig.createPod();
-    await rig.advance(5_000);
+    await rig.advance(4_999);
+    expect(rig.pod()?.status?.startTime).toBeUndefined();
+    await rig.advance(1);
     expect(rig.pod()?.status?.phase).toBe('Pending');
     expect(rig.containerStatus()?.state?.waiting?.reason).toBe('ContainerCreating');
     release();

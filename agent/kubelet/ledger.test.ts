@@ -64,8 +64,26 @@ describe('a note', () => {
     const { fs, ledger, clock } = await openedLedger();
     ledger.note(note(1));
     await ledger.forget(UID);
-    await clock.advance(20_000);
+    expect(clock.pendingTimers).toBe(0);
     expect(await fs.list('/ledger')).toEqual([]);
+  });
+
+  test('whose write is under way makes what is saved meanwhile no less durable', async () => {
+    const { fs, ledger, clock } = await openedLedger();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const writeAtomic = fs.writeAtomic.bind(fs);
+    fs.writeAtomic = async (...args) => {
+      await promise;
+      return writeAtomic(...args);
+    };
+    const first = ledger.save(note(1));
+    await Promise.resolve();
+    ledger.note(note(2));
+    await clock.advance(10_000);
+    const second = ledger.save(note(3));
+    resolve();
+    await Promise.all([first, second]);
+    expect(fs.durableWrites).toHaveLength(2);
   });
 });
 

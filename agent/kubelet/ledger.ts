@@ -13,7 +13,7 @@ export interface LedgerOptions {
   readonly log: Logger;
 }
 
-/** A pod that starts has been told of all its containers by then, or its end has been saved. */
+/** Most pods have all their containers by then, or have ended and been saved. */
 const NOTE_MS = 10_000;
 
 /**
@@ -75,7 +75,7 @@ export class Ledger {
     if (this.#notes.has(uid)) return;
     const cancel = this.#options.clock.after(NOTE_MS, () => {
       this.#enqueue(uid, false).catch((err) => {
-        this.#options.log.error('ledger could not be written', { err: describeError(err) });
+        this.#options.log.error('ledger could not be written', { podUid: uid, err: describeError(err) });
       });
     });
     this.#notes.set(uid, cancel);

@@ -181,20 +181,15 @@ export class PodExecutor {
 
   /** While the runtime makes the sandbox: what the containers need apart from it, and a hosts file that lacks the addresses alone. */
   #layGroundwork(pass: Pass): void {
-    const { pod, steps, volumes } = pass;
-    const { host, paths } = this.#deps;
-    // What is made in it would else make it too, open to all.
-    const folder = quiet(host.fs.makeDirectory(paths.pod(pod.metadata.uid), 0o750));
-    const hosts = quiet(folder.then(() => this.#hosts.write(pod, [])));
-    folder.then(
-      () => volumes(),
-      () => undefined,
-    );
-    for (const step of steps) {
-      if (step.kind !== 'startContainer') continue;
-      const sources = quiet(folder.then(() => this.#sourcesOf(pass, step)));
-      pass.groundwork.set(step.name, quiet(hosts.then(() => sources)));
-    }
+    const { pod, steps, volumes, signal } = pass;
+    // First of all: it makes the pod's folder, which what is made in it would make open to all.
+    const hosts = quiet(this.#hosts.write(pod, []));
+    // What is set up for a pod after it was taken down would stay.
+    const inTime = hosts.then(() => signal.throwIfAborted());
+    void quiet(inTime.then(volumes));
+    for (const step of steps)
+      if (step.kind === 'startContainer')
+        pass.groundwork.set(step.name, quiet(inTime.then(() => this.#sourcesOf(pass, step))));
   }
 
   /** The next pass decides by what the cache knows of the sandbox. */
@@ -235,8 +230,8 @@ export class PodExecutor {
       if (signal.aborted) return;
       const { sandboxId, podIps } = place;
       const sandboxConfig = pass.newborn?.config ?? (await this.#sandboxes.configOf(pod, place.attempt));
-      pass.hosts ??= quiet(podIps.then((ips) => this.#hosts.write(pod, ips)));
       const prepared = pass.groundwork.get(args.name);
+      pass.hosts ??= quiet(podIps.then((ips) => this.#hosts.write(pod, ips)));
       // Where no file is yet, the runtime would make a folder of that name.
       if (prepared === undefined) await pass.hosts;
       const sources = prepared ?? this.#sourcesOf(pass, args);

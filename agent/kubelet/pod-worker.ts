@@ -44,8 +44,8 @@ export interface PodWorkerDeps extends TerminationDeps, ResizeJudgeDeps, PodRema
 }
 
 const RETRY_MS = 10_000;
-/** As long as pods take to start on a small host, some at once. */
-const SOON_MS = 5_000;
+/** What a small host takes to start several pods at once. */
+const FIRST_STATUS_PATIENCE_MS = 5_000;
 /** A resize that waits for room is judged again when another pod leaves, and this often in any case. */
 const RESIZE_RETRY_MS = 60_000;
 const NO_WAITING: ReadonlyMap<string, WaitingReason> = new Map();
@@ -242,8 +242,9 @@ export class PodWorker {
       this.#finish(plan.outcome);
       return;
     }
-    const isToBegin = plan.actions.some(({ kind }) => kind === 'createSandbox');
-    if (!isToBegin) this.#publish(plan, verdicts);
+    // Of a pod that runs within a moment, its first status is the one that says so.
+    const isUntold = plan.actions.some(({ kind }) => kind === 'createSandbox') && this.#isPending();
+    if (!isUntold) this.#publish(plan, verdicts);
     this.#crashLoops.tell(this.#pod, plan.waiting);
     const { containers } = this.#deps.cache.observe(this.uid);
     await this.#volumes.refreshIfDue(
@@ -253,9 +254,8 @@ export class PodWorker {
     if (plan.actions.length > 0) {
       const signal = AbortSignal.any([this.#syncAbort.signal, this.#deps.stop]);
       const onWait = () => this.#publish(plan, this.#probe());
-      // Of a pod that runs within a moment, its first status is the one that says so.
-      const cancelPublish = isToBegin ? clock.after(SOON_MS, onWait) : undefined;
-      const done = executor.execute(pod, plan, { signal, onWait }).finally(() => cancelPublish?.());
+      const cancelStatus = isUntold ? clock.after(FIRST_STATUS_PATIENCE_MS, () => this.#tellLate(onWait)) : undefined;
+      const done = executor.execute(pod, plan, { signal, onWait }).finally(() => cancelStatus?.());
       this.#holds = new Map([...this.#holds, ...(await done)]);
       // What was done changed what is observed: look again at once, and show it.
       this.#isDirty = true;
@@ -264,6 +264,19 @@ export class PodWorker {
     const holdsUntil = holds.map(({ untilMs }) => untilMs);
     const resizeDueMs = this.isResizeDeferred ? clock.now() + RESIZE_RETRY_MS : undefined;
     this.#wakeAt(earliest([plan.wakeAtMs, this.#volumes.dueMs, resizeDueMs, ...holdsUntil]));
+  }
+
+  /** Nobody has been told of anything that its present sandbox must not outlive. */
+  #isPending(): boolean {
+    return (this.#deps.statuses.latest(this.#pod).phase ?? 'Pending') === 'Pending';
+  }
+
+  #tellLate(tell: () => void): void {
+    try {
+      tell();
+    } catch (err) {
+      this.#log.warn('pod status could not be told', { err: describeError(err) });
+    }
   }
 
   #judgeRestartOfAll(): void {

@@ -69,7 +69,6 @@ export class SandboxStarter {
     await claims.prepare(pod);
     const handler = await runtimeClasses.handlerOf(pod);
     const userMappings = await userRanges.allocate(pod, handler);
-    // The folder of its logs is made with that of its first container's.
     const config = await this.#config(pod, attempt, userMappings);
     const running = runtime.runSandbox(config, handler);
     meanwhile();

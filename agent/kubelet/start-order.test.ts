@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Pod, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { CriError } from '../cri/runtime.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
 
@@ -93,6 +93,59 @@ describe('of what a container needs', () => {
     expect(calls('startContainer')).toBe(1);
     expect(await hostsFile()).toContain(`${rig.pod()?.status?.podIP}\tweb`);
   });
+
+  test('nor does one whose folder is late', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { fs } = rig.host;
+    const makeDirectory = fs.makeDirectory.bind(fs);
+    fs.makeDirectory = async (path, mode) => {
+      if (/\/pods\/[^/]*$/.test(path) && calls('sandboxStatus') === 0) await promise;
+      return makeDirectory(path, mode);
+    };
+    await rig.createPod();
+    expect(calls('sandboxStatus')).toBe(1);
+    resolve();
+    await rig.settle();
+    expect(await hostsFile()).toContain(`${rig.pod()?.status?.podIP}\tweb`);
+  });
+});
+
+test('a volume that cannot be had is told of while the sandbox is made, and had once it can be', async () => {
+  const volumes = [{ name: 'conf', secret: { secretName: 'late' } }];
+  const mounting = { ...app, volumeMounts: [{ name: 'conf', mountPath: '/conf' }] };
+  await rig.createPod({ containers: [mounting], volumes });
+  await rig.advance(1_000);
+  expect(rig.eventTexts().filter((text) => text.startsWith('FailedMount'))).toEqual([
+    expect.stringContaining('secret "late" not found'),
+  ]);
+  await rig.client
+    .resource<Secret>(resources.secrets)
+    .create({ metadata: { name: 'late', namespace: 'default' }, data: { key: 'dmFsdWU=' } });
+  await rig.advance(120_000);
+  expect(rig.pod()?.status?.phase).toBe('Running');
+});
+
+test('the folder of a pod is there before all that is made in it, and no volume is made of a pod that is to go', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { fs } = rig.host;
+  const makeDirectory = fs.makeDirectory.bind(fs);
+  const made: string[] = [];
+  fs.makeDirectory = async (path, mode) => {
+    if (path.startsWith('/var/lib/kubelet/pods/'))
+      made.push(`${path.split('/').slice(6).join('/')} ${mode?.toString(8)}`);
+    if (/\/pods\/[^/]*$/.test(path)) await promise;
+    return makeDirectory(path, mode);
+  };
+  const release = rig.runtime.hold('runSandbox');
+  await rig.createPod({ volumes: [{ name: 'data', emptyDir: {} }] });
+  expect(made).toEqual([' 750']);
+  await rig.client.resource<Pod>(resources.pods).delete({ name: 'web', namespace: 'default' });
+  await rig.settle();
+  resolve();
+  release();
+  await rig.settle();
+  expect(rig.pod()).toBeUndefined();
+  expect(made).toEqual([' 750']);
 });
 
 describe('on a disk that is full', () => {

@@ -277,6 +277,32 @@ describe('version 1', () => {
     expect(read.filter((path) => !path.includes(pathC))).toEqual([]);
   });
 
+  test('the group of a class is set with its first pod, though all else was said before', async () => {
+    const [first, second] = [GUARANTEED, podWith({ containers: [container('app')] }, { uid: uid('c') })];
+    let pods: readonly Pod[] = [first];
+    const host = hostWith(POD, '/kubepods');
+    const cgroups = cgroupsOf(host, { settings: CGROUPFS, pods: () => pods });
+    await cgroups.apply(first);
+    const shares = '/sys/fs/cgroup/cpu/kubepods/besteffort/cpu.shares';
+    host.fs.seed(shares, '1024\n');
+    pods = [first, second];
+    await cgroups.apply(second);
+    expect(await host.fs.readText(shares)).toBe('2');
+  });
+
+  test('a pod that has no group yet holds none of its class', async () => {
+    const pods = ['a', 'c'].map((letter) => podWith({ containers: [container('app')] }, { uid: uid(letter) }));
+    const [first, second] = pods as [Pod, Pod];
+    const host = hostWith(podCgroupPath(first, CGROUPFS), '/kubepods', '/kubepods/besteffort');
+    const cgroups = cgroupsOf(host, { settings: CGROUPFS, pods: () => pods });
+    await cgroups.apply(first);
+    await cgroups.remove(first);
+    const shares = '/sys/fs/cgroup/cpu/kubepods/besteffort/cpu.shares';
+    host.fs.seed(shares, '1024\n');
+    await cgroups.apply(second);
+    expect(await host.fs.readText(shares)).toBe('2');
+  });
+
   test('its empty cgroups are removed without a program', async () => {
     const host = new FakeHost();
     host.cgroupVersion = 1;

@@ -6,7 +6,7 @@ import type { Logger } from '#base/logger.ts';
 import type { CgroupFacts } from '../../host/cgroups.ts';
 import type { Host } from '../../host/host.ts';
 import { cpuShares, type ResourceRules } from '../config/linux-resources.ts';
-import { qosClassOf, specOf } from '../pod-spec.ts';
+import { type PodUid, qosClassOf, specOf, uidOf } from '../pod-spec.ts';
 import { limitFiles, saysTheSame } from './cgroup-files.ts';
 import { type CgroupSettings, podCgroupPath, podsCgroupPath, qosCgroupPath } from './cgroup-names.ts';
 import { type PodLimits, podLimits, reservations } from './pod-limits.ts';
@@ -40,6 +40,8 @@ export class PodCgroups {
   #isAboveDue = false;
   /** What the groups above pods were told, until the next sweep looks whether they still say so: most pods that start change none of it. */
   #told = '';
+  /** Pods that have a cgroup, as far as this agent has made it. */
+  readonly #applied = new Set<PodUid>();
   /** Asked for anew at each sweep: it hardly ever changes, and every pod would wait for it. */
   #facts: Promise<CgroupFacts> | undefined;
 
@@ -51,6 +53,7 @@ export class PodCgroups {
   async apply(pod: Pod): Promise<void> {
     try {
       await this.#set(podCgroupPath(pod, this.#options.settings), this.#limitsOf(pod), true);
+      this.#applied.add(uidOf(pod));
       await this.#applyAbove();
     } catch (err) {
       this.#options.log.warn('limits of a pod could not be set', { pod: pod.metadata.name, err: describeError(err) });
@@ -59,7 +62,8 @@ export class PodCgroups {
 
   /** Empty groups only; one that still holds a process stays and is found again at the next clean-up. */
   async remove(pod: Pod): Promise<void> {
-    const others = this.#options.pods().filter(({ metadata }) => metadata.uid !== pod.metadata.uid);
+    this.#applied.delete(uidOf(pod));
+    const others = this.#options.pods().filter((other) => this.#applied.has(uidOf(other)));
     // With the last pod of a class its group may go, and come back as new.
     if (!others.some((other) => qosClassOf(other) === qosClassOf(pod))) this.#told = '';
     const { host, settings } = this.#options;
@@ -161,7 +165,10 @@ export class PodCgroups {
   }
 
   #cgroups(): Promise<CgroupFacts> {
-    this.#facts ??= this.#options.host.cgroups();
+    this.#facts ??= this.#options.host.cgroups().catch((err: unknown) => {
+      this.#facts = undefined;
+      throw err;
+    });
     return this.#facts;
   }
 }
@@ -186,13 +193,13 @@ export async function removeAllPodCgroups(host: Host, settings: CgroupSettings):
   await removeCgroup({ host, settings, facts: await host.cgroups() }, podsCgroupPath(settings));
 }
 
-interface Where {
+interface CgroupTree {
   readonly host: Host;
   readonly settings: CgroupSettings;
   readonly facts: CgroupFacts;
 }
 
-async function removeCgroup({ host, settings, facts }: Where, path: string): Promise<void> {
+async function removeCgroup({ host, settings, facts }: CgroupTree, path: string): Promise<void> {
   const { version, root } = facts;
   const candidates =
     version === 2 ? [`${root}${path}`] : (await host.fs.list(root)).map((controller) => `${root}/${controller}${path}`);

@@ -23,10 +23,10 @@ export async function writePayload(
   options: AtomicWriterOptions,
 ): Promise<boolean> {
   const { fs, directory, nowMs, nonce, fsGroup } = options;
-  const present = await fs.list(directory);
-  const current = present.includes(DATA) ? await fs.readLink(`${directory}/${DATA}`) : undefined;
+  const before = await fs.list(directory);
+  const current = before.includes(DATA) ? await fs.readLink(`${directory}/${DATA}`) : undefined;
   if (current !== undefined && (await isSame(fs, `${directory}/${current}`, files))) {
-    await alignNames(fs, directory, { files, version: current, present });
+    await alignNames(fs, directory, { files, version: current, before });
     return false;
   }
 
@@ -43,10 +43,10 @@ export async function writePayload(
     throw failed.reason;
   }
   // An agent that was killed here before us has left its own.
-  if (present.includes(NEXT)) await fs.remove(`${directory}/${NEXT}`);
+  if (before.includes(NEXT)) await fs.remove(`${directory}/${NEXT}`);
   await fs.symlink(version, `${directory}/${NEXT}`);
   await fs.rename(`${directory}/${NEXT}`, `${directory}/${DATA}`);
-  await alignNames(fs, directory, { files, version, present });
+  await alignNames(fs, directory, { files, version, before });
   return true;
 }
 
@@ -66,26 +66,26 @@ async function writeFile(fs: SmallFiles, { target, path, file, fsGroup }: NewFil
   if (fsGroup !== undefined || file.uid !== undefined) await fs.chown(whole, file.uid ?? 0, fsGroup ?? 0);
 }
 
-interface Present {
+interface Shown {
   readonly files: ReadonlyMap<string, VolumeFile>;
   /** The folder that `..data` leads to. */
   readonly version: string;
   /** What was in the directory before. */
-  readonly present: readonly string[];
+  readonly before: readonly string[];
 }
 
 /**
  * First path elements are the names that users see: each is a link through `..data`. Versions but the present one go, also those that an
  * agent left behind which was killed on the way.
  */
-async function alignNames(fs: SmallFiles, directory: string, { files, version, present }: Present): Promise<void> {
+async function alignNames(fs: SmallFiles, directory: string, { files, version, before }: Shown): Promise<void> {
   const wanted = new Set([...files.keys()].map((path) => path.split('/')[0] ?? path));
   const kept = new Set([...wanted, DATA, version]);
   await Promise.all([
     ...[...wanted]
-      .filter((name) => !present.includes(name))
+      .filter((name) => !before.includes(name))
       .map((name) => fs.symlink(`${DATA}/${name}`, `${directory}/${name}`)),
-    ...present.filter((name) => !kept.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
+    ...before.filter((name) => !kept.has(name)).map((name) => fs.remove(`${directory}/${name}`)),
   ]);
 }
 

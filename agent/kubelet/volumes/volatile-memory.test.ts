@@ -53,13 +53,13 @@ test('a host that lets us mount nothing has its pods all the same, and files of 
   mounts.mountTmpfs = () => Promise.reject(new ExecError(['mount'], 32, 'permission denied'));
   const { memory, told } = await open(host);
   expect(told).toEqual(['Secrets and tokens of pods have no memory of their own']);
-  expect(memory.files).toBe(host.fs);
+  expect(memory.filesOf(uid('a'))).toBe(host.fs);
   host.fs.seed(`${memory.folder(uid('a'))}/file`, 'x');
   mounts.mountTmpfs = mountTmpfs;
   await open(host);
   expect(mounts.points).toEqual([]);
   await memory.remove(uid('a'));
-  expect((await open(host)).memory.files).toBe(host.memory);
+  expect((await open(host)).memory.filesOf(uid('a'))).toBe(host.memory);
   expect(mounts.points.map(({ path }) => path)).toEqual([MEMORY]);
 });
 

@@ -25,8 +25,7 @@ const MIB = 2 ** 20;
 export class VolatileMemory {
   /** Swap is on, and the kernel may write these files there. */
   readonly maySwap: boolean;
-  /** How the files are written. */
-  readonly files: SmallFiles;
+  readonly #isMemory: boolean;
   readonly #options: VolatileMemoryOptions;
   /** Pods of an agent that kept such files beside our tmpfs: their containers see that folder, and no other. */
   readonly #earlier: Set<string>;
@@ -43,7 +42,7 @@ export class VolatileMemory {
     this.#options = options;
     this.#earlier = new Set(found.earlier);
     this.maySwap = found.maySwap;
-    this.files = found.isMemory ? options.host.memory : options.host.fs;
+    this.#isMemory = found.isMemory;
     this.#commonBytes = sizeBytes(options) / 2;
     this.#shareBytes = this.#commonBytes / options.maxPods;
   }
@@ -65,6 +64,12 @@ export class VolatileMemory {
   folder(uid: PodUid): string {
     const { directory } = this.#options;
     return this.#earlier.has(uid) ? `${directory}/${uid}` : `${pathIn(directory)}/${uid}`;
+  }
+
+  /** By which door what lies in the folder is written. */
+  filesOf(uid: PodUid): SmallFiles {
+    const { host } = this.#options;
+    return this.#isMemory && !this.#earlier.has(uid) ? host.memory : host.fs;
   }
 
   /** Before the files of a volume are written, for the first time or again. Throws VolumeError where other pods would not have their room. */

@@ -21,7 +21,7 @@ function setUp(volumeSpec: object = {}) {
   const host = new FakeHost();
   const folder = (uid: string) => `/run/coracle/pods/${uid}`;
   const remove = (uid: string) => host.fs.remove(folder(uid));
-  const volatile = { files: host.memory, folder, take: () => undefined, remove };
+  const volatile = { filesOf: () => host.memory, folder, take: () => undefined, remove };
   const claim = { metadata: { uid: 'c' }, spec: { volumeName: 'pv' }, status: { phase: 'Bound' } };
   const volume = { metadata: { name: 'pv' }, spec: { claimRef: { uid: 'c' }, ...volumeSpec } };
   const create = () =>

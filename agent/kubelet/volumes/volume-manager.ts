@@ -49,7 +49,7 @@ const KINDS: Readonly<Partial<Record<keyof IVolume, VolumeKind>>> = {
 export interface VolumeManagerOptions {
   readonly host: Host;
   readonly paths: PodPaths;
-  readonly volatile: Pick<VolatileMemory, 'files' | 'folder' | 'take' | 'remove'>;
+  readonly volatile: Pick<VolatileMemory, 'filesOf' | 'folder' | 'take' | 'remove'>;
   readonly configMaps: ReferencedObjects<ConfigMap>;
   readonly secrets: ReferencedObjects<Secret>;
   readonly tokens: TokenSource;
@@ -242,7 +242,7 @@ export class VolumeManager {
     const directory = kind.isVolatile
       ? `${volatile.folder(uid)}/${kind.plugin}/${volume.name}`
       : paths.volume(uid, kind.plugin, volume.name);
-    const fs = kind.isVolatile ? volatile.files : host.fs;
+    const fs = kind.isVolatile ? volatile.filesOf(uid) : host.fs;
     await fs.makeDirectory(directory, 0o755);
     const nonce = Math.floor(this.#options.random() * 1e9).toString();
     const fsGroup = specOf(pod).securityContext?.fsGroup;
