@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Node, type Pod, resources } from '#api/object/kinds.ts';
+import { type ConfigMap, type Node, type Pod, resources, type Secret } from '#api/object/kinds.ts';
 import { objectKey } from '#api/object/kube-object.ts';
 import { CriError } from '../cri/runtime.ts';
 import { KubeletRig, TEST_IMAGE } from './testing/kubelet-rig.ts';
@@ -277,6 +277,21 @@ describe('a pod that changes while it runs', () => {
     expect(rig.runtime.callsOf('updateResources')).toHaveLength(1);
     await rig.advance(5000);
     expect(rig.eventTexts().filter(isOfResize)).toHaveLength(2);
+  });
+
+  test('that was resized before its container was made is not resized again by the next agent', async () => {
+    await rig.createPod({ ...sizedPod('100m', '64Mi'), volumes: [{ name: 'conf', secret: { secretName: 'late' } }] });
+    await resize('200m', '128Mi');
+    const late = { metadata: { name: 'late', namespace: 'default' } };
+    await rig.client.resource<Secret>(resources.secrets).create(late);
+    for (let second = 0; second < 120 && rig.runtime.callsOf('startContainer').length === 0; second++)
+      await rig.advance(1_000);
+    expect(rig.runtime.containers.get(rig.runtime.findContainer('app')!.id)?.config.resources).toMatchObject({
+      memoryLimitBytes: 128 * 2 ** 20,
+    });
+    await rig.restart();
+    await rig.advance(5_000);
+    expect(rig.runtime.callsOf('updateResources')).toEqual([]);
   });
 
   test('is resized as a whole, with those of its containers that have no limit of their own', async () => {

@@ -266,7 +266,7 @@ export class PodWorker {
     this.#wakeAt(earliest([plan.wakeAtMs, this.#volumes.dueMs, resizeDueMs, ...holdsUntil]));
   }
 
-  /** Nobody has been told of anything that its present sandbox must not outlive. */
+  /** Nobody takes it for running: what is known of it stays true while it is being started. */
   #isPending(): boolean {
     return (this.#deps.statuses.latest(this.#pod).phase ?? 'Pending') === 'Pending';
   }
