@@ -15,7 +15,7 @@ export interface HostsFileDeps {
 export class HostsFile {
   readonly #deps: HostsFileDeps;
   readonly #locks = new KeyLock();
-  /** Their folder is there, for no pod loses it while it is being started: these very objects are those of one pass. */
+  /** Their folder was made, or set right, by the first write. */
   readonly #written = new WeakSet<Pod>();
 
   constructor(deps: HostsFileDeps) {

@@ -230,8 +230,8 @@ export class PodExecutor {
       if (signal.aborted) return;
       const { sandboxId, podIps } = place;
       const sandboxConfig = pass.newborn?.config ?? (await this.#sandboxes.configOf(pod, place.attempt));
-      const prepared = pass.groundwork.get(args.name);
       pass.hosts ??= quiet(podIps.then((ips) => this.#hosts.write(pod, ips)));
+      const prepared = pass.groundwork.get(args.name);
       // Where no file is yet, the runtime would make a folder of that name.
       if (prepared === undefined) await pass.hosts;
       const sources = prepared ?? this.#sourcesOf(pass, args);
