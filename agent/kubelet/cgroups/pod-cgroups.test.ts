@@ -277,6 +277,27 @@ describe('version 1', () => {
     expect(read.filter((path) => !path.includes(pathC))).toEqual([]);
   });
 
+  test('what the host has of cgroups is asked once in a sweep, and again where it could not be told', async () => {
+    const host = hostWith(POD, '/kubepods');
+    const told = host.cgroups.bind(host);
+    let asked = 0;
+    let isReadable = false;
+    host.cgroups = async () => {
+      asked++;
+      if (!isReadable) throw new Error('EMFILE');
+      return told();
+    };
+    const cgroups = cgroupsOf(host, { settings: CGROUPFS });
+    await cgroups.apply(GUARANTEED);
+    expect([asked, warnings.length]).toEqual([1, 1]);
+    isReadable = true;
+    await cgroups.apply(GUARANTEED);
+    await cgroups.apply(GUARANTEED);
+    expect([asked, await host.fs.readText(`/sys/fs/cgroup/cpu${POD}/cpu.shares`)]).toEqual([2, '512']);
+    await cgroups.sweep();
+    expect(asked).toBe(3);
+  });
+
   test('the group of a class is set with its first pod, though all else was said before', async () => {
     const [first, second] = [GUARANTEED, podWith({ containers: [container('app')] }, { uid: uid('c') })];
     let pods: readonly Pod[] = [first];
